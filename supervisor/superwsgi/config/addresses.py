@@ -1,0 +1,92 @@
+"""The grammar of addresses: `host:port`, `[IPv6]:port`, `:port` and `unix:path`.
+
+Host names stay names: whoever binds looks them up.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Final
+
+from superwsgi.config.grammar import Invalid, path
+from superwsgi.config.schema import TcpAddress, UnixAddress
+
+_EXPECTED: Final = "host:port, [IPv6]:port or unix:path"
+_PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}")
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST: Final = re.compile(rf"(?:{_LABEL})(?:\.{_LABEL})*")
+_DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
+
+_SOCKET_PATH_BYTES: Final = 107
+"""sun_path less its final NUL (unix(7))."""
+
+
+def address(text: str, folder: Path) -> TcpAddress | UnixAddress:
+    """An address to listen on; the path of a unix socket is made absolute against `folder`."""
+    if text.startswith("unix:"):
+        return UnixAddress(socket_path(text.removeprefix("unix:"), folder))
+    host, colon, port = text.rpartition(":")
+    if not colon or not _PORT.fullmatch(port) or (":" in host and not host.startswith("[")):
+        raise Invalid(_EXPECTED, _meant(text))
+    if int(port) > 65535:
+        raise Invalid("a port from 0 to 65535")
+    return TcpAddress(_host(host, port), int(port))
+
+
+def _host(host: str, port: str) -> str:
+    if not host:
+        return "0.0.0.0"
+    if host.startswith("["):
+        return _ipv6(host)
+    if _DIGITS_AND_DOTS.fullmatch(host):
+        return _ipv4(host)
+    if not _HOST.fullmatch(host) or len(host) > 253:
+        hint = f"for every interface write ':{port}'" if host == "*" else ""
+        raise Invalid(_EXPECTED, hint)
+    return host.lower()
+
+
+def _ipv4(host: str) -> str:
+    try:
+        return str(IPv4Address(host))
+    except AddressValueError:
+        raise Invalid("an IPv4 address such as 127.0.0.1 before the port") from None
+
+
+def _ipv6(host: str) -> str:
+    try:
+        return str(IPv6Address(host.removeprefix("[").removesuffix("]") if host.endswith("]") else ""))
+    except AddressValueError:
+        raise Invalid("an IPv6 address such as [::1] before the port") from None
+
+
+def socket_path(text: str, folder: Path) -> str:
+    """The path of a unix socket, made absolute against `folder`."""
+    if text.startswith("@"):
+        raise Invalid("the path of a socket", "sockets without a file are not available")
+    absolute = path(text, folder)
+    length = len(absolute.encode())
+    if length > _SOCKET_PATH_BYTES:
+        expected = f"the path of a socket, at most {_SOCKET_PATH_BYTES} bytes"
+        raise Invalid(expected, f"{absolute} has {length}")
+    return absolute
+
+
+def _meant(text: str) -> str:
+    for pattern, hint in _HINTS:
+        if re.fullmatch(pattern, text):
+            return hint.format(text, text.rpartition("/")[2])
+    return ""
+
+
+_HINTS: Final = (
+    (r"systemd|fd:.*", "inherited sockets are not available in this version"),
+    (r"https?://[^/]*:[0-9]+/?", "leave out http:// and the last /"),
+    (r"[0-9]+", "write ':{0}' for every interface, or '127.0.0.1:{0}'"),
+    (r"[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:]*", 'an IPv6 address needs brackets and a port: "[::1]:8000"'),
+    (r"\[.*\]", 'the port is missing: "{0}:8000"'),
+    (r"[./].*", "did you mean 'unix:{0}'?"),
+    (r"[A-Za-z0-9_.-]+:?", "the port is missing, as in 127.0.0.1:8000"),
+)

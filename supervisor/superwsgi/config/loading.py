@@ -1,0 +1,108 @@
+"""A Site from a site file or from the options of the command line, or all that is wrong with it.
+
+The site file is read here and nothing else is touched: no DNS, no users, no other files, no imports.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import inspect
+
+from superwsgi.config import document, grammar
+from superwsgi.config.errors import ConfigError, Place, Problem
+from superwsgi.config.reading import SITE, Reader
+from superwsgi.config.rules import broken_rules
+from superwsgi.config.schema import Application, Site
+from superwsgi.config.tree import Entry, Items, Keys, Node, Text
+
+_LARGEST_FILE: Final = 1 << 20
+_APPLICATION: Final = inspect.type_info(Application)
+
+
+def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
+    """The site of a site file, with `${NAME}` taken from `environ`; relative paths start at its folder.
+
+    Raises ConfigError.
+    """
+    file = os.fspath(path)
+    problems: list[Problem] = []
+    root = document.parse(_content(file), file, environ, problems)
+    folder = Path(file).absolute().parent
+    return _site(_top(root, file), folder, grammar.name_from(Path(file).stem), problems)
+
+
+def from_options(
+    app: str,
+    *,
+    chdir: str,
+    bind: Sequence[str] = (),
+    workers: str | int | None = None,
+    threads: str | int | None = None,
+    preload: bool | None = None,
+    name: str | None = None,
+    prefix: str = "--",
+) -> Site:
+    """The site of a command line without a site file; relative paths start at `chdir`.
+
+    `prefix` is what stands before an option's name in errors: `--` for a command, nothing for a function.
+    Raises ConfigError.
+    """
+    options = {"app": app, "workers": workers, "threads": threads, "preload": preload, "name": name}
+    top = {key: Text(str(value)) for key, value in options.items() if value is not None}
+    nodes: dict[str, Node] = {**top, **({"bind": Items(tuple(map(Text, bind)))} if bind else {})}
+    keys = Keys({key: Entry(Text(key), node) for key, node in nodes.items()})
+    module = re.split("[:.]", app)[0]
+    return _site(keys, Path(chdir).absolute(), grammar.name_from(module), [], prefix)
+
+
+def _site(top: Keys, folder: Path, name: str, problems: list[Problem], prefix: str = "") -> Site:
+    """Raises ConfigError with what is wrong here, and what is in `problems` already."""
+    reader = Reader(folder, problems, lambda key: key if key == "app" else prefix + key)
+    given = {"name": name, "chdir": str(folder), "apps": _single_application(top, reader)}
+    rest = Keys({key: entry for key, entry in top.entries.items() if key != "app"}, top.place)
+    site: Site = reader.struct(SITE, rest, "", given)
+    for key, rule in broken_rules(site, set(reader.places), reader.failed):
+        problems.append(Problem(reader.places[key], rule.message, rule.hint))
+    if problems:
+        raise ConfigError(problems)
+    return site
+
+
+def _single_application(top: Keys, reader: Reader) -> dict[str, str]:
+    """What `app` says, as `apps` has it."""
+    app, apps = top.entries.get("app"), top.entries.get("apps")
+    if app and apps:
+        reader.report("app", "cannot stand beside apps", "write one of them", app.key.place)
+    if not app and not apps:
+        hint = "name the application, such as app: shop.wsgi:application"
+        reader.report("app", "is missing", hint, Place(top.place.file) if top.place else None)
+    target = reader.read(_APPLICATION, app.value, "app", otherwise=None) if app else None
+    return {"/": target} if target else {}
+
+
+def _top(root: Node | None, file: str) -> Keys:
+    if root is None:
+        raise ConfigError([Problem(Place(file), "nothing in it", "it needs at least app: module:attribute")])
+    if not isinstance(root, Keys):
+        message = f"a site file is a mapping of keys, got {root}"
+        raise ConfigError([Problem(root.place, message, "write lines such as app: shop.wsgi:application")])
+    return root
+
+
+def _content(file: str) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(_LARGEST_FILE + 1)
+    except IsADirectoryError:
+        raise ConfigError([Problem(Place(file), "is a folder", "name the site file in it")]) from None
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        raise ConfigError([Problem(Place(file), "cannot be read", reason)]) from None
+    if len(content) > _LARGEST_FILE:
+        raise ConfigError([Problem(Place(file), "is larger than 1M", "is this a site file?")])
+    return content

@@ -1,0 +1,115 @@
+"""The keys of a site file as documents: the reference site file and the table of the README.
+
+Both come from the fields of schema.py: what a key means is said there, and only there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from msgspec import NODEFAULT, inspect
+
+from superwsgi.config.reading import SITE
+from superwsgi.config.schema import Application
+
+_HEAD: Final = """\
+# Every key of a site file, with its default. Only app (or apps) is needed.
+#
+# durations   250ms, 30s, 5m, 1h, or a number of seconds
+# sizes       8K, 100M, 1G (1K is 1024 bytes), or a number of bytes
+# paths       relative ones start at the folder of this file
+# variables   ${NAME} or ${NAME:-default} in any value; $${ is a plain ${
+"""
+
+_COMMENT_COLUMN: Final = 36
+_PLAIN: Final = re.compile(r"[A-Za-z0-9./][A-Za-z0-9._/:-]*")
+_UNITS: Final = {
+    "duration": ((3600, "h"), (1, "s")),
+    "size": ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"), (1, "")),
+}
+
+
+class _Key(NamedTuple):
+    """A field as a reader of documents sees it; without a default it is shown by its examples."""
+
+    name: str
+    type: inspect.Type
+    help: str
+    default: str | None
+    examples: list[str]
+
+
+def reference() -> str:
+    """A site file with every key, its default and a comment; it loads to the defaults."""
+    app = _key("app", inspect.type_info(Application))
+    return (
+        "\n".join([_HEAD, *_lines(app._replace(default=app.examples[0], examples=[])), *_below(SITE)]) + "\n"
+    )
+
+
+def _below(kind: inspect.StructType, indent: str = "") -> Iterator[str]:
+    for key in _keys(kind):
+        if isinstance(key.type, inspect.StructType):
+            yield f"\n# {key.help}\n{key.name}:"
+            yield from _below(key.type, "  ")
+        else:
+            yield from _lines(key, indent)
+
+
+def _lines(key: _Key, indent: str = "") -> Iterator[str]:
+    lines = [f"{indent}# {key.name}: {example}" for example in key.examples]
+    if key.default is not None:
+        lines.insert(0, f"{indent}{key.name}: {key.default}")
+    if len(lines[0]) >= _COMMENT_COLUMN:
+        yield f"{indent}# {key.help}"
+        yield lines[0]
+    else:
+        yield f"{lines[0]:{_COMMENT_COLUMN}}# {key.help}"
+    yield from lines[1:]
+
+
+def markdown_table() -> str:
+    """The keys as a table: key, default, what it is."""
+    rows = [_row("", _key("app", inspect.type_info(Application)))]
+    for key in _keys(SITE):
+        below = _keys(key.type) if isinstance(key.type, inspect.StructType) else ()
+        rows += [_row(f"{key.name}.", inner) for inner in below] or [_row("", key)]
+    return "\n".join(["| Key | Default | What it is |", "|---|---|---|", *rows]) + "\n"
+
+
+def _row(above: str, key: _Key) -> str:
+    default = f"`{key.default}`" if key.default is not None else ""
+    return f"| `{above}{key.name}` | {default} | {key.help} |"
+
+
+def _keys(kind: inspect.StructType) -> Iterator[_Key]:
+    for field in kind.fields:
+        default = {} if field.default_factory is not NODEFAULT else field.default
+        yield _key(field.encode_name, field.type, default)
+
+
+def _key(name: str, kind: inspect.Type, default: Any = NODEFAULT) -> _Key:
+    assert isinstance(kind, inspect.Metadata)
+    about = kind.extra_json_schema or {}
+    spelled = None if default in (NODEFAULT, None) else _spell(default, about.get("unit", ""))
+    return _Key(name, kind.type, about["description"], spelled, about.get("examples", []))
+
+
+def _spell(value: Any, unit: str) -> str:
+    """A default as a site file has it."""
+    if unit in _UNITS:
+        return _quantity(value, unit)
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if _PLAIN.fullmatch(text) or value == {} else json.dumps(text)
+
+
+def _quantity(value: float, unit: str) -> str:
+    """In the largest unit that leaves no fraction."""
+    fitting = (pair for pair in _UNITS[unit] if pair[0] <= max(value, 1) and value % pair[0] == 0)
+    factor, suffix = next(fitting, _UNITS[unit][-1])
+    return f"{value / factor:g}{suffix}"

@@ -1,0 +1,76 @@
+"""Impossible combinations: settings that are right alone and cannot hold together.
+
+A table, one line a rule. Not here, since they are possible: `limits.body_memory` above `limits.body` (bodies
+never reach a temporary file), `group` without `user` (the master's user with another group), `memory.soft`
+as a size with `memory.hard` as a share (which is larger depends on the machine).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from superwsgi.config.schema import Memory, Site, TcpAddress
+
+
+class Rule(NamedTuple):
+    """Broken, it is reported at the last of `keys` that the site file has."""
+
+    keys: tuple[str, ...]
+    broken: Callable[[Site], bool]
+    message: str
+    hint: str
+
+
+def broken_rules(site: Site, read: set[str], failed: set[str]) -> list[tuple[str, Rule]]:
+    """(key, rule) for each rule that `site` breaks. A key in `failed` has its default: it proves nothing."""
+    return [
+        (next(key for key in reversed(rule.keys) if key in read), rule)
+        for rule in RULES
+        if failed.isdisjoint(rule.keys) and rule.broken(site)
+    ]
+
+
+def _soft_is_not_below_hard(memory: Memory) -> bool:
+    if memory.soft is None or memory.hard is None or type(memory.soft) is not type(memory.hard):
+        return False
+    return memory.soft >= memory.hard
+
+
+def _covered_by_wildcard(site: Site) -> bool:
+    """bind(2) refuses 127.0.0.1:8000 beside 0.0.0.0:8000."""
+    tcp = [address for address in site.bind if isinstance(address, TcpAddress) and address.port]
+    wild = {address.port for address in tcp if address.host == "0.0.0.0"}
+    return any(_is_ipv4(address.host) and address.port in wild for address in tcp)
+
+
+def _is_ipv4(host: str) -> bool:
+    return host != "0.0.0.0" and host.replace(".", "").isdigit()
+
+
+RULES: Final = (
+    Rule(
+        ("memory.soft", "memory.hard"),
+        lambda site: _soft_is_not_below_hard(site.memory),
+        "memory.soft must be below memory.hard",
+        "a worker is recycled at soft, before it must be ended at hard",
+    ),
+    Rule(
+        ("requests.max", "requests.jitter"),
+        lambda site: bool(site.requests.jitter) and not site.requests.max,
+        "requests.jitter has no effect while requests.max is 0",
+        "set requests.max, or leave jitter out",
+    ),
+    Rule(
+        ("limits.line", "limits.head"),
+        lambda site: site.limits.line > site.limits.head,
+        "limits.line must not be above limits.head",
+        "the request line is part of the head",
+    ),
+    Rule(
+        ("bind",),
+        _covered_by_wildcard,
+        "0.0.0.0 and another IPv4 address cannot share a port",
+        "0.0.0.0 is all of them: leave the other out",
+    ),
+)

@@ -1,0 +1,206 @@
+"""The site file's keys as typed data: one field a setting, with its default, unit and one line of help.
+
+The reference site file, the errors of the loader and the documentation come from these fields.
+Nothing here touches the outside: no DNS, no files, no users, no imports of the application.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"unit": "duration"})]
+"""A duration in seconds; in a site file `250ms`, `30s`, `5m`, `1h` or a number of seconds."""
+
+Deadline = Annotated[float, Meta(gt=0, extra_json_schema={"unit": "duration"})]
+"""A duration that cannot be 0: nothing would ever be in time, and 0 does not mean never."""
+
+Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"unit": "size"})]
+"""A size in bytes; in a site file `8K`, `100M`, `1G` or a number of bytes."""
+
+Share = Annotated[float, Meta(gt=0, le=1, extra_json_schema={"unit": "percent"})]
+"""A share of the memory this process may use, 0 < share <= 1; in a site file `40%`."""
+
+Octal = Annotated[int, Meta(ge=0, le=0o777, extra_json_schema={"unit": "octal"})]
+"""Permission bits; in a site file octal digits, quoted or not."""
+
+Count = Annotated[int, Meta(ge=0)]
+PositiveCount = Annotated[int, Meta(ge=1)]
+
+SiteName = Annotated[str, Meta(extra_json_schema={"unit": "name"})]
+Account = Annotated[str, Meta(extra_json_schema={"unit": "account"})]
+Variable = Annotated[str, Meta(extra_json_schema={"unit": "variable"})]
+FilePath = Annotated[str, Meta(extra_json_schema={"unit": "path"})]
+SocketPath = Annotated[str, Meta(extra_json_schema={"unit": "socket"})]
+LogFile = Annotated[str, Meta(extra_json_schema={"unit": "log"})]
+LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
+ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
+Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
+
+
+class TcpAddress(Struct, frozen=True, tag="tcp"):
+    """`host:port` or `[IPv6]:port`; port 0 lets the kernel choose one, which the log then names."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class UnixAddress(Struct, frozen=True, tag="unix"):
+    """`unix:/path`, or the mapping `{unix: /path, mode: "0660", owner: www-data, group: www-data}`."""
+
+    path: SocketPath = field(name="unix")
+    mode: Octal = 0o666
+    owner: Account | None = None
+    group: Account | None = None
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+Application = Annotated[
+    ImportString,
+    Meta(
+        description="the application: module:attribute or module:factory()",
+        examples=["shop.wsgi:application"],
+    ),
+]
+"""`app:` in a site file, short for `apps: {/: ...}`; a Site has `apps` alone."""
+
+
+class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`memory:` how much a worker may use before it is replaced. An int is bytes, a float a share."""
+
+    soft: Annotated[
+        Bytes | Share | None, Meta(description="recycle a worker above this", examples=["400M", "40%"])
+    ] = None
+    hard: Annotated[
+        Bytes | Share | None, Meta(description="end a worker above this at once", examples=["600M"])
+    ] = None
+    measure: Annotated[
+        Literal["rss", "pss", "uss"], Meta(description="what is compared: rss, pss or uss")
+    ] = "rss"
+
+
+class Requests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`requests:` recycling by age in requests."""
+
+    max: Annotated[Count, Meta(description="recycle a worker after this many requests; 0 = never")] = 0
+    jitter: Annotated[Count, Meta(description="up to this many more, drawn per worker")] = 0
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`timeouts:` every deadline."""
+
+    boot: Annotated[Deadline, Meta(description="loading the application")] = 60.0
+    head: Annotated[Deadline, Meta(description="receiving a request's head")] = 10.0
+    body: Annotated[Deadline, Meta(description="receiving a request's body, at a minimum rate")] = 30.0
+    request: Annotated[Deadline, Meta(description="the application starting or continuing its answer")] = 60.0
+    queue: Annotated[Seconds, Meta(description="a full request waiting for a free thread")] = 30.0
+    send: Annotated[Deadline, Meta(description="a client accepting no byte of its response")] = 30.0
+    keepalive: Annotated[Seconds, Meta(description="an idle connection between two requests")] = 75.0
+    graceful: Annotated[Seconds, Meta(description="draining a worker, at most")] = 30.0
+    linger: Annotated[Seconds, Meta(description="an idle connection while its worker drains")] = 2.0
+    lame_duck: Annotated[Seconds, Meta(description="serving on after a drain was asked for")] = 0.0
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limits:` what a client may ask of a worker."""
+
+    line: Annotated[Bytes, Meta(description="request line; 414 beyond")] = 8 << 10
+    head: Annotated[Bytes, Meta(description="request head; 431 beyond")] = 64 << 10
+    fields: Annotated[PositiveCount, Meta(description="header fields; 431 beyond")] = 100
+    body: Annotated[Bytes, Meta(description="request body; 413 beyond")] = 100 << 20
+    body_memory: Annotated[Bytes, Meta(description="body kept in memory; a file beyond")] = 256 << 10
+    connections: Annotated[PositiveCount, Meta(description="open connections a worker")] = 1000
+    backlog: Annotated[PositiveCount, Meta(description="connections the kernel holds until accepted")] = 2048
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`log:` two logs; `-` is stdout (access) or stderr (error), `off` nothing, else a file."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="error log from this level on: debug, info, warning, error"),
+    ] = "info"
+    access: Annotated[LogFile, Meta(description="access log: -, off or a file")] = "-"
+    error: Annotated[LogFile, Meta(description="error log: -, off or a file")] = "-"
+    format: Annotated[
+        LogFormat,
+        Meta(
+            description="access log's lines: combined, json or a template",
+            examples=['"{time} {method} {target} {status} {duration}"'],
+        ),
+    ] = "combined"
+
+
+class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`monitor:` watching workers from the master."""
+
+    interval: Annotated[Deadline, Meta(description="between two looks at the workers' memory")] = 1.0
+
+
+class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One site: everything that superwsgi is told about it.
+
+    Made by `superwsgi.config.load` (a site file) or `superwsgi.config.from_options` (the command line);
+    paths are absolute by then, `workers: auto` is still `"auto"`, and user and group are still names.
+    """
+
+    apps: Annotated[
+        dict[Mount, Application],
+        Meta(
+            min_length=1,
+            description="several applications by /prefix, host or host/prefix; the longest prefix wins",
+            examples=['{/: "shop.wsgi:application", api.example.com/v1: "api:create_app()"}'],
+        ),
+    ]
+    name: Annotated[SiteName, Meta(description="the site's name; default: the file's", examples=["shop"])]
+    bind: Annotated[
+        tuple[Annotated[Address, Meta(extra_json_schema={"unit": "address"})], ...],
+        Meta(
+            min_length=1,
+            description="where to listen: an address or a list of them",
+            examples=['[":8000", "[::1]:8000", "unix:run/shop.sock"]', "{unix: run/shop.sock, mode: 0660}"],
+        ),
+    ] = (TcpAddress("127.0.0.1", 8000),)
+    workers: Annotated[
+        PositiveCount | Literal["auto"], Meta(description="worker processes; auto = usable CPUs")
+    ] = "auto"
+    threads: Annotated[PositiveCount, Meta(description="requests a worker runs at once")] = 8
+    preload: Annotated[bool, Meta(description="import the application once, before forking workers")] = False
+    chdir: Annotated[FilePath, Meta(description="working folder, also on sys.path")] = "."
+    env: Annotated[
+        dict[Variable, str],
+        Meta(
+            description="environment variables for the application",
+            examples=["{DJANGO_SETTINGS_MODULE: shop.settings}"],
+        ),
+    ] = field(default_factory=dict)
+    user: Annotated[
+        Account | None, Meta(description="user that workers run as, after binding", examples=["www-data"])
+    ] = None
+    group: Annotated[
+        Account | None,
+        Meta(description="group of the workers; default: the user's", examples=["www-data"]),
+    ] = None
+    umask: Annotated[Octal | None, Meta(description="file mode mask of workers", examples=["0027"])] = None
+    pidfile: Annotated[
+        FilePath | None,
+        Meta(description="file that holds the master's process id", examples=["/run/superwsgi/shop.pid"]),
+    ] = None
+    memory: Annotated[
+        Memory, Meta(description="what a worker may use: a size, or a share of what this process may use")
+    ] = Memory()
+    requests: Annotated[Requests, Meta(description="replacing workers by age in requests")] = Requests()
+    timeouts: Annotated[Timeouts, Meta(description="every deadline")] = Timeouts()
+    limits: Annotated[Limits, Meta(description="what a client may ask of a worker")] = Limits()
+    log: Annotated[
+        Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
+    ] = Log()
+    monitor: Annotated[Monitor, Meta(description="watching workers from the master")] = Monitor()

@@ -1,0 +1,92 @@
+"""Addresses to listen on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from superwsgi.config.addresses import address
+from superwsgi.config.grammar import Invalid
+from superwsgi.config.schema import TcpAddress, UnixAddress
+
+FOLDER = Path("/srv/shop")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("127.0.0.1:8000", TcpAddress("127.0.0.1", 8000)),
+        (":8000", TcpAddress("0.0.0.0", 8000)),
+        ("[::1]:8000", TcpAddress("::1", 8000)),
+        ("[0:0:0:0:0:0:0:1]:8000", TcpAddress("::1", 8000)),
+        ("[fe80::1%eth0]:80", TcpAddress("fe80::1%eth0", 80)),
+        ("localhost:8000", TcpAddress("localhost", 8000)),
+        ("My_Host-1.Example.com:80", TcpAddress("my_host-1.example.com", 80)),
+        ("127.0.0.1:0", TcpAddress("127.0.0.1", 0)),
+        ("127.0.0.1:65535", TcpAddress("127.0.0.1", 65535)),
+        ("unix:/run/shop.sock", UnixAddress("/run/shop.sock")),
+        ("unix:run/shop.sock", UnixAddress("/srv/shop/run/shop.sock")),
+        ("unix:///run/shop.sock", UnixAddress("/run/shop.sock")),
+    ],
+)
+def test_address(text: str, found: TcpAddress | UnixAddress) -> None:
+    assert address(text, FOLDER) == found
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:8000", "[::1]:8000", "localhost:80", "unix:/run/x.sock"])
+def test_an_address_is_spelled_as_it_is_read(text: str) -> None:
+    assert str(address(text, FOLDER)) == text
+
+
+EXPECTED = "host:port, [IPv6]:port or unix:path"
+NO_PORT = "the port is missing, as in 127.0.0.1:8000"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "hint"),
+    [
+        ("", EXPECTED, ""),
+        ("127.0.0.1", EXPECTED, NO_PORT),
+        ("localhost", EXPECTED, NO_PORT),
+        ("localhost:", EXPECTED, NO_PORT),
+        ("localhost:http", EXPECTED, ""),
+        ("localhost:080", EXPECTED, ""),
+        ("8000", EXPECTED, "write ':8000' for every interface, or '127.0.0.1:8000'"),
+        ("::1", EXPECTED, 'an IPv6 address needs brackets and a port: "[::1]:8000"'),
+        ("::1:8000", EXPECTED, 'an IPv6 address needs brackets and a port: "[::1]:8000"'),
+        ("[::1]", EXPECTED, 'the port is missing: "[::1]:8000"'),
+        ("*:8000", EXPECTED, "for every interface write ':8000'"),
+        ("http://127.0.0.1:8000/", EXPECTED, "leave out http:// and the last /"),
+        ("http://127.0.0.1:8000", EXPECTED, "leave out http:// and the last /"),
+        ("/run/shop.sock", EXPECTED, "did you mean 'unix:/run/shop.sock'?"),
+        ("systemd", EXPECTED, "inherited sockets are not available in this version"),
+        ("fd://3", EXPECTED, "inherited sockets are not available in this version"),
+        ("bad host:80", EXPECTED, ""),
+        ("-x:80", EXPECTED, ""),
+        ("a..b:80", EXPECTED, ""),
+        ("ü:80", EXPECTED, ""),
+        ("x." * 130 + "x:80", EXPECTED, ""),
+        (":65536", "a port from 0 to 65535", ""),
+        ("1.2.3:80", "an IPv4 address such as 127.0.0.1 before the port", ""),
+        ("256.0.0.1:80", "an IPv4 address such as 127.0.0.1 before the port", ""),
+        ("[::g]:80", "an IPv6 address such as [::1] before the port", ""),
+        ("[::1:80", "an IPv6 address such as [::1] before the port", ""),
+        ("[127.0.0.1]:80", "an IPv6 address such as [::1] before the port", ""),
+        ("unix:", "a path", ""),
+        ("unix:@shop", "the path of a socket", "sockets without a file are not available"),
+    ],
+)
+def test_refused(text: str, expected: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        address(text, FOLDER)
+    assert (caught.value.expected, caught.value.hint) == (expected, hint)
+
+
+def test_a_socket_path_fits_sun_path_or_is_refused() -> None:
+    fits = "/" + "x" * 106
+    assert address(f"unix:{fits}", FOLDER) == UnixAddress(fits)
+    with pytest.raises(Invalid, match="at most 107 bytes"):
+        address(f"unix:{fits}x", FOLDER)
+    with pytest.raises(Invalid, match="at most 107 bytes"):
+        address(f"unix:{'é' * 60}", FOLDER)

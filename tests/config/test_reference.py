@@ -1,0 +1,67 @@
+"""The documents made from the schema, and the site files that come with superwsgi."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from superwsgi.config import Site, load, markdown_table, reference
+from superwsgi.config.reading import SITE, key_paths
+from tests.config.sites import loaded
+
+CONFIG = Path(__file__).parents[2] / "config"
+REWRITE = "config/reference.yaml is not what superwsgi.config.reference() returns: write it anew"
+
+
+def test_the_committed_reference_is_the_generated_one() -> None:
+    assert (CONFIG / "reference.yaml").read_text() == reference(), REWRITE
+
+
+def test_the_reference_loads_to_the_defaults() -> None:
+    site = load(CONFIG / "reference.yaml", {})
+    assert site == Site(name="reference", apps={"/": "shop.wsgi:application"}, chdir=str(CONFIG))
+
+
+def test_the_reference_has_every_key() -> None:
+    words = re.findall(r"^(?:  )?(?:# )?(\w+):", reference(), re.MULTILINE)
+    assert set(words) == {path.rpartition(".")[2] for path in key_paths(SITE)} | {"app"}
+
+
+def test_every_example_of_the_reference_loads(tmp_path: Path) -> None:
+    """Each commented key, in the place of its default, is a site file too."""
+    text = reference()
+    for example in re.findall(r"^ *# \w+: .*$", text, re.MULTILINE):
+        key = example.split()[1]
+        without = re.sub(
+            rf"^ *{'(app|apps)' if key == 'apps:' else key.rstrip(':')}: .*\n", "", text, flags=re.MULTILINE
+        )
+        site = loaded(tmp_path, without.replace(example, example.replace("# ", "", 1), 1))
+        assert site != load(CONFIG / "reference.yaml", {}), example
+
+
+def test_the_table_has_every_key_with_a_value() -> None:
+    rows = markdown_table().splitlines()
+    sections = ("memory", "requests", "timeouts", "limits", "log", "monitor")
+    keys = [re.findall(r"`([\w.]+)`", row)[0] for row in rows[2:]]
+    assert keys == ["app", *(path for path in key_paths(SITE) if path not in sections)]
+    assert all(row.count("|") == 4 for row in rows)
+    assert "| `timeouts.boot` | `60s` | loading the application |" in rows
+
+
+@pytest.mark.parametrize(
+    ("name", "environ", "app"),
+    [
+        ("site", {}, "superwsgi.demo:application"),
+        ("flask", {"SECRET_KEY": "x"}, "app:app"),
+        ("django", {}, "shop.wsgi:application"),
+    ],
+)
+def test_the_examples_load(name: str, environ: dict[str, str], app: str) -> None:
+    assert load(CONFIG / f"{name}.yaml", environ).apps == {"/": app}
+
+
+def test_the_bundled_example() -> None:
+    site = load(CONFIG / "site.yaml", {})
+    assert (site.workers, site.preload, str(site.bind[0])) == (2, True, "127.0.0.1:8000")

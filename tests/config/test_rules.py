@@ -1,0 +1,71 @@
+"""Combinations that cannot hold, and those that only look like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from superwsgi.config.reading import SITE, key_paths
+from superwsgi.config.rules import RULES
+from tests.config.sites import APP, loaded, problems
+
+MEMORY = (
+    "memory.soft must be below memory.hard: a worker is recycled at soft, before it must be ended at hard"
+)
+LINE = "limits.line must not be above limits.head: the request line is part of the head"
+JITTER = "requests.jitter has no effect while requests.max is 0: set requests.max, or leave jitter out"
+WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 is all of them: leave the other out"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("memory: {soft: 2G, hard: 1G}", f"2:26: {MEMORY}"),
+        ("memory: {hard: 1G, soft: 1G}", f"2:16: {MEMORY}"),
+        ("memory: {soft: 50%, hard: 40%}", f"2:27: {MEMORY}"),
+        ("requests: {jitter: 5}", f"2:20: {JITTER}"),
+        ("requests: {jitter: 5, max: 0}", f"2:20: {JITTER}"),
+        ("limits: {line: 65K}", f"2:16: {LINE}"),
+        ("limits: {head: 4K}", f"2:16: {LINE}"),
+        ("bind: [':80', '127.0.0.1:80']", f"2:7: {WILDCARD}"),
+    ],
+)
+def test_broken(tmp_path: Path, line: str, said: str) -> None:
+    assert problems(tmp_path, f"{APP}{line}\n") == [said]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "memory: {soft: 90%, hard: 1M}",
+        "memory: {soft: 1G}",
+        "memory: {hard: 1G}",
+        "requests: {max: 5, jitter: 50}",
+        "requests: {jitter: 0}",
+        "limits: {line: 8K, head: 8K}",
+        "limits: {body: 1K, body_memory: 1M}",
+        "group: www-data",
+        "bind: [':80', '127.0.0.1:81', '[::1]:80', 'localhost:80']",
+        "bind: ['127.0.0.1:80', '127.0.0.2:80']",
+    ],
+)
+def test_possible(tmp_path: Path, line: str) -> None:
+    loaded(tmp_path, f"{APP}{line}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "requests: {max: x, jitter: 5}",
+        "memory: {soft: 2G, hard: 1X}",
+        "limits: {head: 4K, line: x}",
+        "bind: [':80', x]",
+    ],
+)
+def test_a_value_that_was_refused_breaks_no_rule_by_its_default(tmp_path: Path, line: str) -> None:
+    assert len(problems(tmp_path, f"{APP}{line}\n")) == 1
+
+
+def test_the_keys_of_the_rules_exist() -> None:
+    assert {key for rule in RULES for key in rule.keys} <= set(key_paths(SITE))
