@@ -1,0 +1,96 @@
+"""`superwsgi check -c site.yaml`: what would keep a site from starting, found without starting it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from superwsgi.channel import Channel, Closed
+from superwsgi.cli.serve import read_or_exit
+from superwsgi.config.schema import Site, UnixAddress
+from superwsgi.log.words import duration, ending
+from superwsgi.master import launch
+from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.master.serve import CONFIGURATION
+from superwsgi.messages import Boot, Loaded, LoadFailed
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker.privileges import PrivilegeError, identity
+
+
+@click.command()
+@click.option("-c", "--config", "path", metavar="FILE", required=True, help="The site file.")
+def check(path: str) -> None:
+    """Validate a site file and import its application, in a process of its own, without serving it.
+
+    \b
+    Exit codes: 0 would start, 2 configuration, 3 the application does not load.
+    """
+    site = read_or_exit(path)
+    problems = list(_surroundings(site))
+    for problem in problems:
+        click.echo(f"{path}: {problem}", err=True)
+    result = load_apart(_loadable(site))
+    if isinstance(result, LoadFailed):
+        click.echo(f"{path}: the application does not load: {result.reason}", err=True)
+        if result.detail:
+            click.echo(result.detail.rstrip(), err=True)
+        sys.exit(CONFIGURATION if problems else APP_NOT_LOADED)
+    if problems:
+        sys.exit(CONFIGURATION)
+    click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
+
+
+def load_apart(site: Site) -> Loaded | LoadFailed:
+    """Import a site's application in a mold that forks nothing and is thrown away."""
+    site = msgspec.structs.replace(site, preload=True)
+    channel, theirs = Channel.pair()
+    board = Scoreboard.create(1, 1)
+    with theirs:
+        pid = launch.execute(site, theirs, ())
+    channel.set_timeout(site.timeouts.boot)
+    channel.send(Boot(1, site, error_log=False, access_log=False), [board.fd])
+    try:
+        message, _ = channel.receive()
+        assert isinstance(message, Loaded | LoadFailed)
+        return message
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        return LoadFailed(f"not loaded after {duration(site.timeouts.boot)} (timeouts.boot)")
+    except Closed:
+        _, status = os.waitpid(pid, 0)
+        return LoadFailed(
+            f"the process that imports it ended with {ending(os.waitstatus_to_exitcode(status))}"
+        )
+    finally:
+        channel.close()
+        board.close()
+
+
+def _loadable(site: Site) -> Site:
+    """The site as far as it can be loaded here, so that one problem does not hide the next."""
+    try:
+        identity(site)
+    except PrivilegeError:
+        site = msgspec.structs.replace(site, user=None, group=None)
+    return site
+
+
+def _surroundings(site: Site) -> Iterator[str]:
+    """What the site file names and this machine does not have."""
+    try:
+        identity(site)
+    except PrivilegeError as error:
+        yield str(error)
+    if not Path(site.chdir).is_dir():
+        yield f"chdir: {site.chdir} is not a folder"
+    files = [("log.access", site.log.access), ("log.error", site.log.error), ("pidfile", site.pidfile)]
+    files += [("bind", address.path) for address in site.bind if isinstance(address, UnixAddress)]
+    for key, name in files:
+        if name not in (None, "-", "off") and not Path(name).parent.is_dir():
+            yield f"{key}: the folder of {name} does not exist"

@@ -1,0 +1,51 @@
+"""What all commands share: the group, and `superwsgi -c site.yaml` as the short form of `serve`."""
+
+from __future__ import annotations
+
+import click
+
+from superwsgi import __version__
+from superwsgi.cli.check import check
+from superwsgi.cli.run import run
+from superwsgi.cli.serve import serve
+
+_EPILOG = """\b
+Signals to the master process:
+  TERM        stop: answer what is in hand, then end
+  INT, QUIT   stop at once
+  HUP         reload: new configuration, new code, no request lost
+  USR1        reopen the log files
+  TTIN, TTOU  one worker more, one less
+"""
+
+
+@click.group(
+    invoke_without_command=True, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option(
+    "-c", "--config", "path", metavar="FILE", help="Serve the site that FILE describes (as `serve -c`)."
+)
+@click.version_option(__version__, "-V", "--version", message="superwsgi %(version)s")
+@click.pass_context
+def main(context: click.Context, path: str | None) -> None:
+    """Run Python web applications in production.
+
+    \b
+    superwsgi -c site.yaml            serve the site that a file describes
+    superwsgi run shop.wsgi:app       serve an application without a file
+    superwsgi check -c site.yaml      find out whether a site would start
+    """
+    if context.invoked_subcommand is not None:
+        if path is not None:
+            raise click.UsageError(
+                f"give -c to the command: superwsgi {context.invoked_subcommand} -c {path}"
+            )
+        return
+    if path is None:
+        click.echo(context.get_help())
+        context.exit(2)
+    context.invoke(serve, path=path)
+
+
+for command in (serve, run, check):
+    main.add_command(command)

@@ -1,0 +1,39 @@
+"""`superwsgi run module:app`: serve without a site file."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from superwsgi.config import ConfigError, from_options
+from superwsgi.master import launch
+from superwsgi.master.serve import CONFIGURATION, serve
+
+
+@click.command()
+@click.argument("app", metavar="MODULE:APP")
+@click.option(
+    "-b",
+    "--bind",
+    multiple=True,
+    metavar="ADDRESS",
+    help="host:port, [IPv6]:port or unix:/path; repeatable.  [127.0.0.1:8000]",
+)
+@click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one a usable CPU.  [auto]")
+@click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [8]")
+@click.option("--chdir", default=".", metavar="FOLDER", help="Working folder, also on sys.path.  [.]")
+@click.option("--preload", is_flag=True, help="Import the application once, before the workers are forked.")
+def run(
+    app: str, bind: tuple[str, ...], workers: str | None, threads: str | None, chdir: str, preload: bool
+) -> None:
+    """Serve an application without a site file.
+
+    MODULE:APP is an import string: shop.wsgi:application, or shop:create_app() for a factory.
+    """
+    try:
+        site = from_options(app, bind=bind, workers=workers, threads=threads, chdir=chdir, preload=preload)
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(CONFIGURATION)
+    sys.exit(serve(site, lambda: site, launch.execute))

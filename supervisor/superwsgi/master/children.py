@@ -1,0 +1,218 @@
+"""Molds and workers as the master hears of them: what they say, and how they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+from superwsgi.channel import Channel, Closed
+from superwsgi.log.words import duration, ending
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generation import Generation
+from superwsgi.master.handles import MoldHandle, WorkerHandle
+from superwsgi.master.policy import backoff, death
+from superwsgi.master.reaper import ExitCode, Reaper
+from superwsgi.master.rollout import RollOut
+from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
+from superwsgi.messages import (
+    BootFailed,
+    ForkFailed,
+    Loaded,
+    LoadFailed,
+    Message,
+    Ready,
+    Recycle,
+    Started,
+)
+from superwsgi.scoreboard import WorkerCounters
+
+
+class Children:
+    """Every process below the master."""
+
+    def __init__(self, rollout: RollOut, loop: EventLoop, reaper: Reaper) -> None:
+        self._rollout = rollout
+        self._loop = loop
+        self._reaper = reaper
+
+    # Beginnings.
+
+    def start_mold(self, generation: Generation, now: float) -> None:
+        """Start a generation's mold and listen to it."""
+        try:
+            mold = generation.start_mold()
+        except OSError as error:
+            self._mold_lost(generation, f"cannot start a mold: {error.strerror}", "", now)
+            return
+        self._loop.on_readable(mold.channel.fileno(), lambda now: self._hear_mold(generation, mold, now))
+        self._loop.call_at(
+            now + generation.site.timeouts.boot, lambda _: self._check_loaded(generation, mold)
+        )
+
+    def fork(self, generation: Generation, number: int, now: float) -> None:
+        worker = generation.fork(number, now)
+        if worker is None:
+            generation.fork_at = now + 1.0
+            log = self._rollout.errors.bind(worker=number, gen=generation.number)
+            log.warning("not forked", reason="no mold, or no room on the scoreboard", next="again in 1s")
+            return
+        self._loop.on_readable(
+            worker.channel.fileno(), lambda now: self._hear_worker(generation, worker, now)
+        )
+
+    # What they say.
+
+    def _hear_mold(self, generation: Generation, mold: MoldHandle, now: float) -> None:
+        for message in self._messages(mold.channel):
+            if isinstance(message, Loaded):
+                mold.loaded = True
+                generation.apply(GenerationEvent.LOADED)
+                took = duration(message.seconds)
+                self._rollout.errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
+            elif isinstance(message, LoadFailed):
+                mold.failure, mold.detail = message.reason, message.detail
+            elif isinstance(message, ForkFailed):
+                worker = generation.workers.get(message.slot)
+                if worker is not None:
+                    worker.failure = message.reason
+                    self._worker_ended(generation, worker, None, now)
+
+    def _hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        was_forking = worker.pid is None
+        self._read_worker(generation, worker, now)
+        if was_forking and worker.pid is not None:
+            code = self._reaper.claim(worker.pid)
+            if code is not None:
+                self._worker_ended(generation, worker, code, now)
+        elif worker.pid is None and worker.channel.ended:
+            self._worker_ended(generation, worker, None, now)
+
+    def _read_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        for message in self._messages(worker.channel):
+            if isinstance(message, Started):
+                worker.pid = message.pid
+                worker.apply(WorkerEvent.STARTED)
+                if worker.state is WorkerState.ENDING:
+                    os.kill(worker.pid, signal.SIGKILL)
+            elif isinstance(message, Ready):
+                self._worker_ready(generation, worker, message, now)
+            elif isinstance(message, BootFailed):
+                worker.failure, worker.detail = message.reason, message.detail
+            elif isinstance(message, Recycle) and worker.recycle is None:
+                worker.recycle = message.reason
+                self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=message.reason)
+
+    def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
+        worker.apply(WorkerEvent.READY)
+        if worker.state is not WorkerState.SERVING:
+            return
+        worker.ready_at = now
+        worker.deadline = None
+        generation.apply(GenerationEvent.WORKER_READY)
+        self._rollout.errors.bind(**worker.who()).info("serving", took=duration(ready.seconds))
+        if self._rollout.current is None and generation is self._rollout.candidate:
+            self._rollout.promote(now)
+
+    def _messages(self, channel: Channel) -> Iterator[Message]:
+        """What has arrived; a channel whose other end is gone is not listened to any longer."""
+        while True:
+            try:
+                yield channel.receive()[0]
+            except BlockingIOError:
+                return
+            except Closed:
+                self._loop.forget(channel.fileno())
+                return
+
+    # How they end.
+
+    def reap(self, now: float) -> None:
+        """Collect every child that has ended."""
+        for pid, code in self._reaper.collect():
+            for generation in self._rollout:
+                if generation.mold is not None and generation.mold.pid == pid:
+                    self._mold_ended(generation, generation.mold, code, now)
+                    break
+                worker = next((w for w in generation.workers.values() if w.pid == pid), None)
+                if worker is not None:
+                    self._worker_ended(generation, worker, code, now)
+                    break
+            else:
+                self._reaper.keep(pid, code)
+
+    def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
+        if generation.mold is mold and not mold.loaded and mold.failure is None:
+            mold.failure = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
+            os.kill(mold.pid, signal.SIGKILL)
+
+    def _mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
+        if mold.channel.fileno() >= 0:
+            self._hear_mold(generation, mold, now)
+            self._loop.forget(mold.channel.fileno())
+            mold.channel.close()
+        generation.mold = None
+        if not generation.is_leaving():
+            self._mold_lost(generation, mold.failure or f"mold ended with {ending(code)}", mold.detail, now)
+
+    def _mold_lost(self, generation: Generation, reason: str, detail: str, now: float) -> None:
+        """A candidate is given up; what serves goes on with its workers, and gets a new mold."""
+        if generation is self._rollout.candidate:
+            self._rollout.fail(reason, now, detail)
+            return
+        generation.molds_lost += 1
+        wait = backoff.delay(backoff.FREE + generation.molds_lost)
+        then = f"workers go on; a new mold in {duration(wait)}"
+        log = self._rollout.errors.bind(gen=generation.number)
+        log.error("mold lost", detail, reason=reason, next=then)
+        self._loop.call_at(now + wait, lambda now: self._restart_mold(generation, now))
+
+    def _restart_mold(self, generation: Generation, now: float) -> None:
+        if generation.mold is None and not generation.is_leaving():
+            self.start_mold(generation, now)
+
+    def _worker_ended(
+        self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float
+    ) -> None:
+        """A worker is gone; `code` is None where it never was a process that we saw."""
+        self._read_worker(generation, worker, now)
+        counters = generation.board.read(worker.slot)
+        generation.died(worker, now)
+        verdict = death.judge(
+            death.Death(
+                code=code,
+                served=None if worker.ready_at is None else now - worker.ready_at,
+                asked_to_go=worker.asked_to_go is not None,
+                boot_failed=worker.failure is not None,
+                candidate=generation is self._rollout.candidate,
+                early_deaths=generation.early_deaths,
+            )
+        )
+        how = "never started" if code is None else ending(code)
+        self._report_end(generation, worker, verdict, how, counters, now)
+        if verdict is death.Verdict.ROLL_BACK:
+            self._rollout.fail(f"worker {worker.number}: {worker.failure or how}", now, worker.detail)
+
+    def _report_end(
+        self,
+        generation: Generation,
+        worker: WorkerHandle,
+        verdict: death.Verdict,
+        how: str,
+        counters: WorkerCounters,
+        now: float,
+    ) -> None:
+        fields = {"how": how, "requests": str(counters.requests)}
+        if counters.in_flight:
+            in_hand = (f"{r.method} {r.path} {duration(now - r.started)}" for r in counters.in_flight)
+            fields["in_hand"] = ", ".join(in_hand)
+        errors = self._rollout.errors.bind(**worker.who())
+        if verdict is death.Verdict.EXPECTED:
+            log = errors.warning if counters.in_flight else errors.info
+            log("ended", reason=worker.asked_to_go, **fields)
+        elif verdict is death.Verdict.REPLACE:
+            wait = generation.fork_at - now
+            fields["next"] = f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
+            if backoff.crash_loop(generation.early_deaths):
+                fields["state"] = f"crash-loop, {generation.early_deaths} early deaths"
+            errors.error("died", worker.detail, reason=worker.failure or how, **fields)

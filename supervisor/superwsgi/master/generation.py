@@ -1,0 +1,224 @@
+"""One loaded version of configuration and application: its mold, its workers, and what they share.
+
+A generation carries out; what happens to it is decided in master.py and policy/.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from superwsgi.channel import Channel, Closed
+from superwsgi.config.schema import Site
+from superwsgi.master import machine, sockets, states
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.handles import MoldHandle, WorkerHandle
+from superwsgi.master.launch import Launch
+from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.policy import backoff
+from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.sockets import Listener
+from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
+from superwsgi.messages import Boot, Drain, Fork, Message, Reopen, Stop
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker.privileges import identity
+
+SPARE_WORKERS = 16
+"""How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
+replacement is there before it goes."""
+
+_GRACE = 2.0
+"""Seconds between the time by which a process should have ended by itself and its SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the master opens for a generation, with the rights that only it has."""
+
+    listeners: list[Listener]
+    logs: LogFiles
+
+    @classmethod
+    def prepare(cls, site: Site, open_already: Iterable[Listener] = ()) -> Shared:
+        """Open log files and listeners, as far as they are not there.
+
+        Raises LogTargetError, PrivilegeError or BindError, with nothing left open.
+        """
+        identity(site)
+        logs = LogFiles.open(site.log)
+        try:
+            return cls(sockets.prepare(site, open_already), logs)
+        except BaseException:
+            logs.close()
+            raise
+
+
+class Generation:
+    """Generation `number` of the site."""
+
+    def __init__(self, number: int, site: Site, shared: Shared, launch: Launch, loop: EventLoop) -> None:
+        self.number = number
+        self.site = site
+        self.listeners = shared.listeners
+        self.logs = shared.logs
+        self.state = GenerationState.LOADING
+        self.wanted = machine.workers(site)
+        self.most_workers = self.wanted + SPARE_WORKERS
+        self.board = Scoreboard.create(2 * self.most_workers, site.threads + 1)
+        self.mold: MoldHandle | None = None
+        self.workers: dict[int, WorkerHandle] = {}  # by slot
+        self.early_deaths = 0
+        self.last_early_death: float | None = None
+        self.fork_at = 0.0
+        self.molds_lost = 0
+        self._launch = launch
+        self._loop = loop
+        total = machine.memory()
+        memory = site.memory
+        soft, hard = in_bytes(memory.soft, total), in_bytes(memory.hard, total)
+        self.memory = MemoryLimits(soft, hard, memory.measure)
+
+    def apply(self, event: GenerationEvent) -> None:
+        """Move to the next state. Raises ImpossibleEvent."""
+        self.state = states.after(states.GENERATION, self.state, event)
+
+    # The mold.
+
+    def start_mold(self) -> MoldHandle:
+        """Raises OSError where no process can be made."""
+        channel, theirs = Channel.pair()
+        private = [*self._loop.descriptors(), channel.fileno()]
+        try:
+            pid = self._launch(self.site, theirs, private)
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            theirs.close()
+        boot = Boot(self.number, self.site, self.logs.error is not None, self.logs.access is not None)
+        listeners = [listener.sock.fileno() for listener in self.listeners]
+        channel.send(boot, [self.board.fd, *self.logs.descriptors(), *listeners])
+        self.mold = MoldHandle(pid, channel)
+        return self.mold
+
+    def dismiss_mold(self) -> None:
+        """Tell the mold to end, by closing its channel; one that is busy importing is killed."""
+        if self.mold is not None and self.mold.channel.fileno() >= 0:
+            self._loop.forget(self.mold.channel.fileno())
+            self.mold.channel.close()
+            if not self.mold.loaded:
+                os.kill(self.mold.pid, signal.SIGKILL)
+
+    def can_fork(self) -> bool:
+        serving = self.state in (GenerationState.READY, GenerationState.SERVING)
+        return serving and self.mold is not None and self.mold.loaded
+
+    # Workers.
+
+    def fork(self, number: int, now: float) -> WorkerHandle | None:
+        """Ask the mold for worker `number`; None where the scoreboard has no slot left for it, or the mold
+        does not listen any more."""
+        slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
+        if slot is None or self.mold is None:
+            return None
+        self.board.clear(slot)
+        channel, theirs = Channel.pair()
+        try:
+            self.mold.channel.send(Fork(number, slot), [theirs.fileno()])
+        except (Closed, BlockingIOError):
+            channel.close()
+            return None
+        finally:
+            theirs.close()
+        overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
+        worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
+        self.workers[slot] = worker
+        return worker
+
+    def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
+        """Let a worker finish what it has; one that does not serve yet is ended."""
+        if worker.state is not WorkerState.SERVING:
+            self.end(worker, reason, now)
+            return
+        timeouts = self.site.timeouts
+        worker.asked_to_go = reason
+        worker.apply(WorkerEvent.DRAIN)
+        worker.deadline = now + timeouts.lame_duck + timeouts.graceful + _GRACE
+        worker.overdue = f"not drained after {timeouts.graceful:g}s (timeouts.graceful)"
+        self._tell(worker, Drain(timeouts.lame_duck, timeouts.graceful))
+
+    def end(self, worker: WorkerHandle, reason: str, now: float) -> None:
+        """End a worker at once, politely first."""
+        worker.asked_to_go = worker.asked_to_go or reason
+        serving = worker.state in (WorkerState.SERVING, WorkerState.DRAINING)
+        worker.apply(WorkerEvent.STOP)
+        worker.deadline = now + _GRACE
+        worker.overdue = "did not end when told to"
+        if serving:
+            self._tell(worker, Stop())
+        else:
+            self._signal(worker, signal.SIGKILL)
+
+    def kill(self, worker: WorkerHandle, reason: str, now: float) -> None:
+        """End a worker by SIGKILL."""
+        if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+            worker.failure = reason
+        worker.asked_to_go = worker.asked_to_go or reason
+        worker.apply(WorkerEvent.STOP)
+        worker.deadline = now + _GRACE
+        worker.overdue = "killed, but still there"
+        self._signal(worker, signal.SIGKILL)
+
+    def died(self, worker: WorkerHandle, now: float) -> None:
+        """A worker is gone: close what was its, and count an early death."""
+        worker.apply(WorkerEvent.EXITED)
+        self._loop.forget(worker.channel.fileno())
+        worker.channel.close()
+        del self.workers[worker.slot]
+        if worker.asked_to_go is None or worker.failure is not None:
+            self._count_death(worker, now)
+
+    def _count_death(self, worker: WorkerHandle, now: float) -> None:
+        served = None if worker.ready_at is None else now - worker.ready_at
+        since_last = None if self.last_early_death is None else now - self.last_early_death
+        self.early_deaths = backoff.streak(self.early_deaths, served=served, since_last=since_last)
+        if self.early_deaths:
+            self.last_early_death = now
+        self.fork_at = now + backoff.delay(self.early_deaths)
+
+    def reopen_logs(self) -> None:
+        """Raises LogTargetError; the processes of this generation then keep the old files."""
+        self.logs.reopen()
+        message = Reopen(self.logs.error is not None, self.logs.access is not None)
+        fds = self.logs.descriptors()
+        if self.mold is not None and not self.is_leaving():
+            self.mold.channel.send(message, fds)
+        for worker in self.workers.values():
+            self._tell(worker, message, fds)
+
+    def is_leaving(self) -> bool:
+        """Whether its processes are only being ended."""
+        return self.state in (GenerationState.RETIRING, GenerationState.FAILED)
+
+    def is_empty(self) -> bool:
+        return not self.workers and self.mold is None
+
+    def close(self) -> None:
+        """Give back what only this generation holds. The listeners may live on in others."""
+        self.board.close()
+        self.logs.close()
+
+    def _tell(self, worker: WorkerHandle, message: Message, fds: list[int] | None = None) -> None:
+        """Send, or kill a worker that has stopped listening."""
+        try:
+            worker.channel.send(message, fds or [])
+        except Closed:
+            pass  # it has ended; its exit is on its way
+        except BlockingIOError:
+            self._signal(worker, signal.SIGKILL)
+
+    def _signal(self, worker: WorkerHandle, number: int) -> None:
+        if worker.pid is not None:
+            os.kill(worker.pid, number)  # our child, not reaped yet: the process id is still its own

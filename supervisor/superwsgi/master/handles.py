@@ -1,0 +1,66 @@
+"""What the master holds of a mold and of a worker. Their own code is in worker/mold.py and worker/process.py;
+the two sides share only messages and the scoreboard.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from superwsgi.channel import Channel
+from superwsgi.master import states
+from superwsgi.master.policy.governor import WorkerView
+from superwsgi.master.states import WorkerEvent, WorkerState
+
+_keys = itertools.count(1)
+
+
+@dataclass(slots=True)
+class WorkerHandle:
+    """One worker; times in monotonic seconds."""
+
+    number: int
+    generation: int
+    slot: int
+    channel: Channel
+    deadline: float | None  # killed then, because of `overdue`
+    overdue: str
+    key: int = field(default_factory=lambda: next(_keys))
+    state: WorkerState = WorkerState.FORKING
+    pid: int | None = None
+    ready_at: float | None = None
+    recycle: str | None = None  # why it should be replaced
+    asked_to_go: str | None = None  # why it was drained or ended
+    failure: str | None = None  # why it did not boot
+    detail: str = ""  # the traceback's text, where there is one
+
+    def apply(self, event: WorkerEvent) -> None:
+        """Move to the next state. Raises ImpossibleEvent."""
+        self.state = states.after(states.WORKER, self.state, event)
+
+    def view(self) -> WorkerView:
+        return WorkerView(
+            key=self.key,
+            number=self.number,
+            generation=self.generation,
+            state=self.state,
+            ready_at=self.ready_at,
+            recycle=self.recycle,
+            deadline=self.deadline,
+            overdue=self.overdue,
+        )
+
+    def who(self) -> dict[str, object]:
+        """The fields that name it in the log."""
+        return {"worker": self.number, "gen": self.generation, "pid": self.pid}
+
+
+@dataclass(slots=True)
+class MoldHandle:
+    """A generation's mold."""
+
+    pid: int
+    channel: Channel
+    loaded: bool = False
+    failure: str | None = None  # why it did not load
+    detail: str = ""  # the traceback's text, where there is one

@@ -1,0 +1,232 @@
+"""The master: reacts to signals and time, lets the governor decide about workers, and carries it out.
+
+One thread, one event loop; nothing here waits. It never imports application code (but see `superwsgi.run`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from setproctitle import setproctitle
+
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.schema import Site
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.files import LogTargetError
+from superwsgi.master import monitor, sockets
+from superwsgi.master.children import Children
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.handles import WorkerHandle
+from superwsgi.master.launch import Launch
+from superwsgi.master.policy import governor
+from superwsgi.master.policy.memory import Verdict
+from superwsgi.master.reaper import Reaper, become_subreaper
+from superwsgi.master.rollout import RollOut
+from superwsgi.master.sockets import BindError
+from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
+from superwsgi.worker.privileges import PrivilegeError
+
+OK: Final = 0
+APP_NOT_LOADED: Final = 3
+
+ReadSite = Callable[[], Site]
+"""Reads the configuration again, for HUP. Raises ConfigError."""
+
+
+class Master:
+    """One site, from its first generation to the end of its last process."""
+
+    def __init__(self, site: Site, shared: Shared, read_site: ReadSite, launch: Launch) -> None:
+        self._site = site
+        self._shared = shared
+        self._read_site = read_site
+        self._loop = EventLoop()
+        errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
+        self._rollout = RollOut(errors, self._loop, launch)
+        self._children = Children(self._rollout, self._loop, Reaper(errors))
+        self._stopping = False
+        self._reload_again = False
+
+    @property
+    def _errors(self) -> ErrorLog:
+        return self._rollout.errors
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit code. Raises OSError where not even a mold can start."""
+        setproctitle(f"superwsgi: master [{self._site.name}]")
+        become_subreaper()
+        with self._loop:
+            self._take_signals()
+            self._begin(self._site, self._shared, time.monotonic())
+            self._watch_memory(time.monotonic())
+            ask_at: float | None = None
+            while self._rollout:
+                now = self._loop.turn(ask_at)
+                ask_at = self._govern(now)
+            sockets.close(self._shared.listeners)
+        return APP_NOT_LOADED if self._rollout.first_failed else OK
+
+    def _begin(self, site: Site, shared: Shared, now: float) -> None:
+        current = self._rollout.current
+        for listener in shared.listeners:
+            if current is None or listener not in current.listeners:
+                self._errors.info("listening", address=listener)
+        generation = self._rollout.begin(site, shared, now)
+        self._children.start_mold(generation, now)
+
+    # Decisions.
+
+    def _govern(self, now: float) -> float | None:
+        """Let the governor decide and carry it out; returns when to ask again."""
+        if self._rollout.first_failed and not self._stopping:
+            self._stop(now, "the application did not load", fast=False)
+        complete_at = None if self._stopping else self._rollout.step(now)
+        if self._reload_again and self._rollout.candidate is None:
+            self._reload(now)
+        plan = governor.decide(self._rollout.view(), now)
+        for action in plan.actions:
+            self._perform(action, now)
+        self._rollout.sweep()
+        if plan.actions:
+            return now  # what was done may allow more
+        return min((when for when in (plan.ask_at, complete_at) if when is not None), default=None)
+
+    def _perform(self, action: governor.Action, now: float) -> None:
+        if isinstance(action, governor.Fork):
+            target = self._rollout.target()
+            assert target is not None
+            self._children.fork(target, action.number, now)
+            return
+        generation, worker = self._worker(action.key)
+        if isinstance(action, governor.Drain):
+            self._errors.bind(**worker.who()).info("draining", reason=action.reason)
+            generation.drain(worker, action.reason, now)
+        else:
+            self._kill(generation, worker, action.reason, now)
+
+    def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        self._errors.bind(**worker.who()).warning("killed", reason=reason)
+        generation.kill(worker, reason, now)
+
+    def _worker(self, key: int) -> tuple[Generation, WorkerHandle]:
+        return next((g, w) for g in self._rollout for w in g.workers.values() if w.key == key)
+
+    # Signals.
+
+    def _take_signals(self) -> None:
+        self._loop.on_signal([signal.SIGCHLD], lambda _, now: self._children.reap(now))
+        self._loop.on_signal([signal.SIGTERM], lambda _, now: self._stop(now, "SIGTERM", fast=False))
+        self._loop.on_signal(
+            [signal.SIGINT, signal.SIGQUIT],
+            lambda number, now: self._stop(now, signal.Signals(number).name, fast=True),
+        )
+        self._loop.on_signal([signal.SIGHUP], lambda _, now: self._reload(now))
+        self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs())
+        self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1))
+        self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1))
+        self._loop.on_signal([signal.SIGUSR2], lambda _, now: self._refuse_upgrade())
+
+    def _stop(self, now: float, reason: str, *, fast: bool) -> None:
+        """End every process below us, then ourselves. A fast stop may follow a graceful one."""
+        self._errors.info("stopping", reason=reason, how="fast" if fast else "graceful")
+        if self._rollout.candidate is not None and self._rollout.current is not None:
+            self._rollout.fail(f"stopping ({reason})", now)
+        self._stopping = True
+        for generation in self._rollout:
+            generation.apply(GenerationEvent.RETIRE)
+            generation.dismiss_mold()
+            lame_duck = 0.0 if fast else generation.site.timeouts.lame_duck
+            self._loop.call_at(now + lame_duck, partial(_close_listeners, generation))
+            for worker in list(generation.workers.values()):
+                if fast:
+                    generation.end(worker, reason, now)
+                elif worker.state not in (WorkerState.DRAINING, WorkerState.ENDING):
+                    generation.drain(worker, reason, now)
+
+    def _reload(self, now: float) -> None:
+        """Read the configuration and load the application anew, beside what serves."""
+        self._reload_again = False
+        if self._stopping:
+            return
+        candidate = self._rollout.candidate
+        if candidate is not None and candidate.state is not GenerationState.LOADING:
+            self._reload_again = True
+            self._errors.info(
+                "reload noted", next=f"begins when the roll-out of generation {candidate.number} ends"
+            )
+            return
+        if candidate is not None:
+            if self._rollout.current is None:
+                return  # still starting: what is on the disk is being loaded already
+            self._rollout.fail("another reload was asked for", now)
+        try:
+            site = self._read_site()
+            shared = self._prepare(site)
+        except (ConfigError, LogTargetError, PrivilegeError, BindError) as error:
+            assert self._rollout.current is not None
+            goes_on = f"generation {self._rollout.current.number} goes on serving"
+            self._errors.error("reload refused", str(error), next=goes_on)
+            return
+        self._errors.info("reload begun")
+        self._begin(site, shared, now)
+
+    def _prepare(self, site: Site) -> Shared:
+        """What a new generation needs beyond the old one's. Raises as Shared.prepare."""
+        assert self._rollout.current is not None
+        if site.pidfile != self._site.pidfile:
+            self._errors.warning("pidfile changed", next="the new name is used from the next start on")
+        return Shared.prepare(site, self._rollout.current.listeners)
+
+    def _reopen_logs(self) -> None:
+        for generation in self._rollout:
+            try:
+                generation.reopen_logs()
+            except LogTargetError as error:
+                self._errors.error("log files not reopened", reason=error, next="writing to the old ones")
+                return
+        self._errors.info("log files reopened")
+
+    def _scale(self, difference: int) -> None:
+        target = self._rollout.target()
+        if target is None or self._stopping:
+            return
+        target.wanted = min(max(target.wanted + difference, 1), target.most_workers)
+        self._errors.info("worker count changed", workers=target.wanted, next="until the next reload")
+
+    def _refuse_upgrade(self) -> None:
+        self._errors.warning("USR2 ignored", reason="this version cannot replace its own program; restart it")
+
+    # Memory.
+
+    def _watch_memory(self, now: float) -> None:
+        """Look at every worker's memory, now and every monitor.interval."""
+        for generation in self._rollout:
+            if generation.memory:
+                for worker in list(generation.workers.values()):
+                    self._judge_memory(generation, worker, now)
+        current = self._rollout.current
+        interval = (current.site if current else self._site).monitor.interval
+        self._loop.call_at(now + interval, self._watch_memory)
+
+    def _judge_memory(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        limits = generation.memory
+        used = monitor.used(worker.pid, limits.measure) if worker.pid is not None else None
+        if used is None or worker.state is WorkerState.ENDING:
+            return
+        verdict = limits.judge(used)
+        if verdict is Verdict.KILL:
+            self._kill(generation, worker, limits.spell(used, verdict), now)
+        elif verdict is Verdict.RECYCLE and worker.recycle is None and worker.state is WorkerState.SERVING:
+            worker.recycle = limits.spell(used, verdict)
+            log = self._errors.bind(**worker.who())
+            log.warning("to be recycled", reason=worker.recycle, next="drained once its replacement serves")
+
+
+def _close_listeners(generation: Generation, _now: float) -> None:
+    sockets.close(generation.listeners)

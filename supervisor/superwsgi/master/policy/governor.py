@@ -1,0 +1,159 @@
+"""The governor decides which worker is forked, drained or killed next. A pure function of what is seen.
+
+Everything that wants a worker replaced (a crash, memory, request count, a reload or its roll back, a
+changed worker count) only changes the view; the same few rules follow from it:
+
+1. A number without a worker gets one at once, unless the back-off says later.
+2. A worker that should go (recycled, or of another generation than the target) is drained only once its
+   replacement serves: replacement first, one at a time, nobody is missed.
+3. The first worker of a generation has to serve for PROOF seconds before the worker that it replaces goes
+   and before the next is forked: a version that dies on its first requests takes nobody down with it.
+4. Recycling waits until the last recycled worker is gone, so that memory is held at most once more; a
+   roll-out does not wait for old workers to finish draining.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from superwsgi.master.states import WorkerState
+
+PROOF: Final = 1.0
+"""Seconds that a generation's first worker serves before the next step of a roll-out, and that all of them
+serve before the roll-out is complete."""
+
+_ACTIVE: Final = frozenset({WorkerState.FORKING, WorkerState.BOOTING, WorkerState.SERVING})
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One worker as the master sees it; times in monotonic seconds."""
+
+    key: int
+    number: int
+    generation: int
+    state: WorkerState
+    ready_at: float | None = None
+    recycle: str | None = None  # why it should be replaced
+    deadline: float | None = None  # when it is killed, whatever it does
+    overdue: str = ""  # what is said then
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """All that a decision depends on besides the time."""
+
+    wanted: int
+    target: int | None  # the generation to fork from; None while no mold can fork
+    fork_at: float  # not before, by the back-off
+    workers: tuple[WorkerView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    key: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    key: int
+    reason: str
+
+
+Action = Fork | Drain | Kill
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and when to ask again even if nothing happens (None: not before something does)."""
+
+    actions: tuple[Action, ...]
+    ask_at: float | None
+
+
+def decide(view: SiteView, now: float) -> Plan:
+    """What the master does next."""
+    actions: list[Action] = [*_kills(view, now)]
+    killed = {action.key for action in actions if isinstance(action, Kill)}
+    active = [w for w in view.workers if w.state in _ACTIVE and w.key not in killed]
+    actions += [Drain(w.key, "one worker less") for w in active if w.number > view.wanted]
+    active = [w for w in active if w.number <= view.wanted]
+    times = [w.deadline for w in view.workers if w.deadline is not None and w.key not in killed]
+
+    missing = [n for n in range(1, view.wanted + 1) if all(w.number != n for w in active)]
+    if missing and view.target is not None:
+        if now >= view.fork_at:
+            actions += [Fork(n) for n in missing]
+        else:
+            times.append(view.fork_at)
+
+    if view.target is not None:
+        proven_at = _proven_at(view.target, view.workers)
+        if proven_at is not None and now >= proven_at:
+            actions += _superseded(view.target, active)
+        elif proven_at is not None:
+            times.append(proven_at)
+        if not missing and now >= view.fork_at:
+            actions += _next_replacement(view, active, proven=proven_at is not None and now >= proven_at)
+        elif now < view.fork_at:
+            times.append(view.fork_at)
+    return Plan(tuple(actions), min(times, default=None))
+
+
+def rolled_out_at(view: SiteView) -> float | None:
+    """When the roll-out to the target generation is complete: every wanted worker is of it and has proven
+    itself, and no other is left to be drained. None while that is not in sight."""
+    active = [w for w in view.workers if w.state in _ACTIVE]
+    ready = [w.ready_at for w in active if w.generation == view.target and w.ready_at is not None]
+    if len(ready) < len(active) or len({w.number for w in active}) < view.wanted:
+        return None
+    return max(ready, default=0.0) + PROOF
+
+
+def _kills(view: SiteView, now: float) -> Iterator[Kill]:
+    for worker in view.workers:
+        if worker.deadline is not None and now >= worker.deadline:
+            yield Kill(worker.key, worker.overdue)
+
+
+def _proven_at(target: int, workers: Iterable[WorkerView]) -> float | None:
+    """When the first worker of the target generation has served long enough; None while none serves."""
+    ready = [w.ready_at for w in workers if w.generation == target and w.ready_at is not None]
+    return min(ready) + PROOF if ready else None
+
+
+def _fresh(worker: WorkerView, target: int) -> bool:
+    return worker.generation == target and worker.recycle is None
+
+
+def _superseded(target: int, active: list[WorkerView]) -> Iterator[Drain]:
+    """Workers that should go and whose replacement serves."""
+    serving = {w.number for w in active if _fresh(w, target) and w.state is WorkerState.SERVING}
+    for worker in active:
+        if not _fresh(worker, target) and worker.number in serving:
+            yield Drain(worker.key, worker.recycle or "replaced by a later generation")
+
+
+def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool) -> Iterator[Fork]:
+    """The one worker to fork beside a worker that should go, if it is time for one."""
+    target = view.target
+    assert target is not None
+    fresh = {w.number for w in active if _fresh(w, target)}
+    stale = [w for w in active if not _fresh(w, target) and w.number not in fresh]
+    underway = any(_fresh(w, target) and w.state is not WorkerState.SERVING for w in active)
+    unproven = not proven and any(w.generation == target for w in active)
+    if not stale or underway or unproven:
+        return
+    first = min(stale, key=lambda w: (w.recycle is None, w.number))
+    recycled_still_draining = any(w.recycle and w.state is WorkerState.DRAINING for w in view.workers)
+    if first.generation == target and recycled_still_draining:
+        return
+    yield Fork(first.number)

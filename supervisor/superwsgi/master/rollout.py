@@ -1,0 +1,125 @@
+"""Which generation serves, and which is on its way to take over from it.
+
+`current` is what the site falls back to; `candidate` is being loaded or rolled out. A candidate takes over
+for good when the governor says that its roll-out is complete; until then the current generation keeps its
+mold, so going back needs nothing from the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from superwsgi.config.schema import Site
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.words import duration
+from superwsgi.master import sockets
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.launch import Launch
+from superwsgi.master.policy import governor
+from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
+
+_TARGETS = (GenerationState.READY, GenerationState.SERVING)
+
+
+class RollOut:
+    """All generations that have processes, and the part that each plays."""
+
+    def __init__(self, errors: ErrorLog, loop: EventLoop, launch: Launch) -> None:
+        self.errors = errors
+        self.current: Generation | None = None
+        self.candidate: Generation | None = None
+        self.first_failed = False
+        self._loop = loop
+        self._launch = launch
+        self._generations: dict[int, Generation] = {}
+        self._last_number = 0
+        self._began = 0.0
+
+    def __iter__(self) -> Iterator[Generation]:
+        return iter(list(self._generations.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._generations)
+
+    def begin(self, site: Site, shared: Shared, now: float) -> Generation:
+        """Make a new candidate. The caller starts its mold."""
+        self._last_number += 1
+        generation = Generation(self._last_number, site, shared, self._launch, self._loop)
+        self._generations[generation.number] = generation
+        self.candidate = generation
+        self._began = now
+        return generation
+
+    def target(self) -> Generation | None:
+        """The generation whose workers there should be: the candidate's as soon as it has loaded."""
+        if self.candidate is not None and self.candidate.state in _TARGETS:
+            return self.candidate
+        return self.current
+
+    def view(self) -> governor.SiteView:
+        """What the governor decides on."""
+        target = self.target()
+        can_fork = target is not None and target.can_fork()
+        return governor.SiteView(
+            wanted=target.wanted if target is not None else 0,
+            target=target.number if target is not None and can_fork else None,
+            fork_at=target.fork_at if target is not None else 0.0,
+            workers=tuple(worker.view() for generation in self for worker in generation.workers.values()),
+        )
+
+    def step(self, now: float) -> float | None:
+        """Let the candidate take over if its roll-out is complete; returns when to ask again."""
+        if self.candidate is None or self.target() is not self.candidate:
+            return None
+        complete_at = governor.rolled_out_at(self.view())
+        if complete_at is None or now < complete_at:
+            return complete_at
+        self.promote(now)
+        return None
+
+    def promote(self, now: float) -> None:
+        """The candidate takes over for good, and the generation before it retires."""
+        assert self.candidate is not None
+        before, self.current, self.candidate = self.current, self.candidate, None
+        self.errors = master_log(self.current)
+        if before is not None:
+            before.apply(GenerationEvent.RETIRE)
+            before.dismiss_mold()
+            sockets.close(_only_in(before, self.current))
+            self.errors.info("reload complete", gen=self.current.number, took=duration(now - self._began))
+
+    def fail(self, reason: str, now: float, detail: str = "") -> None:
+        """The candidate does not take over; what serves goes on serving."""
+        candidate, self.candidate = self.candidate, None
+        assert candidate is not None
+        candidate.apply(GenerationEvent.FAIL)
+        candidate.dismiss_mold()
+        for worker in list(candidate.workers.values()):
+            if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+                candidate.end(worker, "its generation failed", now)
+        if self.current is None:
+            self.first_failed = True
+            self.errors.error("application did not load", detail, reason=reason, next="stopping")
+        else:
+            sockets.close(_only_in(candidate, self.current))
+            goes_on = f"generation {self.current.number} goes on serving"
+            self.errors.error("reload failed", detail, gen=candidate.number, reason=reason, next=goes_on)
+
+    def sweep(self) -> None:
+        """Forget generations that have ended and whose processes are all gone."""
+        for generation in self:
+            if generation.is_leaving() and generation.is_empty():
+                generation.apply(GenerationEvent.EMPTY)
+                generation.close()
+                del self._generations[generation.number]
+
+
+def master_log(generation: Generation) -> ErrorLog:
+    """The error log, for the master's own lines while this generation serves."""
+    return ErrorLog(generation.logs.error, generation.site.log.level, master=os.getpid())
+
+
+def _only_in(generation: Generation, other: Generation) -> list[sockets.Listener]:
+    return [listener for listener in generation.listeners if listener not in other.listeners]

@@ -1,0 +1,144 @@
+"""Every message between the master, the molds and the workers, on one screen.
+
+Frozen types with an explicit encoding: one JSON object a message, its type under "type". Descriptors that
+go with a message travel beside it (SCM_RIGHTS); the docstring says which, in order. `channel.py` moves them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from superwsgi.config.schema import Site
+
+
+class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
+    pass
+
+
+# Master to mold.
+
+
+class Boot(_Message, frozen=True):
+    """Become the mold of `generation`. Descriptors: scoreboard, error log, access log, listeners.
+
+    A log that is off has no descriptor: `error_log` and `access_log` say whether there is one.
+    """
+
+    generation: int
+    site: Site
+    error_log: bool
+    access_log: bool
+
+
+class Fork(_Message, frozen=True):
+    """Fork worker `worker` for `slot` of the scoreboard. Descriptor: its end of its channel."""
+
+    worker: int
+    slot: int
+
+
+# Master to mold and worker.
+
+
+class Reopen(_Message, frozen=True):
+    """Write to these log files from now on. Descriptors: error log, access log, as in Boot."""
+
+    error_log: bool
+    access_log: bool
+
+
+# Master to worker.
+
+
+class Drain(_Message, frozen=True):
+    """Stop accepting after `lame_duck` seconds, answer what is in hand, end within `graceful` more."""
+
+    lame_duck: float
+    graceful: float
+
+
+class Stop(_Message, frozen=True):
+    """End now, whatever is in hand."""
+
+
+# Mold to master.
+
+
+class Loaded(_Message, frozen=True):
+    """Workers can be forked; it took `seconds` since the mold began."""
+
+    seconds: float
+
+
+class LoadFailed(_Message, frozen=True):
+    """The generation cannot serve: one line of reason, and the traceback's text where there is one."""
+
+    reason: str
+    detail: str = ""
+
+
+class ForkFailed(_Message, frozen=True):
+    """The worker for `slot` could not be forked."""
+
+    slot: int
+    reason: str
+
+
+# Worker to master.
+
+
+class Started(_Message, frozen=True):
+    """I run as `pid`: a worker's first word, on its own channel so that it cannot be overtaken."""
+
+    pid: int
+
+
+class Ready(_Message, frozen=True):
+    """Serving; it took `seconds` since the fork."""
+
+    seconds: float
+
+
+class BootFailed(_Message, frozen=True):
+    """The worker cannot serve and ends: as LoadFailed."""
+
+    reason: str
+    detail: str = ""
+
+
+class Recycle(_Message, frozen=True):
+    """Please replace me, I go on serving until then."""
+
+    reason: str
+
+
+Message = (
+    Boot
+    | Fork
+    | Reopen
+    | Drain
+    | Stop
+    | Loaded
+    | LoadFailed
+    | Started
+    | ForkFailed
+    | Ready
+    | BootFailed
+    | Recycle
+)
+
+_decoder = msgspec.json.Decoder(Message)
+
+DETAIL_LIMIT = 32 << 10
+"""Bytes of traceback text that a message carries at most: a packet has to fit the socket's buffer."""
+
+
+def encode(message: Message) -> bytes:
+    return msgspec.json.encode(message)
+
+
+def decode(raw: bytes) -> Message:
+    """The message in `raw`. Raises ValueError (msgspec.ValidationError) where it is none."""
+    message: Message = _decoder.decode(raw)
+    return message

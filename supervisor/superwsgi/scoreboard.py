@@ -1,0 +1,281 @@
+"""The scoreboard: what workers are doing, in shared memory that outlives them.
+
+Made by the master (one per generation), written by that generation's workers, read by anyone who holds
+its descriptor. Every field has one writer, so there are no locks: a counter is a native 64-bit integer
+of the thread or worker that owns it, and a reader adds them up. One table per record says where each
+field lies; writer, reader and test come from it.
+
+    header | slot 0: worker record, thread record 0 .. T-1 | slot 1: ...
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
+VERSION: Final = 1
+WORD: Final = 8
+
+METHOD_BYTES: Final = 16
+PATH_BYTES: Final = 112
+BUCKETS: Final = 28
+"""Latency histogram: bucket b counts answers that took less than 2**b microseconds, the last the rest."""
+
+# Field tables: name -> number of 64-bit words, in order.
+HEADER: Final = {"magic": 1, "version": 1, "slots": 1, "threads": 1}
+WORKER: Final = {
+    "pid": 1,
+    "accepting": 1,  # 1 while it takes new connections
+    "connections": 1,  # open now
+    "accepted": 1,  # since start
+    "queued": 1,  # full requests that wait for a thread now
+    "refused": 1,  # answered by the server itself: 4xx, 5xx before the application was called
+    "heartbeat": 1,  # monotonic ns, last turn of the loop
+}
+THREAD: Final = {
+    "state": 1,
+    "started": 1,  # monotonic ns, begin of the request in hand
+    "method": METHOD_BYTES // WORD,
+    "path": PATH_BYTES // WORD,
+    "requests": 1,
+    "failures": 1,  # answers with a 5xx status
+    "sent": 1,  # bytes of response bodies
+    "latency_sum": 1,  # ns
+    "latency": BUCKETS,
+}
+
+IDLE: Final = 0
+IN_REQUEST: Final = 1
+
+
+def _offsets(table: dict[str, int]) -> tuple[dict[str, int], int]:
+    offsets, at = {}, 0
+    for name, words in table.items():
+        offsets[name] = at
+        at += words
+    return offsets, at
+
+
+_HEADER_AT, _HEADER_WORDS = _offsets(HEADER)
+_WORKER_AT, _WORKER_WORDS = _offsets(WORKER)
+_THREAD_AT, _THREAD_WORDS = _offsets(THREAD)
+
+# What a thread writes at the begin and at the end of a request, each in one call.
+_BEGIN: Final = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s")
+_END: Final = struct.Struct("=QQQQ")
+
+_STATE = _THREAD_AT["state"]
+_STARTED = _THREAD_AT["started"]
+_REQUESTS = _THREAD_AT["requests"]
+_FAILURES = _THREAD_AT["failures"]
+_SENT = _THREAD_AT["sent"]
+_LATENCY_SUM = _THREAD_AT["latency_sum"]
+_LATENCY = _THREAD_AT["latency"]
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A request that a thread had in hand: `started` is monotonic seconds."""
+
+    thread: int
+    started: float
+    method: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCounters:
+    """One worker's fields and the sums over its threads; `latency` has BUCKETS counts, times in seconds."""
+
+    pid: int
+    accepting: bool
+    connections: int
+    accepted: int
+    queued: int
+    busy: int
+    refused: int
+    heartbeat: float
+    requests: int
+    failures: int
+    sent: int
+    latency_sum: float
+    latency: tuple[int, ...]
+    in_flight: tuple[InFlight, ...]
+
+
+class Scoreboard:
+    """The whole board over one memfd. `create` in the master, `attach` in everyone who was sent `fd`."""
+
+    def __init__(self, fd: int, slots: int, threads: int) -> None:
+        """`threads` is the number of records: one more than a worker runs requests at once."""
+        self.fd = fd
+        self.slots = slots
+        self.threads = threads
+        self.slot_words = _WORKER_WORDS + threads * _THREAD_WORDS
+        self._map = mmap.mmap(fd, (_HEADER_WORDS + slots * self.slot_words) * WORD)
+        self.words = memoryview(self._map).cast("Q")
+        self.bytes = memoryview(self._map)
+
+    @classmethod
+    def create(cls, slots: int, threads: int) -> Scoreboard:
+        """A board of `slots` workers with `threads` threads each, all zero. Raises OSError."""
+        fd = os.memfd_create("superwsgi-scoreboard", os.MFD_CLOEXEC)
+        size = (_HEADER_WORDS + slots * (_WORKER_WORDS + threads * _THREAD_WORDS)) * WORD
+        os.ftruncate(fd, size)
+        board = cls(fd, slots, threads)
+        for name, value in (("magic", MAGIC), ("version", VERSION), ("slots", slots), ("threads", threads)):
+            board.words[_HEADER_AT[name]] = value
+        return board
+
+    @classmethod
+    def attach(cls, fd: int) -> Scoreboard:
+        """The board behind `fd`. Raises ValueError where it is not one, or of another version."""
+        raw = os.pread(fd, _HEADER_WORDS * WORD, 0)
+        if len(raw) < _HEADER_WORDS * WORD:
+            raise ValueError("not a scoreboard: too short")
+        header = memoryview(raw).cast("Q")
+        if header[_HEADER_AT["magic"]] != MAGIC:
+            raise ValueError("not a scoreboard: wrong magic")
+        if header[_HEADER_AT["version"]] != VERSION:
+            raise ValueError(
+                f"scoreboard version {header[_HEADER_AT['version']]}, this program reads {VERSION}"
+            )
+        return cls(fd, header[_HEADER_AT["slots"]], header[_HEADER_AT["threads"]])
+
+    def close(self) -> None:
+        """Give the memory back. Writers made from this board must not be used any more."""
+        self.words.release()
+        self.bytes.release()
+        self._map.close()
+        os.close(self.fd)
+
+    def clear(self, slot: int) -> None:
+        """Zero a slot before a new worker is given it."""
+        start = self._slot_at(slot) * WORD
+        self.bytes[start : start + self.slot_words * WORD] = bytes(self.slot_words * WORD)
+
+    def writer(self, slot: int) -> WorkerWriter:
+        return WorkerWriter(self, slot)
+
+    def read(self, slot: int) -> WorkerCounters:
+        """What the worker in `slot` has counted so far and has in hand."""
+        words, at = self.words, self._slot_at(slot)
+        own = {name: words[at + offset] for name, offset in _WORKER_AT.items()}
+        threads = [self._thread_at(slot, n) for n in range(self.threads)]
+        return WorkerCounters(
+            pid=own["pid"],
+            accepting=bool(own["accepting"]),
+            connections=own["connections"],
+            accepted=own["accepted"],
+            queued=own["queued"],
+            busy=self._busy(slot),
+            refused=own["refused"],
+            heartbeat=own["heartbeat"] / 1e9,
+            requests=sum(words[t + _REQUESTS] for t in threads),
+            failures=sum(words[t + _FAILURES] for t in threads),
+            sent=sum(words[t + _SENT] for t in threads),
+            latency_sum=sum(words[t + _LATENCY_SUM] for t in threads) / 1e9,
+            latency=tuple(sum(words[t + _LATENCY + b] for t in threads) for b in range(BUCKETS)),
+            in_flight=tuple(self._in_flight(slot)),
+        )
+
+    def peers(self, slot: int) -> Iterator[tuple[int, int]]:
+        """(connections, free threads) of every other worker that accepts connections now."""
+        words = self.words
+        for other in range(self.slots):
+            at = self._slot_at(other)
+            if other != slot and words[at + _WORKER_AT["accepting"]]:
+                yield words[at + _WORKER_AT["connections"]], self.threads - 1 - self._busy(other)
+
+    def _slot_at(self, slot: int) -> int:
+        if not 0 <= slot < self.slots:
+            raise IndexError(f"slot {slot} of {self.slots}")
+        return _HEADER_WORDS + slot * self.slot_words
+
+    def _thread_at(self, slot: int, thread: int) -> int:
+        return self._slot_at(slot) + _WORKER_WORDS + thread * _THREAD_WORDS
+
+    def _busy(self, slot: int) -> int:
+        first = self._thread_at(slot, 0) + _STATE
+        return sum(self.words[first : first + self.threads * _THREAD_WORDS : _THREAD_WORDS])
+
+    def _in_flight(self, slot: int) -> Iterator[InFlight]:
+        for thread in range(self.threads):
+            at = self._thread_at(slot, thread)
+            if self.words[at + _STATE] == IN_REQUEST:
+                yield InFlight(
+                    thread=thread,
+                    started=self.words[at + _STARTED] / 1e9,
+                    method=self._text(at + _THREAD_AT["method"], METHOD_BYTES),
+                    path=self._text(at + _THREAD_AT["path"], PATH_BYTES),
+                )
+
+    def _text(self, at: int, size: int) -> str:
+        raw = bytes(self.bytes[at * WORD : at * WORD + size])
+        return raw.split(b"\0", 1)[0].decode("latin-1")
+
+
+class WorkerWriter:
+    """A worker's own record. Each setter has one caller at a time; values are whole numbers."""
+
+    __slots__ = ("_at", "_board", "_words", "slot")
+
+    def __init__(self, board: Scoreboard, slot: int) -> None:
+        self.slot = slot
+        self._board = board
+        self._words = board.words
+        self._at = board._slot_at(slot)
+
+    def set(self, name: str, value: int) -> None:
+        """Set a field of the WORKER table by name."""
+        self._words[self._at + _WORKER_AT[name]] = value
+
+    def thread(self, number: int) -> ThreadWriter:
+        return ThreadWriter(self._board, self._board._thread_at(self.slot, number))
+
+    def peers(self) -> Iterator[tuple[int, int]]:
+        """(connections, free threads) of every other worker that accepts connections now."""
+        return self._board.peers(self.slot)
+
+
+class ThreadWriter:
+    """A thread's own record, on the hot path: two calls a request. Counting goes on from what is there."""
+
+    __slots__ = (
+        "_begin_at", "_bytes", "_end_at", "_failures", "_latency_at", "_latency_sum", "_requests", "_sent",
+        "_started", "_state_at", "_words",
+    )  # fmt: skip
+
+    def __init__(self, board: Scoreboard, at: int) -> None:
+        self._words = board.words
+        self._bytes = board.bytes
+        self._begin_at = at * WORD
+        self._state_at = at + _STATE
+        self._end_at = (at + _REQUESTS) * WORD
+        self._latency_at = at + _LATENCY
+        self._requests, self._failures, self._sent, self._latency_sum = _END.unpack_from(self._bytes, self._end_at)
+        self._started = 0
+
+    def begin(self, now: int, method: bytes, path: bytes) -> None:
+        """A request is handed to the application; `now` in monotonic ns."""
+        self._started = now
+        _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path)
+
+    def end(self, now: int, status: int, sent: int) -> None:
+        """The application is done with it; `now` in monotonic ns, `sent` in bytes of body."""
+        took = now - self._started
+        self._requests += 1
+        self._sent += sent
+        self._latency_sum += took
+        if status >= 500:
+            self._failures += 1
+        words = self._words
+        words[self._state_at] = IDLE
+        _END.pack_into(self._bytes, self._end_at, self._requests, self._failures, self._sent, self._latency_sum)
+        bucket = (took // 1000).bit_length()
+        words[self._latency_at + (bucket if bucket < BUCKETS else BUCKETS - 1)] += 1

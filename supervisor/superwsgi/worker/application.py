@@ -1,0 +1,45 @@
+"""The application's surroundings: who and where we are when it is imported, and the import itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from superwsgi import apps
+from superwsgi.apps.types import WSGIApp
+from superwsgi.config.schema import Site
+from superwsgi.messages import DETAIL_LIMIT
+from superwsgi.worker.privileges import PrivilegeError, drop
+
+
+class Unloadable(Exception):
+    """The generation cannot serve: one line of reason, and the text of the traceback where there is one."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail[-DETAIL_LIMIT:]
+
+
+def settle(site: Site) -> None:
+    """Take the user, group, mask and working folder of the site file; the folder goes on sys.path.
+
+    Raises Unloadable.
+    """
+    try:
+        drop(site)
+        os.chdir(site.chdir)
+    except PrivilegeError as error:
+        raise Unloadable(str(error)) from None
+    except OSError as error:
+        raise Unloadable(f"chdir {site.chdir}: {error.strerror}") from None
+    if site.chdir not in sys.path:
+        sys.path.insert(0, site.chdir)
+
+
+def load_apps(site: Site) -> WSGIApp:
+    """Import the site's applications. Raises Unloadable."""
+    try:
+        return apps.load_all(site.apps)
+    except apps.AppError as error:
+        raise Unloadable(str(error), error.detail) from None

@@ -1,0 +1,145 @@
+"""The mold's process: loads the application where `preload` says so, and forks workers on request.
+
+Single-threaded; it speaks only with the master, over its channel, and ends when the master closes it.
+Workers are forked twice over (fork(2)): the process in between ends at once, so the worker becomes a child
+of the nearest child subreaper above, which is the master.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+import warnings
+from collections.abc import Sequence
+
+from setproctitle import setproctitle
+
+from superwsgi.apps.types import WSGIApp
+from superwsgi.channel import Channel, Closed
+from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker import process
+from superwsgi.worker.application import Unloadable, load_apps, settle
+
+CHANNEL_FD = 3
+"""Where a freshly executed mold finds its end of the channel."""
+
+
+def main() -> None:
+    """The program of a freshly executed mold."""
+    os.set_inheritable(CHANNEL_FD, False)
+    with contextlib.suppress(KeyboardInterrupt):
+        run(Channel(socket.socket(fileno=CHANNEL_FD)))
+
+
+def run(channel: Channel, app: WSGIApp | None = None) -> None:
+    """Serve the master until it closes the channel. `app` is there already in a forked mold."""
+    began = time.monotonic()
+    # A terminal's Ctrl-C goes to the whole foreground group; what follows from it is the master's decision.
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+    ):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        message, fds = channel.receive()
+        assert isinstance(message, Boot)
+        mold = Mold(channel, message, fds, app)
+        try:
+            mold.load()
+        except Unloadable as error:
+            channel.send(LoadFailed(error.reason, error.detail))
+            return
+        channel.send(Loaded(time.monotonic() - began))
+        mold.serve()
+    except Closed:
+        return
+
+
+class Mold:
+    """One generation's mold."""
+
+    def __init__(self, channel: Channel, boot: Boot, fds: Sequence[int], app: WSGIApp | None) -> None:
+        self._channel = channel
+        self._site = boot.site
+        self._generation = boot.generation
+        self._app = app
+        board, *rest = fds
+        self._board = Scoreboard.attach(board)
+        self._error_fd = rest.pop(0) if boot.error_log else None
+        self._access_fd = rest.pop(0) if boot.access_log else None
+        self._listeners = [socket.socket(fileno=fd) for fd in rest]
+
+    def load(self) -> None:
+        """Become who and where the site file says, and import what it wants imported here.
+
+        Raises Unloadable.
+        """
+        setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
+        settle(self._site)
+        if self._app is None and self._site.preload:
+            self._app = load_apps(self._site)
+        if self._app is not None:
+            gc.collect()
+            gc.freeze()
+
+    def serve(self) -> None:
+        """Fork what the master asks for. Raises Closed when there is no master any more."""
+        while True:
+            message, fds = self._channel.receive()
+            if isinstance(message, Fork):
+                self._fork(message, fds[0])
+            elif isinstance(message, Reopen):
+                process.take_log_files(message, fds, self._error_fd, self._access_fd)
+
+    def _fork(self, request: Fork, channel_fd: int) -> None:
+        try:
+            between = _fork_quietly()
+            if between == 0:
+                self._in_between(request, channel_fd)
+            os.waitpid(between, 0)
+        except OSError as error:
+            self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
+        finally:
+            os.close(channel_fd)
+
+    def _in_between(self, request: Fork, channel_fd: int) -> None:
+        """The process between mold and worker: forks and ends."""
+        try:
+            if _fork_quietly() == 0:
+                self._channel.close()
+                process.main(self._start(request, channel_fd))
+        except OSError as error:
+            self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
+        finally:
+            os._exit(0)
+
+    def _start(self, request: Fork, channel_fd: int) -> process.Start:
+        return process.Start(
+            site=self._site,
+            generation=self._generation,
+            worker=request.worker,
+            app=self._app,
+            channel=Channel(socket.socket(fileno=channel_fd)),
+            board=self._board.writer(request.slot),
+            listeners=self._listeners,
+            error_fd=self._error_fd,
+            access_fd=self._access_fd,
+        )
+
+
+def _fork_quietly() -> int:
+    """fork(2) without Python's warning of other threads: `preload: true` is the operator's choice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()

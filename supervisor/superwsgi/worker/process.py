@@ -1,0 +1,209 @@
+"""The life of a worker process, from the fork to os._exit, in its main thread.
+
+The main thread only listens to the master (its channel) and to signals; requests are served by the threads
+of the loop. A worker whose master vanishes drains and ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import NoReturn
+
+from setproctitle import setproctitle
+
+from superwsgi.apps.types import WSGIApp
+from superwsgi.channel import Channel, Closed
+from superwsgi.config.schema import Site
+from superwsgi.log.access import AccessLog
+from superwsgi.log.error import ErrorLog
+from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.application import Unloadable, load_apps
+from superwsgi.worker.loop import Loop
+
+BOOT_FAILED = 3
+"""Exit code of a worker whose application did not load; the master has been told why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """All that a worker is given at its fork. `app` is None where the worker imports it."""
+
+    site: Site
+    generation: int
+    worker: int
+    app: WSGIApp | None
+    channel: Channel
+    board: WorkerWriter
+    listeners: Sequence[socket.socket]
+    error_fd: int | None
+    access_fd: int | None
+
+
+def main(start: Start) -> NoReturn:
+    """Be the worker, and end the process."""
+    code = 1
+    try:
+        code = Worker(start).live()
+    except BaseException as error:
+        who = ErrorLog(start.error_fd, start.site.log.level, worker=start.worker, gen=start.generation)
+        who.exception("worker failed", error, pid=os.getpid(), next="replaced by the master")
+    finally:
+        os._exit(code)
+
+
+class Worker:
+    """One worker: what it is told, and what it does then."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+        self._began = time.monotonic()
+        self._deadline: float | None = None  # when draining ends, whatever is in hand
+        pid = os.getpid()
+        level = start.site.log.level
+        self._errors = ErrorLog(start.error_fd, level, worker=start.worker, gen=start.generation, pid=pid)
+        self._access = self._access_log()
+        self._loop: Loop | None = None
+        self._woken, self._wake = socket.socketpair()
+        start.board.set("pid", pid)
+
+    def live(self) -> int:
+        """From boot to the end; returns the exit code."""
+        start = self._start
+        start.channel.send(Started(os.getpid()))
+        setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
+        if start.error_fd is not None:
+            faulthandler.enable(start.error_fd)
+        try:
+            app = start.app if start.app is not None else load_apps(start.site)
+        except Unloadable as error:
+            start.channel.send(BootFailed(error.reason, error.detail))
+            return BOOT_FAILED
+        self._take_signals()
+        if self._access is not None:
+            self._access.start()
+        self._loop = Loop(
+            site=start.site,
+            app=app,
+            listeners=start.listeners,
+            board=start.board,
+            errors=self._errors,
+            access=self._access,
+            on_recycle=self._ask_for_replacement,
+        )
+        self._loop.start()
+        with contextlib.suppress(Closed):  # the master is gone already: the loop below will see it
+            start.channel.send(Ready(time.monotonic() - self._began))
+        self._obey()
+        return self._end()
+
+    def _obey(self) -> None:
+        """Do what the master and signals say until the loop has drained, or is to stop."""
+        assert self._loop is not None
+        watched = [self._start.channel.fileno(), self._woken.fileno()]
+        while True:
+            timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            ready, _, _ = select.select(watched, [], [], timeout)
+            if not ready:
+                self._errors.warning("drain cut short", reason="timeouts.graceful", next="ending")
+                return
+            if self._woken.fileno() in ready and self._woken_by(self._woken.recv(64)):
+                return
+            if self._start.channel.fileno() in ready:
+                try:
+                    message, fds = self._start.channel.receive()
+                except Closed:
+                    watched.remove(self._start.channel.fileno())
+                    self._errors.warning("master vanished", next="draining")
+                    self._drain(0.0, self._start.site.timeouts.graceful)
+                    continue
+                if self._told(message, fds):
+                    return
+
+    def _told(self, message: Message, fds: list[int]) -> bool:
+        """Do as the master says; True where that is to end now."""
+        if isinstance(message, Drain):
+            self._drain(message.lame_duck, message.graceful)
+        elif isinstance(message, Reopen):
+            take_log_files(message, fds, self._start.error_fd, self._start.access_fd)
+        return isinstance(message, Stop)
+
+    def _woken_by(self, numbers: bytes) -> bool:
+        """Signals, as their numbers, or a zero when the loop has drained; True where that is the end."""
+        if signal.SIGTERM in numbers:
+            self._drain(0.0, self._start.site.timeouts.graceful)
+        return 0 in numbers or signal.SIGQUIT in numbers
+
+    def _drain(self, lame_duck: float, graceful: float) -> None:
+        """Let the loop drain, once; a thread waits for it and wakes us."""
+        assert self._loop is not None
+        if self._deadline is None:
+            self._deadline = time.monotonic() + lame_duck + graceful
+            self._loop.drain(lame_duck=lame_duck)
+            threading.Thread(target=self._await_drained, name="drain", daemon=True).start()
+
+    def _await_drained(self) -> None:
+        assert self._loop is not None
+        if self._loop.join(None):
+            self._wake.send(b"\0")
+
+    def _end(self) -> int:
+        """What an ordinary exit of the interpreter would run, but never a wait for a stuck thread."""
+        assert self._loop is not None
+        self._loop.stop()
+        atexit._run_exitfuncs()
+        if self._access is not None:
+            self._access.close()
+        return 0
+
+    def _take_signals(self) -> None:
+        """The operator's: TERM drains, QUIT ends at once. INT, HUP, USR1 and the like are for the master,
+        although a terminal sends them to every process of its group. After the application's import, which
+        may have set its own."""
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            signal.signal(number, _noted)
+        self._wake.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def _ask_for_replacement(self, reason: str) -> None:
+        with contextlib.suppress(Closed):
+            self._start.channel.send(Recycle(reason))
+
+    def _access_log(self) -> AccessLog | None:
+        start = self._start
+        if start.access_fd is None:
+            return None
+        return AccessLog(
+            start.access_fd,
+            start.site.log.format,
+            self._errors,
+            pid=os.getpid(),
+            worker=start.worker,
+            generation=start.generation,
+        )
+
+
+def take_log_files(message: Reopen, fds: Sequence[int], error_fd: int | None, access_fd: int | None) -> None:
+    """Put the files that came with `message` in the place of the old ones, under the old numbers."""
+    numbers = [error_fd] * message.error_log + [access_fd] * message.access_log
+    for old, new in zip(numbers, fds, strict=True):
+        if old is not None:
+            os.dup2(new, old, inheritable=False)
+        os.close(new)
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The wake-up descriptor carries the signal; without a handler the default action would be taken."""

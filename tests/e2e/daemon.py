@@ -1,0 +1,227 @@
+"""A real superwsgi daemon, watched from outside: HTTP, signals, its log and its exit status.
+
+Every wait has a deadline, and what the daemon wrote is in the failure's text.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+
+DEADLINE = 20.0
+COMMAND = [sys.executable, "-m", "superwsgi"]
+
+
+def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: ""):
+    """Return the first true value of `condition()`; fail with `what` after `deadline` seconds."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"no {what} within {deadline:g}s\n{context()}")
+        time.sleep(0.01)
+
+
+class Answer:
+    """A response: status, header fields by lower-case name, body."""
+
+    def __init__(self, response):
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+    @property
+    def text(self):
+        return self.body.decode()
+
+    def json(self):
+        return json.loads(self.body)
+
+
+class Daemon:
+    """`superwsgi` run in `folder`, on a port that the kernel chose."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.log_file = folder / "daemon.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.family: set[int] = set()
+
+    # Its files.
+
+    def write(self, name, text):
+        """Write a file of the site; no cached bytecode of its last version is left."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        for cached in path.parent.glob(f"__pycache__/{path.stem}.*"):
+            cached.unlink()
+        return path
+
+    def site(self, text="", bind="127.0.0.1:0", app="app:app", **keys):
+        lines = [
+            f"bind: {json.dumps(bind)}",
+            f"app: {app}",
+            *(f"{k}: {json.dumps(v)}" for k, v in keys.items()),
+        ]
+        return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
+
+    # Its life.
+
+    def start(self, *arguments, ready=True, env=None):
+        arguments = arguments or ("-c", "site.yaml")
+        return self.spawn([*COMMAND, *map(str, arguments)], ready=ready, env=env)
+
+    def spawn(self, command, *, ready=True, env=None):
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
+            )
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        self.wait_log(r"\bserving\b")
+
+    @property
+    def pid(self):
+        assert self.process is not None
+        return self.process.pid
+
+    def send(self, number, pid=None):
+        os.kill(pid or self.pid, number)
+
+    def wait_exit(self, deadline=DEADLINE):
+        """The exit code (negative: signal)."""
+        assert self.process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.process.wait(deadline)
+        raise AssertionError(f"still running after {deadline:g}s\n{self.log}")
+
+    def stop(self, number=signal.SIGTERM):
+        self.send(number)
+        return self.wait_exit()
+
+    def clean_up(self):
+        """End whatever is left of it, by process id; for fixtures."""
+        if self.process is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(5)
+        left = {p for p in map(_process, self.family | {self.pid}) if p is not None}
+        for process in list(left):
+            with contextlib.suppress(psutil.Error):
+                left.update(process.children(recursive=True))
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self.process.wait(DEADLINE)
+        psutil.wait_procs(left, timeout=DEADLINE)
+
+    # What it says.
+
+    @property
+    def log(self):
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def mark(self):
+        """The log's length now, for `since`."""
+        return len(self.log)
+
+    def wait_log(self, pattern, since=0, deadline=DEADLINE):
+        """The match of `pattern` in the log after `since`."""
+
+        def found():
+            ended = self.process is not None and self.process.poll() is not None
+            match = re.search(pattern, self.log[since:])
+            if ended and not match:
+                raise AssertionError(f"ended with {self.process.returncode} before {pattern!r}\n{self.log}")
+            return match
+
+        return wait_for(found, f"{pattern!r} in the log", deadline, lambda: self.log)
+
+    # What it serves.
+
+    @property
+    def address(self):
+        """(host, port) of its first TCP address, by its log."""
+        host, port = self.wait_log(r"listening.*?address=\S*?([\d.]+|\[[\da-f:]+\]):(\d+)").groups()
+        return host.strip("[]"), int(port)
+
+    def connect(self, timeout=DEADLINE):
+        return socket.create_connection(self.address, timeout)
+
+    def client(self, timeout=DEADLINE):
+        """A keep-alive connection."""
+        return http.client.HTTPConnection(*self.address, timeout=timeout)
+
+    def get(self, path="/", method="GET", timeout=DEADLINE, **more):
+        """One request on a connection of its own."""
+        connection = self.client(timeout)
+        try:
+            connection.request(method, path, **more)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    def raw(self, data, timeout=DEADLINE):
+        """Send bytes as they are, and return all that comes until the server closes."""
+        with self.connect(timeout) as sock:
+            sock.sendall(data)
+            return read_all(sock)
+
+    # Its processes.
+
+    def children(self):
+        return psutil.Process(self.pid).children(recursive=True)
+
+    def workers(self):
+        """Process ids of the workers, by number then generation, from their titles."""
+        found = {}
+        for child in psutil.Process(self.pid).children():
+            with contextlib.suppress(psutil.Error):
+                title = re.match(r"superwsgi: worker (\d+) gen (\d+)", " ".join(child.cmdline()))
+                if title:
+                    self.family.add(child.pid)
+                    found[int(title[2]), int(title[1]), child.pid] = child.pid
+        return [found[key] for key in sorted(found)]
+
+    def wait_workers(self, count):
+        """Until exactly `count` workers exist; returns their process ids."""
+        return wait_for(
+            lambda: w if len(w := self.workers()) == count else None,
+            f"{count} workers",
+            context=lambda: self.log,
+        )
+
+
+def read_all(sock):
+    received = bytearray()
+    while chunk := sock.recv(65536):
+        received += chunk
+    return bytes(received)
+
+
+def _process(pid):
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid)
+    return None

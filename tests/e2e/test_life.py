@@ -1,0 +1,188 @@
+"""Start, stop, crash and scale: real processes and signals."""
+
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.e2e.daemon import wait_for
+
+APP = """
+    import os, signal, time
+    VERSION = "one"
+
+    def app(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path == "/exit":
+            os._exit(7)
+        if path == "/crash":
+            signal.raise_signal(signal.SIGSEGV)
+        if path == "/sleep":
+            time.sleep(1)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [f"{VERSION} {os.getpid()}".encode()]
+"""
+
+
+@pytest.fixture
+def site(daemon):
+    daemon.write("app.py", APP)
+    daemon.site(workers=2)
+    return daemon
+
+
+def test_serves_and_stops_as_asked(site):
+    site.start()
+    answer = site.get()
+    assert (answer.status, answer.text.split()[0]) == (200, "one")
+    workers = site.wait_workers(2)
+    assert site.stop() == 0
+    assert not any(psutil.pid_exists(pid) for pid in workers)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_stops_at_once(site, number):
+    site.start()
+    assert site.stop(number) == 0
+
+
+def test_titles_name_every_process(site):
+    site.start()
+    site.wait_workers(2)
+    titles = {" ".join(p.cmdline()).strip() for p in [psutil.Process(site.pid), *site.children()]}
+    assert titles == {
+        "superwsgi: master [site]",
+        "superwsgi: mold 1 [site]",
+        "superwsgi: worker 1 gen 1 [site]",
+        "superwsgi: worker 2 gen 1 [site]",
+    }
+
+
+def test_workers_are_the_masters_own_children(site):
+    site.start()
+    assert {psutil.Process(pid).ppid() for pid in site.wait_workers(2)} == {site.pid}
+
+
+def test_a_graceful_stop_answers_what_is_in_hand(site):
+    site.start()
+    with site.connect() as slow:
+        slow.sendall(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: any(_busy(pid) for pid in site.workers()), "busy worker")
+        site.send(signal.SIGTERM)
+        site.wait_log("stopping")
+        assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
+    assert site.wait_exit() == 0
+
+
+def _busy(pid):
+    """Whether some thread of the process sleeps in time.sleep's system call: a request is in the app."""
+    return any("nanosleep" in _wchan(pid, t.id) for t in psutil.Process(pid).threads())
+
+
+def _wchan(pid, thread):
+    try:
+        with open(f"/proc/{pid}/task/{thread}/wchan") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize(("path", "words"), [("/exit", "exit code 7"), ("/crash", r"signal 11 \(SIGSEGV\)")])
+def test_a_crash_is_explained_and_the_worker_replaced(site, path, words):
+    site.start()
+    before = site.wait_workers(2)
+    assert site.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) == b""
+    site.wait_log(rf'died reason="{words}".*in_hand="GET {path}')
+    wait_for(lambda: len(set(site.workers()) - set(before)) == 1, "replacement")
+    assert site.get().status == 200
+
+
+def test_a_killed_worker_is_replaced_within_a_second_five_times(site):
+    site.start()
+    for _ in range(5):
+        before = site.wait_workers(2)
+        mark = site.mark()
+        began = time.monotonic()
+        site.send(signal.SIGKILL, before[0])
+        site.wait_log(r"serving", since=mark)
+        assert time.monotonic() - began < 5.0  # one second, with room for a loaded machine
+        assert set(site.wait_workers(2)) & {before[1]}, "the other one is left alone"
+
+
+def test_a_worker_that_dies_at_each_start_is_backed_off_and_said_so(site):
+    site.write(
+        "app.py",
+        """
+        import os, threading
+        threading.Timer(0.05, os._exit, [1]).start()
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b""]
+        """,
+    )
+    site.start(ready=False)
+    site.wait_log("crash-loop")
+    site.wait_log(r"next=.replaced in 800ms")
+    assert site.log.count("died") < 20
+    assert site.stop() == 0
+
+
+def test_one_worker_more_and_one_less(site):
+    site.start()
+    site.wait_workers(2)
+    site.send(signal.SIGTTIN)
+    site.wait_workers(3)
+    site.send(signal.SIGTTOU)
+    site.wait_workers(2)
+    for _ in range(4):  # never below one
+        site.send(signal.SIGTTOU)
+    site.wait_workers(1)
+    assert site.get().status == 200
+
+
+def test_the_master_survives_the_mold(site):
+    site.start()
+    (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+    mark = site.mark()
+    site.send(signal.SIGKILL, mold)
+    site.wait_log("mold lost", since=mark)
+    site.wait_log("mold ready", since=mark)
+    before = site.wait_workers(2)
+    site.send(signal.SIGKILL, before[0])
+    wait_for(lambda: set(site.wait_workers(2)) != set(before), "replacement from the new mold")
+    assert site.get().status == 200
+
+
+def test_orphans_end_when_the_master_is_killed_and_the_site_can_start_again(site):
+    site.start()
+    host, port = site.address
+    workers = site.wait_workers(2)
+    site.send(signal.SIGKILL)
+    site.wait_exit()
+    site.site(workers=2, bind=f"{host}:{port}")
+    mark = site.mark()
+    site.start(ready=False)
+    site.wait_log("serving", since=mark)
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in workers), "end of the orphans")
+    assert site.get().status == 200
+    assert "master vanished" in site.log
+
+
+def test_ctrl_c_reaches_only_the_master(site):
+    """A terminal sends INT to the whole group; workers and mold leave the decision to the master."""
+    site.start()
+    workers = site.wait_workers(2)
+    for child in site.children():
+        site.send(signal.SIGINT, child.pid)
+        site.send(signal.SIGHUP, child.pid)
+    assert site.get().status == 200
+    assert site.wait_workers(2) == workers
+
+
+def test_a_worker_told_to_terminate_is_replaced(site):
+    site.start()
+    before = site.wait_workers(2)
+    site.send(signal.SIGTERM, before[0])
+    wait_for(lambda: before[0] not in site.workers() and len(site.workers()) == 2, "replacement")
+    assert site.get().status == 200

@@ -1,0 +1,166 @@
+"""The governor's rules, as lists of actions: no process, no clock."""
+
+import pytest
+
+from superwsgi.master.policy.governor import (
+    PROOF,
+    Drain,
+    Fork,
+    Kill,
+    SiteView,
+    WorkerView,
+    decide,
+    rolled_out_at,
+)
+from superwsgi.master.states import WorkerState as S
+
+LONG_AGO = -1000.0
+
+
+def worker(key, number, generation=1, state=S.SERVING, ready_at=LONG_AGO, **more):
+    ready = ready_at if state in (S.SERVING, S.DRAINING) else None
+    return WorkerView(key, number, generation, state, ready, **more)
+
+
+def actions(*workers, wanted=2, target=1, fork_at=0.0, now=100.0):
+    return list(decide(SiteView(wanted, target, fork_at, workers), now).actions)
+
+
+def test_missing_workers_are_forked_at_once():
+    assert actions(wanted=3) == [Fork(1), Fork(2), Fork(3)]
+
+
+def test_a_crashed_worker_is_replaced_under_its_number():
+    assert actions(worker(1, 1), worker(3, 3), wanted=3) == [Fork(2)]
+
+
+def test_a_worker_that_is_on_its_way_is_not_forked_again():
+    assert actions(worker(1, 1, state=S.FORKING), worker(2, 2, state=S.BOOTING)) == []
+
+
+def test_a_draining_worker_does_not_count():
+    assert actions(worker(1, 1, state=S.DRAINING), worker(2, 2)) == [Fork(1)]
+
+
+def test_nothing_is_forked_without_a_mold():
+    assert actions(target=None) == []
+
+
+def test_back_off_is_kept_and_asked_for_again():
+    plan = decide(SiteView(1, 1, 105.0, ()), 100.0)
+    assert plan.actions == ()
+    assert plan.ask_at == 105.0
+
+
+def test_a_worker_too_many_is_drained():
+    assert actions(worker(1, 1), worker(2, 2), worker(3, 3)) == [Drain(3, "one worker less")]
+
+
+def test_a_deadline_that_has_passed_kills():
+    late = worker(1, 1, state=S.DRAINING, deadline=99.0, overdue="too slow")
+    assert actions(late, worker(2, 2), worker(3, 1)) == [Kill(1, "too slow")]
+
+
+def test_a_deadline_to_come_is_when_to_ask_again():
+    late = worker(1, 1, state=S.DRAINING, deadline=107.0)
+    assert decide(SiteView(1, 1, 0.0, (late, worker(2, 1))), 100.0).ask_at == 107.0
+
+
+class TestRecycling:
+    def test_the_replacement_is_forked_first(self):
+        assert actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [Fork(1)]
+
+    def test_nothing_is_drained_while_the_replacement_boots(self):
+        assert actions(worker(1, 1, recycle="memory"), worker(2, 2), worker(3, 1, state=S.BOOTING)) == []
+
+    def test_the_old_worker_is_drained_once_the_replacement_serves(self):
+        fresh = worker(3, 1, ready_at=99.9)
+        assert actions(worker(1, 1, recycle="memory"), worker(2, 2), fresh) == [Drain(1, "memory")]
+
+    def test_one_at_a_time(self):
+        both = worker(1, 1, recycle="memory"), worker(2, 2, recycle="memory")
+        assert actions(*both) == [Fork(1)]
+        assert actions(*both, worker(3, 1, state=S.BOOTING)) == []
+
+    def test_the_next_waits_until_the_last_is_gone(self):
+        draining = worker(1, 1, state=S.DRAINING, recycle="memory")
+        second = worker(2, 2, recycle="memory")
+        assert actions(draining, second, worker(3, 1)) == []
+        assert actions(second, worker(3, 1)) == [Fork(2)]
+
+    def test_a_missing_worker_comes_first(self):
+        assert actions(worker(1, 1, recycle="memory")) == [Fork(2)]
+
+
+class TestRollOut:
+    def test_begins_with_one_worker(self):
+        assert actions(worker(1, 1), worker(2, 2), target=2) == [Fork(1)]
+
+    def test_the_first_has_to_prove_itself(self):
+        workers = worker(1, 1), worker(2, 2), worker(3, 1, 2, ready_at=100.0)
+        plan = decide(SiteView(2, 2, 0.0, workers), 100.5)
+        assert plan.actions == ()
+        assert plan.ask_at == 100.0 + PROOF
+
+    def test_then_the_old_one_goes_and_the_next_comes(self):
+        workers = worker(1, 1), worker(2, 2), worker(3, 1, 2, ready_at=98.0)
+        assert actions(*workers, target=2) == [Drain(1, "replaced by a later generation"), Fork(2)]
+
+    def test_does_not_wait_for_old_workers_to_drain(self):
+        draining = worker(1, 1, state=S.DRAINING)
+        assert actions(draining, worker(2, 2), worker(3, 1, 2, ready_at=98.0), target=2) == [Fork(2)]
+
+    def test_later_ones_take_over_as_soon_as_they_serve(self):
+        proven, just_ready = worker(3, 1, 2, ready_at=98.0), worker(4, 2, 2, ready_at=100.0)
+        assert actions(worker(2, 2), proven, just_ready, target=2) == [
+            Drain(2, "replaced by a later generation")
+        ]
+
+    def test_going_back_forks_from_the_old_generation(self):
+        """The target is the old generation again: its missing worker is forked, the new one then drained."""
+        left, failed = worker(2, 2, 1), worker(3, 1, 2)
+        assert actions(left, failed, target=1) == [Fork(1)]
+        assert actions(left, failed, worker(4, 1, 1, ready_at=100.0), target=1) == [
+            Drain(3, "replaced by a later generation")
+        ]
+
+    def test_is_complete_when_all_have_proven_themselves(self):
+        workers = worker(3, 1, 2, ready_at=98.0), worker(4, 2, 2, ready_at=100.0)
+        assert rolled_out_at(SiteView(2, 2, 0.0, workers)) == 100.0 + PROOF
+
+    @pytest.mark.parametrize(
+        "workers",
+        [
+            (worker(3, 1, 2),),
+            (worker(3, 1, 2), worker(4, 2, 2, state=S.BOOTING)),
+            (worker(3, 1, 2), worker(4, 2, 2), worker(1, 1, 1)),
+        ],
+        ids=["one missing", "one booting", "an old one left"],
+    )
+    def test_is_not_complete_before(self, workers):
+        assert rolled_out_at(SiteView(2, 2, 0.0, workers)) is None
+
+    def test_old_workers_that_drain_do_not_hold_it_up(self):
+        workers = worker(1, 1, 1, state=S.DRAINING), worker(3, 1, 2, ready_at=98.0)
+        assert rolled_out_at(SiteView(1, 2, 0.0, workers)) == 98.0 + PROOF
+
+
+def test_repeating_decisions_comes_to_rest():
+    """Carrying out what is decided, with every fork serving at once, ends with the wanted workers."""
+    workers = [worker(n, n, 1) for n in range(1, 5)]
+    key, now = 10, 100.0
+    for _ in range(40):
+        plan = decide(SiteView(4, 2, 0.0, tuple(workers)), now)
+        for action in plan.actions:
+            if isinstance(action, Fork):
+                key += 1
+                workers.append(worker(key, action.number, 2, ready_at=now))
+            else:
+                workers = [w for w in workers if w.key != action.key]
+        assert len({w.number for w in workers}) == 4, "nobody is missed"
+        if plan.actions:
+            continue
+        if plan.ask_at is None:
+            break
+        now = plan.ask_at
+    assert sorted((w.number, w.generation) for w in workers) == [(n, 2) for n in range(1, 5)]

@@ -1,0 +1,85 @@
+"""The scoreboard: what a writer writes a reader reads, through another mapping of the same memory."""
+
+import os
+
+import pytest
+
+from superwsgi import scoreboard
+from superwsgi.scoreboard import Scoreboard
+
+
+@pytest.fixture
+def board():
+    board = Scoreboard.create(slots=3, threads=2)
+    yield board
+    os.close(board.fd)
+
+
+def test_worker_fields_round_trip(board):
+    writer = board.writer(1)
+    for value, name in enumerate(scoreboard.WORKER, start=1):
+        writer.set(name, value)
+    read = Scoreboard.attach(board.fd).read(1)
+    names = [n for n in scoreboard.WORKER if n not in ("accepting", "heartbeat")]
+    assert [getattr(read, n) for n in names] == [list(scoreboard.WORKER).index(n) + 1 for n in names]
+    assert read.accepting is True
+    assert board.read(0).pid == board.read(2).pid == 0, "a slot's neighbours are left alone"
+
+
+def test_a_request_in_hand(board):
+    board.writer(0).thread(1).begin(5_000_000_000, b"GET", b"/orders/7")
+    (seen,) = board.read(0).in_flight
+    assert (seen.thread, seen.started, seen.method, seen.path) == (1, 5.0, "GET", "/orders/7")
+
+
+def test_a_request_done(board):
+    thread = board.writer(0).thread(0)
+    for status in (200, 503):
+        thread.begin(1_000_000_000, b"GET", b"/")
+        thread.end(1_003_000_000, status, 100)
+    read = board.read(0)
+    assert (read.requests, read.failures, read.sent, read.in_flight) == (2, 1, 200, ())
+    assert read.latency_sum == pytest.approx(0.006)
+    assert read.latency[12] == 2, "3 ms are below 2**12 us"
+
+
+def test_long_paths_and_methods_are_cut(board):
+    board.writer(0).thread(0).begin(1, b"M" * 99, b"/" + b"p" * 999)
+    (seen,) = board.read(0).in_flight
+    assert len(seen.method) == scoreboard.METHOD_BYTES
+    assert len(seen.path) == scoreboard.PATH_BYTES
+
+
+def test_a_shorter_path_leaves_nothing_of_a_longer_one(board):
+    thread = board.writer(0).thread(0)
+    thread.begin(1, b"DELETE", b"/a/long/path")
+    thread.begin(1, b"GET", b"/b")
+    assert [(r.method, r.path) for r in board.read(0).in_flight] == [("GET", "/b")]
+
+
+def test_clearing_a_slot(board):
+    board.writer(1).set("connections", 9)
+    board.writer(1).thread(1).begin(1, b"GET", b"/")
+    board.clear(1)
+    assert board.read(1).connections == 0
+    assert board.read(1).in_flight == ()
+
+
+def test_peers_are_the_others_that_accept(board):
+    for slot, connections in ((0, 4), (1, 7), (2, 9)):
+        board.writer(slot).set("connections", connections)
+        board.writer(slot).set("accepting", slot != 1)
+    assert list(board.writer(0).peers()) == [(9, 2)]
+
+
+def test_something_else_is_not_taken_for_a_scoreboard(tmp_path):
+    for content in (b"", b"\0" * 4096):
+        (tmp_path / "other").write_bytes(content)
+        with (tmp_path / "other").open("r+b") as other, pytest.raises(ValueError, match="not a scoreboard"):
+            Scoreboard.attach(other.fileno())
+
+
+def test_another_version_is_refused(board):
+    board.words[1] = scoreboard.VERSION + 1
+    with pytest.raises(ValueError, match="scoreboard version"):
+        Scoreboard.attach(board.fd)
