@@ -1,0 +1,27 @@
+"""From the site file's `apps` to one WSGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from superwsgi.apps.load import AppError, load
+from superwsgi.apps.mount import mount
+from superwsgi.apps.types import WSGIApp
+
+__all__ = ["AppError", "load_all"]
+
+
+def load_all(apps: Mapping[str, str]) -> WSGIApp:
+    """Load every application and mount it where `apps` says. Raises one AppError for all that fail."""
+    loaded: dict[str, WSGIApp] = {}
+    failed: list[AppError] = []
+    for place, spec in apps.items():
+        try:
+            loaded[place] = load(spec)
+        except AppError as exc:
+            failed.append(exc)
+    if failed:
+        raise AppError(
+            "; ".join(error.reason for error in failed), "\n".join(filter(None, (e.detail for e in failed)))
+        )
+    return mount(loaded)

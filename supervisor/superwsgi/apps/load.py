@@ -1,0 +1,159 @@
+"""From `module:attribute` or `module:factory()` to a WSGI application, or to one line of why not.
+
+Here the application's own code runs for the first time, so anything may be raised, SystemExit included:
+all of it becomes an AppError. Runs in a mold or a worker, never in the master.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from difflib import get_close_matches
+from types import ModuleType
+from typing import NamedTuple, NoReturn
+
+from superwsgi.apps.types import WSGIApp
+from superwsgi.config.applications import import_string
+from superwsgi.config.grammar import Invalid
+from superwsgi.log.frames import application_traceback, raised_at
+from superwsgi.log.lines import printable, spell_exception
+
+
+class AppError(Exception):
+    """An application that cannot be loaded: `reason` is one line for the operator, `detail` a traceback."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class _Spec(NamedTuple):
+    text: str
+    module: str
+    attributes: tuple[str, ...]
+    is_factory: bool
+
+    def fail(self, reason: str, cause: BaseException | None = None) -> NoReturn:
+        """Raises AppError; `cause` is the application's own failure, and gives the detail."""
+        detail = "" if cause is None else application_traceback(cause)
+        raise AppError(f"{self.text}: {printable(reason)}", detail) from cause
+
+
+def load(text: str) -> WSGIApp:
+    """The application that `text` names, imported and, for a factory, made. Raises AppError."""
+    spec = _parse(text)
+    found = _attribute(spec, _module(spec))
+    app = _make(spec, found) if spec.is_factory else found
+    _check_application(spec, app)
+    return app  # type: ignore[return-value]  # checked as far as that can be
+
+
+def _parse(text: str) -> _Spec:
+    try:
+        module, _, attribute = import_string(text).partition(":")
+    except Invalid as exc:
+        raise AppError(f"{text}: should be {exc.expected}" + (f"; {exc.hint}" if exc.hint else "")) from None
+    name = attribute.removesuffix("()")
+    return _Spec(text, module, tuple(name.split(".")), is_factory=name != attribute)
+
+
+def _module(spec: _Spec) -> ModuleType:
+    try:
+        return importlib.import_module(spec.module)
+    except ModuleNotFoundError as exc:
+        if exc.name is not None and f"{spec.module}.".startswith(f"{exc.name}."):
+            spec.fail(
+                f"no module named {exc.name!r}{_near(exc.name.rpartition('.')[2], _siblings(exc.name))}"
+            )
+        _fail_import(spec, exc)
+    except SyntaxError as exc:
+        spec.fail(f"{exc.filename}, line {exc.lineno}: {exc.msg}", exc)
+    except SystemExit as exc:
+        spec.fail(f"the module ends the process when it is imported: SystemExit({exc.code!r}){_at(exc)}", exc)
+    except BaseException as exc:
+        _fail_import(spec, exc)
+
+
+def _fail_import(spec: _Spec, exc: BaseException) -> NoReturn:
+    spec.fail(f"importing {spec.module} failed: {spell_exception(exc)}{_at(exc)}", exc)
+
+
+def _at(exc: BaseException) -> str:
+    place = raised_at(exc)
+    return f" ({place})" if place else ""
+
+
+def _siblings(module: str) -> list[str]:
+    parent = sys.modules.get(module.rpartition(".")[0])
+    path = list(parent.__path__) if parent and hasattr(parent, "__path__") else None
+    return [found.name for found in pkgutil.iter_modules(path)]
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _attribute(spec: _Spec, module: ModuleType) -> object:
+    found: object = module
+    owner = f"module {spec.module!r}"
+    for name in spec.attributes:
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            spec.fail(f"{owner} has no attribute {name!r}{_near(name, dir(found))}")
+        except BaseException as exc:
+            spec.fail(f"{owner} fails to give {name!r}: {spell_exception(exc)}{_at(exc)}", exc)
+        owner = repr(name)
+    return found
+
+
+def _make(spec: _Spec, factory: object) -> object:
+    name = ".".join(spec.attributes)
+    if not callable(factory):
+        spec.fail(f"{name!r} is no function but of type {type(factory).__name__}")
+    if not _accepts(factory, 0):
+        spec.fail(f"a factory is called without arguments, this one is {name}{_signature(factory)}")
+    try:
+        return factory()
+    except SystemExit as exc:
+        spec.fail(f"the factory ends the process: SystemExit({exc.code!r}){_at(exc)}", exc)
+    except BaseException as exc:
+        spec.fail(f"the factory failed: {spell_exception(exc)}{_at(exc)}", exc)
+
+
+def _check_application(spec: _Spec, app: object) -> None:
+    what = "the factory's result" if spec.is_factory else "it"
+    if app is None and spec.is_factory:
+        spec.fail("the factory returned None: is its `return app` missing?")
+    if isinstance(app, ModuleType):
+        spec.fail(f"{what} is a module: {app.__name__}:application is meant?")
+    if not callable(app):
+        spec.fail(f"{what} cannot be called, its type is {type(app).__name__}")
+    if _accepts(app, 2):
+        return
+    if _accepts(app, 0) and not spec.is_factory:
+        spec.fail(f"{what} takes no (environ, start_response): for a factory, write {spec.text}()")
+    if _accepts(app, 3):
+        spec.fail(f"{what} takes {_signature(app)}, as ASGI applications do: a WSGI application is needed")
+    spec.fail(f"{what} takes {_signature(app)}, a WSGI application takes (environ, start_response)")
+
+
+def _accepts(function: object, arguments: int) -> bool:
+    """Whether it can be called with so many; True where Python cannot tell, as for some written in C."""
+    try:
+        signature = inspect.signature(function)  # type: ignore[arg-type]  # callable() said yes
+    except (ValueError, TypeError):
+        return True
+    try:
+        signature.bind(*range(arguments))
+    except TypeError:
+        return False
+    return True
+
+
+def _signature(function: object) -> str:
+    return str(inspect.signature(function))  # type: ignore[arg-type]  # callable() said yes

@@ -1,0 +1,151 @@
+"""Where a log goes: targets opened for appending, and descriptors written so that lines stay whole.
+
+The master opens targets, as root, before privileges are dropped, and hands the descriptors on. Every
+process of a site appends to the same file or pipe, so a line must go out in one write(2): any size to a
+regular file (O_APPEND), at most PIPE_BUF bytes to a pipe (pipe(7)).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+STDOUT: Final = 1
+STDERR: Final = 2
+
+# An absolute path cannot open these where they are sockets, as under systemd.
+_STANDARD: Final = {"/dev/stdout": STDOUT, "/dev/stderr": STDERR}
+
+_FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_MODE: Final = 0o644
+
+PIPE_BUF: Final = select.PIPE_BUF
+FILE_UNIT: Final = 64 << 10
+
+
+class LogTargetError(Exception):
+    """A log cannot be opened: `target` as it stands in the site file, `reason` for the operator."""
+
+    def __init__(self, target: str, reason: str) -> None:
+        super().__init__(f"{target}: {reason}")
+        self.target = target
+        self.reason = reason
+
+
+def open_target(target: str, standard: int) -> int | None:
+    """A new descriptor that appends to `target`; None for `off`, a copy of `standard` for `-`.
+
+    It is close-on-exec, and belongs to the caller. Raises LogTargetError.
+    """
+    if target == "off":
+        return None
+    descriptor = standard if target == "-" else _STANDARD.get(target)
+    try:
+        return os.open(target, _FLAGS, _MODE) if descriptor is None else _copy(descriptor)
+    except OSError as exc:
+        raise LogTargetError(target, _reason(target, exc)) from None
+
+
+def _copy(fd: int) -> int:
+    """A copy of a standard descriptor, such that a pipe whose reader is stuck does not block us.
+
+    O_NONBLOCK belongs to the open file, which others share (the shell, the next command); so the pipe
+    is opened anew. A regular file is not: it would have an offset of its own, and overwrite.
+    """
+    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+        try:
+            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:  # another user's pipe, or no /proc
+            pass
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def _reason(target: str, exc: OSError) -> str:
+    folder = Path(target).parent
+    match exc.errno:
+        case errno.ENOENT:
+            return f"the folder {folder} does not exist"
+        case errno.EISDIR:
+            return "is a folder, not a file"
+        case errno.ENOTDIR:
+            return f"{folder} is not a folder"
+        case errno.EACCES | errno.EPERM:
+            return f"no permission to write it as user id {os.geteuid()}"
+        case errno.EROFS:
+            return "is on a read-only file system"
+        case errno.ENXIO:
+            return "is a socket, or a pipe that nobody reads"
+        case errno.EBADF:
+            return "the standard descriptor is closed"
+        case _:
+            return exc.strerror or str(exc)
+
+
+class Sink:
+    """A log's descriptor. Its number stays the same over `reopen`, so threads may go on writing."""
+
+    __slots__ = ("_torn", "fd", "unit")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.unit = _unit(fd)
+        self._torn = False
+
+    def reopen(self, fd: int) -> None:
+        """Write to what `fd` is from now on, and close `fd` itself."""
+        os.dup2(fd, self.fd, inheritable=False)
+        os.close(fd)
+        self.unit = _unit(self.fd)
+        self._torn = False
+
+    def write(self, lines: bytes, patience: float | None) -> None:
+        """Write all of it; a full pipe is given `patience` seconds (None: for ever). Raises OSError.
+
+        What a failed write left of a line is ended before the next one begins.
+        """
+        data = b"\n" + lines if self._torn else lines
+        at = 0
+        try:
+            while at < len(data):
+                at += self._write_some(data[at:], patience)
+        finally:
+            self._torn = at < len(data) and (at > 0 or self._torn)
+
+    def writable(self, patience: float | None) -> bool:
+        """Whether a pipe has room, within `patience` seconds; files always have."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        return bool(poll.poll(None if patience is None else patience * 1000))
+
+    def _write_some(self, data: bytes, patience: float | None) -> int:
+        try:
+            return os.write(self.fd, data)
+        except BlockingIOError:
+            if not self.writable(patience):
+                raise
+            return 0
+
+
+def _unit(fd: int) -> int:
+    """How many bytes one write puts down without another process's in between."""
+    return FILE_UNIT if stat.S_ISREG(os.fstat(fd).st_mode) else PIPE_BUF
+
+
+def chunks(lines: Iterable[bytes], unit: int) -> Iterator[bytes]:
+    """Join whole lines into pieces of at most `unit` bytes; a line that is longer is a piece of its own."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        if size + len(line) > unit and piece:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    if piece:
+        yield b"".join(piece)

@@ -1,0 +1,51 @@
+"""Tracebacks as the author of an application wants them: without the frames of the server."""
+
+from __future__ import annotations
+
+import importlib
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Final
+
+_OWN: Final = str(Path(__file__).parent.parent) + "/"
+_DEMO: Final = _OWN + "demo/"
+_IMPORTLIB: Final = (str(Path(importlib.__file__).parent) + "/", "<frozen importlib")
+_LIBRARIES: Final = ("<", *{sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib", "platlib")})
+
+
+def application_traceback(exc: BaseException) -> str:
+    """The text of `exc` and its causes, without importlib's frames and superwsgi's before the application's.
+
+    Where there are none of the application, the server itself is at fault, and its frames stay; but a
+    module with a syntax error has no frame, and the fault is its own.
+    """
+    report = traceback.TracebackException.from_exception(exc)
+    _trim(report, blameless=isinstance(exc, SyntaxError))
+    return "".join(report.format())
+
+
+def raised_at(exc: BaseException) -> str:
+    """`/srv/shop/wsgi.py, line 3`: the application's last line before `exc`; empty where there is none."""
+    frames = _from_application(traceback.extract_tb(exc.__traceback__))
+    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
+    return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+
+
+def _trim(report: traceback.TracebackException, blameless: bool) -> None:
+    frames = _from_application(report.stack)
+    if frames or blameless:
+        report.stack[:] = frames
+    for other in (report.__cause__, report.__context__):
+        if other is not None:
+            _trim(other, blameless)
+
+
+def _from_application(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    frames = [frame for frame in stack if not frame.filename.startswith(_IMPORTLIB)]
+    first = next((at for at, frame in enumerate(frames) if not _is_own(frame.filename)), len(frames))
+    return frames[first:]
+
+
+def _is_own(filename: str) -> bool:
+    return filename.startswith(_OWN) and not filename.startswith(_DEMO)

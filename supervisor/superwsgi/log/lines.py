@@ -1,0 +1,94 @@
+"""One event of the error log as text: the only place that knows how a line is spelled.
+
+A line that begins in column 0 is an event, what belongs to it stands below it, indented. Nothing that a
+client or an application says can begin a line, end a value, or move a terminal's cursor.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+_INDENT: Final = "    "
+VALUE_LIMIT: Final = 1000
+"""Characters of one value: a line of a few values fits PIPE_BUF."""
+
+_ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def event_line(when: float, level: str, who: str, event: str, fields: Mapping[str, object]) -> str:
+    """`2026-11-22T17:20:01.123Z info    worker=2 gen=3 killed reason=memory next=replaced`, no newline.
+
+    `when` is wall time in seconds, `who` comes from `spell_fields`.
+    """
+    said = (who, printable(event), spell_fields(fields))
+    return f"{spell_time(when)} {level:<7} {' '.join(filter(None, said))}"
+
+
+def spell_time(when: float) -> str:
+    """RFC 3339, UTC, milliseconds."""
+    seconds, millis = divmod(int(when * 1000), 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{millis:03}Z"
+
+
+def spell_fields(fields: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={spell_value(value)}" for name, value in fields.items())
+
+
+def spell_value(value: object) -> str:
+    """A value as one word, or quoted with the escapes of JSON where it is not."""
+    text = plain_text(value)
+    if len(text) > VALUE_LIMIT:
+        text = text[:VALUE_LIMIT] + "…"
+    if text and text.isprintable() and not any(mark in text for mark in ' "=\\'):
+        return text
+    return f'"{escaped(text)}"'
+
+
+def plain_text(value: object) -> str:
+    """`value` as a person would write it; never raises."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, BaseException):
+        return spell_exception(value)
+    try:
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+    except Exception:  # an object of the application whose __str__ fails
+        return f"<{type(value).__name__}>"
+
+
+def spell_exception(exc: BaseException) -> str:
+    """`ValueError: no such thing`, or its type alone where it has nothing to say."""
+    name = type(exc).__name__
+    try:
+        text = str(exc)
+    except Exception:  # its __str__ fails
+        text = ""
+    return f"{name}: {text}" if text else name
+
+
+def escaped(text: str) -> str:
+    """`text` with quotes, backslashes and whatever is not printable (str.isprintable) escaped."""
+    return "".join(_ESCAPES.get(char) or (char if char.isprintable() else _code(char)) for char in text)
+
+
+def printable(text: str) -> str:
+    """`text` with only what is not printable escaped: for what stands outside of quotes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _ESCAPES.get(char) or _code(char) for char in text)
+
+
+def _code(char: str) -> str:
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def below(text: str) -> list[str]:
+    """The lines of `text` indented, as they stand below an event."""
+    return [_INDENT + printable(line.expandtabs(4)) for line in text.rstrip("\n").split("\n")]
