@@ -93,7 +93,7 @@ def test_a_crash_is_explained_and_the_worker_replaced(site, path, words):
     site.start()
     before = site.wait_workers(2)
     assert site.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()) == b""
-    site.wait_log(rf'died reason="{words}".*in_hand="GET {path}')
+    site.wait_log(rf'died how="{words}".*in_hand="GET {path}')
     wait_for(lambda: len(set(site.workers()) - set(before)) == 1, "replacement")
     assert site.get().status == 200
 

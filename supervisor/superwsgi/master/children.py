@@ -203,6 +203,8 @@ class Children:
         now: float,
     ) -> None:
         fields = {"how": how, "requests": str(counters.requests)}
+        if worker.failure is not None:
+            fields["reason"] = worker.failure
         if counters.in_flight:
             in_hand = (f"{r.method} {r.path} {duration(now - r.started)}" for r in counters.in_flight)
             fields["in_hand"] = ", ".join(in_hand)
@@ -215,4 +217,4 @@ class Children:
             fields["next"] = f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
             if backoff.crash_loop(generation.early_deaths):
                 fields["state"] = f"crash-loop, {generation.early_deaths} early deaths"
-            errors.error("died", worker.detail, reason=worker.failure or how, **fields)
+            errors.error("died", worker.detail, **fields)

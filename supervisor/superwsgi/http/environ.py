@@ -1,0 +1,52 @@
+"""The part of the WSGI environ (PEP 3333) that a worker, a listener and a connection have before any request."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from superwsgi import __version__
+from superwsgi.http.files import FileWrapper
+from superwsgi.http.request import Environ
+
+SOFTWARE = f"superwsgi/{__version__}"
+
+
+def base_environ(errors: TextIO, *, multithread: bool, multiprocess: bool) -> Environ:
+    """What all requests of a worker share.
+
+    Keys that every request sets anew are here already: a copy of a dict that has room for them is cheaper
+    than a dict that grows.
+    """
+    return {
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": errors,
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": multiprocess,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input": None,
+        "wsgi.input_terminated": True,
+        "SERVER_SOFTWARE": SOFTWARE,
+        "SERVER_NAME": "",
+        "SERVER_PORT": "",
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
+        "REQUEST_METHOD": "",
+        "SERVER_PROTOCOL": "",
+        "SCRIPT_NAME": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+    }
+
+
+def connection_environ(base: Environ, server: tuple[str, int] | None, client: tuple[str, int] | None) -> Environ:
+    """`base` for one connection; None where an end is a unix socket, which has no address to speak of."""
+    environ = base.copy()
+    name, port = server or ("localhost", 80)  # PEP 3333: neither may ever be empty
+    environ["SERVER_NAME"], environ["SERVER_PORT"] = name, str(port)
+    if client is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
+    return environ

@@ -1,0 +1,77 @@
+"""Field names and values: the grammar of RFC 9110 section 5, and what becomes of a name in either direction.
+
+Names are few and come again and again, so what was worked out for one is kept; the memory is bounded,
+because clients and applications choose the names.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from superwsgi.http.errors import WsgiError
+
+# RFC 9110 section 5.6.2: token
+TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 section 5.5: field-value; no control characters but tab, latin-1 like all of WSGI
+VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+# RFC 9110 section 7.6.1 and PEP 3333 "Other HTTP Features": the server's own business
+HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+_REMEMBERED: Final = 1024
+
+
+class EnvironKeys(dict[bytes, str]):
+    """Field name → key in the environ; empty for a name that the application must not see.
+
+    `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
+    become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385).
+    """
+
+    def __missing__(self, name: bytes) -> str:
+        key = _environ_key(name)
+        if len(self) < _REMEMBERED:
+            self[name] = key
+        return key
+
+
+def _environ_key(name: bytes) -> str:
+    upper = name.decode("latin-1").upper().replace("-", "_")
+    if b"_" in name or upper == "PROXY":
+        return ""
+    return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
+
+
+class ResponseNames(dict[str, str]):
+    """A response field's name → the name in small letters. Raises WsgiError for one that may not be sent."""
+
+    def __missing__(self, name: str) -> str:
+        if type(name) is not str or not TOKEN.fullmatch(name):
+            raise WsgiError(f"not a field name: {name!r}")
+        lower = name.lower()
+        if lower in HOP_BY_HOP:
+            raise WsgiError(f"{name} is a hop-by-hop field: the server's, not the application's (PEP 3333)")
+        if len(self) < _REMEMBERED:
+            self[name] = lower
+        return lower
+
+
+def check_value(name: str, value: object) -> None:
+    """Raise WsgiError where `value` cannot be a response field's value."""
+    if not isinstance(value, str):
+        raise WsgiError(f"the value of {name} is {type(value).__name__}, not str")
+    if not VALUE.fullmatch(value):
+        raise WsgiError(f"control or non-latin-1 character in the value of {name}: {value!r}")

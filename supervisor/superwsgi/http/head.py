@@ -1,0 +1,101 @@
+"""The head of a response: status line, the application's fields, and the server's own.
+
+RFC 9112 section 4 and 6, RFC 9110 section 6.6.1 (Date), PEP 3333 "The start_response() Callable".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from superwsgi.http.errors import WsgiError
+from superwsgi.http.fields import VALUE, ResponseNames, check_value
+
+SECOND: Final = 1_000_000_000
+
+# PEP 3333: "a string of the form '999 Message here'"; 1xx never ends a request (RFC 9110 section 15.2).
+_STATUS: Final = re.compile(r"([2-9]\d\d)(?: .*)?")
+_NAMES: Final = ResponseNames()
+_STATUS_LINES: Final[dict[str, tuple[int, str]]] = {}
+_REMEMBERED: Final = 256
+
+
+class Clock:
+    """The Date field, spelled once a second: `now` is monotonic ns."""
+
+    __slots__ = ("_field", "_until")
+
+    def __init__(self) -> None:
+        self._field = ""
+        self._until = 0
+
+    def date(self, now: int) -> str:
+        if now >= self._until:
+            self._field = f"Date: {formatdate(usegmt=True)}\r\n"
+            self._until = now + SECOND
+        return self._field
+
+
+class ResponseHead:
+    """What an application passed to start_response, checked. Raises WsgiError."""
+
+    __slots__ = ("dated", "fields", "length", "named", "status", "status_line")
+
+    def __init__(self, status: str, fields: Sequence[tuple[str, str]]) -> None:
+        self.status, self.status_line = _STATUS_LINES.get(status) or _learn_status(status)
+        self.length: int | None = None  # Content-Length, where the application gave it
+        self.dated = self.named = False  # whether it gave Date and Server
+        lines = []
+        for name, value in fields:
+            lower = _NAMES[name]
+            if not (type(value) is str and value.isascii() and value.isprintable()):
+                check_value(name, value)
+            if lower == "content-length":
+                self._take_length(value)
+                continue
+            if lower == "date":
+                self.dated = True
+            elif lower == "server":
+                self.named = True
+            lines.append(f"{name}: {value}\r\n")
+        self.fields = "".join(lines)
+
+    @property
+    def bodiless(self) -> bool:
+        """RFC 9110 section 6.4.1."""
+        return self.status in (204, 304)
+
+    def _take_length(self, value: str) -> None:
+        if not (value.isascii() and value.isdigit()) or self.length not in (None, int(value)):
+            raise WsgiError(f"Content-Length: {value!r}")
+        self.length = int(value)
+
+
+def _learn_status(status: str) -> tuple[int, str]:
+    if not isinstance(status, str):
+        raise WsgiError(f"status is {type(status).__name__}, not str")
+    match = _STATUS.fullmatch(status)
+    if match is None or not VALUE.fullmatch(status):
+        raise WsgiError(f"not a status: {status!r}")
+    learnt = int(match[1]), f"HTTP/1.1 {status}{'' if ' ' in status else ' '}\r\n"
+    if len(_STATUS_LINES) < _REMEMBERED:
+        _STATUS_LINES[status] = learnt
+    return learnt
+
+
+def refusal(status: int, date: str, *, close: bool = True, body: bool = True, retry_after: int | None = None) -> bytes:
+    """A whole response that the server gives by itself."""
+    phrase = HTTPStatus(status).phrase
+    text = f"{status} {phrase}\n"
+    return (
+        f"HTTP/1.1 {status} {phrase}\r\n"
+        f"Server: superwsgi\r\n{date}"
+        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
+        + (f"Retry-After: {retry_after}\r\n" if retry_after is not None else "")
+        + ("Connection: close\r\n" if close else "")
+        + "\r\n"
+        + (text if body else "")
+    ).encode("latin-1")

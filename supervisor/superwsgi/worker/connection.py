@@ -1,0 +1,172 @@
+"""One client's connection: its socket, its parser, what is still to be sent, and who may touch it.
+
+`owner` is a lock without a thread: whoever acquired it (a thread that reads, or the queue of requests that
+wait for one) is the only one to read, parse and change the state. An event for a connection that somebody
+owns leaves a mark, `pending`; the owner looks at it after letting go. `writing` guards the way out alone, so
+that whoever polls can send on while the application is still producing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from typing import Final
+
+from superwsgi.http.errors import ClientGone
+from superwsgi.http.files import Span
+from superwsgi.http.parser import Parser
+from superwsgi.worker.alarm import Alarm
+from superwsgi.worker.outbox import Outbox
+from superwsgi.worker.states import NEXT, Event, State
+
+LISTENING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+SPEAKING: Final = LISTENING | select.EPOLLOUT
+
+_RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() sends a reset
+
+
+class Connection:
+    """See the module. Times are monotonic ns; `stall` is how long a client may take nothing at all."""
+
+    __slots__ = (
+        "_alarm", "_epoll", "_room", "_stall", "begun", "deadline", "ended", "fd", "gone", "last", "mark", "outbox",
+        "owner", "parser", "pending", "remote", "sock", "spoke", "state", "writing",
+    )  # fmt: skip
+
+    def __init__(
+        self, sock: socket.socket, remote: str, parser: Parser, epoll: select.epoll, alarm: Alarm, stall: int
+    ) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.remote = remote
+        self.parser = parser
+        self.state = State.IDLE
+        self.deadline = 0
+        self.owner = threading.Lock()
+        self.pending = False
+        self.ended = False  # the client will send nothing more
+        self.writing = threading.Lock()
+        self.outbox = Outbox()
+        self.begun = False  # some of the present response has been sent
+        self.spoke = 0  # when the application last sent a piece of it
+        self.last = False  # it is the connection's last
+        self.gone = False  # nothing more can be sent
+        self.mark = 0  # progress in bytes at the last look, for deadlines that ask for some
+        self._epoll = epoll
+        self._alarm = alarm
+        self._stall = stall
+        self._room: threading.Condition | None = None
+
+    def become(self, event: Event) -> State:
+        """The next state; KeyError where the event cannot be."""
+        self.state = state = NEXT[self.state][event]
+        return state
+
+    def send(self, data: bytes) -> None:
+        """Send, or keep for whoever polls. Raises ClientGone."""
+        with self.writing:
+            if self.gone:
+                raise ClientGone
+            self.begun = True
+            if self.outbox.size == 0:
+                sent = self._try(data)
+                if sent == len(data):
+                    return
+                self.outbox.put(memoryview(data)[sent:])
+                self._block()
+            else:
+                self._wait_for_room()
+                self.outbox.put(data)
+
+    def send_piece(self, data: bytes) -> None:
+        """Like send, and a sign of life from the application."""
+        self.send(data)
+        self.spoke = time.monotonic_ns()
+
+    def send_file(self, span: Span) -> None:
+        """Like send, with bytes of a file."""
+        with self.writing:
+            if self.gone:
+                raise ClientGone
+            self.begun = True
+            if span.size == 0:
+                return
+            empty = self.outbox.size == 0
+            self.outbox.put_file(span)
+            if empty:
+                self._flush()
+                if self.outbox.size:
+                    self._block()
+
+    def flush(self) -> bool:
+        """Send what is kept; True where the client would take more now."""
+        with self.writing:
+            if self.gone or self.outbox.size == 0:
+                return True
+            more = self._flush()
+            if self._room is not None:
+                self._room.notify_all()
+            if self.outbox.size == 0 and not self.gone:
+                self._epoll.modify(self.fd, LISTENING)
+            return more
+
+    def overrule(self, response: bytes) -> bool:
+        """Let nobody else send any more. Send `response` where nothing was sent before; False where it is too
+        late for that, and the client is told by a reset that it has not got all."""
+        with self.writing:
+            late = self.gone or self.begun
+            if not late:
+                with contextlib.suppress(OSError):
+                    self.sock.send(response)
+            self._cut()
+            if late:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            return not late
+
+    def cut(self, *, reset: bool = False) -> None:
+        """Send nothing more, whoever still wants to; `reset` tells the client that it has not got all."""
+        with self.writing:
+            self._cut()
+            if reset:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def _cut(self) -> None:
+        self.gone = True
+        self.outbox.clear()
+        if self._room is not None:
+            self._room.notify_all()
+
+    def _try(self, data: bytes) -> int:
+        try:
+            return self.sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._cut()
+            raise ClientGone from None
+
+    def _flush(self) -> bool:
+        try:
+            more = self.outbox.flush(self.sock)
+        except OSError:
+            self._cut()
+            return True
+        self.deadline = time.monotonic_ns() + self._stall
+        return more
+
+    def _block(self) -> None:
+        """From here on the poller is told when the client takes more."""
+        self.deadline = time.monotonic_ns() + self._stall
+        self._alarm.no_later_than(self.deadline)
+        self._epoll.modify(self.fd, SPEAKING)
+
+    def _wait_for_room(self) -> None:
+        if self._room is None and self.outbox.full:
+            self._room = threading.Condition(self.writing)
+        while self._room is not None and self.outbox.full:
+            self._room.wait()
+            if self.gone:
+                raise ClientGone

@@ -1,0 +1,36 @@
+"""A thread of the worker, as the others see it: what it has in hand and since when."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from superwsgi.http.request import Request
+from superwsgi.scoreboard import ThreadWriter
+from superwsgi.worker.alarm import NEVER
+from superwsgi.worker.connection import Connection
+
+
+class Hand:
+    """One thread. `holds` and `lease` are the baton's (see baton.py).
+
+    `slot` holds a token while a request is in the application; who pops it (the thread when the application
+    returns, or the watch when it takes too long) decides how the request ends.
+    """
+
+    __slots__ = (
+        "connection", "deadline", "holds", "lease", "number", "record", "request", "slot", "thread",
+        "written_off",
+    )  # fmt: skip
+
+    def __init__(self, number: int, record: ThreadWriter, work: Callable[[Hand], None]) -> None:
+        self.number = number
+        self.record = record
+        self.connection: Connection | None = None  # the one whose request is in the application
+        self.request: Request | None = None
+        self.deadline = NEVER  # for the application's next sign of life, monotonic ns
+        self.slot: list[None] = []
+        self.holds = False
+        self.lease: list[None] = []
+        self.written_off = False
+        self.thread = threading.Thread(target=work, args=(self,), name=f"hand-{number}", daemon=True)

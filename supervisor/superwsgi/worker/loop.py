@@ -1,0 +1,264 @@
+"""The threaded loop of a worker: equal threads around one epoll.
+
+Whoever holds the baton polls, hands out what is ready, and works like the others; see baton.py for when it is
+passed on, service.py for what is done with a connection, watch.py for deadlines, acceptor.py for listeners.
+This file has the threads, the poll, and the end: drain and stop.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from superwsgi.config.schema import Site
+from superwsgi.http.environ import base_environ, connection_environ
+from superwsgi.http.exchange import App, Gateway
+from superwsgi.http.parser import Parser
+from superwsgi.log.access import AccessLog
+from superwsgi.log.error import ErrorLog
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.acceptor import Accepted, Acceptor
+from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
+from superwsgi.worker.baton import Baton
+from superwsgi.worker.connection import LISTENING, Connection
+from superwsgi.worker.hand import Hand
+from superwsgi.worker.service import Service
+from superwsgi.worker.states import State
+from superwsgi.worker.watch import Watch
+
+BATCH: Final = 64
+"""Events taken from the kernel at once."""
+
+BEAT: Final = SECOND
+"""While a request is in the application the poller wakes this often and writes its heartbeat: where it does
+not, somebody keeps the GIL. An idle worker does not wake."""
+
+
+class Loop:
+    """Serve `app` on `listeners` (non-blocking, shared with siblings), `site.threads` requests at once.
+
+    `board` has one thread record more than `site.threads`. `on_recycle` is told why this worker should be
+    replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not come back).
+    """
+
+    def __init__(
+        self,
+        *,
+        site: Site,
+        app: App,
+        listeners: Sequence[socket.socket],
+        board: WorkerWriter,
+        errors: ErrorLog,
+        access: AccessLog | None,
+        on_recycle: Callable[[str], None],
+    ) -> None:
+        self._site = site
+        self._listeners = listeners
+        self._board = board
+        self._errors = errors
+        self._epoll = select.epoll()
+        self._alarm = Alarm()
+        self._baton = Baton()
+        self._gateway = Gateway(app, errors)
+        self._base = base_environ(
+            errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1
+        )
+        self._service = Service(
+            self._gateway,
+            timeouts=site.timeouts,
+            requests=site.requests,
+            threads=site.threads,
+            alarm=self._alarm,
+            baton=self._baton,
+            board=board,
+            access=access,
+            on_recycle=on_recycle,
+            on_room=self._room,
+        )
+        self._acceptor = Acceptor(
+            listeners, self._epoll, self._alarm, board, errors, site.limits.connections, self._census
+        )
+        self._hands = [Hand(number, board.thread(number), self._work) for number in range(site.threads + 1)]
+        self._watch = Watch(
+            self._service,
+            self._hands,
+            errors,
+            timeout=deadline_after(site.timeouts.request),
+            replace=self._replace,
+            on_hang=lambda: on_recycle("hang"),
+        )
+        self._stall = deadline_after(site.timeouts.send)
+        self._linger = int(site.timeouts.linger * SECOND)
+        self._drain_at = NEVER
+        self._stopped = False
+        self._finished = threading.Event()
+
+    def start(self) -> None:
+        """Start the threads and accept connections; returns at once."""
+        self._epoll.register(self._alarm.fd, select.EPOLLIN)
+        self._acceptor.come_back()
+        self._board.set("accepting", 1)
+        for listener in self._listeners:
+            if listener.family != socket.AF_UNIX:
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
+        self._baton.start()
+        for hand in self._hands:
+            hand.thread.start()
+
+    def drain(self, *, lame_duck: float) -> None:
+        """Serve on for `lame_duck` seconds, then accept no more and end connections politely. Any thread."""
+        self._drain_at = min(self._drain_at, time.monotonic_ns() + int(lame_duck * SECOND))
+        self._alarm.no_later_than(self._drain_at)
+
+    def stop(self) -> None:
+        """Close listeners and connections at once; what is in the application is not waited for. Any thread."""
+        self._stopped = True
+        self._alarm.no_later_than(0)
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""
+        return self._finished.wait(timeout)
+
+    # The threads.
+
+    def _work(self, hand: Hand) -> None:
+        """A thread's life: with the baton, poll and serve; without it, serve who waits for a thread."""
+        while not (self._stopped or hand.written_off):
+            try:
+                if not hand.holds and not self._service.take_queued(hand):
+                    self._baton.take(hand)
+                while hand.holds and not self._stopped:
+                    self._turn(hand)
+            except Exception as error:
+                self._errors.exception("error in the server", error, next="the thread goes on")
+        if hand.holds:
+            self._close_all()
+            self._baton.give(hand)
+
+    def _turn(self, hand: Hand) -> None:
+        """One thing that the holder of the baton does."""
+        service = self._service
+        if service.queue and service.take_queued(hand):
+            return
+        if service.ready:
+            service.attend(service.ready.popleft(), hand)
+        else:
+            self._poll()
+
+    def _replace(self, lost: Hand) -> None:
+        """A new thread for one that was written off, under its number and on its record."""
+        hand = Hand(lost.number, lost.record, self._work)
+        self._hands[lost.number] = hand
+        hand.thread.start()
+        self._service.free_slot()
+
+    # The poll.
+
+    def _poll(self) -> None:
+        service, alarm = self._service, self._alarm
+        if not service.slots and not self._acceptor.away:
+            self._acceptor.yield_to_peers(service.now)
+            if service.slots:
+                self._room()
+        events = self._epoll.poll(self._timeout(), BATCH)
+        service.now = now = time.monotonic_ns()
+        self._board.set("heartbeat", now)
+        for fd, mask in events:
+            connection = service.connections.get(fd)
+            if connection is not None:
+                self._mark(connection, mask)
+        for fd, _ in events:
+            if fd in self._acceptor:
+                self._admit(self._acceptor.accept(fd, now))
+            elif fd == alarm.fd:
+                os.eventfd_read(fd)
+        if alarm.due <= now:
+            self._look(now)
+
+    def _timeout(self) -> float | None:
+        due = self._alarm.due
+        if len(self._service.slots) < self._site.threads:
+            due = min(due, self._service.now + BEAT)
+        return None if due >= NEVER else max(0.0, (due - time.monotonic_ns()) / SECOND)
+
+    def _mark(self, connection: Connection, mask: int) -> None:
+        """An event: take the connection, or leave word with its owner and send on in its place."""
+        if mask & select.EPOLLRDHUP:
+            connection.ended = True
+        connection.pending = True
+        if connection.owner.acquire(False):
+            self._service.ready.append(connection)
+        elif connection.outbox.size:
+            connection.flush()
+            connection.pending = True  # the owner may have looked before the flush
+            if connection.owner.acquire(False):
+                self._service.ready.append(connection)
+
+    def _look(self, now: int) -> None:
+        """Everything that depends on the time."""
+        self._alarm.reset()
+        draining = self._drain_at <= now
+        if draining:
+            self._end_politely(now)
+        self._acceptor.look_again(now)
+        soonest = min(self._watch.look(now), self._acceptor.until)
+        self._alarm.no_later_than(soonest if draining else min(soonest, self._drain_at))
+        if draining and not self._service.connections and len(self._service.slots) == self._site.threads:
+            self._stopped = True
+
+    def _end_politely(self, now: int) -> None:
+        """Draining: accept what the kernel accepted for us and nothing else, and hurry idle connections."""
+        service = self._service
+        if not self._gateway.closing:
+            self._gateway.closing = True
+            self._board.set("accepting", 0)
+            service.waits[State.IDLE] = self._linger
+            self._admit(self._acceptor.close())
+        for connection in list(service.connections.values()):
+            if connection.state is State.IDLE:
+                connection.deadline = min(connection.deadline, now + self._linger)
+
+    def _close_all(self) -> None:
+        """The first thread that sees the end closes everything."""
+        if self._finished.is_set():
+            return
+        self._baton.stop()
+        self._board.set("accepting", 0)
+        self._acceptor.discard()
+        for connection in list(self._service.connections.values()):
+            connection.cut()
+            connection.sock.close()
+        self._finished.set()
+
+    # Connections.
+
+    def _admit(self, accepted: Iterable[Accepted]) -> None:
+        for sock, address, listener in accepted:
+            sock.setblocking(False)
+            client = address[:2] if sock.family != socket.AF_UNIX else None
+            environ = connection_environ(self._base, server_of(listener, sock), client)
+            parser = Parser(self._site.limits, environ)
+            remote = client[0] if client else ""
+            connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._stall)
+            self._service.adopt(connection)
+            self._epoll.register(connection.fd, LISTENING)
+
+    def _census(self) -> tuple[int, int]:
+        return len(self._service.connections), len(self._service.slots)
+
+    def _room(self) -> None:
+        if self._acceptor.away:
+            self._acceptor.freed()
+
+
+def server_of(listener: socket.socket, sock: socket.socket) -> tuple[str, int] | None:
+    """Address and port that a client reached; None for a unix socket."""
+    if listener.family == socket.AF_UNIX:
+        return None
+    host, port = listener.getsockname()[:2]
+    return (sock.getsockname()[0], port) if host in ("0.0.0.0", "::") else (host, port)

@@ -1,0 +1,110 @@
+"""What a client has not yet taken of its response: bytes in memory, then a temporary file, and files to send.
+
+A slow client must hold no thread, so an application's output is taken off its hands as it comes. Only one
+that runs far ahead of its client is made to wait (see `full`). The caller holds the connection's write lock.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections import deque
+from typing import BinaryIO, Final, cast
+
+from superwsgi.http.files import Span
+
+MEMORY: Final = 1 << 20
+"""Streamed bytes kept in memory a connection; a temporary file takes the rest. One piece may be larger."""
+
+AHEAD: Final = 128 << 20
+"""Bytes that an application may be ahead of its client; an endless stream must not fill the disk."""
+
+TURN: Final = 1 << 20
+"""Bytes sent at a stretch, so that one fast download does not keep the others waiting."""
+
+
+class Outbox:
+    """A queue of parts, sent in order."""
+
+    __slots__ = ("_parts", "_spool", "_spooled", "size")
+
+    def __init__(self) -> None:
+        self._parts: deque[memoryview | Span] = deque()
+        self._spool: BinaryIO | None = None
+        self._spooled = 0  # where the spool's next byte goes
+        self.size = 0  # bytes still to be sent
+
+    def __bool__(self) -> bool:
+        return self.size > 0
+
+    @property
+    def full(self) -> bool:
+        return self.size > AHEAD
+
+    def put(self, data: bytes | memoryview) -> None:
+        if self.size and self.size + len(data) > MEMORY:
+            self._spill(data)
+        else:
+            self._parts.append(memoryview(data))
+        self.size += len(data)
+
+    def put_file(self, span: Span) -> None:
+        """The descriptor is duplicated: the application closes its own."""
+        self._parts.append(span._replace(fd=os.dup(span.fd)))
+        self.size += span.size
+
+    def flush(self, sock: socket.socket) -> bool:
+        """Send, at most TURN bytes; True where the client would take more now. Raises OSError."""
+        sent = 0
+        try:
+            while self._parts and sent < TURN:
+                sent += self._send_first(sock)
+        except BlockingIOError:
+            return False
+        return True
+
+    def clear(self) -> None:
+        """Give up what has not been sent."""
+        while self._parts:
+            self._drop_first()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+        self.size = 0
+
+    def _send_first(self, sock: socket.socket) -> int:
+        part = self._parts[0]
+        if isinstance(part, Span):
+            count = self._send_span(sock, part)
+        else:
+            count = sock.send(part[:TURN])
+            self._parts[0] = part[count:]
+            if count == len(part):
+                self._parts.popleft()
+        self.size -= count
+        if not self._parts:
+            self.clear()
+        return count
+
+    def _send_span(self, sock: socket.socket, span: Span) -> int:
+        count = os.sendfile(sock.fileno(), span.fd, span.offset, min(span.size, TURN))
+        if count == 0:
+            raise OSError("file shorter than it was")
+        self._parts[0] = Span(span.fd, span.offset + count, span.size - count)
+        if count == span.size:
+            self._drop_first()
+        return count
+
+    def _spill(self, data: bytes | memoryview) -> None:
+        if self._spool is None:
+            self._spool = cast(BinaryIO, tempfile.TemporaryFile(prefix="superwsgi-out-", buffering=0))
+            self._spooled = 0
+        self._spool.write(data)
+        self._parts.append(Span(self._spool.fileno(), self._spooled, len(data)))
+        self._spooled += len(data)
+
+    def _drop_first(self) -> None:
+        part = self._parts.popleft()
+        if isinstance(part, Span) and (self._spool is None or part.fd != self._spool.fileno()):
+            os.close(part.fd)

@@ -1,0 +1,347 @@
+"""What becomes of a connection: read, parse, run the application, answer, send on, close.
+
+Called in whichever thread owns the connection. A method that goes on with one returns whether the caller still
+owns it: False when it was closed, or waits in the queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from random import randint
+from typing import Final
+
+from superwsgi.config.schema import Requests, Timeouts
+from superwsgi.http.errors import ClientGone, HttpError
+from superwsgi.http.exchange import Exchange, Gateway
+from superwsgi.http.head import refusal
+from superwsgi.http.parser import Phase
+from superwsgi.http.request import Request
+from superwsgi.log.access import AccessEntry, AccessLog
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
+from superwsgi.worker.baton import Baton
+from superwsgi.worker.connection import Connection
+from superwsgi.worker.hand import Hand
+from superwsgi.worker.states import NEXT, READING, Event, State
+
+SIZE: Final = 64 << 10
+"""Bytes read at once."""
+
+LINGER: Final = 2 * SECOND
+"""How long a client may go on sending after its last response before the connection is closed on it."""
+
+
+def waits(timeouts: Timeouts) -> dict[State, int]:
+    """How long a connection may stay in a state, ns. In the application, the thread has a deadline instead."""
+    return {
+        State.IDLE: int(timeouts.keepalive * SECOND),
+        State.HEAD: deadline_after(timeouts.head),
+        State.BODY: deadline_after(timeouts.body),
+        State.QUEUED: deadline_after(timeouts.queue),
+        State.RUNNING: NEVER,
+        State.SENDING: deadline_after(timeouts.send),
+        State.LINGERING: LINGER,
+        State.CLOSED: NEVER,
+    }
+
+
+class Service:
+    """The connections of a worker and the threads' work on them. Times are monotonic ns.
+
+    `ready`: connections that have something for us, owned. `queue`: complete requests that wait for a thread.
+    `slots`: one token for each request that may yet enter the application.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        timeouts: Timeouts,
+        requests: Requests,
+        threads: int,
+        alarm: Alarm,
+        baton: Baton,
+        board: WorkerWriter,
+        access: AccessLog | None,
+        on_recycle: Callable[[str], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self.connections: dict[int, Connection] = {}
+        self.ready: deque[Connection] = deque()
+        self.queue: deque[Connection] = deque()
+        self.slots: list[None] = [None] * threads
+        self.waits = waits(timeouts)
+        self.keep_alive = timeouts.keepalive > 0
+        self.now = time.monotonic_ns()
+        self._gateway = gateway
+        self._request_timeout = deadline_after(timeouts.request)
+        self._alarm = alarm
+        self._baton = baton
+        self._board = board
+        self._access = access if access is not None and access.enabled else None
+        self._on_room = on_room
+        self._on_recycle = on_recycle
+        self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
+        self._requests = count(1)
+        self._refused = 0
+
+    def adopt(self, connection: Connection) -> None:
+        """A connection was accepted: its first request has as long as the rest of a head would have."""
+        self.connections[connection.fd] = connection
+        self._board.set("connections", len(self.connections))
+        connection.deadline = self.now + min(self.waits[State.HEAD], max(self.waits[State.IDLE], SECOND))
+        self._alarm.no_later_than(connection.deadline)
+
+    def attend(self, connection: Connection, hand: Hand) -> None:
+        """Go on with a connection that this thread owns, until it has to wait for something."""
+        while True:
+            connection.pending = False
+            if not self._go_on(connection, hand):
+                return
+            connection.owner.release()
+            if not connection.pending or not connection.owner.acquire(False):
+                return
+            if hand.holds:
+                self.ready.append(connection)  # behind the others
+                return
+
+    def take_queued(self, hand: Hand) -> bool:
+        """Run the request that has waited longest, where there is one and a slot for it."""
+        while self.queue:
+            try:
+                self.slots.pop()
+            except IndexError:
+                return False
+            try:
+                connection = self.queue.popleft()
+            except IndexError:
+                self.slots.append(None)  # and look again: somebody may have queued one and found no slot
+                continue
+            self._board.set("queued", len(self.queue))
+            if self._run(connection, hand):
+                connection.owner.release()
+                if connection.pending and connection.owner.acquire(False):
+                    self.attend(connection, hand)
+            return True
+        return False
+
+    def free_slot(self) -> None:
+        """One request less is in the application."""
+        self.slots.append(None)
+        self._on_room()
+
+    def _go_on(self, connection: Connection, hand: Hand) -> bool:
+        state = connection.state
+        if state in READING:
+            if connection.parser.requests:
+                connection.pending = True  # an event that came meanwhile was not for this one: read behind it
+                return self._take_or_queue(connection, hand)
+            return self._read(connection, hand)
+        if state is State.SENDING:
+            return self._send_on(connection)
+        return self._discard(connection)
+
+    def _read(self, connection: Connection, hand: Hand) -> bool:
+        try:
+            data = connection.sock.recv(SIZE)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return self.close(connection)
+        if not data:
+            return self.close(connection)
+        if len(data) == SIZE or connection.ended:
+            connection.pending = True  # the edge was for this and what is behind it
+        parser = connection.parser
+        parser.feed(data)
+        if parser.requests:
+            return self._take_or_queue(connection, hand)
+        return self._await_rest(connection)
+
+    def _await_rest(self, connection: Connection) -> bool:
+        """No request is complete: the deadline of what is missing, unless that runs already."""
+        parser = connection.parser
+        if parser.error is not None:
+            return self.refuse(connection, parser.error)
+        if parser.phase is Phase.HEAD and connection.state is not State.HEAD:
+            self._become(connection, Event.HEAD, self.now)
+        elif parser.phase is Phase.BODY and connection.state is not State.BODY:
+            connection.mark = 0
+            self._become(connection, Event.BODY, self.now)
+            if parser.wants_continue():
+                return self._send(connection, b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
+
+    def _take_or_queue(self, connection: Connection, hand: Hand) -> bool:
+        if not self.queue:
+            try:
+                self.slots.pop()
+            except IndexError:
+                pass
+            else:
+                return self._run(connection, hand)
+        self._become(connection, Event.QUEUE, self.now)
+        self.queue.append(connection)
+        self._board.set("queued", len(self.queue))
+        return False
+
+    def _run(self, connection: Connection, hand: Hand) -> bool:
+        """Run the application for the first complete request; a slot has been taken."""
+        request = connection.parser.requests.popleft()
+        now = time.monotonic_ns()
+        connection.state = NEXT[connection.state][Event.RUN]
+        connection.deadline = NEVER
+        connection.begun = False
+        connection.ended |= not request.keep_alive
+        hand.connection, hand.request = connection, request
+        hand.deadline = now + self._request_timeout
+        self._alarm.no_later_than(hand.deadline)
+        hand.slot.append(None)
+        exchange = Exchange(self._gateway, request, connection, now)
+        hand.record.begin(now, request.method.encode(), request.target)
+        if hand.holds:
+            cpu = self._baton.before(hand)
+            exchange.answer()
+            done = time.monotonic_ns()
+            self._baton.after(hand, done - now, cpu)
+        else:
+            exchange.answer()
+            done = time.monotonic_ns()
+        try:
+            hand.slot.pop()
+        except IndexError:
+            hand.written_off = True  # by the watch, which has ended the request in our place
+            return False
+        hand.connection = None
+        hand.record.end(done, exchange.status, exchange.sent)
+        self.free_slot()
+        self._count()
+        if self._access is not None:
+            self.log(connection, request, exchange.status, exchange.sent, done - now)
+        return self._conclude(connection, exchange, done)
+
+    def _conclude(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+        """The application is done with the request; is the client, too?"""
+        if exchange.broken or connection.gone:
+            connection.cut(reset=exchange.broken)
+            return self.close(connection)
+        connection.last = not (exchange.keep_alive and self.keep_alive)
+        if connection.outbox.size:
+            self._become(connection, Event.BLOCK, now)
+            return True
+        return self._sent(connection, now)
+
+    def _sent(self, connection: Connection, now: int) -> bool:
+        """The client has taken all of a response."""
+        if connection.last:
+            return self._hang_up(connection, now)
+        self._become(connection, Event.REST, now)
+        if connection.parser.requests:
+            connection.pending = True
+            return True
+        return self._await_rest(connection)
+
+    def _send_on(self, connection: Connection) -> bool:
+        if connection.flush():
+            connection.pending = connection.outbox.size > 0
+        if connection.gone:
+            return self.close(connection)
+        return True if connection.outbox.size else self._sent(connection, self.now)
+
+    def refuse(self, connection: Connection, error: HttpError) -> bool:
+        """Answer in the application's place, for the last time on this connection."""
+        date = self._gateway.clock.date(self.now)
+        retry_after = 1 if error.status == 503 else None
+        self._refused += 1
+        self._board.set("refused", self._refused)
+        request = connection.parser.requests[0] if connection.parser.requests else None
+        self.log(connection, request, error.status, 0, 0)
+        connection.last = True
+        connection.parser.requests.clear()
+        return self._send(connection, refusal(error.status, date, retry_after=retry_after))
+
+    def _send(self, connection: Connection, data: bytes) -> bool:
+        """Something from the server itself."""
+        try:
+            connection.send(data)
+        except ClientGone:
+            return self.close(connection)
+        if not connection.last:
+            return True
+        if connection.outbox.size:
+            self._become(connection, Event.BLOCK, self.now)
+            return True
+        return self._hang_up(connection, self.now)
+
+    def _hang_up(self, connection: Connection, now: int) -> bool:
+        """After the last response. Closing while the client still sends would reset the connection, and the
+        client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
+        if connection.ended:
+            return self.close(connection)
+        try:
+            connection.sock.shutdown(1)
+        except OSError:
+            return self.close(connection)
+        self._become(connection, Event.LAST, now)
+        connection.pending = True
+        return True
+
+    def _discard(self, connection: Connection) -> bool:
+        try:
+            data = connection.sock.recv(SIZE)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return self.close(connection)
+        connection.pending = True
+        return bool(data) or self.close(connection)
+
+    def abandon(self, connection: Connection, response: bytes) -> bool:
+        """End a request whose thread was written off but still has it in hand: `response`, where nothing was
+        sent yet, and nothing from that thread any more. The caller owns the connection now."""
+        if not connection.overrule(response):
+            return self.close(connection)
+        connection.last = True
+        return self._hang_up(connection, self.now)
+
+    def close(self, connection: Connection) -> bool:
+        """The owner's last act; its lock is never released, so nobody else touches the connection."""
+        connection.become(Event.CLOSE)
+        self.connections.pop(connection.fd, None)
+        self._board.set("connections", len(self.connections))
+        connection.cut()
+        connection.parser.close()
+        connection.sock.close()
+        self._on_room()
+        if self._gateway.closing:
+            self._alarm.no_later_than(0)  # it may have been the last
+        return False
+
+    def _become(self, connection: Connection, event: Event, now: int) -> None:
+        state = connection.become(event)
+        connection.deadline = deadline = now + self.waits[state]
+        self._alarm.no_later_than(deadline)
+
+    def _count(self) -> None:
+        if self._last_request and next(self._requests) == self._last_request:
+            self._on_recycle("requests")
+
+    def log(self, connection: Connection, request: Request | None, status: int, sent: int, took: int) -> None:
+        """One line of the access log; `took` in ns."""
+        if self._access is not None:
+            self._access.log(access_entry(connection.remote, request, status, sent, took / SECOND))
+
+
+def access_entry(remote: str, request: Request | None, status: int, sent: int, seconds: float) -> AccessEntry:
+    """What the access log says of a request; None is one that could not be understood."""
+    when = time.time() - seconds
+    if request is None:
+        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "")
+    said = request.environ.get
+    return AccessEntry(
+        when, remote, request.method, request.target.decode("latin-1"), request.version, status, sent, seconds,
+        said("HTTP_HOST", ""), said("HTTP_REFERER", ""), said("HTTP_USER_AGENT", ""),
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""A connection's states. Every change of state goes through NEXT; a pair that is absent is a bug.
+
+A thread changes a connection's state only while it owns the connection (see connection.py).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class State(enum.Enum):
+    """Where a connection is; each state but RUNNING and CLOSED ends at a deadline."""
+
+    __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
+
+    IDLE = "between two requests"
+    HEAD = "a request's head is arriving"
+    BODY = "its body is arriving"
+    QUEUED = "it is complete and waits for a thread"
+    RUNNING = "a thread is in the application with it"
+    SENDING = "the client has not yet taken all of the response"
+    LINGERING = "the last response is sent, what the client still sends is thrown away"
+    CLOSED = "closed"
+
+
+class Event(enum.Enum):
+    """What happens to a connection."""
+
+    __hash__ = object.__hash__
+
+    HEAD = "bytes that leave a head unfinished"
+    BODY = "bytes that leave a body unfinished"
+    QUEUE = "a complete request, but no free thread"
+    RUN = "a thread takes a complete request"
+    REST = "the response is sent, another request may come"
+    BLOCK = "the client takes no more for now"
+    LAST = "the response is sent, and was the last"
+    CLOSE = "nothing more to say or to hear"
+
+
+_READING: Final = {
+    Event.HEAD: State.HEAD,
+    Event.BODY: State.BODY,
+    Event.QUEUE: State.QUEUED,
+    Event.RUN: State.RUNNING,
+    Event.BLOCK: State.SENDING,  # a refusal
+    Event.LAST: State.LINGERING,
+    Event.CLOSE: State.CLOSED,
+}
+_ANSWERED: Final = {
+    Event.REST: State.IDLE,
+    Event.LAST: State.LINGERING,
+    Event.CLOSE: State.CLOSED,
+}
+
+NEXT: Final[dict[State, dict[Event, State]]] = {
+    State.IDLE: _READING,
+    State.HEAD: _READING,
+    State.BODY: _READING,
+    State.QUEUED: {
+        Event.RUN: State.RUNNING,
+        Event.BLOCK: State.SENDING,
+        Event.LAST: State.LINGERING,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.RUNNING: {**_ANSWERED, Event.BLOCK: State.SENDING},
+    State.SENDING: _ANSWERED,
+    State.LINGERING: {Event.CLOSE: State.CLOSED},
+    State.CLOSED: {},
+}
+
+READING: Final = frozenset({State.IDLE, State.HEAD, State.BODY})
+"""States in which bytes are read."""
