@@ -130,16 +130,24 @@ class Children:
     def reap(self, now: float) -> None:
         """Collect every child that has ended."""
         for pid, code in self._reaper.collect():
-            for generation in self._rollout:
-                if generation.mold is not None and generation.mold.pid == pid:
-                    self._mold_ended(generation, generation.mold, code, now)
-                    break
-                worker = next((w for w in generation.workers.values() if w.pid == pid), None)
-                if worker is not None:
-                    self._worker_ended(generation, worker, code, now)
-                    break
-            else:
+            if not self._ended(pid, code, now):
                 self._reaper.keep(pid, code)
+        if all(
+            worker.pid is not None for generation in self._rollout for worker in generation.workers.values()
+        ):
+            self._reaper.forget()
+
+    def _ended(self, pid: int, code: ExitCode, now: float) -> bool:
+        """Whether the process that ended is one that we know."""
+        for generation in self._rollout:
+            if generation.mold is not None and generation.mold.pid == pid:
+                self._mold_ended(generation, generation.mold, code, now)
+                return True
+            for worker in generation.workers.values():
+                if worker.pid == pid:
+                    self._worker_ended(generation, worker, code, now)
+                    return True
+        return False
 
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded and mold.failure is None:

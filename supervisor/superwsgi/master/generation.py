@@ -5,6 +5,7 @@ A generation carries out; what happens to it is decided in master.py and policy/
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterable
@@ -89,17 +90,17 @@ class Generation:
     def start_mold(self) -> MoldHandle:
         """Raises OSError where no process can be made."""
         channel, theirs = Channel.pair()
-        private = [*self._loop.descriptors(), channel.fileno()]
+        boot = Boot(self.number, self.site, self.logs.error is not None, self.logs.access is not None)
+        listeners = [listener.sock.fileno() for listener in self.listeners]
         try:
-            pid = self._launch(self.site, theirs, private)
+            # Sent first: a process that ends at once is then found by its exit, not by a failing send.
+            channel.send(boot, [self.board.fd, *self.logs.descriptors(), *listeners])
+            pid = self._launch(self.site, theirs, [*self._loop.descriptors(), channel.fileno()])
         except BaseException:
             channel.close()
             raise
         finally:
             theirs.close()
-        boot = Boot(self.number, self.site, self.logs.error is not None, self.logs.access is not None)
-        listeners = [listener.sock.fileno() for listener in self.listeners]
-        channel.send(boot, [self.board.fd, *self.logs.descriptors(), *listeners])
         self.mold = MoldHandle(pid, channel)
         return self.mold
 
@@ -170,6 +171,8 @@ class Generation:
         worker.deadline = now + _GRACE
         worker.overdue = "killed, but still there"
         self._signal(worker, signal.SIGKILL)
+        if worker.pid is None and self.mold is not None:
+            os.kill(self.mold.pid, signal.SIGKILL)  # it has not forked what it was asked to
 
     def died(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what was its, and count an early death."""
@@ -183,7 +186,9 @@ class Generation:
     def _count_death(self, worker: WorkerHandle, now: float) -> None:
         served = None if worker.ready_at is None else now - worker.ready_at
         since_last = None if self.last_early_death is None else now - self.last_early_death
-        self.early_deaths = backoff.streak(self.early_deaths, served=served, since_last=since_last)
+        # An application that does not load will not load a moment later either.
+        before = max(self.early_deaths, backoff.FREE) if worker.failure else self.early_deaths
+        self.early_deaths = backoff.streak(before, served=served, since_last=since_last)
         if self.early_deaths:
             self.last_early_death = now
         self.fork_at = now + backoff.delay(self.early_deaths)
@@ -194,7 +199,8 @@ class Generation:
         message = Reopen(self.logs.error is not None, self.logs.access is not None)
         fds = self.logs.descriptors()
         if self.mold is not None and not self.is_leaving():
-            self.mold.channel.send(message, fds)
+            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
+                self.mold.channel.send(message, fds)
         for worker in self.workers.values():
             self._tell(worker, message, fds)
 

@@ -49,7 +49,7 @@ class Master:
         self._loop = EventLoop()
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch)
-        self._children = Children(self._rollout, self._loop, Reaper(errors))
+        self._children = Children(self._rollout, self._loop, Reaper())
         self._stopping = False
         self._reload_again = False
 

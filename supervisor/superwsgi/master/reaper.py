@@ -8,11 +8,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 
-from superwsgi.log.error import ErrorLog
-from superwsgi.log.words import ending
-
 _PR_SET_CHILD_SUBREAPER = 36
-_KEPT = 256
 
 
 ExitCode = int
@@ -27,11 +23,10 @@ def become_subreaper() -> None:
 
 
 class Reaper:
-    """Hands out exit codes by process id, and keeps those that nobody has claimed yet for a while: a worker
-    may die before its mold's word of its process id has been read."""
+    """Hands out exit codes by process id, and keeps those that a worker may still claim whose own word of its
+    process id has not been read yet."""
 
-    def __init__(self, errors: ErrorLog) -> None:
-        self._errors = errors
+    def __init__(self) -> None:
         self._unclaimed: dict[int, ExitCode] = {}
 
     def collect(self) -> Iterator[tuple[int, ExitCode]]:
@@ -48,13 +43,12 @@ class Reaper:
 
     def keep(self, pid: int, code: ExitCode) -> None:
         """Nobody knows `pid` yet: a worker just forked, or a stranger that an application left behind."""
-        while len(self._unclaimed) >= _KEPT:
-            stranger = next(iter(self._unclaimed))
-            self._errors.debug(
-                "reaped a stranger", pid=stranger, status=ending(self._unclaimed.pop(stranger))
-            )
         self._unclaimed[pid] = code
 
     def claim(self, pid: int) -> ExitCode | None:
         """How `pid` ended, if it has."""
         return self._unclaimed.pop(pid, None)
+
+    def forget(self) -> None:
+        """Nobody is there to claim: process ids come round again."""
+        self._unclaimed.clear()

@@ -153,7 +153,9 @@ def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool)
     if not stale or underway or unproven:
         return
     first = min(stale, key=lambda w: (w.recycle is None, w.number))
-    recycled_still_draining = any(w.recycle and w.state is WorkerState.DRAINING for w in view.workers)
-    if first.generation == target and recycled_still_draining:
+    recycled_not_gone = any(
+        w.recycle and (w.state is WorkerState.DRAINING or w.number in fresh) for w in view.workers
+    )
+    if first.generation == target and recycled_not_gone:
         return
     yield Fork(first.number)
