@@ -23,7 +23,7 @@ from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.privileges import PrivilegeError, identity
 
 
-@click.command()
+@click.command(short_help="Find out whether a site would start, without starting it.")
 @click.option("-c", "--config", "path", metavar="FILE", required=True, help="The site file.")
 def check(path: str) -> None:
     """Validate a site file and import its application, in a process of its own, without serving it.

@@ -42,7 +42,7 @@ def main(context: click.Context, path: str | None) -> None:
             )
         return
     if path is None:
-        click.echo(context.get_help())
+        click.echo(context.get_help(), err=True)
         context.exit(2)
     context.invoke(serve, path=path)
 
