@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,28 @@ def test_entries_are_written_in_order_by_close_at_the_latest(tmp_path: Path, err
     os.close(fd)
     assert path.read_text().split() == ["/before-start", *(f"/{number}" for number in range(1000))]
     assert errors.text() == ""
+
+
+@pytest.fixture
+def eager_switching() -> Iterator[None]:
+    """Threads take turns so often that each order of events comes up."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("eager_switching")
+def test_close_loses_nothing_however_soon_it_comes(tmp_path: Path, errors: Errors) -> None:
+    path = tmp_path / "access.log"
+    fd = open_file(path)
+    for number in range(300):
+        log = made(fd, errors)
+        log.start()
+        log.log(ENTRY._replace(target=f"/{number}"))
+        log.close(timeout=20)
+    os.close(fd)
+    assert path.read_text().split() == [f"/{number}" for number in range(300)]
 
 
 def test_an_entry_is_written_soon_without_close(tmp_path: Path, errors: Errors) -> None:

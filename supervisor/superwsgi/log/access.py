@@ -101,19 +101,24 @@ class AccessLog:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._closing:
+        closed = False
+        while not closed:
             first = self._queue.get()
             if not self._closing:
                 time.sleep(_WINDOW)
-            self._write_all(first)
+            closed = self._write_all(first)
 
-    def _write_all(self, first: AccessEntry | None) -> None:
+    def _write_all(self, first: AccessEntry | None) -> bool:
+        """Write what is queued; True where `close` stood in the queue, with all that came before it."""
         entries = chain((first,), self._queued())
+        closed = False
         while batch := list(islice(entries, slice_size(self._queue.qsize()))):
             self._write([self._format(entry) for entry in batch if entry is not None])
             self._report_dropped()
+            closed = closed or None in batch
             if not (self._closing or self._queue.empty()):
                 time.sleep(_PAUSE)
+        return closed
 
     def _queued(self) -> Iterator[AccessEntry | None]:
         with suppress(Empty):
