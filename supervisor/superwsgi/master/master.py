@@ -136,7 +136,7 @@ class Master:
         """End every process below us, then ourselves. A fast stop may follow a graceful one."""
         self._errors.info("stopping", reason=reason, how="fast" if fast else "graceful")
         if self._rollout.candidate is not None and self._rollout.current is not None:
-            self._rollout.fail(f"stopping ({reason})", now)
+            self._rollout.withdraw(now)
         self._stopping = True
         for generation in self._rollout:
             generation.apply(GenerationEvent.RETIRE)

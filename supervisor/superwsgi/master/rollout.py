@@ -92,28 +92,36 @@ class RollOut:
 
     def fail(self, reason: str, now: float, detail: str = "") -> None:
         """The candidate does not take over; what serves goes on serving."""
+        candidate = self.withdraw(now)
+        if self.current is None:
+            self.first_failed = True
+            self.errors.error("application did not load", detail, reason=reason, next="stopping")
+        else:
+            goes_on = f"generation {self.current.number} goes on serving"
+            self.errors.error("reload failed", detail, gen=candidate.number, reason=reason, next=goes_on)
+
+    def withdraw(self, now: float) -> Generation:
+        """Take the candidate back: its mold and the workers that do not serve yet end now, the others once
+        the current generation has replaced them."""
         candidate, self.candidate = self.candidate, None
         assert candidate is not None
         candidate.apply(GenerationEvent.FAIL)
         candidate.dismiss_mold()
         for worker in list(candidate.workers.values()):
             if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
-                candidate.end(worker, "its generation failed", now)
-        if self.current is None:
-            self.first_failed = True
-            self.errors.error("application did not load", detail, reason=reason, next="stopping")
-        else:
+                candidate.end(worker, "its generation was given up", now)
+        if self.current is not None:
             sockets.close(_only_in(candidate, self.current))
-            goes_on = f"generation {self.current.number} goes on serving"
-            self.errors.error("reload failed", detail, gen=candidate.number, reason=reason, next=goes_on)
+        return candidate
 
     def sweep(self) -> None:
         """Forget generations that have ended and whose processes are all gone."""
         for generation in self:
             if generation.is_leaving() and generation.is_empty():
                 generation.apply(GenerationEvent.EMPTY)
-                generation.close()
                 del self._generations[generation.number]
+                if self.current not in (None, generation):  # the last one's log is ours too, to the end
+                    generation.close()
 
 
 def master_log(generation: Generation) -> ErrorLog:
