@@ -1,0 +1,58 @@
+"""Results as text: padded Markdown tables, which read as well in a terminal."""
+
+from __future__ import annotations
+
+import statistics
+
+from tests.bench.bench import Scenario
+from tests.bench.results import Results
+from tests.bench.scenarios import SCENARIOS
+from tests.bench.targets import verdicts
+
+
+def text(results: Results) -> str:
+    """The whole report: the machine, a table a scenario, what failed, the targets."""
+    parts = [_machine(results)]
+    parts += [_section(name, SCENARIOS[name], results) for name in SCENARIOS if name in results.samples]
+    if results.failures:
+        parts.append("## Left out\n\n" + "\n".join(f"- {failure}" for failure in results.failures))
+    parts.append("## Targets\n\n```\n" + "\n".join(verdicts(results)) + "\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def table(rows: list[list[str]]) -> str:
+    """A Markdown table of `rows`, the first of them its headings: text to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(row, widths) for row in [rows[0], rule, *rows[1:]])
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    first, *rest = zip(cells, widths, strict=True)
+    padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+    return f"| {' | '.join(padded)} |"
+
+
+def _machine(results: Results) -> str:
+    facts = results.machine | noise(results)
+    return "# Bench\n\n" + "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def noise(results: Results) -> dict[str, str]:
+    """What else ran: above a few percent, requests a second and latencies are not to be trusted."""
+    others = results.everywhere("others_percent")
+    if not others:
+        return {}
+    median, worst = statistics.median(others), max(others)
+    return {"Other processes": f"{median:.0f} % of a core (median), {worst:.0f} % (worst)"}
+
+
+def _section(name: str, scenario: Scenario, results: Results) -> str:
+    heading = ["server", *(column.heading for column in scenario.columns.values())]
+    rows = [[server, *_cells(name, scenario, server, results)] for server in results.samples[name]]
+    return f"## {scenario.title}\n\n{table([heading, *rows])}"
+
+
+def _cells(name: str, scenario: Scenario, server: str, results: Results) -> list[str]:
+    medians = ((results.median(name, server, figure), column) for figure, column in scenario.columns.items())
+    return [format(median, column.format) if median is not None else "" for median, column in medians]

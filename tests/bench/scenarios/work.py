@@ -1,0 +1,75 @@
+"""Requests under load: five kinds of work, the same figures of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tests.bench import wrk
+from tests.bench.bench import Bench, Column, Sample, Scenario
+from tests.bench.process import free_port, others_cpu_seconds
+from tests.bench.servers import Job, Server
+
+
+@dataclass(frozen=True)
+class Work:
+    title: str
+    app: str
+    threads: int = 8
+    connections: int = 32
+    close: bool = False
+
+
+WORK = {
+    "hello": Work("Hello world", "tests.bench.apps:hello"),
+    "flask": Work("Flask hello", "tests.bench.flask_app:app"),
+    "body": Work("100 KB body", "tests.bench.apps:body"),
+    "sleep": Work("App that sleeps 10 ms", "tests.bench.apps:sleep", threads=64, connections=64),
+    "connect": Work("New connection per request", "tests.bench.apps:hello", close=True),
+}
+
+COLUMNS = {
+    "cpu_us": Column("CPU per request (us)"),
+    "rate": Column("requests/s", ",.0f"),
+    "p50_ms": Column("p50 (ms)", ",.2f"),
+    "p99_ms": Column("p99 (ms)", ",.2f"),
+    "pss_mb": Column("memory, PSS (MB)"),
+    "errors": Column("errors", ",.0f"),
+}
+
+
+def measure(work: Work, server: Server, bench: Bench, access_log: Path | None = None) -> Sample:
+    """`others_percent` is in no column: the report says how busy the machine was with other things."""
+    job = Job(
+        work.app,
+        free_port(),
+        bench.folder,
+        threads=work.threads,
+        close=work.close,
+        access_log=access_log,
+    )
+    load = partial(wrk.run, job.port, connections=work.connections, core=bench.cores.load, close=work.close)
+    with bench.serving(server, job) as tree:
+        if bench.pace.warm_up:
+            load(seconds=bench.pace.warm_up)
+        before, others = tree.cpu_seconds(), others_cpu_seconds(tree)
+        figures = load(seconds=bench.pace.load)
+        cpu, others = tree.cpu_seconds() - before, others_cpu_seconds(tree) - others
+        return {
+            "cpu_us": cpu / figures.requests * 1e6,
+            "rate": figures.rate,
+            "p50_ms": figures.p50_ms,
+            "p99_ms": figures.p99_ms,
+            "pss_mb": tree.pss() / 1e6,
+            "errors": figures.errors,
+            "others_percent": max(others, 0.0) / figures.seconds * 100,
+        }
+
+
+def _title(work: Work) -> str:
+    load = f"{work.connections} {'clients' if work.close else 'keep-alive connections'}"
+    return f"{work.title}: 1 worker, {work.threads} threads, {load}"
+
+
+SCENARIOS = {name: Scenario(_title(work), COLUMNS, partial(measure, work)) for name, work in WORK.items()}

@@ -1,0 +1,108 @@
+"""The servers: what pip installs, and the command a user would start each with.
+
+Every one is given the same number of workers and threads where it has them; bjoern and FastPySGI have
+one thread. Programs are named without their folder: they come from the bench's own environment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+OURS = "superwsgi"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a server is asked to run: an `app` as module:attribute, on a port of 127.0.0.1."""
+
+    app: str
+    port: int
+    folder: Path
+    workers: int = 1
+    threads: int = 8
+    close: bool = False
+    access_log: Path | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """`supervises`: it runs several workers, reloads at HUP and can write an access log."""
+
+    package: str
+    command: Callable[[Job], list[str]]
+    supervises: bool = False
+
+
+def _superwsgi(job: Job) -> list[str]:
+    site = {
+        "bind": job.address,
+        "app": job.app,
+        "workers": job.workers,
+        "threads": job.threads,
+        "chdir": str(REPOSITORY),
+        "log": {"access": str(job.access_log or "off")},
+    }
+    path = job.folder / "site.yaml"
+    path.write_text(json.dumps(site))  # JSON is YAML
+    return ["superwsgi", "-c", str(path)]
+
+
+def _gunicorn(job: Job) -> list[str]:
+    log = ["--access-logfile", str(job.access_log)] if job.access_log else []
+    size = ["--workers", str(job.workers), "--threads", str(job.threads)]
+    return ["gunicorn", "--worker-class", "gthread", *size, "--bind", job.address, *log, job.app]
+
+
+def _waitress(job: Job) -> list[str]:
+    return ["waitress-serve", "--threads", str(job.threads), "--listen", job.address, job.app]
+
+
+def _granian(job: Job) -> list[str]:
+    """Its access log goes to the standard output, which is a file here."""
+    log = ["--access-log"] if job.access_log else []
+    size = ["--workers", str(job.workers), "--blocking-threads", str(job.threads)]
+    return ["granian", "--interface", "wsgi", "--http", "1", *size, "--port", str(job.port), *log, job.app]
+
+
+def _bjoern(job: Job) -> list[str]:
+    module, attribute = job.app.split(":")
+    code = f"import bjoern, {module} as m; bjoern.run(m.{attribute}, '127.0.0.1', {job.port})"
+    return ["python", "-c", code]
+
+
+def _fastpysgi(job: Job) -> list[str]:
+    return ["fastpysgi", "--host", "127.0.0.1", "--port", str(job.port), job.app]
+
+
+def _uwsgi(job: Job) -> list[str]:
+    """Its HTTP router, the only one of its modes that keeps more connections open than it has threads.
+
+    It closes a connection as asked but does not say so, which a client would take for a broken exchange.
+    As a wheel it forgets its virtual environment at HUP, unless told which program to execute.
+    """
+    size = ["--workers", str(job.workers), "--threads", str(job.threads)]
+    log = [] if job.access_log else ["--disable-logging"]
+    connection = ["--add-header", "Connection: close"] if job.close else ["--http-keepalive=75"]
+    life = ["--master", "--die-on-term", "--need-app", "--binary-path", "python"]
+    return ["uwsgi", "--http", job.address, *connection, *life, *size, *log, "--module", job.app]
+
+
+SERVERS = {
+    OURS: Server("superwsgi", _superwsgi, supervises=True),
+    "gunicorn": Server("gunicorn", _gunicorn, supervises=True),
+    "waitress": Server("waitress", _waitress),
+    "granian": Server("granian", _granian, supervises=True),
+    "bjoern": Server("bjoern-binary", _bjoern),
+    "fastpysgi": Server("fastpysgi", _fastpysgi),
+    "uwsgi": Server("pyuwsgi", _uwsgi, supervises=True),  # uWSGI as a wheel: no compiler needed
+}
+PEERS = tuple(name for name in SERVERS if name != OURS)
+QUICK_PEERS = ("gunicorn", "granian", "bjoern")

@@ -1,0 +1,91 @@
+"""What the figures must show: one row a target, each a ratio within the same run or a plain limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.bench.results import Results
+from tests.bench.servers import OURS
+
+Figure = Callable[[Results], float | None]
+"""The number that is compared; None where the run did not measure it."""
+
+
+@dataclass(frozen=True)
+class Target:
+    text: str
+    figure: Figure
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def holds(self, value: float) -> bool:
+        return (self.at_most is None or value <= self.at_most) and (
+            self.at_least is None or value >= self.at_least
+        )
+
+    def verdict(self, results: Results) -> str:
+        """One line: PASS, FAIL, or `----` where it was not measured."""
+        value = self.figure(results)
+        wanted = f"at most {self.at_most:g}" if self.at_most is not None else f"at least {self.at_least:g}"
+        if value is None:
+            return f"----  {self.text}: not measured ({wanted})"
+        return f"{'PASS' if self.holds(value) else 'FAIL'}  {self.text}: {value:.3g} ({wanted})"
+
+
+def _median(scenario: str, figure: str) -> Figure:
+    return lambda results: results.median(scenario, OURS, figure)
+
+
+def _worst(scenario: str, figure: str) -> Figure:
+    return lambda results: max(results.values(scenario, OURS, figure), default=None)
+
+
+def _to_peer(scenario: str, figure: str, peer: str) -> Figure:
+    def ratio(results: Results) -> float | None:
+        return _divide(results.median(scenario, OURS, figure), results.median(scenario, peer, figure))
+
+    return ratio
+
+
+def _to_best(scenario: str, figure: str) -> Figure:
+    def ratio(results: Results) -> float | None:
+        rates = [results.median(scenario, peer, figure) for peer in results.peers(scenario)]
+        best = max((rate for rate in rates if rate is not None), default=None)
+        return _divide(results.median(scenario, OURS, figure), best)
+
+    return ratio
+
+
+def _within(scenario: str, figure: str, base: str) -> Figure:
+    def ratio(results: Results) -> float | None:
+        return _divide(results.median(scenario, OURS, figure), results.median(scenario, OURS, base))
+
+    return ratio
+
+
+def _divide(dividend: float | None, divisor: float | None) -> float | None:
+    return dividend / divisor if dividend is not None and divisor else None
+
+
+TARGETS = (
+    Target(
+        "hello: CPU per request, of Gunicorn gthread's", _to_peer("hello", "cpu_us", "gunicorn"), at_most=0.17
+    ),
+    Target("hello: CPU per request, of bjoern's", _to_peer("hello", "cpu_us", "bjoern"), at_most=1.6),
+    Target("flask: p99, of p50", _within("flask", "p99_ms", "p50_ms"), at_most=2),
+    Target("flask: requests/s, of the best peer's", _to_best("flask", "rate"), at_least=0.95),
+    Target("sleep: requests/s, of the best peer's", _to_best("sleep", "rate"), at_least=0.95),
+    Target("idle: CPU in % of a core", _median("idle", "idle_percent"), at_most=0.5),
+    Target("reload: p99 during five HUPs, of quiet", _median("reload", "ratio"), at_most=3),
+    Target("reload: broken exchanges, worst round", _worst("reload", "broken"), at_most=0),
+)
+
+
+def verdicts(results: Results) -> list[str]:
+    """The closing lines of a report."""
+    lines = [target.verdict(results) for target in TARGETS]
+    cost = results.median("access-log", OURS, "cost_us")
+    if cost is not None:
+        lines.append(f"      access log on: {cost:.2f} us of CPU per request")
+    return lines
