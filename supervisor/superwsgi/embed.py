@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.apps.types import WSGIApp
-from superwsgi.config import ConfigError, from_options, grammar
+from superwsgi.config import grammar
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import from_options
 from superwsgi.master import launch
 from superwsgi.master.serve import CONFIGURATION, serve
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config import ConfigError, Site, load
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import load
+from superwsgi.config.schema import Site
 
 APP = "app: shop:app\n"
 

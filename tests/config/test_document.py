@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config import ConfigError, load
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import load
 from tests.config.sites import APP, EVERYTHING, loaded, problems
 
 

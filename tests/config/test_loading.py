@@ -7,8 +7,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from superwsgi.config import ConfigError, Site, load
-from superwsgi.config.schema import Limits, Log, Memory, Monitor, Requests, TcpAddress, Timeouts, UnixAddress
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import load
+from superwsgi.config.schema import (
+    Limits,
+    Log,
+    Memory,
+    Monitor,
+    Requests,
+    Site,
+    TcpAddress,
+    Timeouts,
+    UnixAddress,
+)
 from tests.config.sites import APP, EVERYTHING, loaded, problems
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config import ConfigError, Site, from_options
-from superwsgi.config.schema import TcpAddress, UnixAddress
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import from_options
+from superwsgi.config.schema import Site, TcpAddress, UnixAddress
 
 
 def test_an_application_alone_has_the_defaults(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config import Site, load, markdown_table, reference
+from superwsgi.config.loading import load
 from superwsgi.config.reading import SITE, key_paths
+from superwsgi.config.reference import markdown_table, reference
+from superwsgi.config.schema import Site
 from tests.config.sites import loaded
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from superwsgi.config import markdown_table
+from superwsgi.config.reference import markdown_table
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

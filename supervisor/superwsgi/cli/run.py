@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from superwsgi.config import ConfigError, from_options
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import from_options
 from superwsgi.master import launch
 from superwsgi.master.serve import CONFIGURATION, serve
 

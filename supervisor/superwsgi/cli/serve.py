@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from superwsgi.config import ConfigError, load
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.master import launch
 from superwsgi.master.serve import CONFIGURATION
