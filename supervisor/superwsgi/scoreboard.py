@@ -258,7 +258,8 @@ class ThreadWriter:
         self._state_at = at + _STATE
         self._end_at = (at + _REQUESTS) * WORD
         self._latency_at = at + _LATENCY
-        self._requests, self._failures, self._sent, self._latency_sum = _END.unpack_from(self._bytes, self._end_at)
+        counted = _END.unpack_from(self._bytes, self._end_at)
+        self._requests, self._failures, self._sent, self._latency_sum = counted
         self._started = 0
 
     def begin(self, now: int, method: bytes, path: bytes) -> None:
@@ -276,6 +277,7 @@ class ThreadWriter:
             self._failures += 1
         words = self._words
         words[self._state_at] = IDLE
-        _END.pack_into(self._bytes, self._end_at, self._requests, self._failures, self._sent, self._latency_sum)
+        counted = self._requests, self._failures, self._sent, self._latency_sum
+        _END.pack_into(self._bytes, self._end_at, *counted)
         bucket = (took // 1000).bit_length()
         words[self._latency_at + (bucket if bucket < BUCKETS else BUCKETS - 1)] += 1

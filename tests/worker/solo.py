@@ -38,8 +38,8 @@ def make_loop(
     error_fd: int | None = 2,
     access_fd: int | None = None,
     on_recycle: Callable[[str], None] = lambda reason: None,
-) -> Loop:
-    """A started loop in this process."""
+) -> tuple[Loop, AccessLog | None]:
+    """A started loop in this process, and its access log."""
     board = board or Scoreboard.create(1, site.threads + 1)
     errors = ErrorLog(error_fd, site.log.level)
     access = None
@@ -56,12 +56,14 @@ def make_loop(
         on_recycle=on_recycle,
     )
     loop.start()
-    return loop
+    return loop, access
 
 
-def run_worker(app: Callable[..., Any], site: Site, listener: socket.socket, board: Scoreboard, slot: int) -> None:
+def run_worker(
+    app: Callable[..., Any], site: Site, listener: socket.socket, board: Scoreboard, slot: int
+) -> None:
     """Serve until SIGTERM."""
-    loop = make_loop(app, site, [listener], board=board, slot=slot)
+    loop, _ = make_loop(app, site, [listener], board=board, slot=slot)
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     ended.wait()

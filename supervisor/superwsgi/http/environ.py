@@ -1,4 +1,4 @@
-"""The part of the WSGI environ (PEP 3333) that a worker, a listener and a connection have before any request."""
+"""The part of the WSGI environ (PEP 3333) that worker, listener and connection know before any request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def base_environ(errors: TextIO, *, multithread: bool, multiprocess: bool) -> En
     }
 
 
-def connection_environ(base: Environ, server: tuple[str, int] | None, client: tuple[str, int] | None) -> Environ:
+def connection_environ(
+    base: Environ, server: tuple[str, int] | None, client: tuple[str, int] | None
+) -> Environ:
     """`base` for one connection; None where an end is a unix socket, which has no address to speak of."""
     environ = base.copy()
     name, port = server or ("localhost", 80)  # PEP 3333: neither may ever be empty

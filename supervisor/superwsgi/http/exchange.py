@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol
 
 from superwsgi.http.errors import ClientGone, WsgiError
 from superwsgi.http.files import FileWrapper, Span, span_of
-from superwsgi.http.head import Clock, ResponseHead, refusal
+from superwsgi.http.head import Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.http.request import Environ, Request
 from superwsgi.log.error import ErrorLog
 
@@ -24,7 +25,11 @@ App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[byt
 
 
 class Channel(Protocol):
-    """Where a response goes; after a piece the application has more to say. All raise ClientGone."""
+    """Where a response goes; after a piece the application has more to say. Sending raises ClientGone."""
+
+    @property
+    def followed(self) -> bool:
+        """Whether the client's next request is here already."""
 
     def send(self, data: bytes) -> None: ...
     def send_piece(self, data: bytes) -> None: ...
@@ -40,6 +45,9 @@ class Framing(enum.Enum):
     CLOSE = "the end of the connection"
 
 
+_JOINED: Final = 64 << 10
+"""A body smaller than this is sent in one call with its head; copying more costs more than the call."""
+
 _NONE: Final = Framing.NONE
 _LENGTH: Final = Framing.LENGTH
 _CHUNKED: Final = Framing.CHUNKED
@@ -47,23 +55,25 @@ _CLOSE: Final = Framing.CLOSE
 
 
 class Gateway:
-    """What all exchanges of a worker share. `closing` is true from the time on when connections are to end."""
+    """What all exchanges of a worker share. `closing`: each response is its connection's last."""
 
-    def __init__(self, app: App, errors: ErrorLog) -> None:
+    def __init__(self, app: App, errors: ErrorLog, *, closing: bool = False) -> None:
         self.app = app
         self.errors = errors
         self.clock = Clock()
-        self.closing = False
+        self.heads = ResponseHeads()
+        self.closing = closing
 
 
 class Exchange:
     """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
 
-    `broken` tells a response that the client must not take for complete. `now` is monotonic ns.
+    `broken` tells a response that the client must not take for complete; `unmarked`, that only the end of the
+    connection would have marked the end of it. `now` is monotonic ns.
     """
 
     __slots__ = (
-        "_begun", "_channel", "_framing", "_gateway", "_head", "_now", "_request",
+        "_begun", "_channel", "_framing", "_gateway", "_head", "_length", "_now", "_request",
         "broken", "keep_alive", "sent", "status",
     )  # fmt: skip
 
@@ -75,10 +85,15 @@ class Exchange:
         self._head: ResponseHead | None = None
         self._begun = False  # the head has been sent
         self._framing = _NONE
+        self._length: int | None = None  # of the body, where it is known
         self.keep_alive = request.keep_alive
         self.broken = False
         self.status = 500
         self.sent = 0
+
+    @property
+    def unmarked(self) -> bool:
+        return self._framing is _CLOSE
 
     def answer(self) -> None:
         """Call the application and send what it says. Never raises."""
@@ -92,7 +107,7 @@ class Exchange:
             self.broken = True
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: a view may not end the worker
             self._failed(error)
-        if hasattr(result, "close"):
+        if type(result) is not list and hasattr(result, "close"):
             self._close(result)
         if request.body is not None:
             request.body.file.close()
@@ -109,7 +124,7 @@ class Exchange:
                 exc_info = None  # no cycle through this frame
         elif self._head is not None:
             raise WsgiError("start_response called twice")
-        self._head = ResponseHead(status, fields)
+        self._head = self._gateway.heads.check(status, fields)
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -137,63 +152,51 @@ class Exchange:
         """All of the body is here, so its length is known (PEP 3333 "Handling the Content-Length Header")."""
         if self._begun:
             self.write(body)
-            self._finish()
-            return
-        head = self._start(len(body))
-        if self._framing is _LENGTH:
-            body = self._measured(body)
         else:
-            body = b""
-        self._channel.send(head + body)
-        if self._framing is _LENGTH:
-            self._check_length()
+            head = self._start(len(body))
+            body = self._framed(body)
+            if len(body) < _JOINED:
+                self._channel.send(head + body)
+            else:
+                self._channel.send(head)
+                self._channel.send(body)
+        self._finish()
 
     def _deliver_file(self, span: Span) -> None:
         if self._begun:
             raise WsgiError("file_wrapper after write()")
-        head = self._start(span.size)
-        self._channel.send(head)
+        self._channel.send(self._start(span.size))
         if self._framing is _LENGTH:
-            assert self._head is not None
-            size = min(span.size, self._head.length or 0)
-            self._channel.send_file(Span(span.fd, span.offset, size))
-            self.sent = size
+            self.sent = min(span.size, self._length or 0)
+            self._channel.send_file(span._replace(size=self.sent))
         self._finish()
 
     def _start(self, size: int | None) -> bytes:
-        """The head's bytes; `size` is that of the whole body where it is known."""
-        head = self._head
+        """Choose the framing; the head's bytes. `size` is that of the whole body where it is known."""
+        head, gateway = self._head, self._gateway
         if head is None:
             raise WsgiError("the application did not call start_response")
-        gateway, request = self._gateway, self._request
-        self.status = head.status
         self._begun = True
-        framing = self._frame(head, size)
-        if gateway.closing or self._framing is _CLOSE:
+        self.status = head.status
+        self._length = size if head.length is None else head.length
+        self._framing = self._choose_framing(head)
+        if self._framing is _CLOSE or (gateway.closing and not self._channel.followed):
             self.keep_alive = False
-        if not self.keep_alive:
-            framing += "Connection: close\r\n"
-        elif request.version == "HTTP/1.0":
-            framing += "Connection: keep-alive\r\n"
-        server = "" if head.named else "Server: superwsgi\r\n"
-        date = "" if head.dated else gateway.clock.date(self._now)
-        return f"{head.status_line}{server}{date}{head.fields}{framing}\r\n".encode("latin-1")
+        connection = "" if self.keep_alive else "Connection: close\r\n"
+        if self._framing is _CHUNKED:
+            connection += "Transfer-Encoding: chunked\r\n"
+        elif self.keep_alive and self._request.version == "HTTP/1.0":
+            connection = "Connection: keep-alive\r\n"
+        return head.spell(gateway.clock.date(self._now), self._length, connection)
 
-    def _frame(self, head: ResponseHead, size: int | None) -> str:
-        """Choose the framing; the fields that announce it."""
+    def _choose_framing(self, head: ResponseHead) -> Framing:
+        """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
         if head.bodiless or self._request.method == "HEAD":
-            self._framing = _NONE
-            return "" if head.length is None or head.status == 204 else f"Content-Length: {head.length}\r\n"
-        if head.length is None:
-            head.length = size
-        if head.length is not None:
-            self._framing = _LENGTH
-            return f"Content-Length: {head.length}\r\n"
-        if self._request.version == "HTTP/1.1":
-            self._framing = _CHUNKED
-            return "Transfer-Encoding: chunked\r\n"
-        self._framing = _CLOSE
-        return ""
+            self._length = None if head.status == 204 else head.length
+            return _NONE
+        if self._length is not None:
+            return _LENGTH
+        return _CHUNKED if self._request.version == "HTTP/1.1" else _CLOSE
 
     def _framed(self, data: bytes) -> bytes:
         framing = self._framing
@@ -206,52 +209,45 @@ class Exchange:
 
     def _measured(self, data: bytes) -> bytes:
         """Never more than Content-Length: the rest would be read as the next response."""
-        assert self._head is not None
-        assert self._head.length is not None
-        room = self._head.length - self.sent
-        if len(data) > room:
-            self._complain("response longer than its Content-Length", cut=len(data) - room)
-            data = data[:room]
-        self.sent += len(data)
+        size, room = len(data), (self._length or 0) - self.sent
+        if size > room:
+            self._complain(f"response longer than its Content-Length {self._length}, cut")
+            data, size = data[:room], room
+        self.sent += size
         return data
 
     def _finish(self) -> None:
+        """The application has nothing more to say."""
         if not self._begun:
             self._channel.send(self._start(0))
         if self._framing is _CHUNKED:
             self._channel.send(b"0\r\n\r\n")
-        elif self._framing is _LENGTH:
-            self._check_length()
-
-    def _check_length(self) -> None:
-        assert self._head is not None
-        if self.sent != self._head.length:
+        elif self._framing is _LENGTH and self.sent != self._length:
             self.broken = True
-            self._complain("response shorter than its Content-Length", sent=self.sent, length=self._head.length)
+            self._complain(f"response shorter than its Content-Length {self._length}, connection closed")
 
     def _failed(self, error: BaseException) -> None:
         request = self._request
-        self._gateway.errors.exception(
-            "request failed", error, method=request.method, path=request.environ.get("PATH_INFO", "")
-        )
+        self._gateway.errors.exception("request failed", error, method=request.method, path=self._path)
         if self._begun:
             self.broken = True
             return
         self.status, self._begun = 500, True
-        if self._gateway.closing:
-            self.keep_alive = False
+        self.keep_alive &= not self._gateway.closing and request.version == "HTTP/1.1"
         date = self._gateway.clock.date(self._now)
-        try:
+        with suppress(ClientGone):
             self._channel.send(refusal(500, date, close=not self.keep_alive, body=request.method != "HEAD"))
-        except ClientGone:
-            self.broken = True
 
     def _close(self, result: Any) -> None:
         """PEP 3333: always, however the request ended."""
         try:
             result.close()
         except BaseException as error:
-            self._gateway.errors.exception("close() failed", error, path=self._request.environ.get("PATH_INFO", ""))
+            self._gateway.errors.exception("close() failed", error, path=self._path)
 
-    def _complain(self, event: str, **facts: int) -> None:
-        self._gateway.errors.error(event, path=self._request.environ.get("PATH_INFO", ""), **facts)
+    @property
+    def _path(self) -> str:
+        return str(self._request.environ.get("PATH_INFO", ""))
+
+    def _complain(self, event: str) -> None:
+        self._gateway.errors.error(event, path=self._path, sent=self.sent)

@@ -57,7 +57,7 @@ class Request:
 def fill_environ(environ: Environ, request: Request) -> None:
     """Add everything that the head says to `environ`, a copy of the connection's."""
     target = request.target.decode("latin-1")
-    path, _, query = origin_form(target).partition("?")
+    path, _, query = origin_form(request.method, target).partition("?")
     environ["REQUEST_METHOD"] = request.method
     environ["SERVER_PROTOCOL"] = request.version
     environ["RAW_URI"] = environ["REQUEST_URI"] = target
@@ -82,10 +82,12 @@ def add_fields(environ: Environ, fields: Iterable[tuple[bytes, bytes]]) -> None:
             environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
 
 
-def origin_form(target: str) -> str:
+def origin_form(method: str, target: str) -> str:
     """Path and query of a target (RFC 9112 section 3.2): `/path?query`, `http://host/path` or `*`."""
     if target.startswith("/"):
         return target
+    if method == "CONNECT":
+        raise HttpError(501, "CONNECT: this is no proxy")
     if target == "*":
         return "/"
     scheme, separator, rest = target.partition("://")
@@ -98,8 +100,6 @@ def origin_form(target: str) -> str:
 def check_head(request: Request) -> None:
     """Refuse what could be understood in two ways, or not at all. Raises HttpError."""
     environ = request.environ
-    if request.method == "CONNECT":
-        raise HttpError(501, "CONNECT: this is no proxy")
     if "HTTP_HOST" not in environ and request.version == "HTTP/1.1":
         raise HttpError(400, "no Host")  # RFC 9112 section 3.2
     if "HTTP_TRANSFER_ENCODING" in environ:

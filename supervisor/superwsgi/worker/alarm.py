@@ -39,7 +39,11 @@ class Alarm:
         if when < self.due:
             with self._lock:
                 self.due = min(self.due, when)
-            os.eventfd_write(self.fd, 1)
+            self.wake()
+
+    def wake(self) -> None:
+        """End the poller's sleep, or keep it from falling asleep."""
+        os.eventfd_write(self.fd, 1)
 
     def reset(self) -> None:
         """The poller is about to look, and will say when it has to look again."""

@@ -1,10 +1,10 @@
 """The baton: the right to poll, and the decision whether to keep it while the application runs.
 
 One thread polls at a time. Before it calls the application it keeps the baton (nobody polls meanwhile, and
-nobody else competes for the GIL) or passes it on. Keeping is best where the application computes: with several
-threads in it, each waits for the GIL for whole switch intervals (Flask hello, 8 threads, one core: p99 57 ms
-with every thread polling, 2.8 ms so). Passing is best where it waits, for a database say. A baton that is
-kept is only lent: after LEASE in one call the monitor takes it back and passes it on.
+nobody else competes for the GIL) or passes it on. Keeping is best where the application computes: with
+several threads in it, each waits for the GIL for whole switch intervals (Flask hello, 8 threads, one core:
+p99 57 ms with every thread polling, 2.8 ms so). Passing is best where it waits, for a database say. A baton
+that is kept is only lent: after LEASE in one call the monitor takes it back and passes it on.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Baton:
         self._turn.release()
 
     def before(self, hand: Hand) -> int:
-        """The holder is about to call the application. Returns what `after` wants: CPU ns, or 0 for no sample."""
+        """The holder is about to call the application. Returns `cpu` for `after`: 0 where none is sampled."""
         if self.expectation.blocking:
             self.give(hand)
         else:

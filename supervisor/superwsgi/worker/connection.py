@@ -32,8 +32,8 @@ class Connection:
     """See the module. Times are monotonic ns; `stall` is how long a client may take nothing at all."""
 
     __slots__ = (
-        "_alarm", "_epoll", "_room", "_stall", "begun", "deadline", "ended", "fd", "gone", "last", "mark", "outbox",
-        "owner", "parser", "pending", "remote", "sock", "spoke", "state", "writing",
+        "_alarm", "_epoll", "_room", "_stall", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
+        "outbox", "owner", "parser", "pending", "remote", "sock", "spoke", "state", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -71,15 +71,25 @@ class Connection:
             if self.gone:
                 raise ClientGone
             self.begun = True
-            if self.outbox.size == 0:
-                sent = self._try(data)
-                if sent == len(data):
-                    return
-                self.outbox.put(memoryview(data)[sent:])
-                self._block()
-            else:
+            if self.outbox.size:
                 self._wait_for_room()
                 self.outbox.put(data)
+                return
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._cut()
+                raise ClientGone from None
+            if sent < len(data):
+                self.outbox.put(memoryview(data)[sent:])
+                self._block()
+
+    @property
+    def followed(self) -> bool:
+        """Whether the next request is here already."""
+        return bool(self.parser.requests)
 
     def send_piece(self, data: bytes) -> None:
         """Like send, and a sign of life from the application."""
@@ -138,15 +148,6 @@ class Connection:
         self.outbox.clear()
         if self._room is not None:
             self._room.notify_all()
-
-    def _try(self, data: bytes) -> int:
-        try:
-            return self.sock.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError:
-            self._cut()
-            raise ClientGone from None
 
     def _flush(self) -> bool:
         try:

@@ -64,9 +64,12 @@ class Loop:
         self._epoll = select.epoll()
         self._alarm = Alarm()
         self._baton = Baton()
-        self._gateway = Gateway(app, errors)
+        self._gateway = Gateway(app, errors, closing=site.timeouts.keepalive == 0)
         self._base = base_environ(
             errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1
+        )
+        self._acceptor = Acceptor(
+            listeners, self._epoll, self._alarm, board, errors, site.limits.connections, self._census
         )
         self._service = Service(
             self._gateway,
@@ -76,12 +79,9 @@ class Loop:
             alarm=self._alarm,
             baton=self._baton,
             board=board,
+            acceptor=self._acceptor,
             access=access,
             on_recycle=on_recycle,
-            on_room=self._room,
-        )
-        self._acceptor = Acceptor(
-            listeners, self._epoll, self._alarm, board, errors, site.limits.connections, self._census
         )
         self._hands = [Hand(number, board.thread(number), self._work) for number in range(site.threads + 1)]
         self._watch = Watch(
@@ -95,6 +95,7 @@ class Loop:
         self._stall = deadline_after(site.timeouts.send)
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
+        self._draining = False
         self._stopped = False
         self._finished = threading.Event()
 
@@ -116,7 +117,7 @@ class Loop:
         self._alarm.no_later_than(self._drain_at)
 
     def stop(self) -> None:
-        """Close listeners and connections at once; what is in the application is not waited for. Any thread."""
+        """Close listeners and connections at once, whatever the application is doing. Any thread."""
         self._stopped = True
         self._alarm.no_later_than(0)
 
@@ -163,8 +164,8 @@ class Loop:
         service, alarm = self._service, self._alarm
         if not service.slots and not self._acceptor.away:
             self._acceptor.yield_to_peers(service.now)
-            if service.slots:
-                self._room()
+            if service.slots:  # since we looked
+                self._acceptor.freed()
         events = self._epoll.poll(self._timeout(), BATCH)
         service.now = now = time.monotonic_ns()
         self._board.set("heartbeat", now)
@@ -182,7 +183,7 @@ class Loop:
 
     def _timeout(self) -> float | None:
         due = self._alarm.due
-        if len(self._service.slots) < self._site.threads:
+        if self._busy:
             due = min(due, self._service.now + BEAT)
         return None if due >= NEVER else max(0.0, (due - time.monotonic_ns()) / SECOND)
 
@@ -202,20 +203,19 @@ class Loop:
     def _look(self, now: int) -> None:
         """Everything that depends on the time."""
         self._alarm.reset()
-        draining = self._drain_at <= now
-        if draining:
+        if self._drain_at <= now:
             self._end_politely(now)
         self._acceptor.look_again(now)
         soonest = min(self._watch.look(now), self._acceptor.until)
-        self._alarm.no_later_than(soonest if draining else min(soonest, self._drain_at))
-        if draining and not self._service.connections and len(self._service.slots) == self._site.threads:
+        self._alarm.no_later_than(soonest if self._draining else min(soonest, self._drain_at))
+        if self._draining and not self._service.connections and not self._busy:
             self._stopped = True
 
     def _end_politely(self, now: int) -> None:
         """Draining: accept what the kernel accepted for us and nothing else, and hurry idle connections."""
         service = self._service
-        if not self._gateway.closing:
-            self._gateway.closing = True
+        if not self._draining:
+            self._draining = self._gateway.closing = True
             self._board.set("accepting", 0)
             service.waits[State.IDLE] = self._linger
             self._admit(self._acceptor.close())
@@ -251,9 +251,10 @@ class Loop:
     def _census(self) -> tuple[int, int]:
         return len(self._service.connections), len(self._service.slots)
 
-    def _room(self) -> None:
-        if self._acceptor.away:
-            self._acceptor.freed()
+    @property
+    def _busy(self) -> bool:
+        """Whether a request is in the application."""
+        return len(self._service.slots) < self._site.threads
 
 
 def server_of(listener: socket.socket, sock: socket.socket) -> tuple[str, int] | None:

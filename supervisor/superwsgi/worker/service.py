@@ -1,7 +1,7 @@
 """What becomes of a connection: read, parse, run the application, answer, send on, close.
 
-Called in whichever thread owns the connection. A method that goes on with one returns whether the caller still
-owns it: False when it was closed, or waits in the queue.
+Called in whichever thread owns the connection. A method that goes on with one returns whether the caller
+still owns it: False when it was closed, or waits in the queue.
 """
 
 from __future__ import annotations
@@ -18,34 +18,28 @@ from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.exchange import Exchange, Gateway
 from superwsgi.http.head import refusal
 from superwsgi.http.parser import Phase
-from superwsgi.http.request import Request
-from superwsgi.log.access import AccessEntry, AccessLog
+from superwsgi.http.request import Environ, Request
+from superwsgi.log.access import AccessLog
 from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
 from superwsgi.worker.connection import Connection
+from superwsgi.worker.entries import access_entry
 from superwsgi.worker.hand import Hand
-from superwsgi.worker.states import NEXT, READING, Event, State
+from superwsgi.worker.states import NEXT, Event, State, waits
+
+_BETWEEN: Final = Phase.BETWEEN
+_SENDING: Final = State.SENDING
+_LINGERING: Final = State.LINGERING
+_RUN: Final = Event.RUN
+_REST: Final = Event.REST
+
+_FORGOTTEN: Final[Environ] = {}
+"""In place of an answered request's environ: what the application put there must not outlive the request."""
 
 SIZE: Final = 64 << 10
 """Bytes read at once."""
-
-LINGER: Final = 2 * SECOND
-"""How long a client may go on sending after its last response before the connection is closed on it."""
-
-
-def waits(timeouts: Timeouts) -> dict[State, int]:
-    """How long a connection may stay in a state, ns. In the application, the thread has a deadline instead."""
-    return {
-        State.IDLE: int(timeouts.keepalive * SECOND),
-        State.HEAD: deadline_after(timeouts.head),
-        State.BODY: deadline_after(timeouts.body),
-        State.QUEUED: deadline_after(timeouts.queue),
-        State.RUNNING: NEVER,
-        State.SENDING: deadline_after(timeouts.send),
-        State.LINGERING: LINGER,
-        State.CLOSED: NEVER,
-    }
 
 
 class Service:
@@ -65,16 +59,15 @@ class Service:
         alarm: Alarm,
         baton: Baton,
         board: WorkerWriter,
+        acceptor: Acceptor,
         access: AccessLog | None,
         on_recycle: Callable[[str], None],
-        on_room: Callable[[], None],
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()
         self.queue: deque[Connection] = deque()
         self.slots: list[None] = [None] * threads
         self.waits = waits(timeouts)
-        self.keep_alive = timeouts.keepalive > 0
         self.now = time.monotonic_ns()
         self._gateway = gateway
         self._request_timeout = deadline_after(timeouts.request)
@@ -82,31 +75,37 @@ class Service:
         self._baton = baton
         self._board = board
         self._access = access if access is not None and access.enabled else None
-        self._on_room = on_room
+        self._acceptor = acceptor
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
         self._requests = count(1)
-        self._refused = 0
+        self._accepted = self._refused = 0
 
     def adopt(self, connection: Connection) -> None:
         """A connection was accepted: its first request has as long as the rest of a head would have."""
         self.connections[connection.fd] = connection
+        self._accepted += 1
         self._board.set("connections", len(self.connections))
+        self._board.set("accepted", self._accepted)
         connection.deadline = self.now + min(self.waits[State.HEAD], max(self.waits[State.IDLE], SECOND))
         self._alarm.no_later_than(connection.deadline)
 
     def attend(self, connection: Connection, hand: Hand) -> None:
         """Go on with a connection that this thread owns, until it has to wait for something."""
-        while True:
-            connection.pending = False
-            if not self._go_on(connection, hand):
-                return
-            connection.owner.release()
-            if not connection.pending or not connection.owner.acquire(False):
-                return
-            if hand.holds:
-                self.ready.append(connection)  # behind the others
-                return
+        connection.pending = False
+        if self._go_on(connection, hand):
+            self.let_go(connection, hand)
+
+    def let_go(self, connection: Connection, hand: Hand | None = None) -> None:
+        """Own it no longer; if something happened to it meanwhile, it goes behind the others that are ready.
+
+        Whoever polls takes it from there, so that a busy client holds no thread; unless that is us, wake it.
+        """
+        connection.owner.release()
+        if connection.pending and connection.owner.acquire(False):
+            self.ready.append(connection)
+            if hand is None or not hand.holds:
+                self._alarm.wake()
 
     def take_queued(self, hand: Hand) -> bool:
         """Run the request that has waited longest, where there is one and a slot for it."""
@@ -122,27 +121,25 @@ class Service:
                 continue
             self._board.set("queued", len(self.queue))
             if self._run(connection, hand):
-                connection.owner.release()
-                if connection.pending and connection.owner.acquire(False):
-                    self.attend(connection, hand)
+                self.let_go(connection, hand)
             return True
         return False
 
     def free_slot(self) -> None:
         """One request less is in the application."""
         self.slots.append(None)
-        self._on_room()
+        if self._acceptor.away:
+            self._acceptor.freed()
 
     def _go_on(self, connection: Connection, hand: Hand) -> bool:
         state = connection.state
-        if state in READING:
-            if connection.parser.requests:
-                connection.pending = True  # an event that came meanwhile was not for this one: read behind it
-                return self._take_or_queue(connection, hand)
-            return self._read(connection, hand)
-        if state is State.SENDING:
+        if state is _SENDING:
             return self._send_on(connection)
-        return self._discard(connection)
+        if state is _LINGERING:
+            return self._discard(connection)
+        if connection.parser.requests:
+            return self._take_or_queue(connection, hand)
+        return self._read(connection, hand)
 
     def _read(self, connection: Connection, hand: Hand) -> bool:
         try:
@@ -192,13 +189,14 @@ class Service:
         """Run the application for the first complete request; a slot has been taken."""
         request = connection.parser.requests.popleft()
         now = time.monotonic_ns()
-        connection.state = NEXT[connection.state][Event.RUN]
+        connection.state = NEXT[connection.state][_RUN]
         connection.deadline = NEVER
         connection.begun = False
         connection.ended |= not request.keep_alive
         hand.connection, hand.request = connection, request
-        hand.deadline = now + self._request_timeout
-        self._alarm.no_later_than(hand.deadline)
+        hand.deadline = deadline = now + self._request_timeout
+        if deadline < self._alarm.due:
+            self._alarm.no_later_than(deadline)
         hand.slot.append(None)
         exchange = Exchange(self._gateway, request, connection, now)
         hand.record.begin(now, request.method.encode(), request.target)
@@ -215,20 +213,22 @@ class Service:
         except IndexError:
             hand.written_off = True  # by the watch, which has ended the request in our place
             return False
-        hand.connection = None
+        hand.connection = hand.request = None
         hand.record.end(done, exchange.status, exchange.sent)
         self.free_slot()
-        self._count()
+        if self._last_request and next(self._requests) == self._last_request:
+            self._on_recycle("requests")
         if self._access is not None:
             self.log(connection, request, exchange.status, exchange.sent, done - now)
+        request.environ = _FORGOTTEN
         return self._conclude(connection, exchange, done)
 
     def _conclude(self, connection: Connection, exchange: Exchange, now: int) -> bool:
         """The application is done with the request; is the client, too?"""
         if exchange.broken or connection.gone:
-            connection.cut(reset=exchange.broken)
+            connection.cut(reset=exchange.broken and exchange.unmarked)
             return self.close(connection)
-        connection.last = not (exchange.keep_alive and self.keep_alive)
+        connection.last = not exchange.keep_alive
         if connection.outbox.size:
             self._become(connection, Event.BLOCK, now)
             return True
@@ -238,11 +238,13 @@ class Service:
         """The client has taken all of a response."""
         if connection.last:
             return self._hang_up(connection, now)
-        self._become(connection, Event.REST, now)
-        if connection.parser.requests:
+        self._become(connection, _REST, now)
+        parser = connection.parser
+        if parser.requests:
             connection.pending = True
-            return True
-        return self._await_rest(connection)
+        elif parser.phase is not _BETWEEN or parser.error is not None:
+            return self._await_rest(connection)
+        return True
 
     def _send_on(self, connection: Connection) -> bool:
         if connection.flush():
@@ -315,7 +317,8 @@ class Service:
         connection.cut()
         connection.parser.close()
         connection.sock.close()
-        self._on_room()
+        if self._acceptor.away:
+            self._acceptor.freed()
         if self._gateway.closing:
             self._alarm.no_later_than(0)  # it may have been the last
         return False
@@ -323,25 +326,10 @@ class Service:
     def _become(self, connection: Connection, event: Event, now: int) -> None:
         state = connection.become(event)
         connection.deadline = deadline = now + self.waits[state]
-        self._alarm.no_later_than(deadline)
-
-    def _count(self) -> None:
-        if self._last_request and next(self._requests) == self._last_request:
-            self._on_recycle("requests")
+        if deadline < self._alarm.due:
+            self._alarm.no_later_than(deadline)
 
     def log(self, connection: Connection, request: Request | None, status: int, sent: int, took: int) -> None:
         """One line of the access log; `took` in ns."""
         if self._access is not None:
             self._access.log(access_entry(connection.remote, request, status, sent, took / SECOND))
-
-
-def access_entry(remote: str, request: Request | None, status: int, sent: int, seconds: float) -> AccessEntry:
-    """What the access log says of a request; None is one that could not be understood."""
-    when = time.time() - seconds
-    if request is None:
-        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "")
-    said = request.environ.get
-    return AccessEntry(
-        when, remote, request.method, request.target.decode("latin-1"), request.version, status, sent, seconds,
-        said("HTTP_HOST", ""), said("HTTP_REFERER", ""), said("HTTP_USER_AGENT", ""),
-    )  # fmt: skip

@@ -8,6 +8,12 @@ from __future__ import annotations
 import enum
 from typing import Final
 
+from superwsgi.config.schema import Timeouts
+from superwsgi.worker.alarm import NEVER, SECOND, deadline_after
+
+LINGER: Final = 2 * SECOND
+"""How long a client may go on sending after its last response before the connection is closed on it."""
+
 
 class State(enum.Enum):
     """Where a connection is; each state but RUNNING and CLOSED ends at a deadline."""
@@ -70,5 +76,16 @@ NEXT: Final[dict[State, dict[Event, State]]] = {
     State.CLOSED: {},
 }
 
-READING: Final = frozenset({State.IDLE, State.HEAD, State.BODY})
-"""States in which bytes are read."""
+
+def waits(timeouts: Timeouts) -> dict[State, int]:
+    """How long a connection may stay in a state, ns. While RUNNING, the thread has a deadline instead."""
+    return {
+        State.IDLE: int(timeouts.keepalive * SECOND),
+        State.HEAD: deadline_after(timeouts.head),
+        State.BODY: deadline_after(timeouts.body),
+        State.QUEUED: deadline_after(timeouts.queue),
+        State.RUNNING: NEVER,
+        State.SENDING: deadline_after(timeouts.send),
+        State.LINGERING: LINGER,
+        State.CLOSED: NEVER,
+    }

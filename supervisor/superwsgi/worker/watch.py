@@ -31,7 +31,7 @@ _TOO_SLOW: Final = {
 
 
 class Watch:
-    """`replace` puts a new thread in a stuck one's place; `on_hang` is told once that one does not come back."""
+    """`replace` puts a new thread in a stuck one's place; `on_hang` is told that one does not come back."""
 
     def __init__(
         self,
@@ -74,14 +74,8 @@ class Watch:
             connection.deadline = NEVER
             if connection.outbox.size:  # its client takes nothing: whoever writes to it will see
                 connection.cut(reset=True)
-        elif connection.owner.acquire(False):
-            if connection.deadline > now or self._end(connection, now):
-                connection.owner.release()
-                self._look_after(connection)
-
-    def _look_after(self, connection: Connection) -> None:
-        if connection.pending and connection.owner.acquire(False):
-            self._service.ready.append(connection)
+        elif connection.owner.acquire(False) and (connection.deadline > now or self._end(connection, now)):
+            self._service.let_go(connection)
 
     def _end(self, connection: Connection, now: int) -> bool:
         """What the deadline of each state leads to; returns whether the connection is still to be owned."""
@@ -107,8 +101,7 @@ class Watch:
         except ValueError:
             return
         if self._service.refuse(connection, _TOO_SLOW[State.QUEUED]):
-            connection.owner.release()
-            self._look_after(connection)
+            self._service.let_go(connection)
 
     def _hand_overdue(self, hand: Hand, now: int) -> None:
         """The application gives no sign of life: end the request in its place, and do without the thread."""
@@ -142,8 +135,7 @@ class Watch:
         self._replace(hand)
         self._service.log(connection, hand.request, 504, 0, took)
         if self._service.abandon(connection, refusal(504, self._clock.date(now))):
-            connection.owner.release()
-            self._look_after(connection)
+            self._service.let_go(connection)
 
     def _look_for_lost(self, now: int) -> int:
         for hand, hope in list(self._lost.items()):

@@ -1,0 +1,29 @@
+"""What the access log is told of a request."""
+
+from __future__ import annotations
+
+import time
+
+from superwsgi.http.request import Request
+from superwsgi.log.access import AccessEntry
+
+
+def access_entry(remote: str, request: Request | None, status: int, sent: int, seconds: float) -> AccessEntry:
+    """None is a request that could not be understood."""
+    when = time.time() - seconds
+    if request is None:
+        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "")
+    said = request.environ.get
+    return AccessEntry(
+        when=when,
+        remote=remote,
+        method=request.method,
+        target=request.target.decode("latin-1"),
+        protocol=request.version,
+        status=status,
+        sent=sent,
+        duration=seconds,
+        host=said("HTTP_HOST", ""),
+        referer=said("HTTP_REFERER", ""),
+        agent=said("HTTP_USER_AGENT", ""),
+    )

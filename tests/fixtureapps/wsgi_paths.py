@@ -1,0 +1,69 @@
+"""One behaviour a path; `gate` holds requests to /wait until a test opens it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+gate = threading.Event()
+inside = threading.Semaphore(0)
+
+
+def app(environ, start_response):
+    return PATHS.get(environ["PATH_INFO"], hello)(environ, start_response)
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+
+
+def echo(environ, start_response):
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return [body]
+
+
+def wait(environ, start_response):
+    inside.release()
+    gate.wait(20)
+    return hello(environ, start_response)
+
+
+def leave(environ, start_response):
+    sys.exit(3)
+
+
+def big(environ, start_response):
+    start_response("200 OK", [("Content-Length", str(50 << 20))])
+    return [b"x" * (50 << 20)]
+
+
+def big_pieces(environ, start_response):
+    start_response("200 OK", [("Content-Length", str(50 << 20))])
+    return (b"x" * 65536 for _ in range(800))
+
+
+def piece_then_wait(environ, start_response):
+    start_response("200 OK", [])
+    yield b"first"
+    inside.release()
+    gate.wait(20)
+    yield b"second"
+
+
+def half(environ, start_response):
+    start_response("200 OK", [("Content-Length", "10")])
+    yield b"half"
+    raise ValueError("half-way")
+
+
+PATHS = {
+    "/echo": echo,
+    "/wait": wait,
+    "/exit": leave,
+    "/big": big,
+    "/pieces": big_pieces,
+    "/piece": piece_then_wait,
+    "/half": half,
+}

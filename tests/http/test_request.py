@@ -1,0 +1,75 @@
+"""From a head to the environ."""
+
+from __future__ import annotations
+
+import pytest
+
+from superwsgi.http.environ import base_environ, connection_environ
+from superwsgi.http.fields import EnvironKeys
+from tests.http.feeding import parse
+
+
+def environ_of(target: bytes = b"/", fields: bytes = b"") -> dict:
+    parser = parse(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+    assert parser.error is None
+    return parser.requests[0].environ
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        (b"/a/b", "/a/b", ""),
+        (b"/a?b=c?d", "/a", "b=c?d"),
+        (b"/%C3%A9%2F", "/\xc3\xa9/", ""),
+        (b"//double", "//double", ""),
+        (b"http://host/p?q", "/p", "q"),
+        (b"http://host", "/", ""),
+        (b"http://host?q", "/", "q"),
+        (b"*", "/", ""),
+    ],
+)
+def test_targets(target, path, query):
+    environ = environ_of(target)
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == (path, query)
+    assert environ["RAW_URI"] == environ["REQUEST_URI"] == target.decode()
+
+
+def test_repeated_fields_are_joined():
+    environ = environ_of(fields=b"A: 1\r\na: 2\r\nCookie: x=1\r\nCookie: y=2\r\n")
+    assert environ["HTTP_A"] == "1,2"
+    assert environ["HTTP_COOKIE"] == "x=1; y=2"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_underscores_and_proxy_never_reach_the_application(order):
+    fields = [b"X-Real: good\r\n", b"X_Real: evil\r\n", b"Proxy: evil\r\n", b"Content_Length: 9\r\n"][::order]
+    environ = environ_of(fields=b"".join(fields))
+    assert environ["HTTP_X_REAL"] == "good"
+    assert "evil" not in environ.values()
+    assert "CONTENT_LENGTH" not in environ
+
+
+def test_content_fields_have_no_prefix():
+    environ = environ_of(fields=b"Content-Type: text/plain\r\n")
+    assert environ["CONTENT_TYPE"] == "text/plain"
+    assert "HTTP_CONTENT_TYPE" not in environ
+
+
+def test_what_is_remembered_of_names_is_bounded():
+    keys = EnvironKeys()
+    for n in range(5000):
+        assert keys[b"X-%d" % n] == f"HTTP_X_{n}"
+    assert len(keys) <= 1024
+
+
+def test_a_connection_over_tcp_and_one_over_a_unix_socket(capsys):
+    import sys
+
+    base = base_environ(sys.stderr, multithread=True, multiprocess=False)
+    tcp = connection_environ(base, ("10.0.0.1", 8000), ("10.0.0.2", 5))
+    assert (tcp["SERVER_NAME"], tcp["SERVER_PORT"]) == ("10.0.0.1", "8000")
+    assert (tcp["REMOTE_ADDR"], tcp["REMOTE_PORT"]) == ("10.0.0.2", "5")
+    unix = connection_environ(base, None, None)
+    assert unix["SERVER_NAME"]
+    assert unix["SERVER_PORT"]
+    assert base["SERVER_NAME"] == ""

@@ -1,0 +1,189 @@
+"""A Loop in this process, and a client that speaks bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from superwsgi.config.schema import Limits, Requests, Site, Timeouts
+from superwsgi.scoreboard import Scoreboard, WorkerCounters
+from tests.worker.solo import listen, make_loop
+
+DEADLINE = 20.0
+"""Seconds after which a test gives up; nothing is expected to take as long."""
+
+
+def eventually(condition: Callable[[], Any]) -> Any:
+    """Wait until `condition()` is true, and return it."""
+    end = time.monotonic() + DEADLINE
+    while not (result := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+    return result
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, address: Any) -> None:
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.sock = socket.socket(family)
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect(address)
+        self._rest = b""
+
+    def send(self, data: bytes) -> Client:
+        self.sock.sendall(data)
+        return self
+
+    def get(self, path: str = "/", *fields: str, method: str = "GET", version: str = "1.1") -> Client:
+        lines = [f"{method} {path} HTTP/{version}", "Host: test", *fields]
+        return self.send(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+    def until(self, mark: bytes) -> bytes:
+        while mark not in self._rest:
+            piece = self.sock.recv(65536)
+            assert piece, f"closed after {self._rest!r}"
+            self._rest += piece
+        found, _, self._rest = self._rest.partition(mark)
+        return found
+
+    def response(self, *, body: bool = True) -> tuple[int, str, bytes]:
+        """Status, head, body (by Content-Length or chunks)."""
+        head = self.until(b"\r\n\r\n").decode("latin-1")
+        status = int(head.split()[1])
+        if not body or "Content-Length:" not in head:
+            return status, head, self.chunks() if body and "chunked" in head else b""
+        size = int(head.split("Content-Length:")[1].split()[0])
+        while len(self._rest) < size:
+            piece = self.sock.recv(1 << 20)
+            assert piece, "closed in the body"
+            self._rest += piece
+        found, self._rest = self._rest[:size], self._rest[size:]
+        return status, head, found
+
+    def chunks(self) -> bytes:
+        whole = b""
+        while size := int(self.until(b"\r\n"), 16):
+            self.until_size(size)
+            whole += self._rest[:size]
+            self._rest = self._rest[size + 2 :]
+        self.until(b"\r\n")
+        return whole
+
+    def until_size(self, size: int) -> None:
+        while len(self._rest) < size + 2:
+            self._rest += self.sock.recv(65536)
+
+    def rest_of(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        whole = bytearray(self._rest)
+        while len(whole) < size:
+            piece = self.sock.recv(1 << 20)
+            assert piece, f"closed after {len(whole)} bytes"
+            whole += piece
+        self._rest = b""
+        return bytes(whole)
+
+    def rest(self) -> bytes:
+        """Everything until the server closes."""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := self.sock.recv(65536):
+                self._rest += piece
+        found, self._rest = self._rest, b""
+        return found
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+
+class Running:
+    """A worker's loop, seen from outside."""
+
+    def __init__(self, app: Callable[..., Any], site: Site, unix: bool = False) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.error_file = Path(self.folder.name, "error.log")
+        self.access_file = Path(self.folder.name, "access.log")
+        if unix:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(f"{self.folder.name}/sock")
+            self.listener.listen(100)
+            self.listener.setblocking(False)
+        else:
+            self.listener = listen()
+        self.address = self.listener.getsockname()
+        self.board = Scoreboard.create(1, site.threads + 1)
+        self.recycled: list[str] = []
+        self._fds = [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in self._files]
+        self.loop, self.access = make_loop(
+            app,
+            site,
+            [self.listener],
+            board=self.board,
+            error_fd=self._fds[0],
+            access_fd=self._fds[1],
+            on_recycle=self.recycled.append,
+        )
+
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        return self.error_file, self.access_file
+
+    @property
+    def errors(self) -> str:
+        return self.error_file.read_text()
+
+    @property
+    def counters(self) -> WorkerCounters:
+        return self.board.read(0)
+
+    def connect(self) -> Client:
+        return Client(self.address)
+
+    def fetch(self, path: str = "/", *fields: str) -> tuple[int, str, bytes]:
+        with self.connect() as client:
+            return client.get(path, *fields).response()
+
+    def close(self) -> None:
+        self.loop.stop()
+        assert self.loop.join(DEADLINE)
+        if self.access is not None:
+            self.access.close()
+        for fd in self._fds:
+            os.close(fd)
+        self.folder.cleanup()
+
+
+@contextlib.contextmanager
+def running(
+    app: Callable[..., Any],
+    *,
+    threads: int = 2,
+    unix: bool = False,
+    requests: Requests | None = None,
+    limits: Limits | None = None,
+    **timeouts: float,
+) -> Iterator[Running]:
+    site = Site(
+        name="test",
+        apps={"/": "test:app"},
+        workers=1,
+        threads=threads,
+        timeouts=Timeouts(**timeouts),
+        limits=limits or Limits(),
+        requests=requests or Requests(),
+    )
+    worker = Running(app, site, unix)
+    try:
+        yield worker
+    finally:
+        worker.close()
