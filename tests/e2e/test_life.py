@@ -2,6 +2,7 @@
 
 import signal
 import time
+from textwrap import dedent
 
 import psutil
 import pytest
@@ -186,3 +187,19 @@ def test_a_worker_told_to_terminate_is_replaced(site):
     site.send(signal.SIGTERM, before[0])
     wait_for(lambda: before[0] not in site.workers() and len(site.workers()) == 2, "replacement")
     assert site.get().status == 200
+
+
+def test_threads_that_the_application_leaves_in_the_mold_hold_nothing_up(site):
+    site.write(
+        "app.py", "import threading\nthreading.Thread(target=threading.Event().wait).start()\n" + dedent(APP)
+    )
+    site.site(workers=1, preload=True)
+    site.start()
+    assert site.stop() == 0
+
+
+def test_a_mold_that_does_not_listen_is_killed(site):
+    site.start()
+    (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+    site.send(signal.SIGSTOP, mold)
+    assert site.stop() == 0

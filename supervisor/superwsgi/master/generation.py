@@ -104,13 +104,18 @@ class Generation:
         self.mold = MoldHandle(pid, channel)
         return self.mold
 
-    def dismiss_mold(self) -> None:
-        """Tell the mold to end, by closing its channel; one that is busy importing is killed."""
-        if self.mold is not None and self.mold.channel.fileno() >= 0:
-            self._loop.forget(self.mold.channel.fileno())
-            self.mold.channel.close()
-            if not self.mold.loaded:
-                os.kill(self.mold.pid, signal.SIGKILL)
+    def dismiss_mold(self, now: float) -> None:
+        """Tell the mold to end, by closing its channel; one that is busy importing, or that does not end, is
+        killed."""
+        mold = self.mold
+        if mold is not None and mold.channel.fileno() >= 0:
+            self._loop.forget(mold.channel.fileno())
+            mold.channel.close()
+            self._loop.call_at(now + (_GRACE if mold.loaded else 0.0), lambda _: self._kill_mold(mold))
+
+    def _kill_mold(self, mold: MoldHandle) -> None:
+        if self.mold is mold:  # else it has ended, and its process id may be another's
+            os.kill(mold.pid, signal.SIGKILL)
 
     def can_fork(self) -> bool:
         serving = self.state in (GenerationState.READY, GenerationState.SERVING)
@@ -172,7 +177,7 @@ class Generation:
         worker.overdue = "killed, but still there"
         self._signal(worker, signal.SIGKILL)
         if worker.pid is None and self.mold is not None:
-            os.kill(self.mold.pid, signal.SIGKILL)  # it has not forked what it was asked to
+            self._kill_mold(self.mold)  # it has not forked what it was asked to
 
     def died(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what was its, and count an early death."""

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -52,16 +51,8 @@ class ForkWith:
     def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
         pid = os.fork()
         if pid == 0:
-            self._become_mold(theirs, private)
-        return pid
-
-    def _become_mold(self, theirs: socket.socket, private: Iterable[int]) -> None:
-        try:
             signal.set_wakeup_fd(-1)
             for fd in private:
                 os.close(fd)
-            mold.run(Channel(theirs), app=self.app)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(1)
+            mold.begin(Channel(theirs), app=self.app)
+        return pid

@@ -140,7 +140,7 @@ class Master:
         self._stopping = True
         for generation in self._rollout:
             generation.apply(GenerationEvent.RETIRE)
-            generation.dismiss_mold()
+            generation.dismiss_mold(now)
             lame_duck = 0.0 if fast else generation.site.timeouts.lame_duck
             self._loop.call_at(now + lame_duck, partial(_close_listeners, generation))
             for worker in list(generation.workers.values()):

@@ -86,7 +86,7 @@ class RollOut:
         self.errors = master_log(self.current)
         if before is not None:
             before.apply(GenerationEvent.RETIRE)
-            before.dismiss_mold()
+            before.dismiss_mold(now)
             sockets.close(_only_in(before, self.current))
             self.errors.info("reload complete", gen=self.current.number, took=duration(now - self._began))
 
@@ -106,7 +106,7 @@ class RollOut:
         candidate, self.candidate = self.candidate, None
         assert candidate is not None
         candidate.apply(GenerationEvent.FAIL)
-        candidate.dismiss_mold()
+        candidate.dismiss_mold(now)
         for worker in list(candidate.workers.values()):
             if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
                 candidate.end(worker, "its generation was given up", now)

@@ -7,14 +7,15 @@ of the nearest child subreaper above, which is the master.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
 import socket
 import time
+import traceback
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from setproctitle import setproctitle
 
@@ -28,26 +29,35 @@ from superwsgi.worker.application import Unloadable, load_apps, settle
 CHANNEL_FD = 3
 """Where a freshly executed mold finds its end of the channel."""
 
+_MASTERS = (
+    *(signal.SIGINT, signal.SIGHUP),  # a terminal sends them to its whole foreground group
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU),
+)
+"""Signals from which only the master draws conclusions."""
 
-def main() -> None:
+
+def main() -> NoReturn:
     """The program of a freshly executed mold."""
     os.set_inheritable(CHANNEL_FD, False)
-    with contextlib.suppress(KeyboardInterrupt):
-        run(Channel(socket.socket(fileno=CHANNEL_FD)))
+    begin(Channel(socket.socket(fileno=CHANNEL_FD)))
 
 
-def run(channel: Channel, app: WSGIApp | None = None) -> None:
-    """Serve the master until it closes the channel. `app` is there already in a forked mold."""
+def begin(channel: Channel, app: WSGIApp | None = None) -> NoReturn:
+    """Be a mold, and end the process, whatever threads the application has left in it. `app` is there already
+    in a forked mold."""
+    code = 1
+    try:
+        _serve(channel, app)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _serve(channel: Channel, app: WSGIApp | None) -> None:
     began = time.monotonic()
-    # A terminal's Ctrl-C goes to the whole foreground group; what follows from it is the master's decision.
-    for number in (
-        signal.SIGINT,
-        signal.SIGHUP,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-        signal.SIGTTIN,
-        signal.SIGTTOU,
-    ):
+    for number in _MASTERS:
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
