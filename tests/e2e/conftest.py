@@ -9,3 +9,11 @@ def daemon(tmp_path):
     daemon = Daemon(tmp_path)
     yield daemon
     daemon.clean_up()
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(tmp_path_factory):
+    """One daemon for all tests of a file that only look at it."""
+    daemon = Daemon(tmp_path_factory.mktemp("site"))
+    yield daemon
+    daemon.clean_up()

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 DEADLINE = 20.0
+FIXTURE_APPS = Path(__file__).parents[1] / "fixtureapps"
 COMMAND = [sys.executable, "-m", "superwsgi"]
 
 
@@ -71,11 +72,9 @@ class Daemon:
         return path
 
     def site(self, text="", bind="127.0.0.1:0", app="app:app", **keys):
-        lines = [
-            f"bind: {json.dumps(bind)}",
-            f"app: {app}",
-            *(f"{k}: {json.dumps(v)}" for k, v in keys.items()),
-        ]
+        """Its site file; `app=None` where `apps` or `text` has the application."""
+        keys = {"bind": bind, **({} if app is None else {"app": app}), **keys}
+        lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items()]
         return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
 
     # Its life.

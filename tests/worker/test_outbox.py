@@ -94,5 +94,6 @@ def test_giving_up_leaves_no_descriptor_open(tmp_path):
 
 def _open_files():
     """(descriptor, file) of all files on a disk that this process has open."""
-    links = {(link.name, os.readlink(link)) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
-    return {(fd, file) for fd, file in links if file.startswith("/") and not file.startswith("/proc")}
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    files = {(link.name, str(link.readlink())) for link in links}
+    return {(fd, file) for fd, file in files if file.startswith("/") and not file.startswith("/proc")}

@@ -99,6 +99,34 @@ def test_refusals_reach_a_client_that_is_still_sending(data, status):
         eventually(lambda: f" {status} " in worker.access_file.read_text())
 
 
+def test_a_refusal_reaches_a_client_that_has_closed_its_side():
+    with running(app) as worker, worker.connect() as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n" + b"x" * 300_000)
+        client.sock.shutdown(1)
+        assert client.rest().startswith(b"HTTP/1.1 413 ")
+
+
+def test_bytes_behind_a_queued_request_are_not_forgotten():
+    with running(app, threads=1) as worker, worker.connect() as holder, worker.connect() as queued:
+        holder.get("/wait")
+        assert inside.acquire(timeout=10)
+        queued.get("/first")
+        eventually(lambda: worker.counters.queued == 1)
+        queued.get("/second")
+        gate.set()
+        assert [client.response()[0] for client in (holder, queued, queued)] == [200] * 3
+
+
+def test_an_error_of_the_server_itself_costs_one_connection(monkeypatch):
+    with running(app, threads=1) as worker:
+        with monkeypatch.context() as broken, worker.connect() as client:
+            broken.setattr("superwsgi.http.exchange.Exchange.answer", lambda self: 1 / 0)
+            assert client.get().rest() == b""
+        for _ in range(3):
+            assert worker.fetch()[0] == 200
+        assert "error in the server" in worker.errors
+
+
 def test_a_view_that_exits_is_an_error_and_nothing_else():
     with running(app) as worker:
         assert worker.fetch("/exit")[0] == 500

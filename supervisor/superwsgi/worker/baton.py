@@ -19,8 +19,15 @@ from superwsgi.worker.hand import Hand
 LEASE: Final = 0.001
 """Seconds. Longer delays others behind a request that blocks; shorter sets threads against each other."""
 
-_QUIET: Final = 20
-"""Ticks of the monitor without any lease before it sleeps until there is one."""
+RELAXED: Final = 0.004
+"""The same where no lease had to be taken back lately: each tick of the monitor costs the threads some 50 us
+(four thread switches, and caches), which at 1,000 a second is 8 % of a Flask application's CPU time."""
+
+_LATELY: Final = 50
+"""Ticks after a lease was taken back during which the next is watched closely."""
+
+_QUIET: Final = 0.02
+"""Seconds without any lease before the monitor sleeps until there is one."""
 
 SAMPLE: Final = 16
 """One request of so many is measured: two system calls, some 1 us."""
@@ -40,19 +47,17 @@ class Expectation:
     WEIGHT: Final = 1 / 8
     PASS: Final = 0.25
 
-    __slots__ = ("_share",)
+    __slots__ = ("_share", "blocking")
 
     def __init__(self) -> None:
         self._share = 0.0  # of the requests, lately
-
-    @property
-    def blocking(self) -> bool:
-        return self._share > self.PASS
+        self.blocking = False
 
     def learn(self, wall: int, cpu: int) -> None:
         """A request took `wall` ns, of which this process computed `cpu` ns."""
         blocked = 1.0 if wall - cpu > self.BLOCKED else 0.0
         self._share += (blocked - self._share) * self.WEIGHT
+        self.blocking = self._share > self.PASS
 
 
 class Baton:
@@ -62,8 +67,8 @@ class Baton:
         self.expectation = Expectation()
         self._turn = threading.Lock()
         self._lent_to: Hand | None = None
-        self._leases = 0  # so many have begun
-        self._calls = 0
+        self._calls = 0  # of the application, begun by a holder
+        self._watchful = _LATELY  # ticks to go; until then every call is measured
         self._asleep = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._stopped = False
@@ -86,12 +91,16 @@ class Baton:
 
     def before(self, hand: Hand) -> int:
         """The holder is about to call the application. Returns `cpu` for `after`: 0 where none is sampled."""
+        self._calls += 1
         if self.expectation.blocking:
             self.give(hand)
         else:
-            self._lend(hand)
-        self._calls += 1
-        return time.process_time_ns() if self._calls % SAMPLE == 0 else 0
+            self._lent_to = hand
+            hand.lease.append(None)
+            if self._asleep:
+                self._asleep = False
+                self._bell.put(None)
+        return time.process_time_ns() if self._watchful or self._calls % SAMPLE == 0 else 0
 
     def after(self, hand: Hand, wall: int, cpu: int) -> None:
         """The application has returned, `wall` ns later; find out whether the baton is still here."""
@@ -103,22 +112,18 @@ class Baton:
         if cpu:
             self.expectation.learn(wall, time.process_time_ns() - cpu)
 
-    def _lend(self, hand: Hand) -> None:
-        self._lent_to = hand
-        hand.lease.append(None)
-        self._leases += 1
-        if self._asleep:
-            self._asleep = False
-            self._bell.put(None)
-
     def _monitor(self) -> None:
-        seen = quiet = 0
+        seen, quiet = 0, 0.0
         while not self._stopped:
-            time.sleep(LEASE)
-            if seen != self._leases:
-                seen, quiet = self._leases, 0
-            elif not self._take_back():
-                quiet += 1
+            tick = LEASE if self._watchful else RELAXED
+            time.sleep(tick)
+            self._watchful = max(0, self._watchful - 1)
+            if seen != self._calls:
+                seen, quiet = self._calls, 0.0
+            elif self._take_back():
+                self._watchful = _LATELY
+            else:
+                quiet += tick
                 if quiet > _QUIET:
                     self._sleep(seen)
 
@@ -136,6 +141,6 @@ class Baton:
 
     def _sleep(self, seen: int) -> None:
         self._asleep = True
-        if seen == self._leases:
+        if seen == self._calls:
             self._bell.get()
         self._asleep = False

@@ -33,7 +33,7 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_epoll", "_room", "_stall", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
-        "outbox", "owner", "parser", "pending", "remote", "sock", "spoke", "state", "writing",
+        "outbox", "owner", "parser", "pending", "remote", "satisfied", "sock", "spoke", "state", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -53,12 +53,20 @@ class Connection:
         self.begun = False  # some of the present response has been sent
         self.spoke = 0  # when the application last sent a piece of it
         self.last = False  # it is the connection's last
+        self.satisfied = False  # the client asked for no more: nothing it sent is unread
         self.gone = False  # nothing more can be sent
         self.mark = 0  # progress in bytes at the last look, for deadlines that ask for some
         self._epoll = epoll
         self._alarm = alarm
         self._stall = stall
         self._room: threading.Condition | None = None
+
+    def has_spoken(self) -> bool:
+        """Whether there are bytes that nobody has read yet."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def become(self, event: Event) -> State:
         """The next state; KeyError where the event cannot be."""

@@ -136,7 +136,8 @@ class Loop:
                 while hand.holds and not self._stopped:
                     self._turn(hand)
             except Exception as error:
-                self._errors.exception("error in the server", error, next="the thread goes on")
+                self._errors.exception("error in the server", error, next="connection closed")
+                self._service.recover(hand)
         if hand.holds:
             self._close_all()
             self._baton.give(hand)
@@ -156,7 +157,7 @@ class Loop:
         hand = Hand(lost.number, lost.record, self._work)
         self._hands[lost.number] = hand
         hand.thread.start()
-        self._service.free_slot()
+        self._service.slots.append(None)
 
     # The poll.
 

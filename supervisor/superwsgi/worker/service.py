@@ -6,6 +6,7 @@ still owns it: False when it was closed, or waits in the queue.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -93,7 +94,17 @@ class Service:
     def attend(self, connection: Connection, hand: Hand) -> None:
         """Go on with a connection that this thread owns, until it has to wait for something."""
         connection.pending = False
-        if self._go_on(connection, hand):
+        state = connection.state
+        if state is _SENDING:
+            owned = self._send_on(connection)
+        elif state is _LINGERING:
+            owned = self._discard(connection)
+        elif connection.parser.requests:
+            connection.pending = True  # the event may have been for bytes behind these requests
+            owned = self._take_or_queue(connection, hand)
+        else:
+            owned = self._read(connection, hand)
+        if owned:
             self.let_go(connection, hand)
 
     def let_go(self, connection: Connection, hand: Hand | None = None) -> None:
@@ -124,22 +135,6 @@ class Service:
                 self.let_go(connection, hand)
             return True
         return False
-
-    def free_slot(self) -> None:
-        """One request less is in the application."""
-        self.slots.append(None)
-        if self._acceptor.away:
-            self._acceptor.freed()
-
-    def _go_on(self, connection: Connection, hand: Hand) -> bool:
-        state = connection.state
-        if state is _SENDING:
-            return self._send_on(connection)
-        if state is _LINGERING:
-            return self._discard(connection)
-        if connection.parser.requests:
-            return self._take_or_queue(connection, hand)
-        return self._read(connection, hand)
 
     def _read(self, connection: Connection, hand: Hand) -> bool:
         try:
@@ -192,7 +187,7 @@ class Service:
         connection.state = NEXT[connection.state][_RUN]
         connection.deadline = NEVER
         connection.begun = False
-        connection.ended |= not request.keep_alive
+        connection.satisfied = not request.keep_alive
         hand.connection, hand.request = connection, request
         hand.deadline = deadline = now + self._request_timeout
         if deadline < self._alarm.due:
@@ -215,7 +210,9 @@ class Service:
             return False
         hand.connection = hand.request = None
         hand.record.end(done, exchange.status, exchange.sent)
-        self.free_slot()
+        self.slots.append(None)
+        if self._acceptor.away:
+            self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:
             self._on_recycle("requests")
         if self._access is not None:
@@ -230,8 +227,7 @@ class Service:
             return self.close(connection)
         connection.last = not exchange.keep_alive
         if connection.outbox.size:
-            self._become(connection, Event.BLOCK, now)
-            return True
+            return self._become(connection, Event.BLOCK, now)
         return self._sent(connection, now)
 
     def _sent(self, connection: Connection, now: int) -> bool:
@@ -262,6 +258,7 @@ class Service:
         request = connection.parser.requests[0] if connection.parser.requests else None
         self.log(connection, request, error.status, 0, 0)
         connection.last = True
+        connection.satisfied = False
         connection.parser.requests.clear()
         return self._send(connection, refusal(error.status, date, retry_after=retry_after))
 
@@ -274,22 +271,20 @@ class Service:
         if not connection.last:
             return True
         if connection.outbox.size:
-            self._become(connection, Event.BLOCK, self.now)
-            return True
+            return self._become(connection, Event.BLOCK, self.now)
         return self._hang_up(connection, self.now)
 
     def _hang_up(self, connection: Connection, now: int) -> bool:
         """After the last response. Closing while the client still sends would reset the connection, and the
         client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
-        if connection.ended:
+        if connection.satisfied and connection.parser.error is None:
             return self.close(connection)
         try:
-            connection.sock.shutdown(1)
+            connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
             return self.close(connection)
-        self._become(connection, Event.LAST, now)
         connection.pending = True
-        return True
+        return self._become(connection, Event.LAST, now)
 
     def _discard(self, connection: Connection) -> bool:
         try:
@@ -300,6 +295,16 @@ class Service:
             return self.close(connection)
         connection.pending = True
         return bool(data) or self.close(connection)
+
+    def recover(self, hand: Hand) -> None:
+        """After an error of the server's own: take the thread out of its request, and end the connection."""
+        self._baton.after(hand, 0, 0)
+        if hand.slot:
+            hand.slot.clear()
+            self.slots.append(None)
+        if hand.connection is not None:
+            self.close(hand.connection)
+            hand.connection = hand.request = None
 
     def abandon(self, connection: Connection, response: bytes) -> bool:
         """End a request whose thread was written off but still has it in hand: `response`, where nothing was
@@ -323,11 +328,12 @@ class Service:
             self._alarm.no_later_than(0)  # it may have been the last
         return False
 
-    def _become(self, connection: Connection, event: Event, now: int) -> None:
-        state = connection.become(event)
+    def _become(self, connection: Connection, event: Event, now: int) -> bool:
+        connection.state = state = NEXT[connection.state][event]
         connection.deadline = deadline = now + self.waits[state]
         if deadline < self._alarm.due:
             self._alarm.no_later_than(deadline)
+        return True
 
     def log(self, connection: Connection, request: Request | None, status: int, sent: int, took: int) -> None:
         """One line of the access log; `took` in ns."""

@@ -83,6 +83,9 @@ class Watch:
         if state is State.BODY and self._fast_enough(connection):
             connection.deadline = now + self._service.waits[state]
             return True
+        if state is State.IDLE and connection.has_spoken():
+            connection.pending = True  # at the last moment
+            return True
         if state in _TOO_SLOW:
             return self._service.refuse(connection, _TOO_SLOW[state])
         if state is State.SENDING:
@@ -113,13 +116,15 @@ class Watch:
         elif connection.begun and connection.spoke + self._timeout > now:
             hand.deadline = connection.spoke + self._timeout
         else:
-            self._write_off(hand, connection, now)
+            self._write_off(hand, now)
 
-    def _write_off(self, hand: Hand, connection: Connection, now: int) -> None:
+    def _write_off(self, hand: Hand, now: int) -> None:
         try:
             hand.slot.pop()
         except IndexError:
             return  # it has just come back
+        connection = hand.connection
+        assert connection is not None
         assert hand.request is not None
         took = now - hand.deadline + self._timeout
         self._errors.error(

@@ -1,0 +1,73 @@
+"""Clients that keep asking while something happens to the server, and count what goes wrong.
+
+An exchange is broken when a request that was sent is not answered whole, whatever the reason: nothing is
+sent twice here.
+"""
+
+import contextlib
+import http.client
+import threading
+import time
+
+
+class Load:
+    """`clients` threads, each with a connection of its own or one a request; asks while its context lasts."""
+
+    def __init__(self, address, clients=8, path="/", pause=0.0, expect=None, keep_alive=True):
+        self._address = address
+        self._path = path
+        self._pause = pause
+        self._expect = expect
+        self._keep_alive = keep_alive
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
+        self.broken = []
+        self.lost = []  # of each connection that broke, its last answer; empty where it had none
+        self.answers = []  # (body, seconds)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a client hangs"
+
+    def bodies(self):
+        return {body for body, _ in self.answers}
+
+    def p99(self, since=0):
+        """Seconds, over the answers after the first `since`."""
+        taken = sorted(seconds for _, seconds in self.answers[since:])
+        return taken[int(len(taken) * 0.99)]
+
+    def _ask(self):
+        connection = http.client.HTTPConnection(*self._address, timeout=20)
+        last = b""
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                connection.request("GET", self._path)
+                response = connection.getresponse()
+                body = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.broken.append(repr(error))
+                self.lost.append(last)
+                connection.close()
+                last = b""
+                continue
+            self.answers.append((body, time.monotonic() - began))
+            if response.status != 200 or (self._expect is not None and body not in self._expect):
+                self.broken.append(f"{response.status} {body[:80]!r}")
+            last = body
+            if not self._keep_alive:
+                connection.close()
+            if connection.sock is None:
+                last = b""
+            if self._pause:
+                self._stop.wait(self._pause)
+        with contextlib.suppress(OSError):
+            connection.close()

@@ -1,0 +1,121 @@
+"""Replacing workers that bloat or have answered enough, under load, without anybody noticing."""
+
+import re
+import time
+
+import psutil
+import pytest
+
+from tests.e2e.daemon import FIXTURE_APPS, wait_for
+from tests.e2e.load import Load
+from tests.e2e.wire import request
+
+MB = 1 << 20
+
+
+@pytest.fixture
+def site(daemon):
+    def start(**keys):
+        daemon.site(app="e2e_leak:app", chdir=str(FIXTURE_APPS), log={"access": "off"}, **keys)
+        daemon.start()
+        daemon.wait_workers(keys["workers"])
+        return daemon
+
+    return start
+
+
+def events(site):
+    """(event, pid) of the workers' comings and goings, in the log's order."""
+    found = re.finditer(
+        r"master=\d+ worker=\d+ gen=\d+ pid=(\d+) (to be recycled|serving|draining|ended)", site.log
+    )
+    return [(match[2], int(match[1])) for match in found]
+
+
+def rss(pid):
+    try:
+        return psutil.Process(pid).memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def check_replacement_first(site, workers):
+    """From the log: never fewer workers than wanted accept, and never two drain because of recycling."""
+    serving, draining = set(), set()
+    for event, pid in events(site):
+        if event == "serving":
+            serving.add(pid)
+        elif event == "draining":
+            assert len(serving) > workers, f"{pid} left before its replacement served"
+            serving.remove(pid)
+            draining.add(pid)
+            assert len(draining) == 1, "two recycled at a time"
+        elif event == "ended":
+            draining.discard(pid)
+    return sum(event == "ended" for event, _ in events(site))
+
+
+def test_a_leak_under_load_stays_under_its_limit_and_breaks_nothing(site):
+    site = site(workers=2, memory={"soft": "60M"}, monitor={"interval": "100ms"})
+    most = 0
+    with Load(site.address, clients=4, path="/128", pause=0.004) as load:
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            most = max(most, *map(rss, site.workers()))
+            time.sleep(0.05)
+    assert load.broken == []
+    assert check_replacement_first(site, 2) >= 3
+    leaked = len(load.answers) // 8
+    assert leaked > 120, "it would have been far over its limit"
+    assert most < 100 * MB
+    print(f"{len(load.answers)} answers, {leaked} MB leaked, at most {most / MB:.0f} MB")
+
+
+@pytest.mark.parametrize("measure", ["rss", "pss", "uss"])
+def test_each_measure(site, measure):
+    site = site(
+        workers=1, preload=True, memory={"soft": "70M", "measure": measure}, monitor={"interval": "100ms"}
+    )
+    (before,) = site.workers()
+    site.get(f"/{80 << 10}")
+    site.wait_log(rf"pid={before} draining reason=.memory\.soft: {measure} \d+M over 70M")
+    wait_for(lambda: before not in site.workers(), "end of the bloated worker")
+    assert site.get().status == 200
+    check_replacement_first(site, 1)
+
+
+def test_over_the_hard_limit_a_worker_is_killed_and_replaced(site):
+    site = site(
+        workers=2,
+        memory={"soft": "60M", "hard": "120M"},
+        timeouts={"graceful": "30s"},
+        monitor={"interval": "100ms"},
+    )
+    before = site.wait_workers(2)
+    site.raw(request(f"/{150 << 10}", fields=["Connection: close"]))  # answered, or already ended
+    bloated = int(site.wait_log(r"pid=(\d+) .*memory\.hard: rss \d+M over 120M")[1])
+    wait_for(lambda: bloated not in site.workers(), "end of the bloated worker")
+    assert set(site.wait_workers(2)) > set(before) - {bloated}
+    assert {site.get().status for _ in range(10)} == {200}
+
+
+def test_after_so_many_requests_under_load(site):
+    site = site(workers=2, requests={"max": 100, "jitter": 100})
+    with Load(site.address, clients=8, path="/", pause=0.002) as load:
+        wait_for(
+            lambda: len(load.bodies()) >= 6, "many workers, one after the other", context=lambda: site.log
+        )
+    assert load.broken == []
+    assert check_replacement_first(site, 2) >= 3
+    assert "reason=requests" in site.log
+
+
+def test_jitter_keeps_workers_from_going_at_the_same_time(site):
+    """Each worker draws its own number, which its end tells: at least max, by far not all the same."""
+    site = site(workers=1, requests={"max": 20, "jitter": 300})
+    with Load(site.address, clients=4) as load:
+        wait_for(lambda: len(load.bodies()) >= 4, "workers", context=lambda: site.log)
+    assert load.broken == []
+    requests = [int(n) for n in re.findall(r" ended reason=requests .*requests=(\d+)", site.log)]
+    assert min(requests) >= 20
+    assert len(set(requests)) > 1

@@ -1,0 +1,1 @@
+"""A minimal Django project: settings, urls, views, a template, wsgi."""
