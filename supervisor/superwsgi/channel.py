@@ -6,6 +6,7 @@ A packet is a message, whole or not at all; end of file means that the other pro
 from __future__ import annotations
 
 import array
+import os
 import socket
 from collections.abc import Sequence
 
@@ -46,11 +47,16 @@ class Channel:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
             self._sock.sendmsg([encode(message)], rights, socket.MSG_NOSIGNAL)
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except BlockingIOError:
+            raise
+        except OSError as error:
             raise Closed from error
 
     def receive(self) -> tuple[Message, list[int]]:
-        """The next message and its descriptors (close-on-exec). Raises Closed, or BlockingIOError."""
+        """The next message and its descriptors (close-on-exec).
+
+        Raises Closed, BlockingIOError, or ValueError for a packet that is no message of ours.
+        """
         fds: array.array[int] = array.array("i")
         try:
             raw, rights, _, _ = self._sock.recvmsg(
@@ -64,7 +70,12 @@ class Channel:
         for level, kind, data in rights:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-        return decode(raw), list(fds)
+        try:
+            return decode(raw), list(fds)
+        except ValueError:
+            for fd in fds:
+                os.close(fd)
+            raise
 
     def close(self) -> None:
         self._sock.close()

@@ -17,42 +17,52 @@ from superwsgi.master.serve import CONFIGURATION, serve
 _IN_THIS_PROCESS: Final = "__main__:app"
 THREADS: Final = 8
 
+_DEVELOPMENT: Final = frozenset(
+    {
+        *("debug", "load_dotenv", "use_reloader", "use_debugger", "use_evalex", "extra_files"),
+        *("exclude_patterns", "reloader_interval", "reloader_type", "request_handler", "static_files"),
+        *("passthrough_errors", "ssl_context"),
+    }
+)
+"""Arguments of `app.run` and `run_simple` that are for development, or not ours to do."""
+
 
 def run(
     app: WSGIApp,
-    host: str = "127.0.0.1",
-    port: int = 5000,
+    host: str | None = None,
+    port: int | None = None,
     threaded: bool = True,
     processes: int = 1,
     *,
     threads: int = THREADS,
-    debug: bool | None = None,
+    **development: object,
 ) -> None:
     """Serve `app` until stopped, as `superwsgi run` does, with the same master and workers.
 
-    The drop-in for `app.run(host, port, threaded=…, processes=…)` of Flask: `threaded=True` gives each of the
-    `processes` workers `threads` threads, `threaded=False` one. `host` may be `unix:///path`.
+    The drop-in for `app.run(host, port, threaded=…, processes=…)` of Flask, 127.0.0.1:5000 by default:
+    `threaded=True` gives each of the `processes` workers `threads` threads, `threaded=False` one. `host` may
+    be `unix:///path`. What `app.run` has for development (`debug`, `use_reloader`, …) may stand there, off.
 
     The application object exists only in this process, so workers are forked from it. Hence HUP replaces the
     workers by fresh ones of the same object, without losing a request; it cannot load changed code or
     configuration. For that, start the site by `superwsgi run module:app` or from a site file.
 
     Call it from the main thread, last in the script: TERM, INT, HUP, USR1, TTIN and TTOU mean what they
-    mean to a master. Returns when stopped as asked. Raises SystemExit with the exit code of `superwsgi` where
-    it cannot serve, ValueError for `debug=True`, RuntimeError in another thread than the main one.
+    mean to a master, and child processes that the script has started are reaped by it. Returns when stopped
+    as asked. Raises SystemExit with the exit code of `superwsgi` where it cannot serve, TypeError for
+    arguments that `app.run` does not have either, ValueError for development options that are on, and
+    RuntimeError in another thread than the main one.
     """
-    if debug:
-        raise ValueError(
-            "superwsgi serves in production and has no debug mode; keep app.run(debug=True) for development"
-        )
+    _refuse_development(development)
+    if not callable(app):
+        raise TypeError(f"app is {type(app).__name__}, not a WSGI application")
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("superwsgi.run takes over the process's signals: call it from the main thread")
-    address = "unix:" + host.removeprefix("unix://") if host.startswith("unix://") else _address(host, port)
     try:
         site = from_options(
             _IN_THIS_PROCESS,
             chdir=".",
-            bind=[address],
+            bind=[_address(host or "127.0.0.1", 5000 if port is None else port)],
             workers=processes,
             threads=threads if threaded else 1,
             name=_script_name(),
@@ -70,16 +80,33 @@ def run_simple(
     hostname: str,
     port: int,
     application: WSGIApp,
+    use_reloader: bool = False,
+    use_debugger: bool = False,
     *,
     threaded: bool = False,
     processes: int = 1,
     threads: int = THREADS,
+    **development: object,
 ) -> None:
     """`run` with the argument order and defaults of werkzeug's `run_simple`."""
-    run(application, hostname, port, threaded, processes, threads=threads)
+    development |= {"use_reloader": use_reloader, "use_debugger": use_debugger}
+    run(application, hostname, port, threaded, processes, threads=threads, **development)
+
+
+def _refuse_development(options: dict[str, object]) -> None:
+    unknown = options.keys() - _DEVELOPMENT
+    if unknown:
+        raise TypeError(f"run() has no argument {sorted(unknown)[0]!r}")
+    for name, value in options.items():
+        if value and name != "load_dotenv":  # on by default in Flask, where only its own command heeds it
+            raise ValueError(
+                f"{name}: superwsgi serves in production and has no debug mode; to develop, use app.run()"
+            )
 
 
 def _address(host: str, port: int) -> str:
+    if host.startswith("unix://"):
+        return "unix:" + host.removeprefix("unix://")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -20,11 +20,13 @@ class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
 
 
 class Boot(_Message, frozen=True):
-    """Become the mold of `generation`. Descriptors: scoreboard, error log, access log, listeners.
+    """Become the mold of `generation`; `master` is the process that asks.
 
+    Descriptors: scoreboard, error log, access log, listeners.
     A log that is off has no descriptor: `error_log` and `access_log` say whether there is one.
     """
 
+    master: int
     generation: int
     site: Site
     error_log: bool
@@ -130,8 +132,9 @@ Message = (
 
 _decoder = msgspec.json.Decoder(Message)
 
-DETAIL_LIMIT = 32 << 10
-"""Bytes of traceback text that a message carries at most: a packet has to fit the socket's buffer."""
+REASON_LIMIT = 2 << 10
+DETAIL_LIMIT = 16 << 10
+"""Characters that a message carries at most: in JSON six times that still fits a packet."""
 
 
 def encode(message: Message) -> bytes:

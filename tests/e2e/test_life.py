@@ -1,7 +1,9 @@
 """Start, stop, crash and scale: real processes and signals."""
 
 import signal
+import sys
 import time
+from pathlib import Path
 from textwrap import dedent
 
 import psutil
@@ -203,3 +205,50 @@ def test_a_mold_that_does_not_listen_is_killed(site):
     (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
     site.send(signal.SIGSTOP, mold)
     assert site.stop() == 0
+
+
+@pytest.mark.parametrize(("preload", "processes"), [(False, 3), (True, 1)])
+def test_a_master_that_is_killed_takes_what_still_imports_with_it(site, preload, processes):
+    site.write("app.py", "import time\ntime.sleep(600)\n")
+    site.site(workers=2, preload=preload)
+    site.start(ready=False)
+    family = wait_for(lambda: c if len(c := site.children()) == processes else None, "importing processes")
+    site.send(signal.SIGKILL)
+    site.wait_exit()
+    wait_for(lambda: not any(map(_alive, family)), "end of the family")
+
+
+def _alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_worker_that_just_began_to_serve_drains_like_any_other(site):
+    """TERM comes before the master has read that it serves."""
+    site.start(ready=False)
+    with site.connect() as slow:
+        slow.sendall(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for(lambda: any(map(_busy, site.workers())), "busy worker")
+        site.send(signal.SIGTERM)
+        assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
+    assert site.wait_exit() == 0
+
+
+def test_words_that_are_not_the_mold_s_do_no_harm(site):
+    site.write("app.py", "import os\nos.write(3, b'hello')\n" + dedent(APP))
+    site.site(workers=2, preload=True)
+    site.start()
+    site.wait_log("not a message of ours")
+    assert site.get().status == 200
+
+
+def test_closed_standard_descriptors(site):
+    site.site(workers=1, log={"error": "error.log", "access": "access.log"}, bind="unix:x.sock")
+    site.spawn(["sh", "-c", f"exec {sys.executable} -m superwsgi -c site.yaml <&- >&- 2>&-"], ready=False)
+    error_log = site.folder / "error.log"
+    wait_for(lambda: error_log.exists() and "serving" in error_log.read_text(), "start")
+    for process in [psutil.Process(site.pid), *site.children()]:
+        for fd in range(3):
+            assert str(Path(f"/proc/{process.pid}/fd/{fd}").readlink()) == "/dev/null"

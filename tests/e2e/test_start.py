@@ -298,3 +298,14 @@ class TestFromAScript:
         self.script(site, ", debug=True").spawn([sys.executable, "script.py"], ready=False)
         assert site.wait_exit() == 1
         assert "no debug mode" in site.log
+
+    @pytest.mark.parametrize("more", [", debug=False, use_reloader=False", ", threads=3"])
+    def test_arguments_for_development_may_stand_there_switched_off(self, site, more):
+        self.script(site, more).spawn([sys.executable, "script.py"])
+        assert site.get().status == 200
+
+    @pytest.mark.parametrize("more", [", use_reloader=True", ", nonsense=1"])
+    def test_arguments_that_cannot_be_had_are_refused(self, site, more):
+        self.script(site, more).spawn([sys.executable, "script.py"], ready=False)
+        assert site.wait_exit() == 1
+        assert more.strip(", ").split("=")[0] in site.log

@@ -164,3 +164,15 @@ def test_repeating_decisions_comes_to_rest():
             break
         now = plan.ask_at
     assert sorted((w.number, w.generation) for w in workers) == [(n, 2) for n in range(1, 5)]
+
+
+class TestFewerWorkersByReload:
+    def test_none_goes_before_the_new_generation_has_proven_itself(self):
+        workers = [worker(n, n, 1) for n in (1, 2, 3)]
+        assert actions(*workers, wanted=1, target=2) == [Fork(1)]
+        assert actions(*workers, worker(4, 1, 2, ready_at=100.0), wanted=1, target=2) == []
+
+    def test_then_all_that_are_too_many_go(self):
+        workers = [worker(n, n, 1) for n in (1, 2)]
+        drained = actions(*workers, worker(4, 1, 2, ready_at=98.0), wanted=1, target=2)
+        assert {action.key for action in drained} == {1, 2}

@@ -54,7 +54,7 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
     with theirs:
         pid = launch.execute(site, theirs, ())
     channel.set_timeout(site.timeouts.boot)
-    channel.send(Boot(1, site, error_log=False, access_log=False), [board.fd])
+    channel.send(Boot(os.getpid(), 1, site, error_log=False, access_log=False), [board.fd])
     try:
         message, _ = channel.receive()
         assert isinstance(message, Loaded | LoadFailed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from superwsgi import __version__
@@ -35,6 +37,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi run shop.wsgi:app       serve an application without a file
     superwsgi check -c site.yaml      find out whether a site would start
     """
+    _open_standard_descriptors()
     if context.invoked_subcommand is not None:
         if path is not None:
             raise click.UsageError(
@@ -45,6 +48,14 @@ def main(context: click.Context, path: str | None) -> None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
     context.invoke(serve, path=path)
+
+
+def _open_standard_descriptors() -> None:
+    """Where one was closed (`superwsgi >&-`), /dev/null takes its number: else some file of ours would, and
+    with it what anybody prints."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 for command in (serve, run, check):

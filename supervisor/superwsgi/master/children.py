@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from superwsgi.channel import Channel, Closed
 from superwsgi.log.words import duration, ending
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generation import Generation
+from superwsgi.master.generation import CannotFork, Generation
 from superwsgi.master.handles import MoldHandle, WorkerHandle
 from superwsgi.master.policy import backoff, death
 from superwsgi.master.reaper import ExitCode, Reaper
@@ -51,15 +51,22 @@ class Children:
         )
 
     def fork(self, generation: Generation, number: int, now: float) -> None:
-        worker = generation.fork(number, now)
-        if worker is None:
+        try:
+            worker = generation.fork(number, now)
+        except CannotFork as error:
             generation.fork_at = now + 1.0
             log = self._rollout.errors.bind(worker=number, gen=generation.number)
-            log.warning("not forked", reason="no mold, or no room on the scoreboard", next="again in 1s")
+            log.warning("not forked", reason=str(error), next="again in 1s")
             return
         self._loop.on_readable(
             worker.channel.fileno(), lambda now: self._hear_worker(generation, worker, now)
         )
+
+    def drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        """Drain a worker, or end it if it does not serve: by its own latest word."""
+        self._hear_worker(generation, worker, now)
+        if worker.state is not WorkerState.GONE:
+            generation.drain(worker, reason, now)
 
     # What they say.
 
@@ -85,6 +92,8 @@ class Children:
             code = self._reaper.claim(worker.pid)
             if code is not None:
                 self._worker_ended(generation, worker, code, now)
+            elif worker.state is WorkerState.ENDING:
+                os.kill(worker.pid, signal.SIGKILL)  # told to end before it had begun
         elif worker.pid is None and worker.channel.ended:
             self._worker_ended(generation, worker, None, now)
 
@@ -93,8 +102,6 @@ class Children:
             if isinstance(message, Started):
                 worker.pid = message.pid
                 worker.apply(WorkerEvent.STARTED)
-                if worker.state is WorkerState.ENDING:
-                    os.kill(worker.pid, signal.SIGKILL)
             elif isinstance(message, Ready):
                 self._worker_ready(generation, worker, message, now)
             elif isinstance(message, BootFailed):
@@ -116,7 +123,7 @@ class Children:
 
     def _messages(self, channel: Channel) -> Iterator[Message]:
         """What has arrived; a channel whose other end is gone is not listened to any longer."""
-        while True:
+        while channel.fileno() >= 0:  # what a message leads to may close it
             try:
                 yield channel.receive()[0]
             except BlockingIOError:
@@ -124,6 +131,8 @@ class Children:
             except Closed:
                 self._loop.forget(channel.fileno())
                 return
+            except ValueError as error:
+                self._rollout.errors.warning("not a message of ours", reason=str(error), next="ignored")
 
     # How they end.
 
@@ -168,8 +177,7 @@ class Children:
         if generation is self._rollout.candidate:
             self._rollout.fail(reason, now, detail)
             return
-        generation.molds_lost += 1
-        wait = backoff.delay(backoff.FREE + generation.molds_lost)
+        wait = generation.count_lost_mold(now)
         then = f"workers go on; a new mold in {duration(wait)}"
         log = self._rollout.errors.bind(gen=generation.number)
         log.error("mold lost", detail, reason=reason, next=then)
@@ -190,8 +198,8 @@ class Children:
             death.Death(
                 code=code,
                 served=None if worker.ready_at is None else now - worker.ready_at,
-                asked_to_go=worker.asked_to_go is not None,
-                boot_failed=worker.failure is not None,
+                asked_to_go=worker.asked_to_go is not None or generation.is_leaving(),
+                boot_failed=worker.failure is not None and not generation.is_leaving(),
                 candidate=generation is self._rollout.candidate,
                 early_deaths=generation.early_deaths,
             )
@@ -219,10 +227,10 @@ class Children:
         errors = self._rollout.errors.bind(**worker.who())
         if verdict is death.Verdict.EXPECTED:
             log = errors.warning if counters.in_flight else errors.info
-            log("ended", reason=worker.asked_to_go, **fields)
+            log("ended", **{"reason": worker.asked_to_go or "its generation goes", **fields})
         elif verdict is death.Verdict.REPLACE:
             wait = generation.fork_at - now
             fields["next"] = f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
             if backoff.crash_loop(generation.early_deaths):
-                fields["state"] = f"crash-loop, {generation.early_deaths} early deaths"
+                fields["state"] = "crash-loop"
             errors.error("died", worker.detail, **fields)

@@ -70,7 +70,7 @@ class EventLoop:
         ready = self._selector.select(timeout)
         now = time.monotonic()
         for key, _ in ready:
-            if key.fd in self._selector.get_map():  # an earlier callback may have forgotten it
+            if self._selector.get_map().get(key.fd) is key:  # an earlier callback may have forgotten it
                 key.data(now)
         while self._timers and self._timers[0][0] <= now:
             heapq.heappop(self._timers)[2](now)

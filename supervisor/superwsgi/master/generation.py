@@ -34,6 +34,10 @@ _GRACE = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
 
 
+class CannotFork(Exception):
+    """No worker can be forked just now; the text says why."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """What the master opens for a generation, with the rights that only it has."""
@@ -55,6 +59,11 @@ class Shared:
             logs.close()
             raise
 
+    def give_up(self, kept: Iterable[Listener]) -> None:
+        """Close all but the listeners that are `kept`."""
+        sockets.close(listener for listener in self.listeners if listener not in kept)
+        self.logs.close()
+
 
 class Generation:
     """Generation `number` of the site."""
@@ -73,7 +82,8 @@ class Generation:
         self.early_deaths = 0
         self.last_early_death: float | None = None
         self.fork_at = 0.0
-        self.molds_lost = 0
+        self._molds_lost = 0
+        self._last_mold_lost: float | None = None
         self._launch = launch
         self._loop = loop
         total = machine.memory()
@@ -90,7 +100,8 @@ class Generation:
     def start_mold(self) -> MoldHandle:
         """Raises OSError where no process can be made."""
         channel, theirs = Channel.pair()
-        boot = Boot(self.number, self.site, self.logs.error is not None, self.logs.access is not None)
+        logs = self.logs
+        boot = Boot(os.getpid(), self.number, self.site, logs.error is not None, logs.access is not None)
         listeners = [listener.sock.fileno() for listener in self.listeners]
         try:
             # Sent first: a process that ends at once is then found by its exit, not by a failing send.
@@ -117,31 +128,47 @@ class Generation:
         if self.mold is mold:  # else it has ended, and its process id may be another's
             os.kill(mold.pid, signal.SIGKILL)
 
+    def count_lost_mold(self, now: float) -> float:
+        """Seconds to wait before the next mold."""
+        since_last = None if self._last_mold_lost is None else now - self._last_mold_lost
+        self._molds_lost = backoff.streak(self._molds_lost, served=None, since_last=since_last)
+        self._last_mold_lost = now
+        return backoff.delay(backoff.FREE + self._molds_lost)
+
     def can_fork(self) -> bool:
         serving = self.state in (GenerationState.READY, GenerationState.SERVING)
         return serving and self.mold is not None and self.mold.loaded
 
     # Workers.
 
-    def fork(self, number: int, now: float) -> WorkerHandle | None:
-        """Ask the mold for worker `number`; None where the scoreboard has no slot left for it, or the mold
-        does not listen any more."""
+    def fork(self, number: int, now: float) -> WorkerHandle:
+        """Ask the mold for worker `number`. Raises CannotFork."""
         slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
-        if slot is None or self.mold is None:
-            return None
+        if slot is None:
+            raise CannotFork("no room on the scoreboard: old workers still drain")
+        channel = self._ask_mold(Fork(number, slot))
         self.board.clear(slot)
-        channel, theirs = Channel.pair()
-        try:
-            self.mold.channel.send(Fork(number, slot), [theirs.fileno()])
-        except (Closed, BlockingIOError):
-            channel.close()
-            return None
-        finally:
-            theirs.close()
         overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
         worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
         self.workers[slot] = worker
         return worker
+
+    def _ask_mold(self, request: Fork) -> Channel:
+        """Our end of the channel of the worker that was asked for."""
+        if self.mold is None:
+            raise CannotFork("no mold")
+        try:
+            channel, theirs = Channel.pair()
+        except OSError as error:
+            raise CannotFork(f"no channel: {error.strerror}") from None
+        try:
+            self.mold.channel.send(request, [theirs.fileno()])
+        except (Closed, BlockingIOError):
+            channel.close()
+            raise CannotFork("its mold does not listen") from None
+        finally:
+            theirs.close()
+        return channel
 
     def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """Let a worker finish what it has; one that does not serve yet is ended."""
@@ -211,7 +238,7 @@ class Generation:
 
     def is_leaving(self) -> bool:
         """Whether its processes are only being ended."""
-        return self.state in (GenerationState.RETIRING, GenerationState.FAILED)
+        return self.state in (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
 
     def is_empty(self) -> bool:
         return not self.workers and self.mold is None

@@ -51,8 +51,5 @@ class ForkWith:
     def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
         pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            for fd in private:
-                os.close(fd)
-            mold.begin(Channel(theirs), app=self.app)
+            mold.begin(Channel(theirs), self.app, private)
         return pid

@@ -106,7 +106,7 @@ class Master:
         generation, worker = self._worker(action.key)
         if isinstance(action, governor.Drain):
             self._errors.bind(**worker.who()).info("draining", reason=action.reason)
-            generation.drain(worker, action.reason, now)
+            self._children.drain(generation, worker, action.reason, now)
         else:
             self._kill(generation, worker, action.reason, now)
 
@@ -147,7 +147,7 @@ class Master:
                 if fast:
                     generation.end(worker, reason, now)
                 elif worker.state not in (WorkerState.DRAINING, WorkerState.ENDING):
-                    generation.drain(worker, reason, now)
+                    self._children.drain(generation, worker, reason, now)
 
     def _reload(self, now: float) -> None:
         """Read the configuration and load the application anew, beside what serves."""
@@ -164,17 +164,17 @@ class Master:
         if candidate is not None:
             if self._rollout.current is None:
                 return  # still starting: what is on the disk is being loaded already
-            self._rollout.fail("another reload was asked for", now)
+            self._errors.info("reload given up", gen=candidate.number, reason="another one was asked for")
+            self._rollout.withdraw(now)
         try:
             site = self._read_site()
             shared = self._prepare(site)
-        except (ConfigError, LogTargetError, PrivilegeError, BindError) as error:
+            self._errors.info("reload begun")
+            self._begin(site, shared, now)
+        except (ConfigError, LogTargetError, PrivilegeError, BindError, OSError) as error:
             assert self._rollout.current is not None
             goes_on = f"generation {self._rollout.current.number} goes on serving"
             self._errors.error("reload refused", str(error), next=goes_on)
-            return
-        self._errors.info("reload begun")
-        self._begin(site, shared, now)
 
     def _prepare(self, site: Site) -> Shared:
         """What a new generation needs beyond the old one's. Raises as Shared.prepare."""
@@ -188,9 +188,10 @@ class Master:
             try:
                 generation.reopen_logs()
             except LogTargetError as error:
-                self._errors.error("log files not reopened", reason=error, next="writing to the old ones")
-                return
-        self._errors.info("log files reopened")
+                log = self._errors.bind(gen=generation.number)
+                log.error("log files not reopened", reason=str(error), next="writing to the old ones")
+            else:
+                self._errors.info("log files reopened", gen=generation.number)
 
     def _scale(self, difference: int) -> None:
         target = self._rollout.target()

@@ -38,11 +38,12 @@ class PidFile:
                 self._fd = fd
             else:  # its holder removed it between our open and our lock
                 os.close(fd)
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode("ascii"))
-
-    def descriptors(self) -> list[int]:
-        return [] if self._fd is None else [self._fd]
+        try:
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode("ascii"))
+        except OSError as error:
+            self.release()
+            raise PidFileError(f"cannot write pid file {self.path}: {error.strerror}") from None
 
     def release(self) -> None:
         """Remove the file, while it is still the one that we hold, and let go of it."""

@@ -44,9 +44,13 @@ class RollOut:
         return bool(self._generations)
 
     def begin(self, site: Site, shared: Shared, now: float) -> Generation:
-        """Make a new candidate. The caller starts its mold."""
+        """Make a new candidate; the caller starts its mold. Raises OSError, with nothing of it left."""
         self._last_number += 1
-        generation = Generation(self._last_number, site, shared, self._launch, self._loop)
+        try:
+            generation = Generation(self._last_number, site, shared, self._launch, self._loop)
+        except OSError:
+            shared.give_up(self.current.listeners if self.current is not None else ())
+            raise
         self._generations[generation.number] = generation
         self.candidate = generation
         self._began = now

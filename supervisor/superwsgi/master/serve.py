@@ -36,7 +36,7 @@ def serve(site: Site, read_site: ReadSite, launch: Launch) -> int:
         return _refuse(error, NOT_BOUND)
     except (LogTargetError, PrivilegeError) as error:
         return _refuse(error, CONFIGURATION)
-    except PidFileError as error:
+    except (PidFileError, OSError) as error:
         return _refuse(error, FAILED)
 
 

@@ -29,6 +29,15 @@ class Listener:
     sock: socket.socket
     inode: int | None = None
 
+    def can_be_reached(self) -> bool:
+        """Whether a unix socket's file is still there, and still ours."""
+        if not isinstance(self.address, UnixAddress):
+            return True
+        try:
+            return os.lstat(self.address.path).st_ino == self.inode
+        except OSError:
+            return False
+
     def __str__(self) -> str:
         """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
         if isinstance(self.address, TcpAddress):
@@ -47,7 +56,7 @@ def prepare(site: Site, open_already: Iterable[Listener]) -> list[Listener]:
     try:
         for address in site.bind:
             listener = by_key.get(_key(address))
-            if listener is None:
+            if listener is None or not listener.can_be_reached():
                 listener = bind(address, site)
             else:
                 _adapt(listener, address, site)
@@ -97,12 +106,12 @@ def _explained(address: Address) -> Iterator[None]:
 def close(listeners: Iterable[Listener]) -> None:
     """Close, and remove the files of unix sockets that are still ours."""
     for listener in listeners:
-        listener.sock.close()
-        if isinstance(listener.address, UnixAddress):
+        if listener.sock.fileno() >= 0 and isinstance(listener.address, UnixAddress):
             path = Path(listener.address.path)
             with contextlib.suppress(OSError):  # already removed, or the folder is not ours any more
                 if path.lstat().st_ino == listener.inode:
                     path.unlink()
+        listener.sock.close()
 
 
 def _advice(error: OSError) -> str:

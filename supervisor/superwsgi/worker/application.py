@@ -8,7 +8,7 @@ import sys
 from superwsgi import apps
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.schema import Site
-from superwsgi.messages import DETAIL_LIMIT
+from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
 from superwsgi.worker.privileges import PrivilegeError, drop
 
 
@@ -17,8 +17,13 @@ class Unloadable(Exception):
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
-        self.detail = detail[-DETAIL_LIMIT:]
+        self.reason = _sendable(reason)[:REASON_LIMIT]
+        self.detail = _sendable(detail)[-DETAIL_LIMIT:]
+
+
+def _sendable(text: str) -> str:
+    """Text of an exception may hold what UTF-8 cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def settle(site: Site) -> None:

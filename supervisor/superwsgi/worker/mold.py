@@ -14,7 +14,7 @@ import socket
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
 from setproctitle import setproctitle
@@ -23,7 +23,7 @@ from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel, Closed
 from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import process
+from superwsgi.worker import orphan, process
 from superwsgi.worker.application import Unloadable, load_apps, settle
 
 CHANNEL_FD = 3
@@ -42,11 +42,16 @@ def main() -> NoReturn:
     begin(Channel(socket.socket(fileno=CHANNEL_FD)))
 
 
-def begin(channel: Channel, app: WSGIApp | None = None) -> NoReturn:
-    """Be a mold, and end the process, whatever threads the application has left in it. `app` is there already
-    in a forked mold."""
+def begin(channel: Channel, app: WSGIApp | None = None, private: Iterable[int] = ()) -> NoReturn:
+    """Be a mold, and end the process, whatever threads the application has left in it.
+
+    A forked mold has `app` already, and descriptors that are `private` to the master to close.
+    """
     code = 1
     try:
+        signal.set_wakeup_fd(-1)
+        for fd in private:
+            os.close(fd)
         _serve(channel, app)
         code = 0
     except BaseException:
@@ -81,6 +86,7 @@ class Mold:
 
     def __init__(self, channel: Channel, boot: Boot, fds: Sequence[int], app: WSGIApp | None) -> None:
         self._channel = channel
+        self._master = boot.master
         self._site = boot.site
         self._generation = boot.generation
         self._app = app
@@ -97,6 +103,7 @@ class Mold:
         """
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
         settle(self._site)
+        orphan.end_with(self._master)
         if self._app is None and self._site.preload:
             self._app = load_apps(self._site)
         if self._app is not None:
@@ -137,6 +144,7 @@ class Mold:
     def _start(self, request: Fork, channel_fd: int) -> process.Start:
         return process.Start(
             site=self._site,
+            master=self._master,
             generation=self._generation,
             worker=request.worker,
             app=self._app,

@@ -40,12 +40,18 @@ def identity(site: Site) -> Identity | None:
 
 
 def drop(site: Site) -> None:
-    """Become the site's user and group, with the user's supplementary groups, and take its umask."""
+    """Become the site's user and group, with the user's supplementary groups, and take its umask.
+
+    Raises PrivilegeError.
+    """
     who = identity(site)
     if who is not None and os.geteuid() == 0:
-        os.initgroups(who.user, who.gid)
-        os.setgid(who.gid)
-        os.setuid(who.uid)
+        try:
+            os.initgroups(who.user, who.gid)
+            os.setgid(who.gid)
+            os.setuid(who.uid)
+        except OSError as error:
+            raise PrivilegeError(f"cannot become user {who.user!r}: {error.strerror}") from None
     if site.umask is not None:
         os.umask(site.umask)
 

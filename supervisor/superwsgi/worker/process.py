@@ -29,6 +29,7 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker import orphan
 from superwsgi.worker.application import Unloadable, load_apps
 from superwsgi.worker.loop import Loop
 
@@ -41,6 +42,7 @@ class Start:
     """All that a worker is given at its fork. `app` is None where the worker imports it."""
 
     site: Site
+    master: int
     generation: int
     worker: int
     app: WSGIApp | None
@@ -56,6 +58,8 @@ def main(start: Start) -> NoReturn:
     code = 1
     try:
         code = Worker(start).live()
+    except Closed:
+        code = 0  # the master has gone before we could serve
     except BaseException as error:
         who = ErrorLog(start.error_fd, start.site.log.level, worker=start.worker, gen=start.generation)
         who.exception("worker failed", error, pid=os.getpid(), next="replaced by the master")
@@ -85,11 +89,13 @@ class Worker:
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
         if start.error_fd is not None:
             faulthandler.enable(start.error_fd)
+        orphan.end_with(start.master)
         try:
             app = start.app if start.app is not None else load_apps(start.site)
         except Unloadable as error:
             start.channel.send(BootFailed(error.reason, error.detail))
             return BOOT_FAILED
+        orphan.outlive()  # from here on our channel tells
         self._take_signals()
         if self._access is not None:
             self._access.start()
@@ -102,19 +108,21 @@ class Worker:
             access=self._access,
             on_recycle=self._ask_for_replacement,
         )
+        # Sent first: whatever has been served, the master can know that we serve before it ends us.
+        start.channel.send(Ready(time.monotonic() - self._began))
         self._loop.start()
-        with contextlib.suppress(Closed):  # the master is gone already: the loop below will see it
-            start.channel.send(Ready(time.monotonic() - self._began))
         self._obey()
         return self._end()
 
     def _obey(self) -> None:
         """Do what the master and signals say until the loop has drained, or is to stop."""
         assert self._loop is not None
-        watched = [self._start.channel.fileno(), self._woken.fileno()]
+        watched = select.poll()
+        watched.register(self._start.channel.fileno(), select.POLLIN)
+        watched.register(self._woken.fileno(), select.POLLIN)
         while True:
             timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-            ready, _, _ = select.select(watched, [], [], timeout)
+            ready = [fd for fd, _ in watched.poll(None if timeout is None else timeout * 1000)]
             if not ready:
                 self._errors.warning("drain cut short", reason="timeouts.graceful", next="ending")
                 return
@@ -124,7 +132,7 @@ class Worker:
                 try:
                     message, fds = self._start.channel.receive()
                 except Closed:
-                    watched.remove(self._start.channel.fileno())
+                    watched.unregister(self._start.channel.fileno())
                     self._errors.warning("master vanished", next="draining")
                     self._drain(0.0, self._start.site.timeouts.graceful)
                     continue

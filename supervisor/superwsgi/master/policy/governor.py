@@ -3,11 +3,12 @@
 Everything that wants a worker replaced (a crash, memory, request count, a reload or its roll back, a
 changed worker count) only changes the view; the same few rules follow from it:
 
-1. A number without a worker gets one at once, unless the back-off says later.
+1. A number without a worker gets one at once, unless the back-off says later. A worker whose number is not
+   wanted is drained.
 2. A worker that should go (recycled, or of another generation than the target) is drained only once its
    replacement serves: replacement first, one at a time, nobody is missed.
-3. The first worker of a generation has to serve for PROOF seconds before the worker that it replaces goes
-   and before the next is forked: a version that dies on its first requests takes nobody down with it.
+3. The first worker of a generation has to serve for PROOF seconds before any worker goes because of it and
+   before the next is forked: a version that dies on its first requests takes nobody down with it.
 4. Recycling waits until the last recycled worker is gone, so that memory is held at most once more; a
    roll-out does not wait for old workers to finish draining.
 """
@@ -84,7 +85,7 @@ def decide(view: SiteView, now: float) -> Plan:
     actions: list[Action] = [*_kills(view, now)]
     killed = {action.key for action in actions if isinstance(action, Kill)}
     active = [w for w in view.workers if w.state in _ACTIVE and w.key not in killed]
-    actions += [Drain(w.key, "one worker less") for w in active if w.number > view.wanted]
+    surplus = [w for w in active if w.number > view.wanted]
     active = [w for w in active if w.number <= view.wanted]
     times = [w.deadline for w in view.workers if w.deadline is not None and w.key not in killed]
 
@@ -98,6 +99,7 @@ def decide(view: SiteView, now: float) -> Plan:
     if view.target is not None:
         proven_at = _proven_at(view.target, view.workers)
         if proven_at is not None and now >= proven_at:
+            actions += [Drain(w.key, "one worker less") for w in surplus]
             actions += _superseded(view.target, active)
         elif proven_at is not None:
             times.append(proven_at)

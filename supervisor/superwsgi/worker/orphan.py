@@ -1,0 +1,39 @@
+"""Ending with the master while nobody listens to it: an import may take minutes, or for ever.
+
+The kernel ends a mold, or a worker that still boots, when the master is gone (prctl(2), PR_SET_PDEATHSIG). A
+worker that serves sees its channel end instead, and drains.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_ADOPTION: Final = 1.0
+"""Seconds that the process in between is given to end, after which its child is the master's."""
+
+
+def end_with(master: int) -> None:
+    """Be killed when process `master`, our parent now or in a moment, ends; at once where it has ended.
+
+    Setting user or group undoes it.
+    """
+    patience = time.monotonic() + _ADOPTION
+    while os.getppid() != master and time.monotonic() < patience:
+        time.sleep(0.001)
+    _set(signal.SIGKILL)
+    if os.getppid() != master:
+        os._exit(0)
+
+
+def outlive() -> None:
+    """Take `end_with` back."""
+    _set(0)
+
+
+def _set(number: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
