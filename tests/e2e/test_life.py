@@ -22,6 +22,7 @@ APP = """
         if path == "/crash":
             signal.raise_signal(signal.SIGSEGV)
         if path == "/sleep":
+            open("busy", "w").close()
             time.sleep(1)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [f"{VERSION} {os.getpid()}".encode()]
@@ -71,24 +72,16 @@ def test_a_graceful_stop_answers_what_is_in_hand(site):
     site.start()
     with site.connect() as slow:
         slow.sendall(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_for(lambda: any(_busy(pid) for pid in site.workers()), "busy worker")
+        wait_busy(site)
         site.send(signal.SIGTERM)
         site.wait_log("stopping")
         assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
     assert site.wait_exit() == 0
 
 
-def _busy(pid):
-    """Whether some thread of the process sleeps in time.sleep's system call: a request is in the app."""
-    return any("nanosleep" in _wchan(pid, t.id) for t in psutil.Process(pid).threads())
-
-
-def _wchan(pid, thread):
-    try:
-        with open(f"/proc/{pid}/task/{thread}/wchan") as file:
-            return file.read()
-    except OSError:
-        return ""
+def wait_busy(site):
+    """Until a request is in the application's /sleep."""
+    wait_for((site.folder / "busy").exists, "request in the application", context=lambda: site.log)
 
 
 @pytest.mark.parametrize(("path", "words"), [("/exit", "exit code 7"), ("/crash", r"signal 11 \(SIGSEGV\)")])
@@ -230,7 +223,7 @@ def test_a_worker_that_just_began_to_serve_drains_like_any_other(site):
     site.start(ready=False)
     with site.connect() as slow:
         slow.sendall(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
-        wait_for(lambda: any(map(_busy, site.workers())), "busy worker")
+        wait_busy(site)
         site.send(signal.SIGTERM)
         assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
     assert site.wait_exit() == 0
