@@ -7,7 +7,6 @@ of the nearest child subreaper above, which is the master.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -106,9 +105,6 @@ class Mold:
         orphan.end_with(self._master)
         if self._app is None and self._site.preload:
             self._app = load_apps(self._site)
-        if self._app is not None:
-            gc.collect()
-            gc.freeze()
 
     def serve(self) -> None:
         """Fork what the master asks for. Raises Closed when there is no master any more."""
