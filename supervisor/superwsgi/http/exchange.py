@@ -107,10 +107,11 @@ class Exchange:
             self.broken = True
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: a view may not end the worker
             self._failed(error)
-        if type(result) is not list and hasattr(result, "close"):
+        if type(result) is not list:
             self._close(result)
         if request.body is not None:
-            request.body.file.close()
+            with suppress(OSError):  # what its buffer still held does not fit the disk
+                request.body.file.close()
 
     def start_response(
         self, status: str, fields: Fields, exc_info: ExcInfo | None = None
@@ -241,7 +242,8 @@ class Exchange:
     def _close(self, result: Any) -> None:
         """PEP 3333: always, however the request ended."""
         try:
-            result.close()
+            if hasattr(result, "close"):
+                result.close()
         except BaseException as error:
             self._gateway.errors.exception("close() failed", error, path=self._path)
 

@@ -31,6 +31,8 @@ _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 
 _VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
+_LENGTH_DIGITS: Final = 18  # int() refuses thousands of digits, which a client may send
+
 _METHODS: Final[dict[bytes, str]] = {}
 
 
@@ -163,7 +165,8 @@ class Parser:
             self._expect_body()
 
     def _expect_body(self) -> None:
-        if int(self._request.environ.get("CONTENT_LENGTH", 0)) > self._limits.body:
+        length = self._request.environ.get("CONTENT_LENGTH", "").lstrip("0")
+        if len(length) > _LENGTH_DIGITS or int(length or 0) > self._limits.body:
             raise HttpError(413, "body over limits.body")
         self._request.body = Body(self._limits.body_memory)
         self._request.fields = []  # from here on: trailer fields, which are counted and dropped

@@ -96,6 +96,7 @@ class Baton:
             self.give(hand)
         else:
             self._lent_to = hand
+            hand.lent = True
             hand.lease.append(None)
             if self._asleep:
                 self._asleep = False
@@ -104,7 +105,8 @@ class Baton:
 
     def after(self, hand: Hand, wall: int, cpu: int) -> None:
         """The application has returned, `wall` ns later; find out whether the baton is still here."""
-        if hand.holds:
+        if hand.lent:
+            hand.lent = False
             try:
                 hand.lease.pop()
             except IndexError:

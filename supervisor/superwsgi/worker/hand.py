@@ -19,18 +19,20 @@ class Hand:
     """
 
     __slots__ = (
-        "connection", "deadline", "holds", "lease", "number", "record", "request", "slot", "thread",
-        "written_off",
+        "attended", "connection", "deadline", "holds", "lease", "lent", "number", "record", "request", "slot",
+        "thread", "written_off",
     )  # fmt: skip
 
     def __init__(self, number: int, record: ThreadWriter, work: Callable[[Hand], None]) -> None:
         self.number = number
         self.record = record
+        self.attended: Connection | None = None  # the one that it went on with last
         self.connection: Connection | None = None  # the one whose request is in the application
         self.request: Request | None = None
         self.deadline = NEVER  # for the application's next sign of life, monotonic ns
         self.slot: list[None] = []
         self.holds = False
         self.lease: list[None] = []
+        self.lent = False
         self.written_off = False
         self.thread = threading.Thread(target=work, args=(self,), name=f"hand-{number}", daemon=True)

@@ -97,6 +97,7 @@ class Loop:
         self._drain_at = NEVER
         self._draining = False
         self._stopped = False
+        self._forked = False
         self._finished = threading.Event()
 
     def start(self) -> None:
@@ -107,6 +108,7 @@ class Loop:
         for listener in self._listeners:
             if listener.family != socket.AF_UNIX:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
+        os.register_at_fork(after_in_child=self._let_go)
         self._baton.start()
         for hand in self._hands:
             hand.thread.start()
@@ -125,6 +127,16 @@ class Loop:
         """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""
         return self._finished.wait(timeout)
 
+    def _let_go(self) -> None:
+        """In a child that the application forked: it has copies of our sockets, and must neither answer on
+        them nor keep them open."""
+        self._forked = self._stopped = True
+        for connection in self._service.connections.values():
+            connection.gone = True
+            connection.sock.close()
+        for listener in self._listeners:
+            listener.close()
+
     # The threads.
 
     def _work(self, hand: Hand) -> None:
@@ -138,6 +150,8 @@ class Loop:
             except Exception as error:
                 self._errors.exception("error in the server", error, next="connection closed")
                 self._service.recover(hand)
+        if self._forked:
+            os._exit(0)
         if hand.holds:
             self._close_all()
             self._baton.give(hand)

@@ -96,12 +96,15 @@ class Outbox:
             self._drop_first()
         return count
 
-    def _spill(self, data: bytes | memoryview) -> None:
+    def _spill(self, piece: bytes | memoryview) -> None:
+        data = memoryview(piece)
         if self._spool is None:
             self._spool = cast(BinaryIO, tempfile.TemporaryFile(prefix="superwsgi-out-", buffering=0))
             self._spooled = 0
-        self._spool.write(data)
-        self._parts.append(Span(self._spool.fileno(), self._spooled, len(data)))
+        fd, written = self._spool.fileno(), 0
+        while written < len(data):  # a full disk takes a part before it takes no more
+            written += os.pwrite(fd, data[written:], self._spooled + written)
+        self._parts.append(Span(fd, self._spooled, len(data)))
         self._spooled += len(data)
 
     def _drop_first(self) -> None:

@@ -93,6 +93,7 @@ class Service:
 
     def attend(self, connection: Connection, hand: Hand) -> None:
         """Go on with a connection that this thread owns, until it has to wait for something."""
+        hand.attended = connection
         connection.pending = False
         state = connection.state
         if state is _SENDING:
@@ -104,6 +105,7 @@ class Service:
             owned = self._take_or_queue(connection, hand)
         else:
             owned = self._read(connection, hand)
+        hand.attended = None
         if owned:
             self.let_go(connection, hand)
 
@@ -131,7 +133,10 @@ class Service:
                 self.slots.append(None)  # and look again: somebody may have queued one and found no slot
                 continue
             self._board.set("queued", len(self.queue))
-            if self._run(connection, hand):
+            hand.attended = connection
+            owned = self._run(connection, hand)
+            hand.attended = None
+            if owned:
                 self.let_go(connection, hand)
             return True
         return False
@@ -277,7 +282,7 @@ class Service:
     def _hang_up(self, connection: Connection, now: int) -> bool:
         """After the last response. Closing while the client still sends would reset the connection, and the
         client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
-        if connection.satisfied and connection.parser.error is None:
+        if connection.satisfied and connection.parser.error is None and not connection.has_spoken():
             return self.close(connection)
         try:
             connection.sock.shutdown(socket.SHUT_WR)
@@ -299,12 +304,18 @@ class Service:
     def recover(self, hand: Hand) -> None:
         """After an error of the server's own: take the thread out of its request, and end the connection."""
         self._baton.after(hand, 0, 0)
-        if hand.slot:
-            hand.slot.clear()
+        connection, in_request = hand.attended, hand.connection is not None
+        hand.attended = hand.connection = hand.request = None
+        if in_request:
+            try:
+                hand.slot.pop()
+            except IndexError:
+                hand.written_off = True  # by the watch, which has ended request and connection
+                return
+            hand.record.end(time.monotonic_ns(), 500, 0)
             self.slots.append(None)
-        if hand.connection is not None:
-            self.close(hand.connection)
-            hand.connection = hand.request = None
+        if connection is not None and connection.state is not State.CLOSED:
+            self.close(connection)
 
     def abandon(self, connection: Connection, response: bytes) -> bool:
         """End a request whose thread was written off but still has it in hand: `response`, where nothing was
