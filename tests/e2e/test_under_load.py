@@ -242,6 +242,8 @@ class TestBusy:
     @pytest.mark.parametrize("work", ["rest", "spin"])
     def test_quick_requests_do_not_wait_behind_a_long_one(self, site, work):
         site.begin(workers=4, threads=1)
+        wait_for(lambda: len(re.findall(r" serving took=", site.log)) == 4, "four workers that serve")
+        quick(site, 8)
         with Wire(site.connect()) as long:
             long.send(request(f"/{work}/6"))
             assert long.sock.recv(1)
