@@ -157,12 +157,20 @@ class Loop:
             self._baton.give(hand)
 
     def _turn(self, hand: Hand) -> None:
-        """One thing that the holder of the baton does."""
+        """What the holder of the baton does next.
+
+        All that is ready is read and parsed before the application is called for any of it: the parser's code
+        is fetched into the processor's caches once for all, and not again after each call. It costs the first
+        one some microseconds.
+        """
         service = self._service
         if service.queue and service.take_queued(hand):
             return
-        if service.ready:
-            service.attend(service.ready.popleft(), hand)
+        if service.complete:
+            service.serve(service.complete.popleft(), hand)
+        elif service.ready:
+            for _ in range(len(service.ready)):
+                service.attend(service.ready.popleft(), hand)
         else:
             self._poll()
 

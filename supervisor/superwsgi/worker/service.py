@@ -46,7 +46,8 @@ SIZE: Final = 64 << 10
 class Service:
     """The connections of a worker and the threads' work on them. Times are monotonic ns.
 
-    `ready`: connections that have something for us, owned. `queue`: complete requests that wait for a thread.
+    `ready`: connections that have something for us, owned. `complete`: those with a complete request, owned;
+    `queue`: those that wait for a thread with it.
     `slots`: one token for each request that may yet enter the application.
     """
 
@@ -66,6 +67,7 @@ class Service:
     ) -> None:
         self.connections: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()
+        self.complete: deque[Connection] = deque()
         self.queue: deque[Connection] = deque()
         self.slots: list[None] = [None] * threads
         self.waits = waits(timeouts)
@@ -102,9 +104,17 @@ class Service:
             owned = self._discard(connection)
         elif connection.parser.requests:
             connection.pending = True  # the event may have been for bytes behind these requests
-            owned = self._take_or_queue(connection, hand)
+            owned = self._complete(connection)
         else:
-            owned = self._read(connection, hand)
+            owned = self._read(connection)
+        hand.attended = None
+        if owned:
+            self.let_go(connection, hand)
+
+    def serve(self, connection: Connection, hand: Hand) -> None:
+        """Run the application for a connection from `complete`, or let it wait for a thread."""
+        hand.attended = connection
+        owned = self._take_or_queue(connection, hand)
         hand.attended = None
         if owned:
             self.let_go(connection, hand)
@@ -141,7 +151,11 @@ class Service:
             return True
         return False
 
-    def _read(self, connection: Connection, hand: Hand) -> bool:
+    def _complete(self, connection: Connection) -> bool:
+        self.complete.append(connection)
+        return False
+
+    def _read(self, connection: Connection) -> bool:
         try:
             data = connection.sock.recv(SIZE)
         except BlockingIOError:
@@ -155,7 +169,7 @@ class Service:
         parser = connection.parser
         parser.feed(data)
         if parser.requests:
-            return self._take_or_queue(connection, hand)
+            return self._complete(connection)
         return self._await_rest(connection)
 
     def _await_rest(self, connection: Connection) -> bool:
