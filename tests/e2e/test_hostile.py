@@ -62,3 +62,31 @@ def test_a_child_that_the_application_forks_does_not_hold_the_address(site):
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             site.send(9, pid)
+
+
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_child_that_the_application_forks_at_import_does_not_hold_the_address(site, preload):
+    address = site.address
+    site.stop()
+    mark = site.mark()
+    site.write("app.py", FORKS_AT_IMPORT)
+    site.site(workers=1, preload=preload, bind=f"{address[0]}:{address[1]}")
+    site.start(ready=False)
+    site.wait_log("serving", since=mark)
+    child = int(site.get().text)
+    assert site.stop() == 0
+    with pytest.raises(ConnectionRefusedError):
+        site.connect()
+    site.send(9, child)
+
+
+FORKS_AT_IMPORT = """
+    import os, time
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(child).encode()]
+"""

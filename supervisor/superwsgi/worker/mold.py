@@ -94,6 +94,8 @@ class Mold:
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
+        self._forking = False  # a worker, at the master's request
+        os.register_at_fork(after_in_child=self._let_go)
 
     def load(self) -> None:
         """Become who and where the site file says, and import what it wants imported here.
@@ -115,7 +117,16 @@ class Mold:
             elif isinstance(message, Reopen):
                 process.take_log_files(message, fds, self._error_fd, self._access_fd)
 
+    def _let_go(self) -> None:
+        """In a child that the application forked, here or in a worker that still imports it: it must not keep
+        the addresses open, nor the channel."""
+        if not self._forking:
+            self._channel.close()
+            for listener in self._listeners:
+                listener.close()
+
     def _fork(self, request: Fork, channel_fd: int) -> None:
+        self._forking = True
         try:
             between = _fork_quietly()
             if between == 0:
@@ -124,12 +135,14 @@ class Mold:
         except OSError as error:
             self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
         finally:
+            self._forking = False
             os.close(channel_fd)
 
     def _in_between(self, request: Fork, channel_fd: int) -> None:
         """The process between mold and worker: forks and ends."""
         try:
             if _fork_quietly() == 0:
+                self._forking = False
                 self._channel.close()
                 process.main(self._start(request, channel_fd))
         except OSError as error:
