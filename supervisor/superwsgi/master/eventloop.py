@@ -8,11 +8,11 @@ import contextlib
 import heapq
 import itertools
 import selectors
-import signal
-import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
-from types import FrameType
+
+from superwsgi.signals import Signals
 
 Callback = Callable[[float], None]
 """Called with the turn's time, in monotonic seconds."""
@@ -25,33 +25,30 @@ class EventLoop:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = itertools.count()
-        self._signals: dict[int, Callback] = {}
-        self._handlers_before: dict[int, object] = {}
-        self._woken, self._wake = socket.socketpair()
-        self._woken.setblocking(False)
-        self._wake.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, self._on_wake)
+        self._callbacks: dict[int, tuple[Callable[[int, float], None], bool]] = {}
+        self._signals = Signals()
+        self._selector.register(self._signals.fileno(), selectors.EVENT_READ, self._on_signals)
 
     def __enter__(self) -> EventLoop:
-        self._wake_fd_before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._signals.begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(self._wake_fd_before)
-        for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._signals.close()
         self._selector.close()
-        self._woken.close()
-        self._wake.close()
 
     def descriptors(self) -> list[int]:
         """What the loop holds or watches: for a forked child to close."""
-        return [*(key.fd for key in self._selector.get_map().values()), self._wake.fileno()]
+        watched = {key.fd for key in self._selector.get_map().values()}
+        return [*watched.union(self._signals.descriptors())]
 
-    def on_signal(self, numbers: Iterable[int], callback: Callable[[int, float], None]) -> None:
+    def on_signal(
+        self, numbers: Iterable[int], callback: Callable[[int, float], None], *, each: bool = False
+    ) -> None:
+        """Call back once however often a signal has come since the last turn, or `each` time that it came."""
         for number in numbers:
-            self._signals[number] = lambda now, number=number: callback(number, now)  # type: ignore[misc]
-            self._handlers_before[number] = signal.signal(number, _noted)
+            self._callbacks[number] = callback, each
+            self._signals.take([number])
 
     def on_readable(self, fd: int, callback: Callback) -> None:
         self._selector.register(fd, selectors.EVENT_READ, callback)
@@ -76,12 +73,9 @@ class EventLoop:
             heapq.heappop(self._timers)[2](now)
         return now
 
-    def _on_wake(self, now: float) -> None:
-        with contextlib.suppress(BlockingIOError):
-            for number in sorted(set(self._woken.recv(4096))):
-                if number in self._signals:
-                    self._signals[number](now)
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up descriptor carries the signal; without a handler the default action would be taken."""
+    def _on_signals(self, now: float) -> None:
+        for number, times in sorted(Counter(self._signals.read()).items()):
+            if number in self._callbacks:
+                callback, each = self._callbacks[number]
+                for _ in range(times if each else 1):
+                    callback(number, now)

@@ -128,8 +128,8 @@ class Master:
         )
         self._loop.on_signal([signal.SIGHUP], lambda _, now: self._reload(now))
         self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs())
-        self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1))
-        self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1))
+        self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1), each=True)
+        self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1), each=True)
         self._loop.on_signal([signal.SIGUSR2], lambda _, now: self._refuse_upgrade())
 
     def _stop(self, now: float, reason: str, *, fast: bool) -> None:

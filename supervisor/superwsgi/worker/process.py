@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import NoReturn
 
 from setproctitle import setproctitle
@@ -29,6 +28,7 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
+from superwsgi.signals import Signals
 from superwsgi.worker import orphan
 from superwsgi.worker.application import Unloadable, load_apps
 from superwsgi.worker.loop import Loop
@@ -79,7 +79,7 @@ class Worker:
         self._errors = ErrorLog(start.error_fd, level, worker=start.worker, gen=start.generation, pid=pid)
         self._access = self._access_log()
         self._loop: Loop | None = None
-        self._woken, self._wake = socket.socketpair()
+        self._signals = Signals()
         start.board.set("pid", pid)
 
     def live(self) -> int:
@@ -119,14 +119,14 @@ class Worker:
         assert self._loop is not None
         watched = select.poll()
         watched.register(self._start.channel.fileno(), select.POLLIN)
-        watched.register(self._woken.fileno(), select.POLLIN)
+        watched.register(self._signals.fileno(), select.POLLIN)
         while True:
             timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             ready = [fd for fd, _ in watched.poll(None if timeout is None else timeout * 1000)]
             if not ready:
                 self._errors.warning("drain cut short", reason="timeouts.graceful", next="ending")
                 return
-            if self._woken.fileno() in ready and self._woken_by(self._woken.recv(64)):
+            if self._signals.fileno() in ready and self._woken_by(self._signals.read()):
                 return
             if self._start.channel.fileno() in ready:
                 try:
@@ -164,7 +164,7 @@ class Worker:
     def _await_drained(self) -> None:
         assert self._loop is not None
         if self._loop.join(None):
-            self._wake.send(b"\0")
+            self._signals.wake()
 
     def _end(self) -> int:
         """What an ordinary exit of the interpreter would run, but never a wait for a stuck thread."""
@@ -181,10 +181,8 @@ class Worker:
         may have set its own."""
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGQUIT):
-            signal.signal(number, _noted)
-        self._wake.setblocking(False)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._signals.begin()
+        self._signals.take([signal.SIGTERM, signal.SIGQUIT])
 
     def _ask_for_replacement(self, reason: str) -> None:
         with contextlib.suppress(Closed):
@@ -211,7 +209,3 @@ def take_log_files(message: Reopen, fds: Sequence[int], error_fd: int | None, ac
         if old is not None:
             os.dup2(new, old, inheritable=False)
         os.close(new)
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wake-up descriptor carries the signal; without a handler the default action would be taken."""
