@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.addresses import address
+from superwsgi.config.addresses import address, network
 from superwsgi.config.grammar import Invalid
 from superwsgi.config.schema import TcpAddress, UnixAddress
 
@@ -90,3 +90,48 @@ def test_a_socket_path_fits_sun_path_or_is_refused() -> None:
         address(f"unix:{fits}x", FOLDER)
     with pytest.raises(Invalid, match="at most 107 bytes"):
         address(f"unix:{'é' * 60}", FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("127.0.0.1", "127.0.0.1/32"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("::1", "::1/128"),
+        ("FD00:0::/8", "fd00::/8"),
+        ("unix", "unix"),
+    ],
+)
+def test_network(text: str, found: str) -> None:
+    assert network(text) == found
+
+
+NETWORK = "a network such as 10.0.0.0/8 or fd00::/8, an address, or unix"
+NO_HOST_BITS = "a network without host bits"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "hint"),
+    [
+        ("", NETWORK, ""),
+        ("10.0.0.0/33", NETWORK, ""),
+        ("10.0.0.0/255.0.0.0", NETWORK, ""),
+        ("10.0.0.0/", NETWORK, ""),
+        ("10.0.0", NETWORK, ""),
+        ("010.0.0.1", NETWORK, ""),
+        ("fe80::1%eth0", NETWORK, ""),
+        ("[::1]", NETWORK, ""),
+        ("proxy.example.com", NETWORK, "names are not looked up"),
+        ("localhost", NETWORK, "write 127.0.0.1 and ::1"),
+        ("*", NETWORK, "for every peer write 0.0.0.0/0, ::/0 and unix; then anybody may say who they are"),
+        ("off", NETWORK, "to believe nobody write []"),
+        ("unix:/run/shop.sock", NETWORK, "'unix' is every unix socket of this site"),
+        ("10.1.2.3/8", NO_HOST_BITS, "did you mean '10.0.0.0/8', or '10.1.2.3' alone?"),
+        ("fd00::1/8", NO_HOST_BITS, "did you mean 'fd00::/8', or 'fd00::1' alone?"),
+    ],
+)
+def test_what_is_no_network_is_explained(text: str, expected: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        network(text)
+    assert (caught.value.expected, caught.value.hint) == (expected, hint)

@@ -172,6 +172,14 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("bind: {unix: x, mode: rw}", "2:23: bind.mode: expected octal digits such as 0027, got 'rw'"),
         ("bind: [':80', ':80']", "2:15: bind: 0.0.0.0:80 stands twice"),
         ("bind: [unix:x, {unix: ./x, mode: 0600}]", "2:16: bind: unix:{folder}/x stands twice"),
+        (
+            "proxy: {trusted: [10.0.0.0/8, 10.0.0.1/8]}",
+            "2:31: proxy.trusted: expected a network without host bits, got '10.0.0.1/8': "
+            "did you mean '10.0.0.0/8', or '10.0.0.1' alone?",
+        ),
+        ("proxy: {trusted: ['::1', '::1/128']}", "2:26: proxy.trusted: ::1/128 stands twice"),
+        ("proxy: {trusted: }", "2:17: proxy.trusted: expected a network such as 10.0.0.0/8 or fd00::/8, an"),
+        ("proxy: {trust: unix}", "2:9: unknown key 'proxy.trust': did you mean 'trusted'?"),
         ("env: [A]", "2:6: env: expected a mapping of keys, got a list"),
         ("env: {1A: x}", "2:7: env 1A: expected a variable's name of letters, digits and '_', got '1A'"),
         ("env: {A: }", '2:9: env A: expected text, got nothing: for an empty text write ""'),

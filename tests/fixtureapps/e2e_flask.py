@@ -27,6 +27,17 @@ def make():
     def page(name):
         return render_template_string("<h1>{{ name }}</h1>", name=name)
 
+    @app.get("/client")
+    def client():
+        return {
+            "address": request.remote_addr,
+            "secure": request.is_secure,
+            "page": url_for("page", name="new", _external=True),
+            "server": request.environ["SERVER_NAME"],
+            "port": request.environ["SERVER_PORT"],
+            "forwarded": sorted(key for key in request.environ if "FORWARDED" in key),
+        }
+
     @app.post("/upload")
     def upload():
         file = request.files["file"]

@@ -6,6 +6,7 @@ import pytest
 
 from superwsgi.config.schema import Limits
 from superwsgi.http.parser import Parser
+from superwsgi.http.peers import Trusted
 
 three_ways = pytest.mark.parametrize("way", ["whole", "bytes", "behind"])
 BEHIND = b"GET /behind HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -19,7 +20,7 @@ def feed(parser: Parser, data: bytes, way: str) -> None:
         parser.feed(data + BEHIND if way == "behind" else data)
 
 
-def parse(data: bytes, way: str = "whole", **limits: int) -> Parser:
-    parser = Parser(Limits(**limits), {"wsgi.input": None})
+def parse(data: bytes, way: str = "whole", trusted: Trusted | None = None, **limits: int) -> Parser:
+    parser = Parser(Limits(**limits), {"wsgi.input": None}, trusted)
     feed(parser, data, way)
     return parser

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.http.environ import base_environ, connection_environ
-from superwsgi.http.fields import EnvironKeys
+from superwsgi.http.fields import FORWARDING, EnvironKeys
+from superwsgi.http.peers import Trusted
 from tests.http.feeding import parse
+
+TRUSTED = Trusted(["127.0.0.1/32"])
 
 
 def environ_of(target: bytes = b"/", fields: bytes = b"") -> dict:
@@ -56,10 +59,24 @@ def test_content_fields_have_no_prefix():
 
 
 def test_what_is_remembered_of_names_is_bounded():
-    keys = EnvironKeys()
+    keys = EnvironKeys(believed=True)
     for n in range(5000):
         assert keys[b"X-%d" % n] == f"HTTP_X_{n}"
     assert len(keys) <= 1024
+
+
+@pytest.mark.parametrize(
+    "name", [*FORWARDING, "x-forwarded-for", "x-forwarded-prefix", "x-forwarded-anything"]
+)
+@pytest.mark.parametrize("spell", [str.lower, str.upper, str.title])
+def test_what_only_a_proxy_can_know_comes_from_trusted_peers_alone(name, spell):
+    data = f"GET / HTTP/1.1\r\nHost: x\r\n{spell(name)}: 192.0.2.1\r\nX-Real: 1\r\n\r\n".encode()
+    key = f"HTTP_{name.upper().replace('-', '_')}"
+    if name != "forwarded":
+        assert parse(data, trusted=TRUSTED).requests[0].environ[key] == "192.0.2.1"
+    environ = parse(data).requests[0].environ
+    assert "192.0.2.1" not in environ.values()
+    assert environ["HTTP_X_REAL"] == "1"
 
 
 def test_a_connection_over_tcp_and_one_over_a_unix_socket(capsys):

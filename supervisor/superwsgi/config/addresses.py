@@ -1,4 +1,4 @@
-"""The grammar of addresses: `host:port`, `[IPv6]:port`, `:port` and `unix:path`.
+"""The grammars of addresses to listen on (`host:port`, `[IPv6]:port`, `:port`, `unix:path`) and of networks.
 
 Host names stay names: whoever binds looks them up.
 """
@@ -6,7 +6,7 @@ Host names stay names: whoever binds looks them up.
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from superwsgi.config.grammar import Invalid, path
 from superwsgi.config.schema import TcpAddress, UnixAddress
 
 _EXPECTED: Final = "host:port, [IPv6]:port or unix:path"
+_NETWORK: Final = "a network such as 10.0.0.0/8 or fd00::/8, an address, or unix"
 _PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}")
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:{_LABEL})(?:\.{_LABEL})*")
@@ -72,6 +73,34 @@ def socket_path(text: str, folder: Path) -> str:
         expected = f"the path of a socket, at most {_SOCKET_PATH_BYTES} bytes"
         raise Invalid(expected, f"{absolute} has {length}")
     return absolute
+
+
+def network(text: str) -> str:
+    """Peers: a network as `10.0.0.0/8`, an address as the network of it alone, or `unix`."""
+    if text == "unix":
+        return text
+    address, slash, length = text.partition("/")
+    if "%" in text or (slash and not (length.isascii() and length.isdigit())):
+        raise Invalid(_NETWORK, _network_meant(text))
+    try:
+        host, around = ip_address(address), ip_network(text, strict=False)
+    except ValueError:
+        raise Invalid(_NETWORK, _network_meant(text)) from None
+    if around.network_address != host:
+        raise Invalid("a network without host bits", f"did you mean '{around}', or '{address}' alone?")
+    return str(around)
+
+
+def _network_meant(text: str) -> str:
+    if text in ("*", "all", "any"):
+        return "for every peer write 0.0.0.0/0, ::/0 and unix; then anybody may say who they are"
+    if text in ("off", "no", "none", "false"):
+        return "to believe nobody write []"
+    if text == "localhost":
+        return "write 127.0.0.1 and ::1"
+    if text.startswith("unix:"):
+        return "'unix' is every unix socket of this site"
+    return "names are not looked up" if _HOST.fullmatch(text) and not text[-1].isdigit() else ""
 
 
 def _meant(text: str) -> str:

@@ -21,7 +21,7 @@ from superwsgi.config.tree import Items, Keys, Node, Text, Unusable
 
 _FAILED: Final[Any] = object()
 
-_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "control", "hooks", "log.slow", "proxy", "tls", "warmup"})
+_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "control", "hooks", "log.slow", "tls", "warmup"})
 """Unknown keys that no nearest key is offered for."""
 
 
@@ -41,6 +41,7 @@ class Reader:
             "log": partial(grammar.log_file, folder=folder),
             "mount": applications.mount,
             "name": grammar.name,
+            "network": addresses.network,
             "octal": grammar.octal,
             "path": partial(grammar.path, folder=folder),
             "percent": grammar.percent,

@@ -104,7 +104,10 @@ def _spell(value: Any, unit: str) -> str:
         return _quantity(value, unit)
     if isinstance(value, bool):
         return str(value).lower()
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        items = ", ".join(_spell(str(item), unit) for item in value)
+        return items if len(value) == 1 else f"[{items}]"
+    text = str(value)
     return text if _PLAIN.fullmatch(text) or value == {} else json.dumps(text)
 
 

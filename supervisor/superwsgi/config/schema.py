@@ -35,6 +35,7 @@ FilePath = Annotated[str, Meta(extra_json_schema={"unit": "path"})]
 SocketPath = Annotated[str, Meta(extra_json_schema={"unit": "socket"})]
 LogFile = Annotated[str, Meta(extra_json_schema={"unit": "log"})]
 LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
+Network = Annotated[str, Meta(extra_json_schema={"unit": "network"})]
 ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
 Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
 
@@ -139,6 +140,18 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "combined"
 
 
+class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`proxy:` whom to believe about the client. A network is spelled `10.0.0.0/8`, `::1/128` or `unix`."""
+
+    trusted: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="peers believed about their clients: networks, unix",
+            examples=["[10.0.0.0/8, unix]"],
+        ),
+    ] = ("127.0.0.1/32", "::1/128")
+
+
 class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`monitor:` watching workers from the master."""
 
@@ -200,6 +213,9 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requests: Annotated[Requests, Meta(description="replacing workers by age in requests")] = Requests()
     timeouts: Annotated[Timeouts, Meta(description="every deadline")] = Timeouts()
     limits: Annotated[Limits, Meta(description="what a client may ask of a worker")] = Limits()
+    proxy: Annotated[
+        Proxy, Meta(description="who may say in X-Forwarded-* and Forwarded who the client is")
+    ] = Proxy()
     log: Annotated[
         Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
     ] = Log()

@@ -31,6 +31,25 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 
+# What proxies say of their clients, under the names that applications, frameworks and their extensions ask
+# for it: from anybody else it is a lie. With these goes every name that begins with X-Forwarded.
+FORWARDING: Final = frozenset(
+    {
+        *("forwarded", "forwarded-for", "x-forwarded", "x-original-forwarded-for"),
+        *(
+            "x-real-ip",
+            "x-client-ip",
+            "x-cluster-client-ip",
+            "client-ip",
+            "true-client-ip",
+            "proxy-client-ip",
+        ),
+        *("wl-proxy-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "remote-addr"),
+        *("x-scheme", "x-url-scheme", "front-end-https", "x-host", "x-original-host", "x-original-proto"),
+        *("x-script-name", "x-original-url", "x-rewrite-url"),
+    }
+)
+
 _REMEMBERED: Final = 1024
 
 
@@ -38,21 +57,35 @@ class EnvironKeys(dict[bytes, str]):
     """Field name → key in the environ; empty for a name that the application must not see.
 
     `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
-    become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385).
+    become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
+    from a trusted peer.
     """
 
+    def __init__(self, *, believed: bool) -> None:
+        super().__init__()
+        self._believed = believed
+
     def __missing__(self, name: bytes) -> str:
-        key = _environ_key(name)
+        key = self._key(name)
         if len(self) < _REMEMBERED:
             self[name] = key
         return key
 
+    def _key(self, name: bytes) -> str:
+        lower = name.decode("latin-1").lower()
+        if "_" in lower or lower == "proxy" or not (self._believed or is_plain(lower)):
+            return ""
+        upper = lower.upper().replace("-", "_")
+        return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
 
-def _environ_key(name: bytes) -> str:
-    upper = name.decode("latin-1").upper().replace("-", "_")
-    if b"_" in name or upper == "PROXY":
-        return ""
-    return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
+
+def is_plain(lower: str) -> bool:
+    """Whether a field of this name says nothing that only a proxy can know."""
+    return lower not in FORWARDING and not lower.startswith("x-forwarded-")
+
+
+FROM_TRUSTED: Final = EnvironKeys(believed=True)
+FROM_OTHERS: Final = EnvironKeys(believed=False)
 
 
 class ResponseNames(dict[str, str]):

@@ -15,6 +15,9 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 from superwsgi.config.schema import Limits
 from superwsgi.http.body import Body
 from superwsgi.http.errors import HttpError
+from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
+from superwsgi.http.forwarded import believe, is_forwarded
+from superwsgi.http.peers import Trusted
 from superwsgi.http.request import Environ, Request, check_head, fill_environ
 
 
@@ -39,16 +42,19 @@ _METHODS: Final[dict[bytes, str]] = {}
 class Parser:
     """Feeds on bytes; `requests` fills with what is complete, `error` is set where the client is refused.
 
-    `environ` is what all requests of this connection have in common.
+    `environ` is what all requests of this connection have in common; `trusted`, where its peer is one of
+    them, the peers that are believed about their clients.
     """
 
-    def __init__(self, limits: Limits, environ: Environ) -> None:
+    def __init__(self, limits: Limits, environ: Environ, trusted: Trusted | None = None) -> None:
         self.requests: deque[Request] = deque()
         self.error: HttpError | None = None
         self.phase = _BETWEEN
         self.received = 0  # bytes of the body in the making
         self._limits = limits
         self._environ = environ
+        self._trusted = trusted
+        self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
         self._request = Request()
         self._unframed = 0  # bytes fed that may all belong to the present head, or to chunk framing alone
         self._replaying = False
@@ -158,8 +164,10 @@ class Parser:
             raise HttpError(431, "fields over limits.fields")
         if self._unframed > limits.head and request.head_size() > limits.head:
             raise HttpError(431, "head over limits.head")
-        fill_environ(self._environ.copy(), request)
+        fill_environ(self._environ.copy(), request, self._keys)
         check_head(request)
+        if self._trusted is not None and is_forwarded(request.environ):
+            believe(request.environ, self._trusted)
         request.keep_alive = llhttp.should_keep_alive()
         if request.has_body:
             self._expect_body()

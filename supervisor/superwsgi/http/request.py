@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from superwsgi.http.body import Body
@@ -16,8 +16,6 @@ from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import EnvironKeys
 
 Environ = dict[str, Any]
-
-_KEYS: Final = EnvironKeys()
 
 
 class Request:
@@ -54,7 +52,7 @@ class Request:
         return line + sum(len(name) + len(value) + 4 for name, value in self.fields) + 2
 
 
-def fill_environ(environ: Environ, request: Request) -> None:
+def fill_environ(environ: Environ, request: Request, keys: EnvironKeys) -> None:
     """Add everything that the head says to `environ`, a copy of the connection's."""
     target = request.target.decode("latin-1")
     path, _, query = origin_form(request.method, target).partition("?")
@@ -63,14 +61,14 @@ def fill_environ(environ: Environ, request: Request) -> None:
     environ["RAW_URI"] = environ["REQUEST_URI"] = target
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = query
-    add_fields(environ, request.fields)
+    add_fields(environ, request.fields, keys)
     request.environ = environ
 
 
-def add_fields(environ: Environ, fields: Iterable[tuple[bytes, bytes]]) -> None:
+def add_fields(environ: Environ, fields: Iterable[tuple[bytes, bytes]], keys: EnvironKeys) -> None:
     """The fields under their CGI names; repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
     for name, value in fields:
-        key = _KEYS[name]
+        key = keys[name]
         if not key:
             continue
         text = value.decode("latin-1")

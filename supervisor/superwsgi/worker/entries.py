@@ -9,14 +9,14 @@ from superwsgi.log.access import AccessEntry
 
 
 def access_entry(remote: str, request: Request | None, status: int, sent: int, seconds: float) -> AccessEntry:
-    """None is a request that could not be understood."""
+    """None is a request that could not be understood; `remote` is the connection's peer."""
     when = time.time() - seconds
     if request is None:
         return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "")
     said = request.environ.get
     return AccessEntry(
         when=when,
-        remote=remote,
+        remote=said("REMOTE_ADDR", remote),
         method=request.method,
         target=request.target.decode("latin-1"),
         protocol=request.version,

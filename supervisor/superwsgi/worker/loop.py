@@ -19,6 +19,7 @@ from superwsgi.config.schema import Site
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.exchange import App, Gateway
 from superwsgi.http.parser import Parser
+from superwsgi.http.peers import UNIX, Trusted
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import WorkerWriter
@@ -92,6 +93,7 @@ class Loop:
             replace=self._replace,
             on_hang=lambda: on_recycle("hang"),
         )
+        self._trusted = Trusted(site.proxy.trusted)
         self._stall = deadline_after(site.timeouts.send)
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
@@ -265,8 +267,9 @@ class Loop:
             sock.setblocking(False)
             client = address[:2] if sock.family != socket.AF_UNIX else None
             environ = connection_environ(self._base, server_of(listener, sock), client)
-            parser = Parser(self._site.limits, environ)
             remote = client[0] if client else ""
+            believed = self._trusted.peer(remote or UNIX).trusted
+            parser = Parser(self._site.limits, environ, self._trusted if believed else None)
             connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._stall)
             self._service.adopt(connection)
             self._epoll.register(connection.fd, LISTENING)

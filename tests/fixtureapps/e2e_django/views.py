@@ -19,6 +19,19 @@ def page(request, name):
     return render(request, "page.html", {"name": name})
 
 
+def client(request):
+    return JsonResponse(
+        {
+            "address": request.META["REMOTE_ADDR"],
+            "secure": request.is_secure(),
+            "page": request.build_absolute_uri(reverse("page", args=["new"])),
+            "server": request.META["SERVER_NAME"],
+            "port": request.META["SERVER_PORT"],
+            "forwarded": sorted(key for key in request.META if "FORWARDED" in key),
+        }
+    )
+
+
 @csrf_exempt
 def upload(request):
     file = request.FILES["file"]
