@@ -247,6 +247,28 @@ def test_broken_applications_get_their_clients_a_500_and_the_log_a_traceback(app
     assert run.exchange.keep_alive
 
 
+@pytest.mark.parametrize(
+    ("app", "error"),
+    [
+        (says(body=["text"]), "TypeError: "),
+        (says(body=lambda: iter(["text"])), "WsgiError: body of str, not bytes"),
+        (says(b"200 OK"), "WsgiError: status is bytes, not str"),
+        (says(fields=[(b"A", "bytes")]), "WsgiError: not a field name: b'A'"),
+        (says(fields=[("A", b"bytes")]), "WsgiError: the value of A is bytes, not str"),
+    ],
+)
+def test_wrong_types_are_named(app, error):
+    assert error in Run(app).log
+
+
+def test_the_log_has_no_frames_of_the_server():
+    assert "superwsgi/" not in Run(fails).log.partition("Traceback")[2]
+
+
+def test_fields_that_are_no_tuples():
+    assert "A: b\r\n" in Run(says(fields=(["A", "b"], ("C", "d")))).client.head
+
+
 def test_nothing_of_the_error_reaches_the_client():
     run = Run(fails)
     assert b"told to" not in b"".join(run.client.pieces)
@@ -298,6 +320,14 @@ def test_exc_info_replaces_what_was_not_sent():
 
     run = Run(app)
     assert (run.client.status, run.client.body) == (503, b"sorry")
+
+
+def test_exc_info_without_a_traceback():
+    def app(environ, start_response):
+        start_response("503 Sorry", [], (ValueError, ValueError(), None))
+        return [b"sorry"]
+
+    assert Run(app).client.status == 503
 
 
 def test_exc_info_after_the_first_piece_is_raised():

@@ -55,7 +55,6 @@ def make_loop(
         access=access,
         on_recycle=on_recycle,
     )
-    loop.prepare()
     loop.start()
     return loop, access
 

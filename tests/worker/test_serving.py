@@ -117,11 +117,17 @@ def test_bytes_behind_a_queued_request_are_not_forgotten():
         assert [client.response()[0] for client in (holder, queued, queued)] == [200] * 3
 
 
+def fails_for_requests(self, event, error, **words):
+    if event == "request failed":
+        raise RuntimeError(event)
+    self.error(event, detail=str(error), **words)
+
+
 def test_an_error_of_the_server_itself_costs_one_connection(monkeypatch):
     with running(app, threads=1) as worker:
         with monkeypatch.context() as broken, worker.connect() as client:
-            broken.setattr("superwsgi.http.exchange.Exchange.answer", lambda self: 1 / 0)
-            assert client.get().rest() == b""
+            broken.setattr("superwsgi.log.error.ErrorLog.exception", fails_for_requests)
+            assert client.get("/exit").rest() == b""
         for _ in range(3):
             assert worker.fetch()[0] == 200
         assert "error in the server" in worker.errors

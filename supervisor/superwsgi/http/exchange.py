@@ -2,15 +2,15 @@
 
 Sans-I/O: bytes and files go to a `Channel`. Whatever the application does (raises, exits, breaks the
 specification, sends too much or too little), the client gets what is right for it, the traceback goes to the
-error log, and the worker goes on.
+error log, and the worker goes on. What it hands in is Any until it was checked: as C, a function refuses an
+argument of another type than it declares, even where it would do (a list for a tuple).
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Final, Protocol
 
 from superwsgi.http.errors import ClientGone, WsgiError
@@ -19,8 +19,6 @@ from superwsgi.http.head import Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.http.request import Environ, Request
 from superwsgi.log.error import ErrorLog
 
-Fields = Sequence[tuple[str, str]]
-ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[bytes]]
 
 
@@ -113,9 +111,7 @@ class Exchange:
             with suppress(OSError):  # what its buffer still held does not fit the disk
                 request.body.file.close()
 
-    def start_response(
-        self, status: str, fields: Fields, exc_info: ExcInfo | None = None
-    ) -> Callable[[bytes], None]:
+    def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """PEP 3333: a second call is only for errors, and only while nothing has been sent."""
         if exc_info is not None:
             try:
@@ -128,7 +124,7 @@ class Exchange:
         self._head = self._gateway.heads.check(status, fields)
         return self.write
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         """Send a piece of the body at once."""
         if not isinstance(data, bytes):
             raise WsgiError(f"body of {type(data).__name__}, not bytes")

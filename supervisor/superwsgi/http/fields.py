@@ -7,7 +7,7 @@ because clients and applications choose the names.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from superwsgi.http.errors import WsgiError
 
@@ -91,7 +91,7 @@ FROM_OTHERS: Final = EnvironKeys(believed=False)
 class ResponseNames(dict[str, str]):
     """A response field's name → the name in small letters. Raises WsgiError for one that may not be sent."""
 
-    def __missing__(self, name: str) -> str:
+    def __missing__(self, name: Any) -> str:
         if type(name) is not str or not TOKEN.fullmatch(name):
             raise WsgiError(f"not a field name: {name!r}")
         lower = name.lower()

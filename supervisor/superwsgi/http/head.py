@@ -6,10 +6,9 @@ RFC 9112 section 4 and 6, RFC 9110 section 6.6.1 (Date), PEP 3333 "The start_res
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from superwsgi.http.errors import WsgiError
 from superwsgi.http.fields import VALUE, ResponseNames, check_value
@@ -44,7 +43,7 @@ class ResponseHead:
 
     __slots__ = ("bodiless", "dated", "fields", "length", "named", "said", "status", "status_line")
 
-    def __init__(self, status: str, fields: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, status: Any, fields: Any) -> None:
         self.said = status, list(fields)
         self.status, self.status_line = _STATUS_LINES.get(status) or _learn_status(status)
         self.bodiless = self.status in (204, 304)  # RFC 9110 section 6.4.1
@@ -86,7 +85,7 @@ class ResponseHeads:
     def __init__(self) -> None:
         self._last = ResponseHead("200 OK", [])
 
-    def check(self, status: str, fields: Sequence[tuple[str, str]]) -> ResponseHead:
+    def check(self, status: Any, fields: Any) -> ResponseHead:
         """Raises WsgiError."""
         last = self._last
         said_status, said_fields = last.said
@@ -96,7 +95,7 @@ class ResponseHeads:
         return head
 
 
-def _learn_status(status: str) -> tuple[int, str]:
+def _learn_status(status: Any) -> tuple[int, str]:
     if not isinstance(status, str):
         raise WsgiError(f"status is {type(status).__name__}, not str")
     match = _STATUS.fullmatch(status)

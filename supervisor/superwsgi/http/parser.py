@@ -46,6 +46,8 @@ class Parser:
     them, the peers that are believed about their clients.
     """
 
+    __deletable__ = ("_llhttp",)  # mypyc wants to be told
+
     def __init__(self, limits: Limits, environ: Environ, trusted: Trusted | None = None) -> None:
         self.requests: deque[Request] = deque()
         self.error: HttpError | None = None

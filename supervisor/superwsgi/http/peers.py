@@ -28,7 +28,7 @@ class Trusted:
 
     def __init__(self, networks: Iterable[str]) -> None:
         names = set(networks)
-        self._unix = Peer("", "unix" in names)
+        self._unix_peer = Peer("", "unix" in names)
         self._networks = [ip_network(name) for name in names - {"unix"}]
         self._known: dict[str, Peer] = {}
 
@@ -43,7 +43,7 @@ class Trusted:
 
     def _learn(self, text: str) -> Peer:
         if text == UNIX:
-            return self._unix
+            return self._unix_peer
         address = parse(text)
         if address is None:
             return Peer("", False)

@@ -8,8 +8,9 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-_OWN: Final = str(Path(__file__).parent.parent) + "/"
-_DEMO: Final = _OWN + "demo/"
+_HERE: Final = str(Path(__file__).parent.parent) + "/"
+_OWN: Final = (_HERE, "superwsgi/")  # the latter where compiled
+_DEMO: Final = _HERE + "demo/"
 _IMPORTLIB: Final = (str(Path(importlib.__file__).parent) + "/", "<frozen importlib")
 _LIBRARIES: Final = ("<", *{sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib", "platlib")})
 
