@@ -1,14 +1,17 @@
 """The bench's own virtual environment, in the user's cache folder: this checkout, Flask and the peers.
 
-What cannot be installed is reported and left out. Delete the folder to get the newest versions.
+The checkout is installed as its wheel, compiled where there is a C compiler. What cannot be installed is
+reported and left out. Delete the folder to get the newest versions.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from tests.bench.servers import OURS, REPOSITORY, SERVERS
@@ -33,8 +36,9 @@ class Environment:
             name: self._pip_install(package) for name, package in wanted.items() if package not in present
         }
         if OURS in servers and self._is_outdated():
-            failures[OURS] = self._pip_install("--editable", str(REPOSITORY))
-            self._installed_at.touch()
+            failures[OURS] = self._pip_install(str(REPOSITORY))
+            if not failures[OURS]:
+                self._installed_at.touch()
         return {name: reason for name, reason in failures.items() if reason}
 
     def variables(self) -> dict[str, str]:
@@ -43,14 +47,19 @@ class Environment:
         return {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
 
     def versions(self) -> dict[str, str]:
-        """Installed distributions by lower-case name."""
+        """Installed distributions by lower-case name; ours tells whether it is compiled."""
         listing = self._pip("list", "--format", "json").stdout
-        return {entry["name"].lower(): entry["version"] for entry in json.loads(listing)}
+        versions = {entry["name"].lower(): entry["version"] for entry in json.loads(listing)}
+        if OURS in versions:
+            said = subprocess.run([self._bin / OURS, "--version"], capture_output=True, text=True).stdout
+            versions[OURS] = said.strip().removeprefix(f"{OURS} ")
+        return versions
 
     def _is_outdated(self) -> bool:
-        """The checkout is installed editable: only a change of its dependencies calls for pip again."""
-        project = REPOSITORY / "pyproject.toml"
-        return not self._installed_at.exists() or self._installed_at.stat().st_mtime < project.stat().st_mtime
+        """Whether the checkout has changed since it was installed."""
+        sources = [REPOSITORY / "pyproject.toml", *(REPOSITORY / "supervisor").rglob("*.*")]
+        changed = max(path.stat().st_mtime for path in sources)
+        return not self._installed_at.exists() or self._installed_at.stat().st_mtime < changed
 
     def _pip_install(self, *what: str) -> str:
         """Why it failed, or nothing."""
@@ -59,4 +68,9 @@ class Environment:
 
     def _pip(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self._bin / "python"), "-m", "pip", "--disable-pip-version-check", *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+        variables = {**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"} if _can_compile() else None
+        return subprocess.run(command, capture_output=True, text=True, env=variables)
+
+
+def _can_compile() -> bool:
+    return shutil.which("cc") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
