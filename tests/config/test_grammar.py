@@ -128,6 +128,8 @@ path = partial(grammar.path, folder=FOLDER)
         (grammar.whole, "٣", "a whole number of 0 or more", ""),
         (grammar.whole, "9" * 5000, "a whole number of 0 or more", ""),
         (partial(grammar.whole, least=1), "0", "a whole number of 1 or more", ""),
+        (partial(grammar.whole, least=1, most=9), "10", "a whole number from 1 to 9", ""),
+        (partial(grammar.whole, least=1, most=9), "0", "a whole number from 1 to 9", ""),
         (grammar.duration, "10sec", DURATION, "did you mean '10s'?"),
         (grammar.duration, "10 s", DURATION, "did you mean '10s'?"),
         (grammar.duration, "5 Minutes", DURATION, "did you mean '5m'?"),

@@ -114,7 +114,8 @@ def test_one_address_needs_no_list(tmp_path: Path) -> None:
     assert loaded(tmp_path, f"{APP}bind: {{unix: x}}\n").bind == (UnixAddress(f"{tmp_path}/x"),)
 
 
-WHOLE = "expected a whole number of 1 or more"
+WHOLE = "expected a whole number from 1 to"
+COUNT = "expected a whole number of 1 or more"
 ADDRESS = "expected host:port, [IPv6]:port or unix:path"
 IMPORT = "expected module:attribute or module:factory()"
 MOUNT = "expected /prefix, host or host/prefix"
@@ -135,13 +136,13 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("tls: {certificate: x}", "2:1: unknown key 'tls': not available in this version"),
         ("admin: {bind: x}", "2:1: unknown key 'admin': not available in this version"),
         ("log: {slow: 5s}", "2:7: unknown key 'log.slow': not available in this version"),
-        ("threads: eight", f"2:10: threads: {WHOLE}, got 'eight'"),
-        ("threads: 0", f"2:10: threads: {WHOLE}, got '0'"),
-        ("threads:", f"2:9: threads: {WHOLE}, got nothing"),
-        ("threads: [8]", f"2:10: threads: {WHOLE}, got a list"),
-        ("threads: {min: 1}", f"2:10: threads: {WHOLE}, got a mapping"),
-        ("workers: many", f"2:10: workers: {WHOLE}, or auto, got 'many'"),
-        ("workers: {min: 2, max: 8}", f"2:10: workers: {WHOLE}, or auto, got a mapping"),
+        ("threads: eight", f"2:10: threads: {WHOLE} 1000, got 'eight'"),
+        ("threads: 0", f"2:10: threads: {WHOLE} 1000, got '0'"),
+        ("threads:", f"2:9: threads: {WHOLE} 1000, got nothing"),
+        ("threads: [8]", f"2:10: threads: {WHOLE} 1000, got a list"),
+        ("threads: {min: 1}", f"2:10: threads: {WHOLE} 1000, got a mapping"),
+        ("workers: many", f"2:10: workers: {WHOLE} 1024, or auto, got 'many'"),
+        ("workers: {min: 2, max: 8}", f"2:10: workers: {WHOLE} 1024, or auto, got a mapping"),
         ("preload: auto", "2:10: preload: expected true or false, got 'auto'"),
         ("chdir: ''", "2:8: chdir: expected a path, got ''"),
         ("chdir: ~/shop", "2:8: chdir: expected a path, got '~/shop': ~ is not expanded, write ${HOME}/shop"),
@@ -196,7 +197,7 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
             "limits: {head: 64KB}",
             "2:16: limits.head: expected a size such as 8K, 100M or 1G, got '64KB': did",
         ),
-        ("limits: {fields: 0}", f"2:18: limits.fields: {WHOLE}, got '0'"),
+        ("limits: {fields: 0}", f"2:18: limits.fields: {COUNT}, got '0'"),
         ("requests: {max: -1}", "2:17: requests.max: expected a whole number of 0 or more, got '-1'"),
         (
             "memory: {soft: lots}",

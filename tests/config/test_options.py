@@ -48,8 +48,8 @@ def test_errors_name_the_option(tmp_path: Path) -> None:
     assert str(caught.value).split("\n") == [
         "app: expected module:attribute or module:factory(), got 'shop': "
         "name the application in it, such as shop:app",
-        "--workers: expected a whole number of 1 or more, or auto, got 'x'",
-        "--threads: expected a whole number of 1 or more, got '0'",
+        "--workers: expected a whole number from 1 to 1024, or auto, got 'x'",
+        "--threads: expected a whole number from 1 to 1000, got '0'",
         "--bind: expected host:port, [IPv6]:port or unix:path, got '8': "
         "write ':8' for every interface, or '127.0.0.1:8'",
     ]

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,13 @@ def site(daemon):
 
 
 def test_wrong_site_files_end_with_2_and_say_where(site):
-    site.site("thraeds: 3\ntimeouts: {head: soon}\n")
+    site.site("thraeds: 3\ntimeouts: {head: soon}\nworkers: 80000\n")
     done = run(site.folder, "-c", "site.yaml")
     assert done.returncode == 2
     assert "site.yaml:3:1" in done.stderr
     assert "threads" in done.stderr
     assert "site.yaml:4:" in done.stderr
+    assert "site.yaml:5:10: workers: expected a whole number from 1 to 1024, or auto" in done.stderr
 
 
 def test_a_missing_site_file(site):
@@ -82,6 +84,18 @@ def test_an_application_that_does_not_load_ends_with_3(site, code, words, preloa
     assert done.returncode == 3, done.stderr
     assert "did not load" in done.stderr
     assert words in done.stderr
+
+
+def test_threads_that_the_system_does_not_give_end_with_3(site):
+    """Their stacks have no room: RLIMIT_AS holds for root too, RLIMIT_NPROC does not."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+    site.write("app.py", limit + textwrap.dedent(OK))
+    site.site(workers=1, threads=900)
+    done = run(site.folder, "-c", "site.yaml")
+    assert done.returncode == 3, done.stderr
+    assert "too few for threads: 900" in done.stderr
+    assert "pids.max" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_an_address_in_use_ends_with_4(site):

@@ -55,6 +55,7 @@ def make_loop(
         access=access,
         on_recycle=on_recycle,
     )
+    loop.prepare()
     loop.start()
     return loop, access
 

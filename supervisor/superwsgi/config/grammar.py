@@ -51,10 +51,11 @@ _LONG_UNITS: Final = {
 }
 
 
-def whole(text: str, least: int = 0) -> int:
+def whole(text: str, least: int = 0, most: int | None = None) -> int:
     """A decimal number without sign, point or leading zero."""
-    if not _WHOLE.fullmatch(text) or int(text) < least:
-        raise Invalid(f"a whole number of {least} or more")
+    if not _WHOLE.fullmatch(text) or int(text) < least or (most is not None and int(text) > most):
+        bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+        raise Invalid(f"a whole number {bounds}")
     return int(text)
 
 

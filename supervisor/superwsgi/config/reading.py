@@ -118,7 +118,8 @@ class Reader:
             case inspect.FloatType() if unit == "duration":
                 return partial(grammar.duration, above_zero=kind.gt is not None)
             case inspect.IntType() if not unit:
-                return partial(grammar.whole, least=int(kind.ge or 0))
+                most = None if kind.le is None else int(kind.le)
+                return partial(grammar.whole, least=int(kind.ge or 0), most=most)
             case inspect.LiteralType():
                 return partial(grammar.choice, words=tuple(map(str, kind.values)))
             case inspect.BoolType():

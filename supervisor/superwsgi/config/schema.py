@@ -28,6 +28,17 @@ Octal = Annotated[int, Meta(ge=0, le=0o777, extra_json_schema={"unit": "octal"})
 Count = Annotated[int, Meta(ge=0)]
 PositiveCount = Annotated[int, Meta(ge=1)]
 
+Processes = Annotated[int, Meta(ge=1, le=1024)]
+"""More is a slip of the hand: one worker a CPU is the rule, and few machines have as many CPUs. Each has an
+interpreter of its own, some 10 MB at the least, and a scoreboard is laid out for all of them."""
+
+Threads = Annotated[int, Meta(ge=1, le=1000)]
+"""Threads of one interpreter take turns: more of them only wait longer, and for more requests at once there
+are workers. Each takes a stack, and a place among the processes that a user or a control group may have."""
+
+Backlog = Annotated[int, Meta(ge=1, le=65535)]
+"""What listen(2) takes on every kernel; net.core.somaxconn may cut it down further."""
+
 SiteName = Annotated[str, Meta(extra_json_schema={"unit": "name"})]
 Account = Annotated[str, Meta(extra_json_schema={"unit": "account"})]
 Variable = Annotated[str, Meta(extra_json_schema={"unit": "variable"})]
@@ -119,7 +130,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body: Annotated[Bytes, Meta(description="request body; 413 beyond")] = 100 << 20
     body_memory: Annotated[Bytes, Meta(description="body kept in memory; a file beyond")] = 256 << 10
     connections: Annotated[PositiveCount, Meta(description="open connections a worker")] = 1000
-    backlog: Annotated[PositiveCount, Meta(description="connections the kernel holds until accepted")] = 2048
+    backlog: Annotated[Backlog, Meta(description="connections the kernel holds until accepted")] = 2048
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,9 +194,9 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = (TcpAddress("127.0.0.1", 8000),)
     workers: Annotated[
-        PositiveCount | Literal["auto"], Meta(description="worker processes; auto = usable CPUs")
+        Processes | Literal["auto"], Meta(description="worker processes; auto = usable CPUs")
     ] = "auto"
-    threads: Annotated[PositiveCount, Meta(description="requests a worker runs at once")] = 8
+    threads: Annotated[Threads, Meta(description="requests a worker runs at once")] = 8
     preload: Annotated[bool, Meta(description="import the application once, before forking workers")] = False
     chdir: Annotated[FilePath, Meta(description="working folder, also on sys.path")] = "."
     env: Annotated[

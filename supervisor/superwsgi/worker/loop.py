@@ -100,10 +100,17 @@ class Loop:
         self._draining = False
         self._stopped = False
         self._forked = False
+        self._begun = threading.Event()
         self._finished = threading.Event()
 
+    def prepare(self) -> None:
+        """Start the threads, which wait for `start`. Raises RuntimeError where the system gives no more."""
+        self._baton.start()
+        for hand in self._hands:
+            hand.thread.start()
+
     def start(self) -> None:
-        """Start the threads and accept connections; returns at once."""
+        """Accept connections; returns at once."""
         self._epoll.register(self._alarm.fd, select.EPOLLIN)
         self._acceptor.come_back()
         self._board.set("accepting", 1)
@@ -111,9 +118,7 @@ class Loop:
             if listener.family != socket.AF_UNIX:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
         os.register_at_fork(after_in_child=self._let_go)
-        self._baton.start()
-        for hand in self._hands:
-            hand.thread.start()
+        self._begun.set()
 
     def drain(self, *, lame_duck: float) -> None:
         """Serve on for `lame_duck` seconds, then accept no more and end connections politely. Any thread."""
@@ -143,6 +148,7 @@ class Loop:
 
     def _work(self, hand: Hand) -> None:
         """A thread's life: with the baton, poll and serve; without it, serve who waits for a thread."""
+        self._begun.wait()
         while not (self._stopped or hand.written_off):
             try:
                 if not hand.holds and not self._service.take_queued(hand):

@@ -97,8 +97,6 @@ class Worker:
             return BOOT_FAILED
         orphan.outlive()  # from here on our channel tells
         self._take_signals()
-        if self._access is not None:
-            self._access.start()
         self._loop = Loop(
             site=start.site,
             app=app,
@@ -108,11 +106,23 @@ class Worker:
             access=self._access,
             on_recycle=self._ask_for_replacement,
         )
+        try:
+            self._start_threads()
+        except RuntimeError:
+            start.channel.send(BootFailed(_too_many_threads(start.site.threads)))
+            return BOOT_FAILED
         # Sent first: whatever has been served, the master can know that we serve before it ends us.
         start.channel.send(Ready(time.monotonic() - self._began))
         self._loop.start()
         self._obey()
         return self._end()
+
+    def _start_threads(self) -> None:
+        """Raises RuntimeError."""
+        assert self._loop is not None
+        if self._access is not None:
+            self._access.start()
+        self._loop.prepare()
 
     def _obey(self) -> None:
         """Do what the master and signals say until the loop has drained, or is to stop."""
@@ -209,3 +219,10 @@ def take_log_files(message: Reopen, fds: Sequence[int], error_fd: int | None, ac
         if old is not None:
             os.dup2(new, old, inheritable=False)
         os.close(new)
+
+
+def _too_many_threads(wanted: int) -> str:
+    return (
+        f"only {threading.active_count()} threads can be started, too few for threads: {wanted}; what limits "
+        "them is ulimit -u, pids.max of the control group, or memory for their stacks"
+    )
