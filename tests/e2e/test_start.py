@@ -246,6 +246,11 @@ class TestPrivileges:
         groups = sorted(os.getgrouplist("nobody", nobody.pw_gid))
         assert opened.get().text == f"{nobody.pw_uid} {nobody.pw_gid} {groups} 27"
 
+    def test_a_user_may_be_a_number_without_a_name(self, opened):
+        opened.site(workers=1, user="54321", umask="0027")
+        opened.start()
+        assert opened.get().text == "54321 54321 [54321] 27"
+
     def test_the_unix_socket_belongs_to_the_user(self, opened):
         opened.site(workers=1, user="nobody", bind=["127.0.0.1:0", "unix:x.sock"])
         opened.start()

@@ -207,11 +207,18 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = field(default_factory=dict)
     user: Annotated[
-        Account | None, Meta(description="user that workers run as, after binding", examples=["www-data"])
+        Account | None,
+        Meta(
+            description="user that workers run as, after binding; a number needs no name",
+            examples=["www-data"],
+        ),
     ] = None
     group: Annotated[
         Account | None,
-        Meta(description="group of the workers; default: the user's", examples=["www-data"]),
+        Meta(
+            description="group of the workers; default: the user's, or the same number",
+            examples=["www-data"],
+        ),
     ] = None
     umask: Annotated[Octal | None, Meta(description="file mode mask of workers", examples=["0027"])] = None
     pidfile: Annotated[

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superwsgi.config.schema import Address, Site, TcpAddress, UnixAddress
-from superwsgi.worker.privileges import PrivilegeError, group_id, user_entry
+from superwsgi.worker.privileges import PrivilegeError, account, group_id
 
 
 class BindError(Exception):
@@ -167,8 +167,8 @@ def _bind_unix(address: UnixAddress, site: Site) -> Listener:
 def _own(address: UnixAddress, site: Site) -> None:
     """Give the socket's file its owner (default: the workers' user) and mode."""
     owner, group = address.owner or site.user, address.group or site.group
-    uid = user_entry(owner).pw_uid if owner else -1
-    gid = group_id(group) if group else user_entry(owner).pw_gid if owner else -1
+    uid = account(owner).uid if owner else -1
+    gid = group_id(group) if group else account(owner).gid if owner else -1
     if (uid, gid) != (-1, -1):
         os.chown(address.path, uid, gid)
     Path(address.path).chmod(address.mode)

@@ -8,8 +8,12 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
+from typing import Final
 
 from superwsgi.config.schema import Site
+
+_LARGEST: Final = (1 << 32) - 2
+"""The number after it means "leave it as it is" (setreuid(2))."""
 
 
 class PrivilegeError(Exception):
@@ -18,62 +22,75 @@ class PrivilegeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Numbers as setuid(2), setgid(2) and initgroups(3) want them."""
+    """Numbers as setuid(2) and setgid(2) want them; `user` is None for a number without a name."""
 
-    user: str
+    user: str | None
     uid: int
     gid: int
+
+    def groups(self) -> list[int]:
+        """Supplementary groups, as setgroups(2) wants them: those that the system has for the user."""
+        return [self.gid] if self.user is None else os.getgrouplist(self.user, self.gid)
 
 
 def identity(site: Site) -> Identity | None:
     """Who the workers are to be; None where they stay who the master is. Raises PrivilegeError."""
     if site.user is None and site.group is None:
         return None
-    entry = user_entry(site.user) if site.user is not None else _current()
-    gid = group_id(site.group) if site.group is not None else entry.pw_gid
-    if os.geteuid() != 0 and (entry.pw_uid, gid) != (os.geteuid(), os.getegid()):
+    user = account(site.user) if site.user is not None else account(str(os.geteuid()))
+    who = Identity(user.user, user.uid, group_id(site.group)) if site.group is not None else user
+    if os.geteuid() != 0 and (who.uid, who.gid) != (os.geteuid(), os.getegid()):
         raise PrivilegeError(
-            f"user {site.user or entry.pw_name!r}, group {site.group or gid!r}: only root can become "
-            "somebody else; start superwsgi as root, or leave user and group out"
+            f"user {site.user or who.user or who.uid!r}, group {site.group or who.gid!r}: only root can "
+            "become somebody else; start superwsgi as root, or leave user and group out"
         )
-    return Identity(entry.pw_name, entry.pw_uid, gid)
+    return who
 
 
 def drop(site: Site) -> None:
-    """Become the site's user and group, with the user's supplementary groups, and take its umask.
+    """Become the site's user and group, with the user's supplementary groups, and take its umask. The
+    environment, HOME included, stays what it is.
 
     Raises PrivilegeError.
     """
     who = identity(site)
     if who is not None and os.geteuid() == 0:
         try:
-            os.initgroups(who.user, who.gid)
+            os.setgroups(who.groups())
             os.setgid(who.gid)
             os.setuid(who.uid)
         except OSError as error:
-            raise PrivilegeError(f"cannot become user {who.user!r}: {error.strerror}") from None
+            raise PrivilegeError(f"cannot become user {who.user or who.uid!r}: {error.strerror}") from None
     if site.umask is not None:
         os.umask(site.umask)
 
 
-def user_entry(name: str) -> pwd.struct_passwd:
-    """The user of that name or number. Raises PrivilegeError."""
-    try:
-        return pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
-    except KeyError:
-        raise PrivilegeError(f"user {name!r} does not exist on this machine") from None
+def account(name: str) -> Identity:
+    """The user of that name or number, with its own group. Raises PrivilegeError.
 
-
-def _current() -> pwd.struct_passwd:
+    A number need not have a name, as in containers; its group is then the same number, but for the user that
+    we are, whose group is ours.
+    """
     try:
-        return pwd.getpwuid(os.geteuid())
+        entry = pwd.getpwuid(_number(name)) if name.isdigit() else pwd.getpwnam(name)
     except KeyError:
-        raise PrivilegeError(f"group without user: process user {os.geteuid()} has no name") from None
+        if not name.isdigit():
+            raise PrivilegeError(f"user {name!r} does not exist on this machine") from None
+        uid = _number(name)
+        return Identity(None, uid, os.getegid() if uid == os.geteuid() else uid)
+    return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
 def group_id(name: str) -> int:
     """The number of the group of that name or number. Raises PrivilegeError."""
     try:
-        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+        return _number(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
         raise PrivilegeError(f"group {name!r} does not exist on this machine") from None
+
+
+def _number(digits: str) -> int:
+    number = int(digits)
+    if number > _LARGEST:
+        raise PrivilegeError(f"{digits} is beyond the numbers of users and groups")
+    return number
