@@ -19,7 +19,7 @@ EXCHANGES = [
     (request("/", fields=FIELDS), "GET", "/", 200, "5"),
     (request("/", "HEAD", FIELDS), "HEAD", "/", 200, "-"),
     (request("/nowhere?q=%20", fields=FIELDS), "GET", "/nowhere?q=%20", 404, "5"),
-    (request("/fails", "POST", FIELDS, b"body"), "POST", "/fails", 500, "-"),
+    (request("/fails", "POST", FIELDS, b"body"), "POST", "/fails", 500, "26"),  # our own page
 ]
 REFUSED = [
     (b"nonsense\r\n\r\n", 400),
@@ -87,6 +87,7 @@ def test_combined_in_a_file(site):
     for groups, (_, method, target, status, sent) in zip(said, EXCHANGES, strict=False):
         assert groups[1:] == (f"{method} {target} HTTP/1.1", str(status), sent, "http://from/", "tests/1")
     assert [int(groups[2]) for groups in said[len(EXCHANGES) :]] == [status for _, status in REFUSED]
+    assert "-" not in {groups[3] for groups in said[len(EXCHANGES) :]}, "refusals have a body"
     assert "secret of the application" in site.log, "the traceback, in the error log alone"
     assert "GET /nowhere" not in site.log
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.config.schema import Limits
+from superwsgi.http.identity import RequestIds
 from superwsgi.http.parser import Parser
 from superwsgi.http.peers import Trusted
 
@@ -21,6 +22,6 @@ def feed(parser: Parser, data: bytes, way: str) -> None:
 
 
 def parse(data: bytes, way: str = "whole", trusted: Trusted | None = None, **limits: int) -> Parser:
-    parser = Parser(Limits(**limits), {"wsgi.input": None}, trusted)
+    parser = Parser(Limits(**limits), {"wsgi.input": None}, RequestIds(), trusted)
     feed(parser, data, way)
     return parser

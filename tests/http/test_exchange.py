@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import pytest
@@ -394,3 +395,43 @@ def test_nothing_at_all():
     run = Run(says(body=lambda: iter([])))
     assert "Content-Length: 0" in run.client.head
     assert run.client.body == b""
+
+
+def test_a_response_has_the_id_of_its_request():
+    run = Run(lambda environ, start: start("200 OK", []) and [environ["HTTP_X_REQUEST_ID"].encode()])
+    assert (
+        re.search("^X-Request-ID: (.*)$", run.client.head, re.MULTILINE)[1].strip()
+        == run.client.body.decode()
+    )
+
+
+def test_an_application_may_choose_another():
+    run = Run(lambda environ, start: start("200 OK", [("x-request-id", "mine")]) and [b""])
+    assert re.findall("(?i)^x-request-id: (.*?)\r?$", run.client.head, re.MULTILINE) == ["mine"]
+
+
+def fails_in_close(environ, start):
+    class Pieces(list):
+        def close(self):
+            raise ValueError
+
+    start("200 OK", [])
+    return Pieces([b"x"])
+
+
+def says_too_much(environ, start):
+    start("200 OK", [("Content-Length", "1")])
+    return [b"xx"]
+
+
+@pytest.mark.parametrize("app", [fails, fails_in_close, says_too_much])
+def test_what_the_log_says_of_a_request_has_its_id(app):
+    run = Run(app)
+    identity = re.search("X-Request-ID: ([^\r]*)", run.client.head)[1]
+    assert f" request={identity} " in run.log
+
+
+@pytest.mark.parametrize(("method", "sent"), [("GET", 26), ("HEAD", 0)])
+def test_the_servers_own_page_counts_as_sent(method, sent):
+    run = Run(fails, method)
+    assert run.exchange.sent == len(run.client.body) == sent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.config.schema import Limits
+from superwsgi.http.identity import RequestIds
 from superwsgi.http.parser import Parser, Phase
 from tests.http.feeding import BEHIND, parse, three_ways
 
@@ -189,7 +190,7 @@ def test_continue_is_not_wanted_by_who_sends_anyway():
 
 class TestAClientThatRepeatsItself:
     def parser(self, *fed: bytes) -> Parser:
-        parser = Parser(Limits(), {})
+        parser = Parser(Limits(), {}, RequestIds())
         for data in fed:
             parser.feed(data)
         return parser

@@ -24,8 +24,9 @@ ENTRY = AccessEntry(
     host="example.com",
     referer="https://example.com/",
     agent="curl/8",
+    request_id="c0ffee-7",
 )
-SILENT = AccessEntry(1795368001.0, "", "", "", "", 400, 0, 0.0, "", "", "")
+SILENT = AccessEntry(1795368001.0, "", "", "", "", 400, 0, 0.0, "", "", "", "c0ffee-8")
 QUOTED = '"(?:[^"\\\\]|\\\\.)*"'
 COMBINED = re.compile(
     r"\S+ - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
@@ -47,6 +48,7 @@ entries = st.builds(
     host=anything,
     referer=anything,
     agent=anything,
+    request_id=anything,
 )
 
 
@@ -101,6 +103,7 @@ def test_json_has_every_name_in_order() -> None:
         "host": "example.com",
         "referer": "https://example.com/",
         "agent": "curl/8",
+        "request_id": "c0ffee-7",
         "pid": 812,
         "worker": 2,
         "generation": 3,
@@ -111,7 +114,7 @@ def test_a_template_may_use_every_name() -> None:
     template = " ".join(f"{{{name}}}" for name in ACCESS_NAMES)
     assert spelled(template) == (
         "2026-11-22T17:20:01.123Z 192.0.2.7 GET /shop?page=3 HTTP/1.1 200 5123 0.001230 "
-        "example.com https://example.com/ curl/8 812 2 3\n"
+        "example.com https://example.com/ curl/8 c0ffee-7 812 2 3\n"
     )
 
 

@@ -24,6 +24,7 @@ ACCESS_NAMES: Final = (
     "host",
     "referer",
     "agent",
+    "request_id",
     "pid",
     "worker",
     "generation",

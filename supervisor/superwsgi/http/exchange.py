@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from superwsgi.http.errors import ClientGone, WsgiError
 from superwsgi.http.files import FileWrapper, Span, span_of
 from superwsgi.http.head import Clock, ResponseHead, ResponseHeads, refusal
+from superwsgi.http.identity import RequestIds
 from superwsgi.http.request import Environ, Request
 from superwsgi.log.error import ErrorLog
 
@@ -60,6 +61,7 @@ class Gateway:
         self.errors = errors
         self.clock = Clock()
         self.heads = ResponseHeads()
+        self.ids = RequestIds()
         self.closing = closing
 
 
@@ -184,7 +186,7 @@ class Exchange:
             connection += "Transfer-Encoding: chunked\r\n"
         elif self.keep_alive and self._request.version == "HTTP/1.0":
             connection = "Connection: keep-alive\r\n"
-        return head.spell(gateway.clock.date(self._now), self._length, connection)
+        return head.spell(gateway.clock.date(self._now), self._request.id, self._length, connection)
 
     def _choose_framing(self, head: ResponseHead) -> Framing:
         """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
@@ -225,15 +227,24 @@ class Exchange:
 
     def _failed(self, error: BaseException) -> None:
         request = self._request
-        self._gateway.errors.exception("request failed", error, method=request.method, path=self._path)
+        self._gateway.errors.exception(
+            "request failed", error, request=request.id, method=request.method, path=self._path
+        )
         if self._begun:
             self.broken = True
             return
-        self.status, self._begun = 500, True
+        self._begun = True
         self.keep_alive &= not self._gateway.closing and request.version == "HTTP/1.1"
-        date = self._gateway.clock.date(self._now)
+        response = refusal(
+            500,
+            self._gateway.clock.date(self._now),
+            request.id,
+            close=not self.keep_alive,
+            body=request.method != "HEAD",
+        )
+        self.status, self.sent = 500, len(response.body)
         with suppress(ClientGone):
-            self._channel.send(refusal(500, date, close=not self.keep_alive, body=request.method != "HEAD"))
+            self._channel.send(bytes(response))
 
     def _close(self, result: Any) -> None:
         """PEP 3333: always, however the request ended."""
@@ -241,11 +252,12 @@ class Exchange:
             if hasattr(result, "close"):
                 result.close()
         except BaseException as error:
-            self._gateway.errors.exception("close() failed", error, path=self._path)
+            request = self._request
+            self._gateway.errors.exception("close() failed", error, request=request.id, path=self._path)
 
     @property
     def _path(self) -> str:
         return str(self._request.environ.get("PATH_INFO", ""))
 
     def _complain(self, event: str) -> None:
-        self._gateway.errors.error(event, path=self._path, sent=self.sent)
+        self._gateway.errors.error(event, request=self._request.id, path=self._path, sent=self.sent)

@@ -46,7 +46,7 @@ FORWARDING: Final = frozenset(
         ),
         *("wl-proxy-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "remote-addr"),
         *("x-scheme", "x-url-scheme", "front-end-https", "x-host", "x-original-host", "x-original-proto"),
-        *("x-script-name", "x-original-url", "x-rewrite-url"),
+        *("x-script-name", "x-original-url", "x-rewrite-url", "x-request-id"),
     }
 )
 

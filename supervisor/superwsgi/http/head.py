@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from superwsgi.http.errors import WsgiError
 from superwsgi.http.fields import VALUE, ResponseNames, check_value
@@ -41,14 +41,16 @@ class Clock:
 class ResponseHead:
     """What an application passed to start_response, checked; not changed any more. Raises WsgiError."""
 
-    __slots__ = ("bodiless", "dated", "fields", "length", "named", "said", "status", "status_line")
+    __slots__ = (
+        "bodiless", "dated", "fields", "identified", "length", "named", "said", "status", "status_line",
+    )  # fmt: skip
 
     def __init__(self, status: Any, fields: Any) -> None:
         self.said = status, list(fields)
         self.status, self.status_line = _STATUS_LINES.get(status) or _learn_status(status)
         self.bodiless = self.status in (204, 304)  # RFC 9110 section 6.4.1
         self.length: int | None = None  # Content-Length, where the application gave it
-        self.dated = self.named = False  # whether it gave Date and Server
+        self.dated = self.named = self.identified = False  # whether it gave Date, Server and X-Request-ID
         lines = []
         for name, value in fields:
             lower = _NAMES[name]
@@ -61,15 +63,19 @@ class ResponseHead:
                 self.dated = True
             elif lower == "server":
                 self.named = True
+            elif lower == "x-request-id":
+                self.identified = True
             lines.append(f"{name}: {value}\r\n")
         self.fields = "".join(lines)
 
-    def spell(self, date: str, length: int | None, connection: str) -> bytes:
+    def spell(self, date: str, request_id: str, length: int | None, connection: str) -> bytes:
         """The head's bytes; `connection` are fields of the server's own."""
         server = "" if self.named else "Server: superwsgi\r\n"
+        identity = "" if self.identified else f"X-Request-ID: {request_id}\r\n"
         size = "" if length is None else f"Content-Length: {length}\r\n"
         date = "" if self.dated else date
-        return f"{self.status_line}{server}{date}{self.fields}{size}{connection}\r\n".encode("latin-1")
+        head = f"{self.status_line}{server}{date}{identity}{self.fields}{size}{connection}\r\n"
+        return head.encode("latin-1")
 
     def _take_length(self, value: str) -> None:
         if not (value.isascii() and value.isdigit()) or self.length not in (None, int(value)):
@@ -107,18 +113,34 @@ def _learn_status(status: Any) -> tuple[int, str]:
     return learnt
 
 
+class Refusal(NamedTuple):
+    """A whole response that the server gives by itself; `body` is what of it the client is sent."""
+
+    head: bytes
+    body: bytes
+
+    def __bytes__(self) -> bytes:
+        return self.head + self.body
+
+
 def refusal(
-    status: int, date: str, *, close: bool = True, body: bool = True, retry_after: int | None = None
-) -> bytes:
-    """A whole response that the server gives by itself."""
+    status: int,
+    date: str,
+    request_id: str,
+    *,
+    close: bool = True,
+    body: bool = True,
+    retry_after: int | None = None,
+) -> Refusal:
+    """The server's own response; without its body for HEAD."""
     phrase = HTTPStatus(status).phrase
-    text = f"{status} {phrase}\n"
-    return (
+    text = f"{status} {phrase}\n".encode("ascii")
+    head = (
         f"HTTP/1.1 {status} {phrase}\r\n"
-        f"Server: superwsgi\r\n{date}"
+        f"Server: superwsgi\r\n{date}X-Request-ID: {request_id}\r\n"
         f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
         + (f"Retry-After: {retry_after}\r\n" if retry_after is not None else "")
         + ("Connection: close\r\n" if close else "")
         + "\r\n"
-        + (text if body else "")
-    ).encode("latin-1")
+    )
+    return Refusal(head.encode("ascii"), text if body else b"")

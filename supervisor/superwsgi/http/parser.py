@@ -17,6 +17,7 @@ from superwsgi.http.body import Body
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
 from superwsgi.http.forwarded import believe, is_forwarded
+from superwsgi.http.identity import REQUEST_ID, RequestIds
 from superwsgi.http.peers import Trusted
 from superwsgi.http.request import Environ, Request, check_head, fill_environ
 
@@ -48,13 +49,16 @@ class Parser:
 
     __deletable__ = ("_llhttp",)  # mypyc wants to be told
 
-    def __init__(self, limits: Limits, environ: Environ, trusted: Trusted | None = None) -> None:
+    def __init__(
+        self, limits: Limits, environ: Environ, ids: RequestIds, trusted: Trusted | None = None
+    ) -> None:
         self.requests: deque[Request] = deque()
         self.error: HttpError | None = None
         self.phase = _BETWEEN
         self.received = 0  # bytes of the body in the making
         self._limits = limits
         self._environ = environ
+        self._ids = ids
         self._trusted = trusted
         self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
         self._request = Request()
@@ -81,6 +85,13 @@ class Parser:
     def close(self) -> None:
         """Let go of llhttp, whose callbacks would keep this object alive until a garbage collection."""
         del self._llhttp
+
+    @property
+    def next(self) -> Request | None:
+        """The request that has to be answered next; None where its head is not here yet."""
+        if self.requests:
+            return self.requests[0]
+        return self._request if self.phase is not _BETWEEN and self._request.id else None
 
     def wants_continue(self) -> bool:
         """True once where the client waits for `100 Continue` before the body (RFC 9110 section 10.1.1)."""
@@ -167,12 +178,19 @@ class Parser:
         if self._unframed > limits.head and request.head_size() > limits.head:
             raise HttpError(431, "head over limits.head")
         fill_environ(self._environ.copy(), request, self._keys)
+        self._identify(request)
         check_head(request)
         if self._trusted is not None and is_forwarded(request.environ):
             believe(request.environ, self._trusted)
         request.keep_alive = llhttp.should_keep_alive()
         if request.has_body:
             self._expect_body()
+
+    def _identify(self, request: Request) -> None:
+        said = request.environ.get("HTTP_X_REQUEST_ID")  # from a trusted peer: FROM_OTHERS has no such key
+        if said is None or not REQUEST_ID.fullmatch(said):
+            request.environ["HTTP_X_REQUEST_ID"] = said = self._ids.make()
+        request.id = said
 
     def _expect_body(self) -> None:
         length = self._request.environ.get("CONTENT_LENGTH", "").lstrip("0")

@@ -21,7 +21,7 @@ Environ = dict[str, Any]
 class Request:
     """One request: complete as soon as the parser hands it out."""
 
-    __slots__ = ("body", "environ", "fields", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "environ", "fields", "id", "keep_alive", "method", "target", "version")
 
     method: str
     version: str
@@ -29,6 +29,7 @@ class Request:
     environ: Environ
 
     def __init__(self) -> None:
+        self.id = ""  # until its head is complete
         self.target = b""
         self.fields: list[tuple[bytes, bytes]] = []
         self.body: Body | None = None

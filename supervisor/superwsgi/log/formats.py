@@ -40,6 +40,7 @@ class AccessEntry(NamedTuple):
     host: str
     referer: str
     agent: str
+    request_id: str
 
 
 class Writer(NamedTuple):
@@ -92,7 +93,7 @@ def _combined() -> Formatter:
     clock = _local_clock()
 
     def spell(entry: AccessEntry) -> str:
-        when, remote, method, target, protocol, status, sent, _, _, referer, agent = entry
+        when, remote, method, target, protocol, status, sent, _, _, referer, agent, _ = entry
         request = f"{method} {target} {protocol}" if method else "-"
         return (
             f'{remote or "-"} - - [{clock(when)}] "{request}" {status} {sent or "-"} '
@@ -117,7 +118,7 @@ def _template(template: str, writer: Writer) -> Formatter:
     clock = _utc_clock()
 
     def spell(entry: AccessEntry) -> str:
-        when, remote, method, target, protocol, status, sent, duration, host, referer, agent = entry
+        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, identity = entry
         texts = (remote or "-", method or "-", target or "-", protocol or "-")
         return pattern.format(
             clock(when),
@@ -128,6 +129,7 @@ def _template(template: str, writer: Writer) -> Formatter:
             host or "-",
             referer or "-",
             agent or "-",
+            identity,
             *writer,
         )
 
@@ -154,7 +156,7 @@ def _json(writer: Writer) -> Formatter:
     encode = msgspec.json.Encoder().encode
 
     def values(entry: AccessEntry) -> dict[str, object]:
-        when, remote, method, target, protocol, status, sent, duration, host, referer, agent = entry
+        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, identity = entry
         return {
             "time": clock(when),
             "remote": remote,
@@ -167,6 +169,7 @@ def _json(writer: Writer) -> Formatter:
             "host": host,
             "referer": referer,
             "agent": agent,
+            "request_id": identity,
             "pid": writer.pid,
             "worker": writer.worker,
             "generation": writer.generation,

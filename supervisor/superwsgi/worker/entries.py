@@ -8,11 +8,13 @@ from superwsgi.http.request import Request
 from superwsgi.log.access import AccessEntry
 
 
-def access_entry(remote: str, request: Request | None, status: int, sent: int, seconds: float) -> AccessEntry:
+def access_entry(
+    remote: str, request: Request | None, request_id: str, status: int, sent: int, seconds: float
+) -> AccessEntry:
     """None is a request that could not be understood; `remote` is the connection's peer."""
     when = time.time() - seconds
     if request is None:
-        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "")
+        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "", request_id)
     said = request.environ.get
     return AccessEntry(
         when=when,
@@ -26,4 +28,5 @@ def access_entry(remote: str, request: Request | None, status: int, sent: int, s
         host=said("HTTP_HOST", ""),
         referer=said("HTTP_REFERER", ""),
         agent=said("HTTP_USER_AGENT", ""),
+        request_id=request_id,
     )

@@ -275,7 +275,9 @@ class Loop:
             environ = connection_environ(self._base, server_of(listener, sock), client)
             remote = client[0] if client else ""
             believed = self._trusted.peer(remote or UNIX).trusted
-            parser = Parser(self._site.limits, environ, self._trusted if believed else None)
+            parser = Parser(
+                self._site.limits, environ, self._gateway.ids, self._trusted if believed else None
+            )
             connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._stall)
             self._service.adopt(connection)
             self._epoll.register(connection.fd, LISTENING)

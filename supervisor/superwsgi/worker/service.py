@@ -17,7 +17,7 @@ from typing import Final
 from superwsgi.config.schema import Requests, Timeouts
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.exchange import Exchange, Gateway
-from superwsgi.http.head import refusal
+from superwsgi.http.head import Refusal, refusal
 from superwsgi.http.parser import Phase
 from superwsgi.http.request import Environ, Request
 from superwsgi.log.access import AccessLog
@@ -235,7 +235,7 @@ class Service:
         if self._last_request and next(self._requests) == self._last_request:
             self._on_recycle("requests")
         if self._access is not None:
-            self.log(connection, request, exchange.status, exchange.sent, done - now)
+            self.log(connection, request, request.id, exchange.status, exchange.sent, done - now)
         request.environ = _FORGOTTEN
         return self._conclude(connection, exchange, done)
 
@@ -270,16 +270,21 @@ class Service:
 
     def refuse(self, connection: Connection, error: HttpError) -> bool:
         """Answer in the application's place, for the last time on this connection."""
-        date = self._gateway.clock.date(self.now)
-        retry_after = 1 if error.status == 503 else None
         self._refused += 1
         self._board.set("refused", self._refused)
-        request = connection.parser.requests[0] if connection.parser.requests else None
-        self.log(connection, request, error.status, 0, 0)
+        request = connection.parser.next
+        request_id = request.id if request is not None else self._gateway.ids.make()
+        response = self._refusal(error.status, request, request_id)
+        self.log(connection, request, request_id, error.status, len(response.body), 0)
         connection.last = True
         connection.satisfied = False
         connection.parser.requests.clear()
-        return self._send(connection, refusal(error.status, date, retry_after=retry_after))
+        return self._send(connection, bytes(response))
+
+    def _refusal(self, status: int, request: Request | None, request_id: str) -> Refusal:
+        date = self._gateway.clock.date(self.now)
+        body = request is None or request.method != "HEAD"
+        return refusal(status, date, request_id, body=body, retry_after=1 if status == 503 else None)
 
     def _send(self, connection: Connection, data: bytes) -> bool:
         """Something from the server itself."""
@@ -331,10 +336,13 @@ class Service:
         if connection is not None and connection.state is not State.CLOSED:
             self.close(connection)
 
-    def abandon(self, connection: Connection, response: bytes) -> bool:
-        """End a request whose thread was written off but still has it in hand: `response`, where nothing was
+    def abandon(self, connection: Connection, request: Request, took: int) -> bool:
+        """End a request whose thread was written off but still has it in hand: with 504, where nothing was
         sent yet, and nothing from that thread any more. The caller owns the connection now."""
-        if not connection.overrule(response):
+        response = self._refusal(504, request, request.id)
+        in_time = connection.overrule(bytes(response))
+        self.log(connection, request, request.id, 504, len(response.body) if in_time else 0, took)
+        if not in_time:
             return self.close(connection)
         connection.last = True
         return self._hang_up(connection, self.now)
@@ -360,7 +368,16 @@ class Service:
             self._alarm.no_later_than(deadline)
         return True
 
-    def log(self, connection: Connection, request: Request | None, status: int, sent: int, took: int) -> None:
-        """One line of the access log; `took` in ns."""
+    def log(
+        self,
+        connection: Connection,
+        request: Request | None,
+        request_id: str,
+        status: int,
+        sent: int,
+        took: int,
+    ) -> None:
+        """One line of the access log; `sent` is bytes of body, `took` ns."""
         if self._access is not None:
-            self._access.log(access_entry(connection.remote, request, status, sent, took / SECOND))
+            entry = access_entry(connection.remote, request, request_id, status, sent, took / SECOND)
+            self._access.log(entry)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from superwsgi.http.errors import HttpError
-from superwsgi.http.head import Clock, refusal
 from superwsgi.log.error import ErrorLog
 from superwsgi.worker.alarm import GRAIN, NEVER, SECOND
 from superwsgi.worker.connection import Connection
@@ -50,7 +49,6 @@ class Watch:
         self._replace = replace
         self._on_hang = on_hang
         self._lost: dict[Hand, int] = {}  # written-off threads, and when to give up hope
-        self._clock = Clock()
 
     def look(self, now: int) -> int:
         """End what is overdue; returns when to look again."""
@@ -130,6 +128,7 @@ class Watch:
         self._errors.error(
             "request stuck",
             detail=stack_of(hand),
+            request=hand.request.id,
             method=hand.request.method,
             target=hand.request.target.decode("latin-1"),
             seconds=round(took / SECOND, 1),
@@ -138,8 +137,7 @@ class Watch:
         hand.record.end(now, 504, 0)
         self._lost[hand] = now + self._timeout
         self._replace(hand)
-        self._service.log(connection, hand.request, 504, 0, took)
-        if self._service.abandon(connection, refusal(504, self._clock.date(now))):
+        if self._service.abandon(connection, hand.request, took):
             self._service.let_go(connection)
 
     def _look_for_lost(self, now: int) -> int:
