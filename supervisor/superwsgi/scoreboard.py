@@ -184,6 +184,11 @@ class Scoreboard:
             in_flight=tuple(self._in_flight(slot)),
         )
 
+    def requests(self, slot: int) -> int:
+        """How many requests the worker in `slot` has answered."""
+        first = self._thread_at(slot, 0) + _REQUESTS
+        return sum(self.words[first : first + self.threads * _THREAD_WORDS : _THREAD_WORDS])
+
     def peers(self, slot: int) -> Iterator[tuple[int, int]]:
         """(connections, free threads) of every other worker that accepts connections now."""
         words = self.words

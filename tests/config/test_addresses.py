@@ -8,7 +8,7 @@ import pytest
 
 from superwsgi.config.addresses import address, network
 from superwsgi.config.grammar import Invalid
-from superwsgi.config.schema import TcpAddress, UnixAddress
+from superwsgi.config.schema import InheritedAddress, TcpAddress, UnixAddress
 
 FOLDER = Path("/srv/shop")
 
@@ -28,18 +28,24 @@ FOLDER = Path("/srv/shop")
         ("unix:/run/shop.sock", UnixAddress("/run/shop.sock")),
         ("unix:run/shop.sock", UnixAddress("/srv/shop/run/shop.sock")),
         ("unix:///run/shop.sock", UnixAddress("/run/shop.sock")),
+        ("systemd", InheritedAddress()),
+        ("systemd:shop.socket", InheritedAddress("shop.socket")),
+        ("systemd:8000", TcpAddress("systemd", 8000)),
+        ("fd://3", InheritedAddress(fd=3)),
     ],
 )
 def test_address(text: str, found: TcpAddress | UnixAddress) -> None:
     assert address(text, FOLDER) == found
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:8000", "[::1]:8000", "localhost:80", "unix:/run/x.sock"])
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock", "systemd", "systemd:a", "fd://3"]
+)
 def test_an_address_is_spelled_as_it_is_read(text: str) -> None:
     assert str(address(text, FOLDER)) == text
 
 
-EXPECTED = "host:port, [IPv6]:port or unix:path"
+EXPECTED = "host:port, [IPv6]:port, unix:path or systemd"
 NO_PORT = "the port is missing, as in 127.0.0.1:8000"
 
 
@@ -60,8 +66,10 @@ NO_PORT = "the port is missing, as in 127.0.0.1:8000"
         ("http://127.0.0.1:8000/", EXPECTED, "leave out http:// and the last /"),
         ("http://127.0.0.1:8000", EXPECTED, "leave out http:// and the last /"),
         ("/run/shop.sock", EXPECTED, "did you mean 'unix:/run/shop.sock'?"),
-        ("systemd", EXPECTED, "inherited sockets are not available in this version"),
-        ("fd://3", EXPECTED, "inherited sockets are not available in this version"),
+        ("systemd:", "systemd, or systemd:NAME", "NAME is the FileDescriptorName= of a socket unit"),
+        ("systemd:a:b", "systemd, or systemd:NAME", "NAME is the FileDescriptorName= of a socket unit"),
+        ("fd://2", "fd://N, N from 3 on", "0, 1 and 2 are stdin, stdout and stderr"),
+        ("fd:3", "fd://N, N from 3 on", "0, 1 and 2 are stdin, stdout and stderr"),
         ("bad host:80", EXPECTED, ""),
         ("-x:80", EXPECTED, ""),
         ("a..b:80", EXPECTED, ""),

@@ -83,7 +83,7 @@ class Daemon:
         arguments = arguments or ("-c", "site.yaml")
         return self.spawn([*COMMAND, *map(str, arguments)], ready=ready, env=env)
 
-    def spawn(self, command, *, ready=True, env=None):
+    def spawn(self, command, *, ready=True, env=None, pass_fds=()):
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -91,6 +91,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=pass_fds,
                 env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
             )
         if ready:

@@ -210,3 +210,17 @@ def test_threads_do_not_end_each_others_lines(written: Written) -> None:
     lines = written.lines()
     assert len(lines) == 800
     assert set(lines) == {f"error   worker=2 app text={name}{name}" for name in "abcd"}
+
+
+def test_in_the_journal_lines_have_a_priority_and_no_time(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = os.fstat(written.fd)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    log = ErrorLog(written.fd, "info", worker=2)
+    log.info("serving", pid=7)
+    log.warning("killed", detail="why\nand where")
+    assert (
+        written.path.read_text()
+        == "<6>worker=2 serving pid=7\n<4>worker=2 killed\n<4>    why\n<4>    and where\n"
+    )

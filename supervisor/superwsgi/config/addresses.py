@@ -1,4 +1,5 @@
-"""The grammars of addresses to listen on (`host:port`, `[IPv6]:port`, `:port`, `unix:path`) and of networks.
+"""The grammars of addresses to listen on (`host:port`, `[IPv6]:port`, `:port`, `unix:path`, `systemd`,
+`fd://N`) and of networks.
 
 Host names stay names: whoever binds looks them up.
 """
@@ -11,21 +12,28 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.grammar import Invalid, path
-from superwsgi.config.schema import TcpAddress, UnixAddress
+from superwsgi.config.schema import Address, InheritedAddress, TcpAddress, UnixAddress
 
-_EXPECTED: Final = "host:port, [IPv6]:port or unix:path"
+_EXPECTED: Final = "host:port, [IPv6]:port, unix:path or systemd"
 _NETWORK: Final = "a network such as 10.0.0.0/8 or fd00::/8, an address, or unix"
 _PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}")
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:{_LABEL})(?:\.{_LABEL})*")
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
 
+# systemd.socket(5) FileDescriptorName=: printable, no colon; sd_listen_fds(3)
+_INHERITED: Final = re.compile(r"systemd(?::.*[^0-9].*|:)?|fd:.*")
+_SOCKET_NAME: Final = re.compile(r"[!-9;-~]{0,255}")
+_FD: Final = re.compile(r"[3-9]|[1-9][0-9]{1,5}")
+
 _SOCKET_PATH_BYTES: Final = 107
 """sun_path less its final NUL (unix(7))."""
 
 
-def address(text: str, folder: Path) -> TcpAddress | UnixAddress:
+def address(text: str, folder: Path) -> Address:
     """An address to listen on; the path of a unix socket is made absolute against `folder`."""
+    if _INHERITED.fullmatch(text):
+        return _inherited(text)
     if text.startswith("unix:"):
         return UnixAddress(socket_path(text.removeprefix("unix:"), folder))
     host, colon, port = text.rpartition(":")
@@ -34,6 +42,21 @@ def address(text: str, folder: Path) -> TcpAddress | UnixAddress:
     if int(port) > 65535:
         raise Invalid("a port from 0 to 65535")
     return TcpAddress(_host(host, port), int(port))
+
+
+def _inherited(text: str) -> InheritedAddress:
+    if not text.startswith("fd:"):
+        return InheritedAddress(_socket_name(text.removeprefix("systemd").removeprefix(":"), text))
+    number = text.removeprefix("fd://")
+    if not _FD.fullmatch(number):
+        raise Invalid("fd://N, N from 3 on", "0, 1 and 2 are stdin, stdout and stderr")
+    return InheritedAddress(fd=int(number))
+
+
+def _socket_name(name: str, text: str) -> str:
+    if (text == "systemd" or name) and _SOCKET_NAME.fullmatch(name):
+        return name
+    raise Invalid("systemd, or systemd:NAME", "NAME is the FileDescriptorName= of a socket unit")
 
 
 def _host(host: str, port: str) -> str:
@@ -111,7 +134,6 @@ def _meant(text: str) -> str:
 
 
 _HINTS: Final = (
-    (r"systemd|fd:.*", "inherited sockets are not available in this version"),
     (r"https?://[^/]*:[0-9]+/?", "leave out http:// and the last /"),
     (r"[0-9]+", "write ':{0}' for every interface, or '127.0.0.1:{0}'"),
     (r"[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:]*", 'an IPv6 address needs brackets and a port: "[::1]:8000"'),

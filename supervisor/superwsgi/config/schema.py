@@ -73,7 +73,23 @@ class UnixAddress(Struct, frozen=True, tag="unix"):
         return f"unix:{self.path}"
 
 
-Address = TcpAddress | UnixAddress
+class InheritedAddress(Struct, frozen=True, tag="inherited"):
+    """`systemd`, `systemd:NAME` or `fd://N`: listening sockets that the master is started with.
+
+    `systemd` is all that socket units have passed, `systemd:NAME` those with this FileDescriptorName=,
+    `fd://N` the descriptor of that number.
+    """
+
+    name: str = ""
+    fd: int | None = None
+
+    def __str__(self) -> str:
+        if self.fd is not None:
+            return f"fd://{self.fd}"
+        return f"systemd:{self.name}" if self.name else "systemd"
+
+
+Address = TcpAddress | UnixAddress | InheritedAddress
 
 Application = Annotated[
     ImportString,
@@ -190,7 +206,11 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             min_length=1,
             description="where to listen: an address or a list of them",
-            examples=['[":8000", "[::1]:8000", "unix:run/shop.sock"]', "{unix: run/shop.sock, mode: 0660}"],
+            examples=[
+                '[":8000", "[::1]:8000", "unix:run/shop.sock"]',
+                "{unix: run/shop.sock, mode: 0660}",
+                "systemd",
+            ],
         ),
     ] = (TcpAddress("127.0.0.1", 8000),)
     workers: Annotated[

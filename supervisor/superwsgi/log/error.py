@@ -8,18 +8,21 @@ lines that cannot be written are counted, and the count is written when writing 
 from __future__ import annotations
 
 import io
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TextIO, cast
 
-from superwsgi.log.files import Sink, chunks
+from superwsgi.log.files import Sink, chunks, is_journal
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.lines import (
     LEVELS,
+    PRIORITY,
     VALUE_LIMIT,
     below,
     event_line,
+    journal_line,
     plain_text,
     spell_exception,
     spell_fields,
@@ -32,11 +35,29 @@ _PATIENCE: Final = 0.02
 class _Destination:
     """What all logs made from one by `bind` share."""
 
-    __slots__ = ("dropped", "sink")
+    __slots__ = ("dropped", "journal", "sink")
 
     def __init__(self, fd: int | None) -> None:
         self.sink = None if fd is None else Sink(fd)
+        self.journal = fd is not None and is_journal(fd, os.environ)
         self.dropped = 0
+
+    def reopen(self, fd: int) -> None:
+        self.journal = is_journal(fd, os.environ)
+        if self.sink is None:
+            self.sink = Sink(fd)
+        else:
+            self.sink.reopen(fd)
+
+    def line(self, level: str, who: str, event: str, fields: Mapping[str, object]) -> str:
+        if self.journal:
+            return journal_line(level, who, event, fields)
+        return event_line(time.time(), level, who, event, fields)
+
+    def below(self, level: str, detail: str) -> list[str]:
+        """The journal takes every line for an event, so each has a priority."""
+        mark = PRIORITY[level] if self.journal else ""
+        return [mark + line for line in below(detail)]
 
     def put(self, lines: list[str], missed: Callable[[int], str]) -> None:
         """Write an event, its own line first; before it, what `missed` says of those that were dropped."""
@@ -81,10 +102,7 @@ class ErrorLog:
 
     def reopen(self, fd: int) -> None:
         """Write to `fd` from now on, in this log and all that were bound from it; `fd` itself is closed."""
-        if self._destination.sink is None:
-            self._destination.sink = Sink(fd)
-        else:
-            self._destination.sink.reopen(fd)
+        self._destination.reopen(fd)
 
     def debug(self, event: str, /, **fields: object) -> None:
         self._event("debug", event, fields)
@@ -111,11 +129,11 @@ class ErrorLog:
     def _event(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
         if LEVELS.index(level) < self._level:
             return
-        now = time.time()
-        line = event_line(now, level, self._prefix, event, fields)
-        self._destination.put(
-            [line, *below(detail)] if detail else [line],
-            lambda count: event_line(now, "warning", self._prefix, "error log dropped", {"events": count}),
+        to = self._destination
+        line = to.line(level, self._prefix, event, fields)
+        to.put(
+            [line, *to.below(level, detail)] if detail else [line],
+            lambda count: to.line("warning", self._prefix, "error log dropped", {"events": count}),
         )
 
 

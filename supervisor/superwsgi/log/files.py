@@ -12,7 +12,7 @@ import fcntl
 import os
 import select
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -50,6 +50,12 @@ def open_target(target: str, standard: int) -> int | None:
         return os.open(target, _FLAGS, _MODE) if descriptor is None else _copy(descriptor)
     except OSError as exc:
         raise LogTargetError(target, _reason(target, exc)) from None
+
+
+def is_journal(fd: int, environ: Mapping[str, str]) -> bool:
+    """Whether `fd` is systemd's journal: $JOURNAL_STREAM has its device and inode (systemd.exec(5))."""
+    status = os.fstat(fd)
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _copy(fd: int) -> int:

@@ -12,6 +12,9 @@ from typing import Final
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 
+PRIORITY: Final = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
+"""What a line begins with where the journal reads it; the numbers are those of syslog(3)."""
+
 _INDENT: Final = "    "
 VALUE_LIMIT: Final = 1000
 """Characters of one value: a line of a few values fits PIPE_BUF."""
@@ -24,8 +27,16 @@ def event_line(when: float, level: str, who: str, event: str, fields: Mapping[st
 
     `when` is wall time in seconds, `who` comes from `spell_fields`.
     """
-    said = (who, printable(event), spell_fields(fields))
-    return f"{spell_time(when)} {level:<7} {' '.join(filter(None, said))}"
+    return f"{spell_time(when)} {level:<7} {_said(who, event, fields)}"
+
+
+def journal_line(level: str, who: str, event: str, fields: Mapping[str, object]) -> str:
+    """The same for systemd's journal, which knows the time itself and takes a priority (sd-daemon(3))."""
+    return f"{PRIORITY[level]}{_said(who, event, fields)}"
+
+
+def _said(who: str, event: str, fields: Mapping[str, object]) -> str:
+    return " ".join(filter(None, (who, printable(event), spell_fields(fields))))
 
 
 def spell_time(when: float) -> str:

@@ -16,6 +16,7 @@ from superwsgi.config.schema import Site
 from superwsgi.master import machine, sockets, states
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handles import MoldHandle, WorkerHandle
+from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
 from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy import backoff
@@ -46,7 +47,7 @@ class Shared:
     logs: LogFiles
 
     @classmethod
-    def prepare(cls, site: Site, open_already: Iterable[Listener] = ()) -> Shared:
+    def prepare(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener] = ()) -> Shared:
         """Open log files and listeners, as far as they are not there.
 
         Raises LogTargetError, PrivilegeError or BindError, with nothing left open.
@@ -54,7 +55,7 @@ class Shared:
         identity(site)
         logs = LogFiles.open(site.log)
         try:
-            return cls(sockets.prepare(site, open_already), logs)
+            return cls(sockets.prepare(site, open_already, inherited), logs)
         except BaseException:
             logs.close()
             raise

@@ -23,10 +23,13 @@ from superwsgi.master.children import Children
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
 from superwsgi.master.handles import WorkerHandle
+from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
+from superwsgi.master.notify import Notifier
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.memory import Verdict
 from superwsgi.master.reaper import Reaper, become_subreaper
+from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.sockets import BindError
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
@@ -42,14 +45,25 @@ ReadSite = Callable[[], Site]
 class Master:
     """One site, from its first generation to the end of its last process."""
 
-    def __init__(self, site: Site, shared: Shared, read_site: ReadSite, launch: Launch) -> None:
+    def __init__(
+        self,
+        site: Site,
+        shared: Shared,
+        read_site: ReadSite,
+        launch: Launch,
+        *,
+        inherited: Inherited,
+        notifier: Notifier,
+    ) -> None:
         self._site = site
         self._shared = shared
+        self._inherited = inherited
         self._read_site = read_site
         self._loop = EventLoop()
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch)
         self._children = Children(self._rollout, self._loop, Reaper())
+        self._report = Report(notifier, self._rollout, self._loop)
         self._stopping = False
         self._reload_again = False
 
@@ -65,11 +79,13 @@ class Master:
             self._take_signals()
             self._begin(self._site, self._shared, time.monotonic())
             self._watch_memory(time.monotonic())
+            self._report.begin(time.monotonic(), self._site.timeouts.boot)
             ask_at: float | None = None
             while self._rollout:
                 now = self._loop.turn(ask_at)
                 ask_at = self._govern(now)
-            sockets.close(self._shared.listeners)
+                self._report.update(stopping=self._stopping)
+            sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
         return APP_NOT_LOADED if self._rollout.first_failed else OK
 
     def _begin(self, site: Site, shared: Shared, now: float) -> None:
@@ -138,16 +154,20 @@ class Master:
         if self._rollout.candidate is not None and self._rollout.current is not None:
             self._rollout.withdraw(now)
         self._stopping = True
+        self._report.stops()
         for generation in self._rollout:
             generation.apply(GenerationEvent.RETIRE)
             generation.dismiss_mold(now)
             lame_duck = 0.0 if fast else generation.site.timeouts.lame_duck
-            self._loop.call_at(now + lame_duck, partial(_close_listeners, generation))
+            self._loop.call_at(now + lame_duck, partial(self._close_listeners, generation))
             for worker in list(generation.workers.values()):
                 if fast:
                     generation.end(worker, reason, now)
                 elif worker.state not in (WorkerState.DRAINING, WorkerState.ENDING):
                     self._children.drain(generation, worker, reason, now)
+
+    def _close_listeners(self, generation: Generation, _now: float) -> None:
+        sockets.close(generation.listeners, stored=self._report.listeners_stored)
 
     def _reload(self, now: float) -> None:
         """Read the configuration and load the application anew, beside what serves."""
@@ -173,6 +193,8 @@ class Master:
             self._begin(site, shared, now)
         except (ConfigError, LogTargetError, PrivilegeError, BindError, OSError) as error:
             assert self._rollout.current is not None
+            self._rollout.trouble = str(error).partition("\n")[0]
+            self._report.reload_refused()
             goes_on = f"generation {self._rollout.current.number} goes on serving"
             self._errors.error("reload refused", str(error), next=goes_on)
 
@@ -181,7 +203,7 @@ class Master:
         assert self._rollout.current is not None
         if site.pidfile != self._site.pidfile:
             self._errors.warning("pidfile changed", next="the new name is used from the next start on")
-        return Shared.prepare(site, self._rollout.current.listeners)
+        return Shared.prepare(site, self._inherited, self._rollout.current.listeners)
 
     def _reopen_logs(self) -> None:
         for generation in self._rollout:
@@ -227,7 +249,3 @@ class Master:
             worker.recycle = limits.spell(used, verdict)
             log = self._errors.bind(**worker.who())
             log.warning("to be recycled", reason=worker.recycle, next="drained once its replacement serves")
-
-
-def _close_listeners(generation: Generation, _now: float) -> None:
-    sockets.close(generation.listeners)

@@ -31,6 +31,7 @@ class RollOut:
         self.current: Generation | None = None
         self.candidate: Generation | None = None
         self.first_failed = False
+        self.trouble = ""  # why the last reload failed
         self._loop = loop
         self._launch = launch
         self._generations: dict[int, Generation] = {}
@@ -87,6 +88,7 @@ class RollOut:
         """The candidate takes over for good, and the generation before it retires."""
         assert self.candidate is not None
         before, self.current, self.candidate = self.current, self.candidate, None
+        self.trouble = ""
         self.errors = master_log(self.current)
         if before is not None:
             before.apply(GenerationEvent.RETIRE)
@@ -97,6 +99,7 @@ class RollOut:
     def fail(self, reason: str, now: float, detail: str = "") -> None:
         """The candidate does not take over; what serves goes on serving."""
         candidate = self.withdraw(now)
+        self.trouble = reason
         if self.current is None:
             self.first_failed = True
             self.errors.error("application did not load", detail, reason=reason, next="stopping")

@@ -9,11 +9,13 @@ import errno
 import os
 import socket
 import stat
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from superwsgi.config.schema import Address, Site, TcpAddress, UnixAddress
+from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress
+from superwsgi.master.inherited import STORED, Inherited, NotInherited
 from superwsgi.worker.privileges import PrivilegeError, account, group_id
 
 
@@ -29,6 +31,10 @@ class Listener:
     sock: socket.socket
     inode: int | None = None
 
+    def is_ours(self) -> bool:
+        """Whether it is ours to close: what we were started with is not."""
+        return not isinstance(self.address, InheritedAddress)
+
     def can_be_reached(self) -> bool:
         """Whether a unix socket's file is still there, and still ours."""
         if not isinstance(self.address, UnixAddress):
@@ -40,22 +46,26 @@ class Listener:
 
     def __str__(self) -> str:
         """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
-        if isinstance(self.address, TcpAddress):
-            host, port = self.sock.getsockname()[:2]
-            return f"http://{TcpAddress(host, port)}"
-        return str(self.address)
+        if self.sock.family == socket.AF_UNIX:
+            return f"unix:{self.sock.getsockname()}"
+        host, port = self.sock.getsockname()[:2]
+        return f"http://{TcpAddress(host, port)}"
 
 
-def prepare(site: Site, open_already: Iterable[Listener]) -> list[Listener]:
-    """The listeners that `site` asks for, in its order: those that are open already, the others bound now.
+def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) -> list[Listener]:
+    """The listeners that `site` asks for, in its order: those that are open already, those that we were
+    started with, the others bound now.
 
     Raises BindError, with nothing left bound.
     """
-    by_key = {_key(listener.address): listener for listener in open_already}
+    by_key = {_key(listener.address): listener for listener in open_already if listener.is_ours()}
     listeners: list[Listener] = []
     try:
         for address in site.bind:
-            listener = by_key.get(_key(address))
+            if isinstance(address, InheritedAddress):
+                listeners += _inherited(address, inherited)
+                continue
+            listener = by_key.get(_key(address)) or _from_store(address, inherited)
             if listener is None or not listener.can_be_reached():
                 listener = bind(address, site)
             else:
@@ -67,13 +77,35 @@ def prepare(site: Site, open_already: Iterable[Listener]) -> list[Listener]:
     return listeners
 
 
-def _key(address: Address) -> tuple[str, object]:
-    if isinstance(address, TcpAddress):
-        return address.host, address.port
-    return "unix", address.path
+def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener]:
+    with _explained(address):
+        if address.fd is not None:
+            return [Listener(address, inherited.numbered(address.fd))]
+        return [Listener(address, sock) for sock in inherited.named(address.name)]
 
 
-def bind(address: Address, site: Site) -> Listener:
+def _from_store(address: TcpAddress | UnixAddress, inherited: Inherited) -> Listener | None:
+    """The listener of an earlier start, whose backlog has grown meanwhile."""
+    sock = inherited.from_store(stored_name(address))
+    if sock is None or not isinstance(address, UnixAddress):
+        return None if sock is None else Listener(address, sock)
+    try:
+        return Listener(address, sock, os.lstat(address.path).st_ino)
+    except OSError:  # nobody can reach it any more
+        sock.close()
+        return None
+
+
+def stored_name(address: Address) -> str:
+    """An address's name in systemd's file descriptor store, which has no room for colons."""
+    return f"{STORED}{zlib.crc32(str(address).encode()):08x}"
+
+
+def _key(address: Address) -> str:
+    return str(address)
+
+
+def bind(address: TcpAddress | UnixAddress, site: Site) -> Listener:
     """Bind and listen. Raises BindError."""
     with _explained(address):
         if isinstance(address, TcpAddress):
@@ -94,7 +126,7 @@ def _explained(address: Address) -> Iterator[None]:
     """Turn what the system says into a BindError."""
     try:
         yield
-    except PrivilegeError as error:
+    except (PrivilegeError, NotInherited) as error:
         raise BindError(f"cannot bind {address}: {error}") from None
     except socket.gaierror as error:
         raise BindError(f"cannot bind {address}: host name not known ({error.strerror})") from None
@@ -103,10 +135,11 @@ def _explained(address: Address) -> Iterator[None]:
         raise BindError(f"cannot bind {address}: {reason}{_advice(error)}") from None
 
 
-def close(listeners: Iterable[Listener]) -> None:
-    """Close, and remove the files of unix sockets that are still ours."""
-    for listener in listeners:
-        if listener.sock.fileno() >= 0 and isinstance(listener.address, UnixAddress):
+def close(listeners: Iterable[Listener], *, stored: bool = False) -> None:
+    """Close those that are ours, and remove the files of unix sockets that still are, unless the sockets
+    are `stored` for the next start."""
+    for listener in filter(Listener.is_ours, listeners):
+        if not stored and listener.sock.fileno() >= 0 and isinstance(listener.address, UnixAddress):
             path = Path(listener.address.path)
             with contextlib.suppress(OSError):  # already removed, or the folder is not ours any more
                 if path.lstat().st_ino == listener.inode:

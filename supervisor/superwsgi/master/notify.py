@@ -1,0 +1,94 @@
+"""What systemd is told: the protocol of sd_notify(3), one datagram of `KEY=value` lines a message.
+
+Without $NOTIFY_SOCKET nothing is sent. Sending never blocks and never raises: a service manager that does
+not listen is not the site's trouble.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from array import array
+from collections.abc import MutableMapping, Sequence
+from enum import Enum
+from typing import Final
+
+_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+
+class Phase(Enum):
+    """Where the site is, as systemd distinguishes it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RELOADING = "reloading"
+    STOPPING = "stopping"
+
+
+_SAID_ON_ENTRY: Final = {Phase.READY: "READY=1", Phase.RELOADING: "RELOADING=1", Phase.STOPPING: "STOPPING=1"}
+
+
+class Notifier:
+    """`environ` loses the protocol's variables: an application that knew them could speak in our name."""
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        said = {name: environ.pop(name) for name in _VARIABLES if name in environ}
+        self.environ: Final = said
+        """What was found: for a program that takes this one's place."""
+        self._address = _address(said.get("NOTIFY_SOCKET", ""))
+        self._phase = Phase.STARTING
+        self._status = ""
+        meant_for_us = said.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        usec = said.get("WATCHDOG_USEC", "")
+        self.watchdog = int(usec) / 1e6 / 2 if meant_for_us and usec.isdecimal() and self else None
+        """Seconds between two signs of life: half of what systemd waits for one."""
+
+    def __bool__(self) -> bool:
+        """Whether anybody wants to know."""
+        return self._address is not None
+
+    def phase(self, phase: Phase) -> None:
+        """Say where the site is now, where that has changed."""
+        if phase is not self._phase:
+            self._phase = phase
+            stamp = [f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"] if phase is Phase.RELOADING else []
+            self._send(_SAID_ON_ENTRY[phase], *stamp)
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`, sent where it has changed."""
+        if text != self._status:
+            self._status = text
+            self._send(f"STATUS={text}")
+
+    def alive(self) -> None:
+        """A sign of life for the watchdog."""
+        self._send("WATCHDOG=1")
+
+    def takes(self, seconds: float) -> None:
+        """The present start or stop may take so long, whatever the unit's time-out says."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+    def keep(self, name: str, fd: int) -> None:
+        """Have a descriptor kept for the next start, in the service's file descriptor store."""
+        self._send("FDSTORE=1", f"FDNAME={name}", fds=[fd])
+
+    def forget(self, name: str) -> None:
+        """Have it kept no longer."""
+        self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+    def _send(self, *lines: str, fds: Sequence[int] = ()) -> None:
+        if self._address is None:
+            return
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.sendmsg(["\n".join(lines).encode()], rights, 0, self._address)
+
+
+def _address(text: str) -> str | None:
+    """A path, or a name of the abstract namespace, which begins with @ (unix(7))."""
+    if text.startswith("@"):
+        return "\0" + text[1:]
+    return text if text.startswith("/") else None
