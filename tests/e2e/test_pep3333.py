@@ -219,7 +219,7 @@ class TestBody:
         pieces = [body[i : min(i + 70_000, size)] for i in range(0, size, 70_000)]
         chunks = b"".join(b"%x;ext=1\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
         wire.send(
-            request("/echo", "POST", ["Transfer-Encoding: chunked"]) + chunks + b"0\r\nTrailer: x\r\n\r\n"
+            request("/echo", "POST", ["Transfer-Encoding: chunked"]) + chunks + b"0\r\nX-Sum: x\r\n\r\n"
         )
         self.check(wire.answer(), body[:size])
         assert alive(site, wire)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from superwsgi.config.schema import Limits
 from superwsgi.http.identity import REQUEST_ID, RequestIds
+from superwsgi.http.parser import Parser
 from superwsgi.http.peers import Trusted
 from tests.http.feeding import parse
 
@@ -59,13 +61,14 @@ def test_no_two_makers_make_the_same():
 
 
 def test_what_is_refused_has_the_id_of_its_head_once_that_is_complete():
-    assert parse(b"POST / HTTP/1.1\r\nHost: x\r\n").next is None
+    assert parse(b"POST / HTTP/1.1\r\nHost: x\r\n").parser.next is None
     head = b"POST / HTTP/1.1\r\nHost: x\r\nX-Request-ID: one\r\nContent-Length: 9\r\n\r\n"
     unfinished = parse(head + b"12345678", trusted=TRUSTED)
-    assert unfinished.next.id == "one"
+    assert unfinished.parser.next.id == "one"
     too_large = parse(head, trusted=TRUSTED, body=8)
     assert too_large.error.status == 413
-    assert too_large.next.id == "one"
-    answered = parse(head + b"123456789", trusted=TRUSTED)
-    assert answered.next is answered.requests.popleft()
+    assert too_large.parser.next.id == "one"
+    answered = Parser(Limits(), {}, RequestIds(), TRUSTED)
+    answered.feed(head + b"123456789")
+    assert answered.next is answered.take()
     assert answered.next is None

@@ -17,7 +17,7 @@ class Body:
         self.file: BinaryIO = io.BytesIO()
         self.size = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Raises OSError where the disk is full."""
         if self.size <= self._memory < self.size + len(data):
             self._spill()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from superwsgi.http.errors import WsgiError
+from superwsgi.http.errors import HttpError, WsgiError
 
 # RFC 9110 section 5.6.2: token
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -51,28 +51,34 @@ FORWARDING: Final = frozenset(
 )
 
 _REMEMBERED: Final = 1024
+_USUAL: Final = 64
+"""Characters of a name that is worth remembering."""
 
 
-class EnvironKeys(dict[bytes, str]):
+class EnvironKeys(dict[str, str]):
     """Field name → key in the environ; empty for a name that the application must not see.
 
     `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
     become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
-    from a trusted peer.
+    from a trusted peer. Raises HttpError for what is no name.
     """
 
     def __init__(self, *, believed: bool) -> None:
         super().__init__()
         self._believed = believed
 
-    def __missing__(self, name: bytes) -> str:
+    def __missing__(self, name: str) -> str:
         key = self._key(name)
-        if len(self) < _REMEMBERED:
+        if len(name) <= _USUAL:
+            if len(self) >= _REMEMBERED:
+                self.clear()  # clients choose the names; those in use are soon here again
             self[name] = key
         return key
 
-    def _key(self, name: bytes) -> str:
-        lower = name.decode("latin-1").lower()
+    def _key(self, name: str) -> str:
+        if not TOKEN.fullmatch(name):
+            raise HttpError(400, "impossible field name")
+        lower = name.lower()
         if "_" in lower or lower == "proxy" or not (self._believed or is_plain(lower)):
             return ""
         upper = lower.upper().replace("-", "_")

@@ -159,7 +159,7 @@ def _elements(text: str) -> list[dict[str, str]]:
         name, token, quoted, end = pair.groups()
         if name is not None:
             if name.lower() in elements[-1]:
-                raise HttpError(400, f"Forwarded has {name.lower()} twice in one element")
+                raise HttpError(400, "Forwarded has a parameter twice in one element")
             elements[-1][name.lower()] = token if quoted is None else _ESCAPED.sub(r"\1", quoted)
         if end == ",":
             elements.append({})

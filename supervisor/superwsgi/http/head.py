@@ -128,13 +128,14 @@ def refusal(
     date: str,
     request_id: str,
     *,
+    advice: str = "",
     close: bool = True,
     body: bool = True,
     retry_after: int | None = None,
 ) -> Refusal:
-    """The server's own response; without its body for HEAD."""
+    """The server's own response; without its body for HEAD. `advice`: what the client could do better."""
     phrase = HTTPStatus(status).phrase
-    text = f"{status} {phrase}\n".encode("ascii")
+    text = (f"{status} {phrase}: {advice}\n" if advice else f"{status} {phrase}\n").encode("ascii")
     head = (
         f"HTTP/1.1 {status} {phrase}\r\n"
         f"Server: superwsgi\r\n{date}X-Request-ID: {request_id}\r\n"

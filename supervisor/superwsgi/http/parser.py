@@ -1,25 +1,25 @@
-"""Bytes in, requests out: one parser a connection, around llhttp.
+"""Bytes in, requests out: one parser a connection.
 
-Sans-I/O. Whatever a client sends, memory stays bounded: by the limits for the message in the making, and by
-the size of what is fed at once for pipelined requests. The first error is the last thing that is parsed.
+Sans-I/O. At most one complete request is held at a time, and what was fed behind it as bytes, so memory stays
+bounded whatever a client sends: by the limits for the message in the making, by the size of what is fed at
+once for the rest. The first error is the last thing that is parsed, and no request comes after one that asks
+for the end of the connection.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import deque
 from typing import Final
 
-from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
-
 from superwsgi.config.schema import Limits
-from superwsgi.http.body import Body
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
 from superwsgi.http.forwarded import believe, is_forwarded
+from superwsgi.http.framing import Chunked, Sized, expect_body, settle_length
 from superwsgi.http.identity import REQUEST_ID, RequestIds
 from superwsgi.http.peers import Trusted
-from superwsgi.http.request import Environ, Request, check_head, fill_environ
+from superwsgi.http.request import Environ, Request, check_fields, has_bare, read_head, too_large
+from superwsgi.http.target import read_line
 
 
 class Phase(enum.Enum):
@@ -34,157 +34,115 @@ _BETWEEN: Final = Phase.BETWEEN
 _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 
-_VERSIONS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0"}
-_LENGTH_DIGITS: Final = 18  # int() refuses thousands of digits, which a client may send
-
-_METHODS: Final[dict[bytes, str]] = {}
+_CR: Final = 13
+_TLS_HANDSHAKE: Final = 22  # RFC 8446 section 5.1; no line end need ever come
 
 
 class Parser:
-    """Feeds on bytes; `requests` fills with what is complete, `error` is set where the client is refused.
+    """Feeds on bytes; `requests` has the next complete one, `error` is set where the client is refused.
 
     `environ` is what all requests of this connection have in common; `trusted`, where its peer is one of
     them, the peers that are believed about their clients.
     """
 
-    __deletable__ = ("_llhttp",)  # mypyc wants to be told
+    __slots__ = (
+        "_at", "_body", "_deaf", "_environ", "_ids", "_keys", "_limits", "_lined", "_looked", "_request",
+        "_rest", "_trusted", "error", "phase", "requests",
+    )  # fmt: skip
 
     def __init__(
         self, limits: Limits, environ: Environ, ids: RequestIds, trusted: Trusted | None = None
     ) -> None:
-        self.requests: deque[Request] = deque()
+        self.requests: list[Request] = []
         self.error: HttpError | None = None
         self.phase = _BETWEEN
-        self.received = 0  # bytes of the body in the making
         self._limits = limits
         self._environ = environ
         self._ids = ids
         self._trusted = trusted
         self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
-        self._request = Request()
-        self._unframed = 0  # bytes fed that may all belong to the present head, or to chunk framing alone
-        self._replaying = False
-        self._llhttp: HttpRequestParser = HttpRequestParser(self)
+        self._rest: bytes | bytearray = b""  # fed, and from `_at` on not yet parsed
+        self._at = 0
+        self._looked = 0  # how far it was searched in vain for the end of a head
+        self._lined = False  # the request line of that head is known to be right
+        self._request: Request | None = None  # whose head is here, and not all of its body
+        self._body: Sized | Chunked | None = None
+        self._deaf = False  # nothing that comes is looked at
 
     def feed(self, data: bytes) -> None:
-        """Parse `data`. Nothing is raised; see `error`."""
-        if self.error is not None:
+        """Take in `data`. Nothing is raised; see `error`."""
+        if self._deaf:
             return
-        self._unframed += len(data)
-        try:
-            self._execute(data)
-            if self.phase is not _BETWEEN:
-                self._check_unfinished()
-        except HttpParserCallbackError as error:
-            self._fail(error.__context__)
-        except HttpParserError as error:
-            self._fail(error)
-        except HttpError as error:
-            self._fail(error)
+        if self._rest:
+            self._hold()
+            self._rest += data
+        else:
+            self._rest = data
+        if not self.requests:
+            self._parse()
 
-    def close(self) -> None:
-        """Let go of llhttp, whose callbacks would keep this object alive until a garbage collection."""
-        del self._llhttp
+    def take(self) -> Request:
+        """The complete request; the next one, if it is here, takes its place."""
+        request = self.requests.pop()
+        if self._rest:
+            self._parse()
+        return request
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that is arriving."""
+        return 0 if self._request is None or self._request.body is None else self._request.body.size
 
     @property
     def next(self) -> Request | None:
         """The request that has to be answered next; None where its head is not here yet."""
-        if self.requests:
-            return self.requests[0]
-        return self._request if self.phase is not _BETWEEN and self._request.id else None
+        return self.requests[0] if self.requests else self._request
 
     def wants_continue(self) -> bool:
         """True once where the client waits for `100 Continue` before the body (RFC 9110 section 10.1.1)."""
-        if self.phase is not _BODY or self.received or self.requests:
+        request = self._request
+        if request is None or self._rest or self.received or self.requests:
             return False
-        return (
-            self._request.environ.pop("HTTP_EXPECT", None) is not None and self._request.version == "HTTP/1.1"
-        )
+        return request.environ.pop("HTTP_EXPECT", None) is not None and request.version == "HTTP/1.1"
 
-    def _execute(self, data: bytes) -> None:
+    def _parse(self) -> None:
+        """Until a request is complete or more has to come."""
         try:
-            self._llhttp.feed_data(data)
-        except HttpParserUpgrade as upgrade:
-            self._go_on(data[upgrade.args[0] :])
+            if self._body is None:
+                self._read_head()
+            if self._body is not None and self._rest:
+                self._read_body()
+        except HttpError as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(HttpError(500, f"body could not be stored: {error.strerror}"))
 
-    def _go_on(self, rest: bytes) -> None:
-        """Behind the head of a request that asks for another protocol: this server stays with this one.
-
-        llhttp skips the body of such a request, so its head is told again to a new llhttp, without `Upgrade`.
-        """
-        if self.phase is _BODY:
-            self._llhttp = HttpRequestParser(self)
-            self._replaying = True
-            self._llhttp.feed_data(self._framing())
-            self._replaying = False
-        if rest:
-            self._execute(rest)
-
-    def _framing(self) -> bytes:
-        environ = self._request.environ
-        if "HTTP_TRANSFER_ENCODING" in environ:
-            return b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-        return f"POST / HTTP/1.1\r\nContent-Length: {environ['CONTENT_LENGTH']}\r\n\r\n".encode("latin-1")
-
-    def _fail(self, error: BaseException | None) -> None:
-        if isinstance(error, HttpError):
-            self.error = error
-        elif isinstance(error, OSError):
-            self.error = HttpError(500, f"body could not be stored: {error.strerror}")
-        elif isinstance(error, HttpParserError):
-            self.error = HttpError(400, str(error) or "not HTTP")
-        elif error is not None:
-            raise error
-
-    def _check_unfinished(self) -> None:
-        """The limits, for what has not ended yet."""
-        limits, request = self._limits, self._request
-        if self.phase is _HEAD and not request.fields and len(request.target) > limits.line:
-            raise HttpError(414, "request line over limits.line")
-        if len(request.fields) > limits.fields:
-            raise HttpError(431, "fields over limits.fields")
-        if self._unframed > limits.head:
-            raise HttpError(431, "head over limits.head")
-
-    # What llhttp calls, in this order.
-
-    def on_message_begin(self) -> None:
-        if not self._replaying:
-            self._request = Request()
-            self.phase = _HEAD
-
-    def on_url(self, part: bytes) -> None:
-        if not self._replaying:
-            self._request.target += part
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._replaying:
-            self._request.fields.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._replaying:
+    def _read_head(self) -> None:
+        rest, at = self._rest, self._at
+        while rest.startswith(b"\r\n", at):  # RFC 9112 section 2.2: empty lines before a request
+            at += 2
+        limits = self._limits
+        end = rest.find(b"\r\n\r\n", max(at, self._looked - 3), at + limits.head)
+        if end < 0:
+            self._await_head(at)
             return
-        llhttp, request, limits = self._llhttp, self._request, self._limits
-        method = llhttp.get_method()
-        request.method = _METHODS.get(method) or _METHODS.setdefault(method, method.decode("ascii"))
-        version = _VERSIONS.get(llhttp.get_http_version())
-        if version is None:
-            raise HttpError(505, "version is neither 1.0 nor 1.1")
-        request.version = version
-        if len(request.target) + len(method) + len(" HTTP/1.1") + 1 > limits.line:
-            raise HttpError(414, "request line over limits.line")
-        if len(request.fields) > limits.fields:
-            raise HttpError(431, "fields over limits.fields")
-        if self._unframed > limits.head and request.head_size() > limits.head:
-            raise HttpError(431, "head over limits.head")
-        fill_environ(self._environ.copy(), request, self._keys)
+        request = read_head(rest[at:end], self._environ.copy(), self._keys, limits)
+        self._move(end + 4)
+        if self._looked:
+            self._looked = 0
+            self._lined = False
+        self._request = request
         self._identify(request)
-        check_head(request)
-        if self._trusted is not None and is_forwarded(request.environ):
-            believe(request.environ, self._trusted)
-        request.keep_alive = llhttp.should_keep_alive()
-        if request.has_body:
-            self._expect_body()
+        check_fields(request)
+        environ = request.environ
+        if self._trusted is not None and is_forwarded(environ):
+            believe(environ, self._trusted)
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            self._body = expect_body(request, limits)
+        if self._body is None:
+            self._complete(request)
+        else:
+            self.phase = _BODY
 
     def _identify(self, request: Request) -> None:
         said = request.environ.get("HTTP_X_REQUEST_ID")  # from a trusted peer: FROM_OTHERS has no such key
@@ -192,42 +150,73 @@ class Parser:
             request.environ["HTTP_X_REQUEST_ID"] = said = self._ids.make()
         request.id = said
 
-    def _expect_body(self) -> None:
-        length = self._request.environ.get("CONTENT_LENGTH", "").lstrip("0")
-        if len(length) > _LENGTH_DIGITS or int(length or 0) > self._limits.body:
-            raise HttpError(413, "body over limits.body")
-        self._request.body = Body(self._limits.body_memory)
-        self._request.fields = []  # from here on: trailer fields, which are counted and dropped
-        self._unframed = 0
-        self.received = 0
-        self.phase = _BODY
+    def _await_head(self, at: int) -> None:
+        """What is wrong with a head that has not ended, if anything: the client may wait for an answer."""
+        self._move(at)
+        if not self._rest:
+            self.phase = _BETWEEN
+            return
+        self.phase = _HEAD
+        self._hold()
+        if not self._lined:
+            self._lined = self._check_line()
+        rest, limits = self._rest, self._limits
+        if len(rest) >= limits.head:
+            raise too_large(rest[: limits.head], "head over limits.head")
+        if self._lined and has_bare(rest, max(0, self._looked - 1), len(rest)):
+            raise HttpError(400, "bare CR or LF")
+        self._looked = len(rest)
 
-    def on_body(self, data: bytes) -> None:
-        body = self._request.body
+    def _check_line(self) -> bool:
+        """Whether the request line has ended; with nothing wrong about it."""
+        rest = self._rest
+        longest = min(self._limits.line, self._limits.head - 2)
+        end = rest.find(b"\n", 0, longest + 2)
+        if end >= 0:
+            read_line(rest[: end + 1].removesuffix(b"\r\n").decode("latin-1"), longest)
+        elif len(rest) >= longest + 2 or rest[0] == _TLS_HANDSHAKE:
+            read_line(rest[: longest + 2].decode("latin-1"), longest)
+        return end >= 0
+
+    def _read_body(self) -> None:
+        request, body = self._request, self._body
+        assert request is not None
         assert body is not None
-        self._unframed = 0
-        self.received += len(data)
-        if self.received > self._limits.body:
-            raise HttpError(413, "body over limits.body")
-        body.write(data)
+        self._move(body.read(self._rest, self._at))
+        if not body.done:
+            self._hold()
+            return
+        settle_length(request.environ, self.received)
+        self._body = None
+        self._complete(request)
 
-    def on_message_complete(self) -> None:
-        request = self._request
-        if request.body is not None:
-            if self._skipped():
-                return
-            _settle_length(request.environ, self.received)
+    def _complete(self, request: Request) -> None:
         self.phase = _BETWEEN
-        self._unframed = 0
+        self._request = None
         self.requests.append(request)
+        if not request.keep_alive:
+            self._stop()
 
-    def _skipped(self) -> bool:
-        """Whether llhttp took the message for complete although its body is still to come."""
-        return self.phase is _BODY and bool(self._llhttp.should_upgrade())
+    def _fail(self, error: HttpError) -> None:
+        self.error = error
+        self._stop()
 
+    def _stop(self) -> None:
+        """Whatever comes is no request (RFC 9112 section 9.6)."""
+        self._deaf = True
+        self._rest = b""
+        self._at = 0
 
-def _settle_length(environ: Environ, size: int) -> None:
-    """The body is here as a whole: applications read CONTENT_LENGTH, and need not know of chunks."""
-    environ.pop("HTTP_TRANSFER_ENCODING", None)
-    environ.pop("HTTP_EXPECT", None)
-    environ["CONTENT_LENGTH"] = str(size)
+    def _move(self, at: int) -> None:
+        """Everything before `at` is parsed."""
+        if at == len(self._rest):
+            self._rest = b""
+            self._at = 0
+        else:
+            self._at = at
+
+    def _hold(self) -> None:
+        """Keep what is not parsed, for more to be added to it, and let go of the rest."""
+        if self._at or isinstance(self._rest, bytes):
+            self._rest = bytearray(self._rest[self._at :])
+            self._at = 0

@@ -1,44 +1,46 @@
-"""A request's head: from target and fields to a WSGI environ, or the reason why it is refused.
+"""A request's head: from its bytes to a WSGI environ, or the reason why it is refused.
 
-Beyond what llhttp has already refused (bad characters, bare CR or LF, repeated Content-Length, obsolete line
-folding). Framing that two parties could read in two ways is refused, never repaired (RFC 9112 section 11.2).
+Whoever has to guess where a message ends or whom it is for may guess differently from the proxy in front, and
+that is how requests are smuggled: what could be read in two ways is refused, never repaired (RFC 9112 section
+11.2). The order in which mistakes are looked for is such that the answer does not depend on how the bytes
+were cut: first what is wrong with the request line, then line ends, then sizes, then the rest.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
-from typing import Any, BinaryIO
+import re
+from typing import Any, BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
+from superwsgi.config.schema import Limits
 from superwsgi.http.body import Body
 from superwsgi.http.errors import HttpError
-from superwsgi.http.fields import EnvironKeys
+from superwsgi.http.fields import VALUE, EnvironKeys
+from superwsgi.http.target import check_host, read_line, split_target
 
 Environ = dict[str, Any]
+
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+"""CR or LF on its own: some take it for the end of a line (RFC 9112 section 2.2)."""
+
+_CONTROLS: Final = bytes([*range(32), 127])
+_CR: Final = 13
 
 
 class Request:
     """One request: complete as soon as the parser hands it out."""
 
-    __slots__ = ("body", "environ", "fields", "id", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "environ", "id", "keep_alive", "method", "target", "version")
 
-    method: str
-    version: str
-    keep_alive: bool
-    environ: Environ
-
-    def __init__(self) -> None:
-        self.id = ""  # until its head is complete
-        self.target = b""
-        self.fields: list[tuple[bytes, bytes]] = []
+    def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
+        self.id = ""
+        self.method = method
+        self.target = target.encode("latin-1")
+        self.version = version
+        self.environ = environ
         self.body: Body | None = None
-
-    @property
-    def has_body(self) -> bool:
-        """Whether the head announces one: RFC 9112 section 6.3."""
-        environ = self.environ
-        return "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0").strip("0") != ""
+        self.keep_alive = version == "HTTP/1.1"
 
     def input(self) -> BinaryIO:
         """The whole body, for `wsgi.input`."""
@@ -47,71 +49,88 @@ class Request:
         self.body.file.seek(0)
         return self.body.file
 
-    def head_size(self) -> int:
-        """Bytes of the request line and the fields as they are usually spelled."""
-        line = len(self.method) + len(self.target) + len(" HTTP/1.1\r\n") + 1
-        return line + sum(len(name) + len(value) + 4 for name, value in self.fields) + 2
 
+def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limits: Limits) -> Request:
+    """The request whose head this is, without the empty line at its end. Raises HttpError.
 
-def fill_environ(environ: Environ, request: Request, keys: EnvironKeys) -> None:
-    """Add everything that the head says to `environ`, a copy of the connection's."""
-    target = request.target.decode("latin-1")
-    path, _, query = origin_form(request.method, target).partition("?")
-    environ["REQUEST_METHOD"] = request.method
-    environ["SERVER_PROTOCOL"] = request.version
+    `environ` is a copy of the connection's, and becomes the request's.
+    """
+    lines = head.decode("latin-1").split("\r\n", limits.fields + 1)
+    method, target, version = read_line(lines[0], limits.line)
+    if len(lines) > limits.fields + 1:
+        raise too_large(head, "fields over limits.fields")
+    if len(head.translate(None, _CONTROLS)) + 2 * len(lines) - 2 != len(head):
+        _check_characters(head, lines)
+    request = Request(method, target, version, environ)
+    host, origin = ("", target) if target.startswith("/") else split_target(method, target)
+    path, _, query = origin.partition("?")
+    environ["REQUEST_METHOD"] = method
+    environ["SERVER_PROTOCOL"] = version
     environ["RAW_URI"] = environ["REQUEST_URI"] = target
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = query
-    add_fields(environ, request.fields, keys)
-    request.environ = environ
+    del lines[0]
+    _add_fields(environ, lines, keys)
+    if host:
+        _replace_host(environ, host)
+    return request
 
 
-def add_fields(environ: Environ, fields: Iterable[tuple[bytes, bytes]], keys: EnvironKeys) -> None:
+def too_large(head: bytes | bytearray, reason: str) -> HttpError:
+    """Unless it is no head at all."""
+    return HttpError(400, "bare CR or LF") if has_bare(head, 0, len(head)) else HttpError(431, reason)
+
+
+def has_bare(data: bytes | bytearray, start: int, end: int) -> bool:
+    """Whether there is a bare CR or LF from `start` on; a CR at the `end` may yet get its LF."""
+    if end > start and data[end - 1] == _CR:
+        end -= 1
+    return _BARE.search(data, start, end) is not None
+
+
+def _check_characters(head: bytes | bytearray, lines: list[str]) -> None:
+    """There are control characters in a head; tabs may be, in values."""
+    if _BARE.search(head):
+        raise HttpError(400, "bare CR or LF")
+    if "\t" in lines[0] or not all(map(VALUE.fullmatch, lines)):
+        raise HttpError(400, "control character in the head")
+
+
+def _add_fields(environ: Environ, lines: list[str], keys: EnvironKeys) -> None:
     """The fields under their CGI names; repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
-    for name, value in fields:
+    for line in lines:
+        name, colon, value = line.partition(":")
         key = keys[name]
+        if not colon:
+            raise HttpError(400, "field line without a colon")
         if not key:
             continue
-        text = value.decode("latin-1")
         if key not in environ:
-            environ[key] = text
+            environ[key] = value.strip(" \t")
         elif key == "HTTP_HOST":
             raise HttpError(400, "more than one Host")  # RFC 9112 section 3.2
         else:
-            environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + text
+            environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.strip(" \t")
 
 
-def origin_form(method: str, target: str) -> str:
-    """Path and query of a target (RFC 9112 section 3.2): `/path?query`, `http://host/path` or `*`."""
-    if target.startswith("/"):
-        return target
-    if method == "CONNECT":
-        raise HttpError(501, "CONNECT: this is no proxy")
-    if target == "*":
-        return "/"
-    scheme, separator, rest = target.partition("://")
-    if not separator or scheme.lower() not in ("http", "https"):
-        raise HttpError(400, "target is neither a path nor an http URL")
-    at = min((rest.index(mark) for mark in "/?" if mark in rest), default=len(rest))
-    return rest[at:] if rest[at:].startswith("/") else f"/{rest[at:]}"
+def _replace_host(environ: Environ, host: str) -> None:
+    """RFC 9112 section 3.2.2: what the target says, in place of a field that must be right nevertheless."""
+    if "HTTP_HOST" in environ:
+        check_host(environ["HTTP_HOST"])
+        environ["HTTP_HOST"] = host
+    elif environ["SERVER_PROTOCOL"] != "HTTP/1.1":
+        environ["HTTP_HOST"] = host
 
 
-def check_head(request: Request) -> None:
-    """Refuse what could be understood in two ways, or not at all. Raises HttpError."""
+def check_fields(request: Request) -> None:
+    """Whom it is for, and what is asked beyond an answer. Raises HttpError."""
     environ = request.environ
-    if "HTTP_HOST" not in environ and request.version == "HTTP/1.1":
+    if "HTTP_HOST" in environ:
+        check_host(environ["HTTP_HOST"])
+    elif request.version == "HTTP/1.1":
         raise HttpError(400, "no Host")  # RFC 9112 section 3.2
-    if "HTTP_TRANSFER_ENCODING" in environ:
-        _check_transfer_encoding(request)
     if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() != "100-continue":
         raise HttpError(417, "unknown expectation")  # RFC 9110 section 10.1.1
-
-
-def _check_transfer_encoding(request: Request) -> None:
-    """RFC 9112 section 6.1."""
-    if "CONTENT_LENGTH" in request.environ:
-        raise HttpError(400, "Transfer-Encoding and Content-Length")
-    if request.version != "HTTP/1.1":
-        raise HttpError(400, "Transfer-Encoding before HTTP/1.1")
-    if request.environ["HTTP_TRANSFER_ENCODING"].lower() != "chunked":
-        raise HttpError(501, "transfer coding other than chunked")
+    if "HTTP_CONNECTION" in environ:
+        options = [option.strip(" \t") for option in environ["HTTP_CONNECTION"].lower().split(",")]
+        request.keep_alive = "close" not in options and (request.keep_alive or "keep-alive" in options)

@@ -201,7 +201,7 @@ class Service:
 
     def _run(self, connection: Connection, hand: Hand) -> bool:
         """Run the application for the first complete request; a slot has been taken."""
-        request = connection.parser.requests.popleft()
+        request = connection.parser.take()
         now = time.monotonic_ns()
         connection.state = NEXT[connection.state][_RUN]
         connection.deadline = NEVER
@@ -274,17 +274,21 @@ class Service:
         self._board.set("refused", self._refused)
         request = connection.parser.next
         request_id = request.id if request is not None else self._gateway.ids.make()
-        response = self._refusal(error.status, request, request_id)
+        response = self._refusal(error.status, request, request_id, error.advice)
+        self._gateway.errors.debug(
+            "request refused", request=request_id, status=error.status, reason=error.reason
+        )
         self.log(connection, request, request_id, error.status, len(response.body), 0)
         connection.last = True
         connection.satisfied = False
         connection.parser.requests.clear()
         return self._send(connection, bytes(response))
 
-    def _refusal(self, status: int, request: Request | None, request_id: str) -> Refusal:
+    def _refusal(self, status: int, request: Request | None, request_id: str, advice: str = "") -> Refusal:
         date = self._gateway.clock.date(self.now)
         body = request is None or request.method != "HEAD"
-        return refusal(status, date, request_id, body=body, retry_after=1 if status == 503 else None)
+        retry_after = 1 if status == 503 else None
+        return refusal(status, date, request_id, advice=advice, body=body, retry_after=retry_after)
 
     def _send(self, connection: Connection, data: bytes) -> bool:
         """Something from the server itself."""
@@ -353,7 +357,6 @@ class Service:
         self.connections.pop(connection.fd, None)
         self._board.set("connections", len(self.connections))
         connection.cut()
-        connection.parser.close()
         connection.sock.close()
         if self._acceptor.away:
             self._acceptor.freed()
