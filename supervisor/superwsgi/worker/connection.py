@@ -29,15 +29,21 @@ _RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() 
 
 
 class Connection:
-    """See the module. Times are monotonic ns; `stall` is how long a client may take nothing at all."""
+    """See the module. Times are monotonic ns; `waits` is how long it may stay in a state."""
 
     __slots__ = (
-        "_alarm", "_epoll", "_room", "_stall", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
+        "_alarm", "_epoll", "_room", "_waits", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
         "outbox", "owner", "parser", "pending", "remote", "satisfied", "sock", "spoke", "state", "writing",
     )  # fmt: skip
 
     def __init__(
-        self, sock: socket.socket, remote: str, parser: Parser, epoll: select.epoll, alarm: Alarm, stall: int
+        self,
+        sock: socket.socket,
+        remote: str,
+        parser: Parser,
+        epoll: select.epoll,
+        alarm: Alarm,
+        waits: dict[State, int],
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -58,7 +64,7 @@ class Connection:
         self.mark = 0  # progress in bytes at the last look, for deadlines that ask for some
         self._epoll = epoll
         self._alarm = alarm
-        self._stall = stall
+        self._waits = waits
         self._room: threading.Condition | None = None
 
     def has_spoken(self) -> bool:
@@ -68,10 +74,12 @@ class Connection:
         except OSError:
             return False
 
-    def become(self, event: Event) -> State:
-        """The next state; KeyError where the event cannot be."""
+    def become(self, event: Event, now: int) -> None:
+        """The next state, and its deadline; KeyError where the event cannot be."""
         self.state = state = NEXT[self.state][event]
-        return state
+        self.deadline = deadline = now + self._waits[state]
+        if deadline < self._alarm.due:
+            self._alarm.no_later_than(deadline)
 
     def send(self, data: bytes) -> None:
         """Send, or keep for whoever polls. Raises ClientGone."""
@@ -163,12 +171,12 @@ class Connection:
         except OSError:
             self._cut()
             return True
-        self.deadline = time.monotonic_ns() + self._stall
+        self.deadline = time.monotonic_ns() + self._waits[State.SENDING]
         return more
 
     def _block(self) -> None:
         """From here on the poller is told when the client takes more."""
-        self.deadline = time.monotonic_ns() + self._stall
+        self.deadline = time.monotonic_ns() + self._waits[State.SENDING]
         self._alarm.no_later_than(self.deadline)
         self._epoll.modify(self.fd, SPEAKING)
 

@@ -94,7 +94,6 @@ class Loop:
             on_hang=lambda: on_recycle("hang"),
         )
         self._trusted = Trusted(site.proxy.trusted)
-        self._stall = deadline_after(site.timeouts.send)
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
         self._draining = False
@@ -278,7 +277,7 @@ class Loop:
             parser = Parser(
                 self._site.limits, environ, self._gateway.ids, self._trusted if believed else None
             )
-            connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._stall)
+            connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._service.waits)
             self._service.adopt(connection)
             self._epoll.register(connection.fd, LISTENING)
 

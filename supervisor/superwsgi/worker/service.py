@@ -1,12 +1,11 @@
-"""What becomes of a connection: read, parse, run the application, answer, send on, close.
+"""What becomes of a connection while it lives: read, parse, run the application, answer, send on.
 
 Called in whichever thread owns the connection. A method that goes on with one returns whether the caller
-still owns it: False when it was closed, or waits in the queue.
+still owns it: False when it was closed, or waits in the queue. How it ends is in ending.py.
 """
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,18 +14,17 @@ from random import randint
 from typing import Final
 
 from superwsgi.config.schema import Requests, Timeouts
-from superwsgi.http.errors import ClientGone, HttpError
+from superwsgi.http.errors import ClientGone
 from superwsgi.http.exchange import Exchange, Gateway
-from superwsgi.http.head import Refusal, refusal
 from superwsgi.http.parser import Phase
-from superwsgi.http.request import Environ, Request
+from superwsgi.http.request import Environ
 from superwsgi.log.access import AccessLog
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
 from superwsgi.worker.connection import Connection
-from superwsgi.worker.entries import access_entry
+from superwsgi.worker.ending import Ending
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.states import NEXT, Event, State, waits
 
@@ -38,6 +36,8 @@ _REST: Final = Event.REST
 
 _FORGOTTEN: Final[Environ] = {}
 """In place of an answered request's environ: what the application put there must not outlive the request."""
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 SIZE: Final = 64 << 10
 """Bytes read at once."""
@@ -77,12 +77,13 @@ class Service:
         self._alarm = alarm
         self._baton = baton
         self._board = board
-        self._access = access if access is not None and access.enabled else None
         self._acceptor = acceptor
+        self._logs = access is not None and access.enabled
+        self.ending = Ending(self.connections, gateway, alarm, board, acceptor, access)
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
         self._requests = count(1)
-        self._accepted = self._refused = 0
+        self._accepted = 0
 
     def adopt(self, connection: Connection) -> None:
         """A connection was accepted: its first request has as long as the rest of a head would have."""
@@ -101,7 +102,7 @@ class Service:
         if state is _SENDING:
             owned = self._send_on(connection)
         elif state is _LINGERING:
-            owned = self._discard(connection)
+            owned = self.ending.discard(connection)
         elif connection.parser.requests:
             connection.pending = True  # the event may have been for bytes behind these requests
             owned = self._complete(connection)
@@ -161,9 +162,9 @@ class Service:
         except BlockingIOError:
             return True
         except OSError:
-            return self.close(connection)
+            return self.ending.close(connection)
         if not data:
-            return self.close(connection)
+            return self.ending.close(connection)
         if len(data) == SIZE or connection.ended:
             connection.pending = True  # the edge was for this and what is behind it
         parser = connection.parser
@@ -176,14 +177,17 @@ class Service:
         """No request is complete: the deadline of what is missing, unless that runs already."""
         parser = connection.parser
         if parser.error is not None:
-            return self.refuse(connection, parser.error)
+            return self.ending.refuse(connection, parser.error, self.now)
         if parser.phase is Phase.HEAD and connection.state is not State.HEAD:
-            self._become(connection, Event.HEAD, self.now)
+            connection.become(Event.HEAD, self.now)
         elif parser.phase is Phase.BODY and connection.state is not State.BODY:
             connection.mark = 0
-            self._become(connection, Event.BODY, self.now)
+            connection.become(Event.BODY, self.now)
             if parser.wants_continue():
-                return self._send(connection, b"HTTP/1.1 100 Continue\r\n\r\n")
+                try:
+                    connection.send(_CONTINUE)
+                except ClientGone:
+                    return self.ending.close(connection)
         return True
 
     def _take_or_queue(self, connection: Connection, hand: Hand) -> bool:
@@ -194,7 +198,7 @@ class Service:
                 pass
             else:
                 return self._run(connection, hand)
-        self._become(connection, Event.QUEUE, self.now)
+        connection.become(Event.QUEUE, self.now)
         self.queue.append(connection)
         self._board.set("queued", len(self.queue))
         return False
@@ -234,8 +238,8 @@ class Service:
             self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:
             self._on_recycle("requests")
-        if self._access is not None:
-            self.log(connection, request, request.id, exchange.status, exchange.sent, done - now)
+        if self._logs:
+            self.ending.log(connection, request, request.id, exchange.status, exchange.sent, done - now)
         request.environ = _FORGOTTEN
         return self._conclude(connection, exchange, done)
 
@@ -243,17 +247,18 @@ class Service:
         """The application is done with the request; is the client, too?"""
         if exchange.broken or connection.gone:
             connection.cut(reset=exchange.broken and exchange.unmarked)
-            return self.close(connection)
+            return self.ending.close(connection)
         connection.last = not exchange.keep_alive
         if connection.outbox.size:
-            return self._become(connection, Event.BLOCK, now)
+            connection.become(Event.BLOCK, now)
+            return True
         return self._sent(connection, now)
 
     def _sent(self, connection: Connection, now: int) -> bool:
         """The client has taken all of a response."""
         if connection.last:
-            return self._hang_up(connection, now)
-        self._become(connection, _REST, now)
+            return self.ending.hang_up(connection, now)
+        connection.become(_REST, now)
         parser = connection.parser
         if parser.requests:
             connection.pending = True
@@ -265,64 +270,8 @@ class Service:
         if connection.flush():
             connection.pending = connection.outbox.size > 0
         if connection.gone:
-            return self.close(connection)
+            return self.ending.close(connection)
         return True if connection.outbox.size else self._sent(connection, self.now)
-
-    def refuse(self, connection: Connection, error: HttpError) -> bool:
-        """Answer in the application's place, for the last time on this connection."""
-        self._refused += 1
-        self._board.set("refused", self._refused)
-        request = connection.parser.next
-        request_id = request.id if request is not None else self._gateway.ids.make()
-        response = self._refusal(error.status, request, request_id, error.advice)
-        self._gateway.errors.debug(
-            "request refused", request=request_id, status=error.status, reason=error.reason
-        )
-        self.log(connection, request, request_id, error.status, len(response.body), 0)
-        connection.last = True
-        connection.satisfied = False
-        connection.parser.requests.clear()
-        return self._send(connection, bytes(response))
-
-    def _refusal(self, status: int, request: Request | None, request_id: str, advice: str = "") -> Refusal:
-        date = self._gateway.clock.date(self.now)
-        body = request is None or request.method != "HEAD"
-        retry_after = 1 if status == 503 else None
-        return refusal(status, date, request_id, advice=advice, body=body, retry_after=retry_after)
-
-    def _send(self, connection: Connection, data: bytes) -> bool:
-        """Something from the server itself."""
-        try:
-            connection.send(data)
-        except ClientGone:
-            return self.close(connection)
-        if not connection.last:
-            return True
-        if connection.outbox.size:
-            return self._become(connection, Event.BLOCK, self.now)
-        return self._hang_up(connection, self.now)
-
-    def _hang_up(self, connection: Connection, now: int) -> bool:
-        """After the last response. Closing while the client still sends would reset the connection, and the
-        client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
-        if connection.satisfied and connection.parser.error is None and not connection.has_spoken():
-            return self.close(connection)
-        try:
-            connection.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return self.close(connection)
-        connection.pending = True
-        return self._become(connection, Event.LAST, now)
-
-    def _discard(self, connection: Connection) -> bool:
-        try:
-            data = connection.sock.recv(SIZE)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return self.close(connection)
-        connection.pending = True
-        return bool(data) or self.close(connection)
 
     def recover(self, hand: Hand) -> None:
         """After an error of the server's own: take the thread out of its request, and end the connection."""
@@ -338,49 +287,4 @@ class Service:
             hand.record.end(time.monotonic_ns(), 500, 0)
             self.slots.append(None)
         if connection is not None and connection.state is not State.CLOSED:
-            self.close(connection)
-
-    def abandon(self, connection: Connection, request: Request, took: int) -> bool:
-        """End a request whose thread was written off but still has it in hand: with 504, where nothing was
-        sent yet, and nothing from that thread any more. The caller owns the connection now."""
-        response = self._refusal(504, request, request.id)
-        in_time = connection.overrule(bytes(response))
-        self.log(connection, request, request.id, 504, len(response.body) if in_time else 0, took)
-        if not in_time:
-            return self.close(connection)
-        connection.last = True
-        return self._hang_up(connection, self.now)
-
-    def close(self, connection: Connection) -> bool:
-        """The owner's last act; its lock is never released, so nobody else touches the connection."""
-        connection.become(Event.CLOSE)
-        self.connections.pop(connection.fd, None)
-        self._board.set("connections", len(self.connections))
-        connection.cut()
-        connection.sock.close()
-        if self._acceptor.away:
-            self._acceptor.freed()
-        if self._gateway.closing:
-            self._alarm.no_later_than(0)  # it may have been the last
-        return False
-
-    def _become(self, connection: Connection, event: Event, now: int) -> bool:
-        connection.state = state = NEXT[connection.state][event]
-        connection.deadline = deadline = now + self.waits[state]
-        if deadline < self._alarm.due:
-            self._alarm.no_later_than(deadline)
-        return True
-
-    def log(
-        self,
-        connection: Connection,
-        request: Request | None,
-        request_id: str,
-        status: int,
-        sent: int,
-        took: int,
-    ) -> None:
-        """One line of the access log; `sent` is bytes of body, `took` ns."""
-        if self._access is not None:
-            entry = access_entry(connection.remote, request, request_id, status, sent, took / SECOND)
-            self._access.log(entry)
+            self.ending.close(connection)

@@ -67,7 +67,7 @@ class Watch:
 
     def _connection_overdue(self, connection: Connection, now: int) -> None:
         if connection.state is State.QUEUED:
-            self._queued_too_long(connection)
+            self._queued_too_long(connection, now)
         elif connection.state is State.RUNNING:
             connection.deadline = NEVER
             if connection.outbox.size:  # its client takes nothing: whoever writes to it will see
@@ -85,23 +85,23 @@ class Watch:
             connection.pending = True  # at the last moment
             return True
         if state in _TOO_SLOW:
-            return self._service.refuse(connection, _TOO_SLOW[state])
+            return self._service.ending.refuse(connection, _TOO_SLOW[state], now)
         if state is State.SENDING:
             connection.cut(reset=True)
-        return self._service.close(connection)
+        return self._service.ending.close(connection)
 
     def _fast_enough(self, connection: Connection) -> bool:
         received, before = connection.parser.received, connection.mark
         connection.mark = received
         return received - before >= BODY_RATE * self._service.waits[State.BODY] // SECOND
 
-    def _queued_too_long(self, connection: Connection) -> None:
+    def _queued_too_long(self, connection: Connection, now: int) -> None:
         """Whoever removes it from the queue owns it: us, or a thread that has just become free."""
         try:
             self._service.queue.remove(connection)
         except ValueError:
             return
-        if self._service.refuse(connection, _TOO_SLOW[State.QUEUED]):
+        if self._service.ending.refuse(connection, _TOO_SLOW[State.QUEUED], now):
             self._service.let_go(connection)
 
     def _hand_overdue(self, hand: Hand, now: int) -> None:
@@ -137,7 +137,7 @@ class Watch:
         hand.record.end(now, 504, 0)
         self._lost[hand] = now + self._timeout
         self._replace(hand)
-        if self._service.abandon(connection, hand.request, took):
+        if self._service.ending.abandon(connection, hand.request, took, now):
             self._service.let_go(connection)
 
     def _look_for_lost(self, now: int) -> int:
