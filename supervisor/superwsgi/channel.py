@@ -34,6 +34,23 @@ class Channel:
         ours.setblocking(False)
         return cls(ours), theirs
 
+    @classmethod
+    def of(cls, fd: int | None) -> Channel:
+        """The master's end, by its descriptor; one that is closed already for None."""
+        if fd is None:
+            channel, theirs = cls.pair()
+            theirs.close()
+            channel.close()
+            return channel
+        sock = socket.socket(fileno=fd)
+        sock.set_inheritable(False)
+        sock.setblocking(False)
+        return cls(sock)
+
+    def held(self) -> int | None:
+        """Its descriptor, while it is open."""
+        return fd if (fd := self.fileno()) >= 0 else None
+
     def fileno(self) -> int:
         return self._sock.fileno()
 

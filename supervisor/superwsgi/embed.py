@@ -71,7 +71,7 @@ def run(
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(CONFIGURATION) from None
-    code = serve(site, lambda: site, launch.ForkWith(app))
+    code = serve(lambda: site, launch.ForkWith(app))
     if code:
         raise SystemExit(code)
 

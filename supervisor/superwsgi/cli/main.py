@@ -20,6 +20,7 @@ Signals to the master process:
   INT, QUIT   stop at once
   HUP         reload: new configuration, new code, no request lost
   USR1        reopen the log files
+  USR2        upgrade: replace the master's own program in place
   TTIN, TTOU  one worker more, one less
 """
 

@@ -37,4 +37,4 @@ def run(
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(CONFIGURATION)
-    sys.exit(serve(site, lambda: site, launch.execute))
+    sys.exit(serve(lambda: site, launch.execute))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from superwsgi.channel import Channel, Closed
 from superwsgi.log.words import duration, ending
@@ -35,6 +35,22 @@ class Children:
         self._rollout = rollout
         self._loop = loop
         self._reaper = reaper
+        self._watched: dict[int, Callable[[ExitCode, float], None]] = {}
+
+    def watch(self, pid: int, ended: Callable[[ExitCode, float], None]) -> None:
+        """Have the end of a process told that is neither mold nor worker."""
+        self._watched[pid] = ended
+
+    def adopt(self, generation: Generation, now: float) -> None:
+        """Listen to the processes of a generation that an earlier program of this process has started."""
+        mold = generation.mold
+        if mold is not None and mold.channel.fileno() >= 0:
+            self._listen_to_mold(generation, mold)
+        elif mold is not None:
+            generation.dismiss_mold(now)
+        for worker in generation.workers.values():
+            if worker.channel.fileno() >= 0:
+                self._listen_to_worker(generation, worker)
 
     # Beginnings.
 
@@ -45,7 +61,7 @@ class Children:
         except OSError as error:
             self._mold_lost(generation, f"cannot start a mold: {error.strerror}", "", now)
             return
-        self._loop.on_readable(mold.channel.fileno(), lambda now: self._hear_mold(generation, mold, now))
+        self._listen_to_mold(generation, mold)
         self._loop.call_at(
             now + generation.site.timeouts.boot, lambda _: self._check_loaded(generation, mold)
         )
@@ -58,9 +74,14 @@ class Children:
             log = self._rollout.errors.bind(worker=number, gen=generation.number)
             log.warning("not forked", reason=str(error), next="again in 1s")
             return
-        self._loop.on_readable(
-            worker.channel.fileno(), lambda now: self._hear_worker(generation, worker, now)
-        )
+        self._listen_to_worker(generation, worker)
+
+    def _listen_to_mold(self, generation: Generation, mold: MoldHandle) -> None:
+        self._loop.on_readable(mold.channel.fileno(), lambda now: self._hear_mold(generation, mold, now))
+
+    def _listen_to_worker(self, generation: Generation, worker: WorkerHandle) -> None:
+        fd = worker.channel.fileno()
+        self._loop.on_readable(fd, lambda now: self._hear_worker(generation, worker, now))
 
     def drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         """Drain a worker, or end it if it does not serve: by its own latest word."""
@@ -148,6 +169,9 @@ class Children:
 
     def _ended(self, pid: int, code: ExitCode, now: float) -> bool:
         """Whether the process that ended is one that we know."""
+        if pid in self._watched:
+            self._watched.pop(pid)(code, now)
+            return True
         for generation in self._rollout:
             if generation.mold is not None and generation.mold.pid == pid:
                 self._mold_ended(generation, generation.mold, code, now)

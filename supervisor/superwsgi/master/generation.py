@@ -16,6 +16,7 @@ from superwsgi.config.schema import Site
 from superwsgi.master import machine, sockets, states
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handles import MoldHandle, WorkerHandle
+from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
 from superwsgi.master.logfiles import LogFiles
@@ -69,7 +70,16 @@ class Shared:
 class Generation:
     """Generation `number` of the site."""
 
-    def __init__(self, number: int, site: Site, shared: Shared, launch: Launch, loop: EventLoop) -> None:
+    def __init__(
+        self,
+        number: int,
+        site: Site,
+        shared: Shared,
+        launch: Launch,
+        loop: EventLoop,
+        board: Scoreboard | None = None,
+    ) -> None:
+        """`board` is that of a generation which runs already."""
         self.number = number
         self.site = site
         self.listeners = shared.listeners
@@ -77,7 +87,7 @@ class Generation:
         self.state = GenerationState.LOADING
         self.wanted = machine.workers(site)
         self.most_workers = self.wanted + SPARE_WORKERS
-        self.board = Scoreboard.create(2 * self.most_workers, site.threads + 1)
+        self.board = board or Scoreboard.create(2 * self.most_workers, site.threads + 1)
         self.mold: MoldHandle | None = None
         self.workers: dict[int, WorkerHandle] = {}  # by slot
         self.early_deaths = 0
@@ -91,6 +101,37 @@ class Generation:
         memory = site.memory
         soft, hard = in_bytes(memory.soft, total), in_bytes(memory.hard, total)
         self.memory = MemoryLimits(soft, hard, memory.measure)
+
+    @classmethod
+    def restore(
+        cls, held: HeldGeneration, listeners: list[Listener], launch: Launch, loop: EventLoop
+    ) -> Generation:
+        """A generation that an earlier program of this process has handed over. Raises ValueError where its
+        scoreboard is not readable."""
+        shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
+        board = Scoreboard.attach(held.board)
+        generation = cls(held.number, held.site, shared, launch, loop, board)
+        generation.state, generation.wanted = held.state, held.wanted
+        generation.most_workers = board.slots // 2
+        generation.mold = MoldHandle.restore(held.mold) if held.mold is not None else None
+        workers = (WorkerHandle.restore(worker, held.number) for worker in held.workers)
+        generation.workers = {worker.slot: worker for worker in workers}
+        return generation
+
+    def hold(self) -> HeldGeneration:
+        """What the next program of this process needs to go on."""
+        return HeldGeneration(
+            number=self.number,
+            site=self.site,
+            state=self.state,
+            wanted=self.wanted,
+            board=self.board.fd,
+            error_log=self.logs.error,
+            access_log=self.logs.access,
+            listeners=[each.hold() for each in self.listeners if each.sock.fileno() >= 0],
+            mold=self.mold.hold() if self.mold is not None else None,
+            workers=[worker.hold() for worker in self.workers.values()],
+        )
 
     def apply(self, event: GenerationEvent) -> None:
         """Move to the next state. Raises ImpossibleEvent."""

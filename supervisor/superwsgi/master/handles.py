@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from superwsgi.channel import Channel
 from superwsgi.master import states
+from superwsgi.master.handover import HeldMold, HeldWorker
 from superwsgi.master.policy.governor import WorkerView
 from superwsgi.master.states import WorkerEvent, WorkerState
 
@@ -33,6 +34,40 @@ class WorkerHandle:
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot
     detail: str = ""  # the traceback's text, where there is one
+
+    @classmethod
+    def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
+        """A worker that an earlier program of this process has handed over."""
+        return cls(
+            number=held.number,
+            generation=generation,
+            slot=held.slot,
+            channel=Channel.of(held.channel),
+            deadline=held.deadline,
+            overdue=held.overdue,
+            state=held.state,
+            pid=held.pid,
+            ready_at=held.ready_at,
+            recycle=held.recycle,
+            asked_to_go=held.asked_to_go,
+            failure=held.failure,
+        )
+
+    def hold(self) -> HeldWorker:
+        """What the next program of this process needs of it."""
+        return HeldWorker(
+            number=self.number,
+            slot=self.slot,
+            channel=self.channel.held(),
+            state=self.state,
+            deadline=self.deadline,
+            overdue=self.overdue,
+            pid=self.pid,
+            ready_at=self.ready_at,
+            recycle=self.recycle,
+            asked_to_go=self.asked_to_go,
+            failure=self.failure,
+        )
 
     def apply(self, event: WorkerEvent) -> None:
         """Move to the next state. Raises ImpossibleEvent."""
@@ -64,3 +99,10 @@ class MoldHandle:
     loaded: bool = False
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, where there is one
+
+    @classmethod
+    def restore(cls, held: HeldMold) -> MoldHandle:
+        return cls(held.pid, Channel.of(held.channel), held.loaded)
+
+    def hold(self) -> HeldMold:
+        return HeldMold(self.pid, self.channel.held(), self.loaded)

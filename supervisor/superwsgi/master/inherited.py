@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -51,6 +51,15 @@ class Inherited:
                 inherited.given.append((name, sock))
         return inherited
 
+    @classmethod
+    def restore(cls, held: Iterable[tuple[str, int]]) -> Inherited:
+        """What an earlier program of this process was started with."""
+        return cls(given=[(name, reopened(fd)) for name, fd in held])
+
+    def hold(self) -> list[tuple[str, int]]:
+        """What the next program of this process needs of it."""
+        return [(name, sock.fileno()) for name, sock in self.given]
+
     def named(self, name: str) -> list[socket.socket]:
         """Those of a socket unit; all, where `name` is empty. Raises NotInherited."""
         found = [sock for given, sock in self.given if name in ("", given)]
@@ -63,8 +72,11 @@ class Inherited:
     def numbered(self, fd: int) -> socket.socket:
         """The socket that the process was started with as `fd`. Raises NotInherited."""
         given = {sock.fileno(): sock for _, sock in self.given}
+        if fd in self.others:
+            given[fd] = self.others.pop(fd)
+            self.given.append((f"fd{fd}", given[fd]))
         try:
-            return (self.others | given)[fd]
+            return given[fd]
         except KeyError:
             raise NotInherited("the process was started without a listening stream socket there") from None
 
@@ -87,6 +99,14 @@ def _names(environ: MutableMapping[str, str]) -> dict[int, str]:
     fds = range(FIRST, FIRST + int(said["LISTEN_FDS"]))
     names = [*said.get("LISTEN_FDNAMES", "").split(":"), *[""] * len(fds)]
     return dict(zip(fds, names, strict=False))
+
+
+def reopened(fd: int) -> socket.socket:
+    """A listening socket by its descriptor, as it was before execve(2)."""
+    sock = socket.socket(fileno=fd)
+    sock.set_inheritable(False)
+    sock.setblocking(False)
+    return sock
 
 
 def _listening(fd: int) -> socket.socket | None:

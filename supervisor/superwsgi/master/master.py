@@ -6,6 +6,7 @@ One thread, one event loop; nothing here waits. It never imports application cod
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import time
 from collections.abc import Callable
@@ -14,15 +15,17 @@ from typing import Final
 
 from setproctitle import setproctitle
 
+from superwsgi import __version__
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
-from superwsgi.master import monitor, sockets
+from superwsgi.master import launch, monitor, sockets
 from superwsgi.master.children import Children
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
 from superwsgi.master.handles import WorkerHandle
+from superwsgi.master.handover import Handover
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
 from superwsgi.master.notify import Notifier
@@ -33,6 +36,8 @@ from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.sockets import BindError
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
+from superwsgi.master.takeover import Taken
+from superwsgi.master.upgrade import Upgrade
 from superwsgi.worker.privileges import PrivilegeError
 
 OK: Final = 0
@@ -54,7 +59,9 @@ class Master:
         *,
         inherited: Inherited,
         notifier: Notifier,
+        taken: Taken | None = None,
     ) -> None:
+        """`taken` is what an earlier program of this process has left."""
         self._site = site
         self._shared = shared
         self._inherited = inherited
@@ -64,6 +71,10 @@ class Master:
         self._rollout = RollOut(errors, self._loop, launch)
         self._children = Children(self._rollout, self._loop, Reaper())
         self._report = Report(notifier, self._rollout, self._loop)
+        self._notifier = notifier
+        self._launch = launch
+        self._taken = taken
+        self._upgrade = Upgrade(self._loop, self._hold, self._children.watch)
         self._stopping = False
         self._reload_again = False
 
@@ -77,7 +88,10 @@ class Master:
         become_subreaper()
         with self._loop:
             self._take_signals()
-            self._begin(self._site, self._shared, time.monotonic())
+            if self._taken is not None:
+                self._adopt(self._taken, time.monotonic())
+            else:
+                self._begin(self._site, self._shared, time.monotonic())
             self._watch_memory(time.monotonic())
             self._report.begin(time.monotonic(), self._site.timeouts.boot)
             ask_at: float | None = None
@@ -96,6 +110,21 @@ class Master:
         generation = self._rollout.begin(site, shared, now)
         self._children.start_mold(generation, now)
 
+    def _adopt(self, taken: Taken, now: float) -> None:
+        """Go on with the processes of an earlier program of this process, then roll out what is new."""
+        held = taken.handover
+        self._rollout.adopt(taken.generations(self._launch, self._loop), held.current, held.last_number)
+        for generation in self._rollout:
+            self._children.adopt(generation, now)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)
+        self._children.reap(now)
+        python = platform.python_version()
+        self._errors.info("program replaced", version=__version__, python=python, next="reloading")
+        self._reload(now)
+
+    def _hold(self) -> Handover:
+        return self._rollout.hold(self._inherited.hold(), self._notifier.environ)
+
     # Decisions.
 
     def _govern(self, now: float) -> float | None:
@@ -105,6 +134,8 @@ class Master:
         complete_at = None if self._stopping else self._rollout.step(now)
         if self._reload_again and self._rollout.candidate is None:
             self._reload(now)
+        if self._rollout.candidate is None and not self._stopping:
+            self._upgrade.go_on(self._errors, now, self._site.timeouts.boot)
         plan = governor.decide(self._rollout.view(), now)
         for action in plan.actions:
             self._perform(action, now)
@@ -146,7 +177,7 @@ class Master:
         self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs())
         self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1), each=True)
         self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1), each=True)
-        self._loop.on_signal([signal.SIGUSR2], lambda _, now: self._refuse_upgrade())
+        self._loop.on_signal([signal.SIGUSR2], lambda *_: self._ask_for_upgrade())
 
     def _stop(self, now: float, reason: str, *, fast: bool) -> None:
         """End every process below us, then ourselves. A fast stop may follow a graceful one."""
@@ -222,8 +253,12 @@ class Master:
         target.wanted = min(max(target.wanted + difference, 1), target.most_workers)
         self._errors.info("worker count changed", workers=target.wanted, next="until the next reload")
 
-    def _refuse_upgrade(self) -> None:
-        self._errors.warning("USR2 ignored", reason="this version cannot replace its own program; restart it")
+    def _ask_for_upgrade(self) -> None:
+        if self._launch is launch.execute:
+            self._upgrade.ask()
+        else:
+            reason = "a script that calls superwsgi.run cannot be started anew in its own place"
+            self._errors.warning("USR2 ignored", reason=reason, next="stop and start it")
 
     # Memory.
 

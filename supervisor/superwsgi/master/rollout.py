@@ -8,7 +8,7 @@ mold, so going back needs nothing from the disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
@@ -16,6 +16,7 @@ from superwsgi.log.words import duration
 from superwsgi.master import sockets
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.handover import VERSION, Handover
 from superwsgi.master.launch import Launch
 from superwsgi.master.policy import governor
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
@@ -56,6 +57,25 @@ class RollOut:
         self.candidate = generation
         self._began = now
         return generation
+
+    def adopt(self, generations: Iterable[Generation], current: int, last_number: int) -> None:
+        """Go on with what an earlier program of this process has handed over."""
+        self._generations = {generation.number: generation for generation in generations}
+        self.current = self._generations[current]
+        self._last_number = last_number
+
+    def hold(self, given: list[tuple[str, int]], environ: dict[str, str]) -> Handover:
+        """All that the next program of this process needs. Not while there is a candidate."""
+        assert self.current is not None
+        assert self.candidate is None
+        return Handover(
+            version=VERSION,
+            current=self.current.number,
+            last_number=self._last_number,
+            generations=[generation.hold() for generation in self],
+            given=given,
+            environ=environ,
+        )
 
     def target(self) -> Generation | None:
         """The generation whose workers there should be: the candidate's as soon as it has loaded."""

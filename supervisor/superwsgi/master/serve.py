@@ -4,19 +4,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Final
 
+from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.generation import Shared
+from superwsgi.master.handover import HandoverError, handed_over
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
-from superwsgi.master.master import Master, ReadSite
+from superwsgi.master.master import OK, Master, ReadSite
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.sockets import BindError
+from superwsgi.master.takeover import Taken, rehearse
+from superwsgi.master.upgrade import REHEARSAL
 from superwsgi.worker.privileges import PrivilegeError
 
 FAILED: Final = 1
@@ -24,27 +30,65 @@ CONFIGURATION: Final = 2
 NOT_BOUND: Final = 4
 
 
-def serve(site: Site, read_site: ReadSite, launch: Launch) -> int:
-    """Serve until stopped. Returns the exit code; what keeps it from starting goes to stderr."""
-    inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
-    pidfile = PidFile(site.pidfile) if site.pidfile is not None else None
+def serve(read_site: ReadSite, launch: Launch) -> int:
+    """Serve until stopped, or go on where an earlier program of this process has left off. Returns the exit
+    code; what keeps it from starting goes to stderr."""
     try:
-        if pidfile is not None:
-            pidfile.take()
-        try:
-            shared = Shared.prepare(site, inherited)
-            for name in inherited.left_over():
-                notifier.forget(name)
-            return Master(site, shared, read_site, launch, inherited=inherited, notifier=notifier).run()
-        finally:
-            if pidfile is not None:
-                pidfile.release()
+        handover = handed_over(os.environ)
+        if handover is None:
+            return _start(read_site, launch)
+        if os.environ.pop(REHEARSAL, None):
+            rehearse(handover)
+            read_site()
+            return OK
+        return _go_on(Taken.open(handover), read_site, launch)
     except BindError as error:
         return _refuse(error, NOT_BOUND)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return CONFIGURATION
     except (LogTargetError, PrivilegeError) as error:
         return _refuse(error, CONFIGURATION)
-    except (PidFileError, OSError) as error:
+    except (PidFileError, HandoverError, OSError) as error:
         return _refuse(error, FAILED)
+
+
+def _start(read_site: ReadSite, launch: Launch) -> int:
+    inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
+    site = read_site()
+    with _pid_file(site):
+        shared = Shared.prepare(site, inherited)
+        for name in inherited.left_over():
+            notifier.forget(name)
+        return Master(site, shared, read_site, launch, inherited=inherited, notifier=notifier).run()
+
+
+def _go_on(taken: Taken, read_site: ReadSite, launch: Launch) -> int:
+    notifier = Notifier(os.environ)
+    with _pid_file(taken.site):
+        return Master(
+            taken.site,
+            taken.shared,
+            read_site,
+            launch,
+            inherited=taken.inherited,
+            notifier=notifier,
+            taken=taken,
+        ).run()
+
+
+@contextlib.contextmanager
+def _pid_file(site: Site) -> Iterator[None]:
+    """Raises PidFileError."""
+    if site.pidfile is None:
+        yield
+        return
+    pidfile = PidFile(site.pidfile)
+    pidfile.take()
+    try:
+        yield
+    finally:
+        pidfile.release()
 
 
 def _refuse(error: Exception, code: int) -> int:

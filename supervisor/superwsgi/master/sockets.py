@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress
+from superwsgi.master.handover import HeldListener
 from superwsgi.master.inherited import STORED, Inherited, NotInherited
 from superwsgi.worker.privileges import PrivilegeError, account, group_id
 
@@ -30,6 +31,14 @@ class Listener:
     address: Address
     sock: socket.socket
     inode: int | None = None
+
+    @classmethod
+    def restore(cls, held: HeldListener, sock: socket.socket) -> Listener:
+        return cls(held.address, sock, held.inode)
+
+    def hold(self) -> HeldListener:
+        """What the next program of this process needs of it."""
+        return HeldListener(self.address, self.sock.fileno(), self.inode)
 
     def is_ours(self) -> bool:
         """Whether it is ours to close: what we were started with is not."""

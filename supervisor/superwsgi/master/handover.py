@@ -1,0 +1,131 @@
+"""What a master hands to the program that takes its place in the same process (execve(2)): sockets, logs,
+scoreboards, molds and workers go on as they are; this says which descriptor is which.
+
+One JSON object in a memfd whose number is in the environment. A later version may add fields with defaults:
+they are missing here, and what it does not know it ignores. For any other change VERSION goes up, and the old
+program goes on serving.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, MutableMapping
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from superwsgi.config.schema import Address, Site
+from superwsgi.master.states import GenerationState, WorkerState
+
+VERSION: Final = 1
+_VARIABLE: Final = "SUPERWSGI_HANDOVER"
+
+
+class HandoverError(Exception):
+    """The state cannot be taken over; the text says why."""
+
+
+class HeldListener(Struct, frozen=True):
+    """A listening socket; `inode` is that of a unix socket's file."""
+
+    address: Address
+    fd: int
+    inode: int | None
+
+
+class HeldMold(Struct, frozen=True):
+    """A mold; without a channel it is being dismissed."""
+
+    pid: int
+    channel: int | None
+    loaded: bool
+
+
+class HeldWorker(Struct, frozen=True):
+    """A worker; without a channel it has gone, and its exit is on its way. Times are monotonic seconds."""
+
+    number: int
+    slot: int
+    channel: int | None
+    state: WorkerState
+    deadline: float | None
+    overdue: str
+    pid: int | None
+    ready_at: float | None
+    recycle: str | None
+    asked_to_go: str | None
+    failure: str | None
+
+
+class HeldGeneration(Struct, frozen=True):
+    """A generation with processes."""
+
+    number: int
+    site: Site
+    state: GenerationState
+    wanted: int
+    board: int
+    error_log: int | None
+    access_log: int | None
+    listeners: list[HeldListener]
+    mold: HeldMold | None
+    workers: list[HeldWorker]
+
+
+class Handover(Struct, frozen=True):
+    """All of a master. `given` are sockets by the names that systemd gave them."""
+
+    version: int
+    current: int
+    last_number: int
+    generations: list[HeldGeneration]
+    given: list[tuple[str, int]]
+    environ: dict[str, str]
+
+    def descriptors(self) -> Iterator[int]:
+        """Those that the next program needs."""
+        for generation in self.generations:
+            optional = [generation.error_log, generation.access_log]
+            optional += [worker.channel for worker in generation.workers]
+            optional += [generation.mold.channel] if generation.mold is not None else []
+            yield generation.board
+            yield from (listener.fd for listener in generation.listeners)
+            yield from (fd for fd in optional if fd is not None)
+        yield from (fd for _, fd in self.given)
+
+    def write(self) -> int:
+        """A descriptor to read it from."""
+        fd = os.memfd_create("superwsgi-handover", os.MFD_CLOEXEC)
+        os.write(fd, msgspec.json.encode(self))
+        return fd
+
+
+class _Versioned(Struct):
+    version: int
+
+
+def announce(fd: int) -> dict[str, str]:
+    """What the environment of the next program has besides."""
+    return {_VARIABLE: str(fd)}
+
+
+def handed_over(environ: MutableMapping[str, str]) -> Handover | None:
+    """What an earlier program has left for this one, if it has. Raises HandoverError."""
+    fd = environ.pop(_VARIABLE, None)
+    return None if fd is None else _read(int(fd))
+
+
+def _read(fd: int) -> Handover:
+    try:
+        with open(fd, "rb") as file:
+            file.seek(0)
+            raw = file.read()
+        version = msgspec.json.decode(raw, type=_Versioned).version
+        if version != VERSION:
+            raise HandoverError(
+                f"the running program's state has version {version}, this one reads {VERSION}"
+            )
+        return msgspec.json.decode(raw, type=Handover)
+    except (OSError, ValueError) as error:
+        raise HandoverError(f"the running program's state cannot be read: {error}") from None

@@ -1,0 +1,69 @@
+"""The other end of an upgrade: a program that has been executed in the place of a master, and goes on with
+its sockets, logs, molds and workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from superwsgi.config.schema import Site
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
+from superwsgi.master.inherited import Inherited, reopened
+from superwsgi.master.launch import Launch
+from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.sockets import Listener
+from superwsgi.scoreboard import Scoreboard
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was handed over, with its sockets opened again: each once, however many generations share it."""
+
+    handover: Handover
+    inherited: Inherited
+    listeners: dict[int, Listener]
+
+    @classmethod
+    def open(cls, handover: Handover) -> Taken:
+        inherited = Inherited.restore(handover.given)
+        sockets = {sock.fileno(): sock for _, sock in inherited.given}
+        listeners: dict[int, Listener] = {}
+        for held in (each for generation in handover.generations for each in generation.listeners):
+            if held.fd not in listeners:
+                sock = sockets.get(held.fd) or reopened(held.fd)
+                listeners[held.fd] = Listener.restore(held, sock)
+        return cls(handover, inherited, listeners)
+
+    @property
+    def site(self) -> Site:
+        return self._current.site
+
+    @property
+    def shared(self) -> Shared:
+        """What the current generation shares with its master."""
+        current = self._current
+        logs = LogFiles(current.site.log, current.error_log, current.access_log)
+        return Shared(self._listeners(current), logs)
+
+    def generations(self, launch: Launch, loop: EventLoop) -> Iterator[Generation]:
+        for held in self.handover.generations:
+            yield Generation.restore(held, self._listeners(held), launch, loop)
+
+    @property
+    def _current(self) -> HeldGeneration:
+        return next(each for each in self.handover.generations if each.number == self.handover.current)
+
+    def _listeners(self, generation: HeldGeneration) -> list[Listener]:
+        return [self.listeners[held.fd] for held in generation.listeners]
+
+
+def rehearse(handover: Handover) -> None:
+    """Whether this program could go on from there. Raises HandoverError."""
+    for generation in handover.generations:
+        try:
+            Scoreboard.attach(generation.board)
+        except ValueError as error:
+            raise HandoverError(f"generation {generation.number}: {error}") from None

@@ -1,0 +1,168 @@
+"""USR2: another program takes the master's place, in the same process, and nobody notices."""
+
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+import superwsgi
+from tests.e2e.daemon import wait_for
+from tests.e2e.load import Load
+
+PACKAGE = Path(superwsgi.__file__).parent
+
+APP = """
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["SERVER_SOFTWARE"].encode()]
+"""
+
+
+class Installation:
+    """Versions of superwsgi side by side, and a link to the one that a program finds."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.current = folder / "current"
+
+    def install(self, version, broken=None):
+        to = self.folder / version
+        shutil.copytree(PACKAGE, to / "superwsgi", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        module = to / "superwsgi" / "__init__.py"
+        module.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', module.read_text()))
+        if broken is not None:
+            path, old, new = broken
+            file = to / "superwsgi" / path
+            assert old in file.read_text()
+            file.write_text(file.read_text().replace(old, new))
+        self.current.unlink(missing_ok=True)
+        self.current.symlink_to(to)
+
+
+@pytest.fixture
+def installation(tmp_path):
+    return Installation(tmp_path)
+
+
+@pytest.fixture
+def site(daemon, installation):
+    installation.install("1.0")
+    daemon.write("app.py", APP)
+    daemon.site(workers=2, pidfile="pid")
+    daemon.start(env={"PYTHONPATH": str(installation.current)})
+    wait_for(lambda: len(daemon.workers()) == 2)
+    return daemon
+
+
+def upgrade(site):
+    mark = site.mark()
+    site.send(signal.SIGUSR2)
+    site.wait_log("reload complete", since=mark)
+
+
+def software(site):
+    return site.get("/").text
+
+
+def test_the_program_is_replaced_and_nobody_notices(site, installation):
+    assert software(site) == "superwsgi/1.0"
+    with Load(site.address, clients=4) as load:
+        for version in ("1.1", "1.2"):
+            installation.install(version)
+            upgrade(site)
+            assert software(site) == f"superwsgi/{version}"
+    assert load.broken == []
+    assert int((site.folder / "pid").read_text()) == site.pid
+    assert site.stop() == 0
+    assert not (site.folder / "pid").exists()
+
+
+def test_five_upgrades_leak_no_descriptor_and_leave_no_zombie(site):
+    master = psutil.Process(site.pid)
+    before = settled(site, master)
+    with Load(site.address, clients=4) as load:
+        for _ in range(5):
+            upgrade(site)
+    assert load.broken == []
+    assert settled(site, master) == before
+
+
+def settled(site, master):
+    """The number of the master's descriptors once it has but one mold and two workers."""
+    wait_for(lambda: len(master.children()) == 3, "one mold and two workers", context=lambda: site.log)
+    assert all(child.status() != psutil.STATUS_ZOMBIE for child in master.children())
+    return master.num_fds()
+
+
+BROKEN = {
+    "it does not start": ("cli/main.py", "import click", "import click, no_such_module"),
+    "it reads another state": ("master/handover.py", "VERSION: Final = 1", "VERSION: Final = 2"),
+    "it has another scoreboard": ("scoreboard.py", "VERSION: Final = 1", "VERSION: Final = 2"),
+}
+SAID = {
+    "it does not start": "ModuleNotFoundError: No module named 'no_such_module'",
+    "it reads another state": "the running program's state has version 1, this one reads 2",
+    "it has another scoreboard": "scoreboard version 1, this program reads 2",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_program_that_cannot_go_on_is_refused(site, installation, how):
+    installation.install("1.1", broken=BROKEN[how])
+    mark = site.mark()
+    with Load(site.address, clients=2) as load:
+        site.send(signal.SIGUSR2)
+        site.wait_log("upgrade refused", since=mark)
+    assert SAID[how] in site.log[mark:]
+    assert load.broken == []
+    assert software(site) == "superwsgi/1.0"
+    installation.install("1.2")
+    upgrade(site)
+    assert software(site) == "superwsgi/1.2"
+
+
+def test_a_configuration_that_is_wrong_by_then_is_refused_too(site):
+    site.site(workers="many")
+    mark = site.mark()
+    site.send(signal.SIGUSR2)
+    site.wait_log("upgrade refused", since=mark)
+    assert "workers: expected" in site.log[mark:]
+    assert software(site) == "superwsgi/1.0"
+
+
+def test_a_new_program_whose_workers_do_not_start_serves_with_the_old_ones(site, installation):
+    installation.install("1.1", broken=("worker/mold.py", "def main()", "import no_such_module\ndef main()"))
+    mark = site.mark()
+    site.send(signal.SIGUSR2)
+    site.wait_log("(reload failed|upgrade refused)", since=mark)
+    assert software(site) == "superwsgi/1.0"
+    victim = site.workers()[0]
+    site.send(signal.SIGKILL, victim)
+    wait_for(lambda: len(site.workers()) == 2 and victim not in site.workers())
+    assert software(site) == "superwsgi/1.0"
+
+
+def test_signals_during_an_upgrade_are_not_lost(site):
+    for number in (signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
+        site.send(number)
+    assert site.wait_exit() == 0
+
+
+def test_a_worker_that_dies_after_an_upgrade_is_replaced_by_the_new_program(site):
+    upgrade(site)
+    victim = site.workers()[0]
+    site.send(signal.SIGKILL, victim)
+    wait_for(lambda: len(site.workers()) == 2 and victim not in site.workers())
+    assert site.get("/").status == 200
+
+
+def test_superwsgi_run_says_that_it_cannot(daemon):
+    daemon.write("app.py", APP)
+    daemon.write("main.py", "import superwsgi\nfrom app import app\nsuperwsgi.run(app, port=0)\n")
+    daemon.spawn([sys.executable, "main.py"])
+    daemon.send(signal.SIGUSR2)
+    daemon.wait_log("USR2 ignored")
