@@ -178,6 +178,7 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ),
         ("proxy: {trusted: ['::1', '::1/128']}", "2:26: proxy.trusted: ::1/128 stands twice"),
         ("proxy: {trusted: }", "2:17: proxy.trusted: expected a network such as 10.0.0.0/8 or fd00::/8, an"),
+        ("proxy: {protocol: v2}", "2:19: proxy.protocol: expected on or off, got 'v2'"),
         ("proxy: {trust: unix}", "2:9: unknown key 'proxy.trust': did you mean 'trusted'?"),
         ("env: [A]", "2:6: env: expected a mapping of keys, got a list"),
         ("env: {1A: x}", "2:7: env 1A: expected a variable's name of letters, digits and '_', got '1A'"),

@@ -16,6 +16,14 @@ MEMORY = (
 LINE = "limits.line must not be above limits.head: the request line is part of the head"
 JITTER = "requests.jitter has no effect while requests.max is 0: set requests.max, or leave jitter out"
 WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 is all of them: leave the other out"
+DEAF_UNIX = (
+    "proxy.protocol is on, and no peer of a unix socket is trusted: "
+    "every connection to it would be closed: add unix to proxy.trusted"
+)
+DEAF_TCP = (
+    "proxy.protocol is on, and no network is trusted: "
+    "every connection would be closed: add the proxy's address to proxy.trusted"
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +37,9 @@ WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 is all
         ("limits: {line: 65K}", f"2:16: {LINE}"),
         ("limits: {head: 4K}", f"2:16: {LINE}"),
         ("bind: [':80', '127.0.0.1:80']", f"2:7: {WILDCARD}"),
+        ("proxy: {protocol: on}\nbind: [':80', unix:x]", f"2:19: {DEAF_UNIX}"),
+        ("proxy: {protocol: on, trusted: [unix]}", f"2:19: {DEAF_TCP}"),
+        ("proxy: {protocol: on, trusted: []}", f"2:19: {DEAF_TCP}"),
     ],
 )
 def test_broken(tmp_path: Path, line: str, said: str) -> None:
@@ -48,6 +59,10 @@ def test_broken(tmp_path: Path, line: str, said: str) -> None:
         "group: www-data",
         "bind: [':80', '127.0.0.1:81', '[::1]:80', 'localhost:80']",
         "bind: ['127.0.0.1:80', '127.0.0.2:80']",
+        "proxy: {protocol: on}",
+        "proxy: {protocol: on, trusted: [unix]}\nbind: unix:x",
+        "proxy: {protocol: on, trusted: [unix, '::1']}\nbind: [unix:x, ':80']",
+        "proxy: {trusted: []}\nbind: [unix:x, ':80']",
     ],
 )
 def test_possible(tmp_path: Path, line: str) -> None:

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS
-from tests.e2e.wire import Wire
+from tests.e2e.wire import Wire, request
+from tests.http.proxy_headers import SSL, V1, summed
 
 FRAMEWORKS = pytest.mark.parametrize("framework", ["flask", "django"])
 
@@ -123,3 +124,29 @@ def test_who_is_trusted_is_the_operators_word(daemon, trusted, believed):
         http.request("GET", "/client", headers={"X-Forwarded-For": "192.0.2.1"})
         said = json.loads(http.getresponse().read())
     assert said["address"] == ("192.0.2.1" if believed else "127.0.0.1")
+
+
+@FRAMEWORKS
+def test_the_proxy_protocol(daemon, framework):
+    daemon.site(
+        app=None,
+        apps={"/flask": "e2e_flask:make()", "/django": "e2e_django.wsgi:application"},
+        chdir=str(FIXTURE_APPS),
+        env={"DJANGO_SETTINGS_MODULE": "e2e_django.settings"},
+        workers=1,
+        log={"access": "access.log"},
+        text="proxy: {protocol: on}",
+    )
+    daemon.start()
+    for number, header in enumerate((V1, summed(tlvs=SSL))):
+        with connect(daemon, "127.0.0.1") as wire:
+            wire.send(header + request(f"/{framework}/client", fields=CLAIMS))
+            said = json.loads(wire.answer().body)
+        assert (said["address"], said["server"], said["port"]) == ("192.0.2.1", "198.51.100.7", "443")
+        assert (said["secure"], said["forwarded"]) == (number == 1, [])
+    with connect(daemon, "127.0.0.2") as wire:
+        assert wire.ended()
+    daemon.wait_log('connection refused peer=127.0.0.2 reason="not in proxy.trusted')
+    assert daemon.stop() == 0
+    lines = (daemon.folder / "access.log").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["192.0.2.1", "192.0.2.1"]

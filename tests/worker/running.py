@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from superwsgi.config.schema import Limits, Requests, Site, Timeouts
+from superwsgi.config.schema import Limits, Proxy, Requests, Site, Timeouts
 from superwsgi.scoreboard import Scoreboard, WorkerCounters
 from tests.worker.solo import listen, make_loop
 
@@ -171,6 +171,7 @@ def running(
     unix: bool = False,
     requests: Requests | None = None,
     limits: Limits | None = None,
+    peers: Proxy | None = None,
     **timeouts: float,
 ) -> Iterator[Running]:
     site = Site(
@@ -181,6 +182,7 @@ def running(
         timeouts=Timeouts(**timeouts),
         limits=limits or Limits(),
         requests=requests or Requests(),
+        proxy=peers or Proxy(),
     )
     worker = Running(app, site, unix)
     try:

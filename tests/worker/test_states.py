@@ -19,6 +19,8 @@ def expected(state, event):
         return State.CLOSED
     if state is State.LINGERING:
         return None
+    if state is State.PROXY or event is Event.INTRODUCE:
+        return State.IDLE if (state, event) == (State.PROXY, Event.INTRODUCE) else None
     if event is Event.LAST:
         return State.LINGERING
     if event is Event.REST:

@@ -114,12 +114,12 @@ def text(text: str) -> str:
     return text
 
 
-def truth(text: str) -> bool:
+def truth(text: str, expected: str = "true or false") -> bool:
     """true or false, and YAML 1.1's other words for them."""
     try:
         return _TRUTH[text.lower()]
     except KeyError:
-        raise Invalid("true or false") from None
+        raise Invalid(expected) from None
 
 
 def choice(text: str, words: tuple[str, ...]) -> str:

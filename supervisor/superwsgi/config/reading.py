@@ -123,7 +123,7 @@ class Reader:
             case inspect.LiteralType():
                 return partial(grammar.choice, words=tuple(map(str, kind.values)))
             case inspect.BoolType():
-                return grammar.truth
+                return partial(grammar.truth, expected="on or off" if unit else "true or false")
         return self._units[unit] if unit else grammar.text
 
     def _union(self, kind: inspect.UnionType, node: Node, path: str) -> Any:

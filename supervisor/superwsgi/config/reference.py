@@ -102,6 +102,8 @@ def _spell(value: Any, unit: str) -> str:
     """A default as a site file has it."""
     if unit in _UNITS:
         return _quantity(value, unit)
+    if unit == "switch":
+        return "on" if value else "off"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from superwsgi.config.schema import Memory, Site, TcpAddress
+from superwsgi.config.schema import Memory, Site, TcpAddress, UnixAddress
 
 
 class Rule(NamedTuple):
@@ -48,6 +48,12 @@ def _is_ipv4(host: str) -> bool:
     return host != "0.0.0.0" and host.replace(".", "").isdigit()
 
 
+def _deaf(site: Site, kind: type[TcpAddress] | type[UnixAddress]) -> bool:
+    """Whether nobody who could connect to addresses of this kind would be believed."""
+    believed = any((name == "unix") is (kind is UnixAddress) for name in site.proxy.trusted)
+    return site.proxy.protocol and not believed and any(isinstance(address, kind) for address in site.bind)
+
+
 RULES: Final = (
     Rule(
         ("memory.soft", "memory.hard"),
@@ -72,5 +78,17 @@ RULES: Final = (
         _covered_by_wildcard,
         "0.0.0.0 and another IPv4 address cannot share a port",
         "0.0.0.0 is all of them: leave the other out",
+    ),
+    Rule(
+        ("bind", "proxy.trusted", "proxy.protocol"),
+        lambda site: _deaf(site, UnixAddress),
+        "proxy.protocol is on, and no peer of a unix socket is trusted",
+        "every connection to it would be closed: add unix to proxy.trusted",
+    ),
+    Rule(
+        ("bind", "proxy.trusted", "proxy.protocol"),
+        lambda site: _deaf(site, TcpAddress),
+        "proxy.protocol is on, and no network is trusted",
+        "every connection would be closed: add the proxy's address to proxy.trusted",
     ),
 )

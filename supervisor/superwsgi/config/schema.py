@@ -25,6 +25,9 @@ Share = Annotated[float, Meta(gt=0, le=1, extra_json_schema={"unit": "percent"})
 Octal = Annotated[int, Meta(ge=0, le=0o777, extra_json_schema={"unit": "octal"})]
 """Permission bits; in a site file octal digits, quoted or not."""
 
+Switch = Annotated[bool, Meta(extra_json_schema={"unit": "switch"})]
+"""In a site file `on` or `off`."""
+
 Count = Annotated[int, Meta(ge=0)]
 PositiveCount = Annotated[int, Meta(ge=1)]
 
@@ -127,6 +130,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     boot: Annotated[Deadline, Meta(description="loading the application")] = 60.0
     head: Annotated[Deadline, Meta(description="receiving a request's head")] = 10.0
+    proxy: Annotated[Deadline, Meta(description="receiving a PROXY protocol header")] = 5.0
     body: Annotated[Deadline, Meta(description="receiving a request's body, at a minimum rate")] = 30.0
     request: Annotated[Deadline, Meta(description="the application starting or continuing its answer")] = 60.0
     queue: Annotated[Seconds, Meta(description="a full request waiting for a free thread")] = 30.0
@@ -177,6 +181,9 @@ class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=["[10.0.0.0/8, unix]"],
         ),
     ] = ("127.0.0.1/32", "::1/128")
+    protocol: Annotated[
+        Switch, Meta(description="every connection begins with a PROXY protocol header, version 1 or 2")
+    ] = False
 
 
 class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -252,7 +259,8 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timeouts: Annotated[Timeouts, Meta(description="every deadline")] = Timeouts()
     limits: Annotated[Limits, Meta(description="what a client may ask of a worker")] = Limits()
     proxy: Annotated[
-        Proxy, Meta(description="who may say in X-Forwarded-* and Forwarded who the client is")
+        Proxy,
+        Meta(description="who may say, in X-Forwarded-*, Forwarded or the PROXY protocol, who a client is"),
     ] = Proxy()
     log: Annotated[
         Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")

@@ -6,6 +6,7 @@ from typing import TextIO
 
 from superwsgi import __version__
 from superwsgi.http.files import FileWrapper
+from superwsgi.http.proxy_protocol import Address
 from superwsgi.http.request import Environ
 
 SOFTWARE = f"superwsgi/{__version__}"
@@ -42,13 +43,15 @@ def base_environ(errors: TextIO, *, multithread: bool, multiprocess: bool) -> En
     }
 
 
-def connection_environ(
-    base: Environ, server: tuple[str, int] | None, client: tuple[str, int] | None
-) -> Environ:
-    """`base` for one connection; None where an end is a unix socket, which has no address to speak of."""
+def connection_environ(base: Environ, server: Address | None, client: Address | None) -> Environ:
+    """`base` for one connection between these ends."""
     environ = base.copy()
+    set_ends(environ, server, client)
+    return environ
+
+
+def set_ends(environ: Environ, server: Address | None, client: Address | None) -> None:
+    """Whom a connection is between; None where an end is a unix socket, which has no address to speak of."""
     name, port = server or ("localhost", 80)  # PEP 3333: neither may ever be empty
     environ["SERVER_NAME"], environ["SERVER_PORT"] = name, str(port)
-    if client is not None:
-        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
-    return environ
+    environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (client[0], str(client[1])) if client else ("", "")

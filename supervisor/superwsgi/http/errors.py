@@ -23,6 +23,10 @@ class HttpError(Exception):
         return "" if self.status in _SERVERS_OWN else self.reason
 
 
+class ProxyHeaderError(Exception):
+    """A connection does not begin with the PROXY protocol header that it needs: it ends without an answer."""
+
+
 class WsgiError(Exception):
     """The application breaks PEP 3333: an error of the application, so 500 where that can still be said."""
 

@@ -12,12 +12,14 @@ import enum
 from typing import Final
 
 from superwsgi.config.schema import Limits
+from superwsgi.http.environ import set_ends
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
-from superwsgi.http.forwarded import believe, is_forwarded
+from superwsgi.http.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.framing import Chunked, Sized, expect_body, settle_length
 from superwsgi.http.identity import REQUEST_ID, RequestIds
-from superwsgi.http.peers import Trusted
+from superwsgi.http.peers import UNIX, Trusted
+from superwsgi.http.proxy_protocol import Announcement
 from superwsgi.http.request import Environ, Request, check_fields, has_bare, read_head, too_large
 from superwsgi.http.target import read_line
 
@@ -68,6 +70,20 @@ class Parser:
         self._request: Request | None = None  # whose head is here, and not all of its body
         self._body: Sized | Chunked | None = None
         self._deaf = False  # nothing that comes is looked at
+
+    def introduce(self, who: Announcement, trusted: Trusted) -> None:
+        """Before the first request: whose connection this is, by the word of its peer.
+
+        What the requests say of their client is the client's word from here on, not the peer's, which sees
+        only a stream of bytes.
+        """
+        if who.secure:
+            set_scheme(self._environ, "https")
+        if who.relayed:
+            set_ends(self._environ, who.server, who.client)
+            believed = trusted.peer(who.client[0] if who.client else UNIX).trusted
+            self._trusted = trusted if believed else None
+            self._keys = FROM_TRUSTED if believed else FROM_OTHERS
 
     def feed(self, data: bytes) -> None:
         """Take in `data`. Nothing is raised; see `error`."""

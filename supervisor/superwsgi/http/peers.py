@@ -51,10 +51,14 @@ class Trusted:
 
 
 def parse(text: str) -> IPv4Address | IPv6Address | None:
-    """An address without port or brackets; one of IPv4 that is mapped into IPv6 (RFC 4291 section 2.5.5.2)
-    is the IPv4 address, so that one client has one spelling."""
+    """An address without port or brackets."""
     try:
-        address = ip_address(text.partition("%")[0])  # the scope of a link-local peer: getnameinfo(3)
+        return canonical(ip_address(text.partition("%")[0]))  # no scope of a link-local peer: getnameinfo(3)
     except ValueError:
         return None
+
+
+def canonical(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """One of IPv4 that is mapped into IPv6 (RFC 4291 section 2.5.5.2) is the IPv4 address, so that one client
+    has one spelling."""
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -15,9 +15,11 @@ import threading
 import time
 from typing import Final
 
-from superwsgi.http.errors import ClientGone
+from superwsgi.http.errors import ClientGone, ProxyHeaderError
 from superwsgi.http.files import Span
 from superwsgi.http.parser import Parser
+from superwsgi.http.peers import Trusted
+from superwsgi.http.proxy_protocol import LONGEST, read
 from superwsgi.worker.alarm import Alarm
 from superwsgi.worker.outbox import Outbox
 from superwsgi.worker.states import NEXT, Event, State
@@ -33,7 +35,8 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_epoll", "_room", "_waits", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
-        "outbox", "owner", "parser", "pending", "remote", "satisfied", "sock", "spoke", "state", "writing",
+        "outbox", "owner", "parser", "pending", "preface", "remote", "satisfied", "sock", "spoke", "state",
+        "writing",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +52,7 @@ class Connection:
         self.fd = sock.fileno()
         self.remote = remote
         self.parser = parser
+        self.preface = b""  # as much as is here of a PROXY protocol header
         self.state = State.IDLE
         self.deadline = 0
         self.owner = threading.Lock()
@@ -66,6 +70,28 @@ class Connection:
         self._alarm = alarm
         self._waits = waits
         self._room: threading.Condition | None = None
+
+    def introduce(self, trusted: Trusted) -> bool:
+        """Take what is here of the PROXY protocol header, and no byte behind it; True once it is complete.
+
+        Raises BlockingIOError where nothing is here yet, another OSError where the peer has gone, and
+        ProxyHeaderError where it is no such header.
+        """
+        data = self.sock.recv(LONGEST, socket.MSG_PEEK)
+        if not data:
+            raise ProxyHeaderError("ended within the PROXY protocol header") if self.preface else ClientGone
+        preface = self.preface + data
+        who = read(preface)
+        left = (len(preface) if who is None else who.size) - len(self.preface)
+        while left:
+            left -= len(self.sock.recv(left))
+        self.preface = preface if who is None else b""
+        if who is None:
+            return False
+        self.parser.introduce(who, trusted)
+        if who.relayed:
+            self.remote = who.client[0] if who.client else ""
+        return True
 
     def has_spoken(self) -> bool:
         """Whether there are bytes that nobody has read yet."""

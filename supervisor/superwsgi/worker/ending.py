@@ -68,6 +68,14 @@ class Ending:
             return True
         return self.hang_up(connection, now)
 
+    def turn_away(self, connection: Connection, reason: str) -> bool:
+        """Close a connection of which nobody knows whose it is: there is nobody to answer."""
+        self._refused += 1
+        self._board.set("refused", self._refused)
+        peer = connection.remote or "unix"
+        self._gateway.errors.info("connection refused", peer=peer, reason=reason, next="closed")
+        return self.close(connection)
+
     def abandon(self, connection: Connection, request: Request, took: int, now: int) -> bool:
         """End a request whose thread was written off but still has it in hand: with 504, where nothing was
         sent yet, and nothing from that thread any more. The caller owns the connection now."""

@@ -72,6 +72,7 @@ class Loop:
         self._acceptor = Acceptor(
             listeners, self._epoll, self._alarm, board, errors, site.limits.connections, self._census
         )
+        self._trusted = Trusted(site.proxy.trusted)
         self._service = Service(
             self._gateway,
             timeouts=site.timeouts,
@@ -82,6 +83,7 @@ class Loop:
             board=board,
             acceptor=self._acceptor,
             access=access,
+            trusted=self._trusted,
             on_recycle=on_recycle,
         )
         self._hands = [Hand(number, board.thread(number), self._work) for number in range(site.threads + 1)]
@@ -93,7 +95,6 @@ class Loop:
             replace=self._replace,
             on_hang=lambda: on_recycle("hang"),
         )
-        self._trusted = Trusted(site.proxy.trusted)
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
         self._draining = False
@@ -278,8 +279,13 @@ class Loop:
                 self._site.limits, environ, self._gateway.ids, self._trusted if believed else None
             )
             connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._service.waits)
+            if self._site.proxy.protocol:
+                connection.state = State.PROXY
             self._service.adopt(connection)
-            self._epoll.register(connection.fd, LISTENING)
+            if connection.state is State.PROXY and not believed:
+                self._service.ending.turn_away(connection, "not in proxy.trusted, and proxy.protocol is on")
+            else:
+                self._epoll.register(connection.fd, LISTENING)
 
     def _census(self) -> tuple[int, int]:
         return len(self._service.connections), len(self._service.slots)

@@ -14,9 +14,10 @@ from random import randint
 from typing import Final
 
 from superwsgi.config.schema import Requests, Timeouts
-from superwsgi.http.errors import ClientGone
+from superwsgi.http.errors import ClientGone, ProxyHeaderError
 from superwsgi.http.exchange import Exchange, Gateway
 from superwsgi.http.parser import Phase
+from superwsgi.http.peers import Trusted
 from superwsgi.http.request import Environ
 from superwsgi.log.access import AccessLog
 from superwsgi.scoreboard import WorkerWriter
@@ -29,6 +30,7 @@ from superwsgi.worker.hand import Hand
 from superwsgi.worker.states import NEXT, Event, State, waits
 
 _BETWEEN: Final = Phase.BETWEEN
+_PROXY: Final = State.PROXY
 _SENDING: Final = State.SENDING
 _LINGERING: Final = State.LINGERING
 _RUN: Final = Event.RUN
@@ -63,6 +65,7 @@ class Service:
         board: WorkerWriter,
         acceptor: Acceptor,
         access: AccessLog | None,
+        trusted: Trusted,
         on_recycle: Callable[[str], None],
     ) -> None:
         self.connections: dict[int, Connection] = {}
@@ -79,6 +82,7 @@ class Service:
         self._board = board
         self._acceptor = acceptor
         self._logs = access is not None and access.enabled
+        self._trusted = trusted
         self.ending = Ending(self.connections, gateway, alarm, board, acceptor, access)
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
@@ -86,12 +90,20 @@ class Service:
         self._accepted = 0
 
     def adopt(self, connection: Connection) -> None:
-        """A connection was accepted: its first request has as long as the rest of a head would have."""
+        """A connection was accepted."""
         self.connections[connection.fd] = connection
         self._accepted += 1
         self._board.set("connections", len(self.connections))
         self._board.set("accepted", self._accepted)
-        connection.deadline = self.now + min(self.waits[State.HEAD], max(self.waits[State.IDLE], SECOND))
+        self._await_first(connection)
+
+    def _await_first(self, connection: Connection) -> None:
+        """The first request has as long as the rest of a head would have."""
+        if connection.state is State.IDLE:
+            wait = min(self.waits[State.HEAD], max(self.waits[State.IDLE], SECOND))
+        else:
+            wait = self.waits[connection.state]
+        connection.deadline = self.now + wait
         self._alarm.no_later_than(connection.deadline)
 
     def attend(self, connection: Connection, hand: Hand) -> None:
@@ -106,6 +118,8 @@ class Service:
         elif connection.parser.requests:
             connection.pending = True  # the event may have been for bytes behind these requests
             owned = self._complete(connection)
+        elif state is _PROXY:
+            owned = self._introduce(connection)
         else:
             owned = self._read(connection)
         hand.attended = None
@@ -151,6 +165,24 @@ class Service:
                 self.let_go(connection, hand)
             return True
         return False
+
+    def _introduce(self, connection: Connection) -> bool:
+        """Whose connection it is. What stands behind the header is still unread."""
+        try:
+            known = connection.introduce(self._trusted)
+        except BlockingIOError:
+            return True
+        except OSError:  # many health checks do no more than connect
+            self._gateway.errors.debug("connection closed by its peer", peer=connection.remote or "unix")
+            return self.ending.close(connection)
+        except ProxyHeaderError as error:
+            return self.ending.turn_away(connection, str(error))
+        if known:
+            connection.become(Event.INTRODUCE, self.now)
+            self._await_first(connection)
+        if known or connection.ended:
+            connection.pending = True  # no event follows for what is here already
+        return True
 
     def _complete(self, connection: Connection) -> bool:
         self.complete.append(connection)

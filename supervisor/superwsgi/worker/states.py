@@ -20,6 +20,7 @@ class State(enum.Enum):
 
     __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
 
+    PROXY = "a proxy has yet to say whose connection it is"
     IDLE = "between two requests"
     HEAD = "a request's head is arriving"
     BODY = "its body is arriving"
@@ -35,6 +36,7 @@ class Event(enum.Enum):
 
     __hash__ = object.__hash__
 
+    INTRODUCE = "the proxy has said whose it is"
     HEAD = "bytes that leave a head unfinished"
     BODY = "bytes that leave a body unfinished"
     QUEUE = "a complete request, but no free thread"
@@ -61,6 +63,7 @@ _ANSWERED: Final = {
 }
 
 NEXT: Final[dict[State, dict[Event, State]]] = {
+    State.PROXY: {Event.INTRODUCE: State.IDLE, Event.CLOSE: State.CLOSED},
     State.IDLE: _READING,
     State.HEAD: _READING,
     State.BODY: _READING,
@@ -80,6 +83,7 @@ NEXT: Final[dict[State, dict[Event, State]]] = {
 def waits(timeouts: Timeouts) -> dict[State, int]:
     """How long a connection may stay in a state, ns. While RUNNING, the thread has a deadline instead."""
     return {
+        State.PROXY: deadline_after(timeouts.proxy),
         State.IDLE: int(timeouts.keepalive * SECOND),
         State.HEAD: deadline_after(timeouts.head),
         State.BODY: deadline_after(timeouts.body),

@@ -84,6 +84,10 @@ class Watch:
         if state is State.IDLE and connection.has_spoken():
             connection.pending = True  # at the last moment
             return True
+        if state is State.PROXY:
+            return self._service.ending.turn_away(
+                connection, "no PROXY protocol header within timeouts.proxy"
+            )
         if state in _TOO_SLOW:
             return self._service.ending.refuse(connection, _TOO_SLOW[state], now)
         if state is State.SENDING:
