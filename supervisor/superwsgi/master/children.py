@@ -84,7 +84,7 @@ class Children:
         self._loop.on_readable(fd, lambda now: self._hear_worker(generation, worker, now))
 
     def drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
-        """Drain a worker, or end it if it does not serve: by its own latest word."""
+        """Drain a worker, by its own latest word of whether it serves."""
         self._hear_worker(generation, worker, now)
         if worker.state is not WorkerState.GONE:
             generation.drain(worker, reason, now)
@@ -113,8 +113,8 @@ class Children:
             code = self._reaper.claim(worker.pid)
             if code is not None:
                 self._worker_ended(generation, worker, code, now)
-            elif worker.state is WorkerState.ENDING:
-                os.kill(worker.pid, signal.SIGKILL)  # told to end before it had begun
+            elif worker.state in (WorkerState.DRAINING, WorkerState.ENDING):
+                os.kill(worker.pid, signal.SIGTERM)  # told to go before it had begun
         elif worker.pid is None and worker.channel.ended:
             self._worker_ended(generation, worker, None, now)
 
@@ -133,6 +133,8 @@ class Children:
 
     def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
         worker.apply(WorkerEvent.READY)
+        if worker.state is WorkerState.DRAINING:
+            generation.give_time_to_drain(worker, now)
         if worker.state is not WorkerState.SERVING:
             return
         worker.ready_at = now

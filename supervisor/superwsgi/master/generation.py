@@ -213,16 +213,24 @@ class Generation:
         return channel
 
     def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
-        """Let a worker finish what it has; one that does not serve yet is ended."""
-        if worker.state is not WorkerState.SERVING:
-            self.end(worker, reason, now)
-            return
-        timeouts = self.site.timeouts
+        """Let a worker finish what it has. One that boots has nothing; SIGTERM ends it, and lets it drain if it
+        has begun to serve a moment ago."""
+        serving = worker.state is WorkerState.SERVING
         worker.asked_to_go = reason
         worker.apply(WorkerEvent.DRAIN)
+        if serving:
+            self.give_time_to_drain(worker, now)
+            self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful))
+        else:
+            worker.deadline = now + _GRACE
+            worker.overdue = "did not end when told to"
+            self._signal(worker, signal.SIGTERM)
+
+    def give_time_to_drain(self, worker: WorkerHandle, now: float) -> None:
+        """A draining worker may have requests in hand."""
+        timeouts = self.site.timeouts
         worker.deadline = now + timeouts.lame_duck + timeouts.graceful + _GRACE
         worker.overdue = f"not drained after {timeouts.graceful:g}s (timeouts.graceful)"
-        self._tell(worker, Drain(timeouts.lame_duck, timeouts.graceful))
 
     def end(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """End a worker at once, politely first."""

@@ -50,11 +50,13 @@ class GenerationEvent(Enum):
 WORKER: Final[dict[WorkerState, dict[WorkerEvent, WorkerState]]] = {
     WorkerState.FORKING: {
         WorkerEvent.STARTED: WorkerState.BOOTING,
+        WorkerEvent.DRAIN: WorkerState.DRAINING,
         WorkerEvent.STOP: WorkerState.ENDING,
         WorkerEvent.EXITED: WorkerState.GONE,
     },
     WorkerState.BOOTING: {
         WorkerEvent.READY: WorkerState.SERVING,
+        WorkerEvent.DRAIN: WorkerState.DRAINING,
         WorkerEvent.STOP: WorkerState.ENDING,
         WorkerEvent.EXITED: WorkerState.GONE,
     },
@@ -64,12 +66,14 @@ WORKER: Final[dict[WorkerState, dict[WorkerEvent, WorkerState]]] = {
         WorkerEvent.EXITED: WorkerState.GONE,
     },
     WorkerState.DRAINING: {
+        WorkerEvent.STARTED: WorkerState.DRAINING,  # told to go before the mold had forked it
+        WorkerEvent.READY: WorkerState.DRAINING,  # its word and ours crossed: it may have requests in hand
         WorkerEvent.STOP: WorkerState.ENDING,
         WorkerEvent.EXITED: WorkerState.GONE,
     },
     WorkerState.ENDING: {
         WorkerEvent.STARTED: WorkerState.ENDING,  # told to end before the mold had forked it
-        WorkerEvent.READY: WorkerState.ENDING,  # its word and ours crossed
+        WorkerEvent.READY: WorkerState.ENDING,
         WorkerEvent.STOP: WorkerState.ENDING,
         WorkerEvent.EXITED: WorkerState.GONE,
     },
