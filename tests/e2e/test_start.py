@@ -106,6 +106,20 @@ def test_an_address_in_use_ends_with_4(site):
     assert "in use" in done.stderr
 
 
+def test_one_address_in_two_spellings_ends_with_4(site, unused):
+    site.site(bind=[f"127.0.0.1:{unused}", f"localhost:{unused}"])
+    done = run(site.folder, "-c", "site.yaml")
+    assert done.returncode == 4
+    assert f"cannot bind localhost:{unused}: it is the same as 127.0.0.1:{unused}" in done.stderr
+
+
+@pytest.fixture
+def unused():
+    """A port that the kernel chose a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
 def test_an_unknown_host_ends_with_4(site):
     site.site(bind="no-such-host.invalid:80")
     assert run(site.folder, "-c", "site.yaml").returncode == 4
@@ -137,6 +151,31 @@ class TestCheck:
         assert done.returncode == 2
         for word in ("nosuchmodule", "nobody-of-that-name", "no/such", "neither"):
             assert word in done.stderr
+
+    def test_files_that_cannot_be_written(self, site):
+        (site.folder / "folder.log").mkdir()
+        site.site(
+            "log: {access: folder.log, error: no/such.log}\npidfile: app.py/this.pid\n", bind="unix:no/x.sock"
+        )
+        done = run(site.folder, "check", "-c", "site.yaml")
+        assert done.returncode == 2
+        for words in (
+            "log.access: .*is a folder",
+            "log.error: .*no does not exist",
+            "pidfile: .*app.py is not a folder",
+            "bind: .*no does not exist",
+        ):
+            assert re.search(words, done.stderr), done.stderr
+
+    def test_leaves_files_as_they_are(self, site):
+        (site.folder / "error.log").write_text("old")
+        (site.folder / "site.pid").write_text("123\n")
+        site.site("log: {access: access.log, error: error.log}\npidfile: site.pid\n")
+        before = {path.name for path in site.folder.iterdir()}
+        assert run(site.folder, "check", "-c", "site.yaml").returncode == 0
+        assert {path.name for path in site.folder.iterdir()} - {"__pycache__"} == before
+        assert (site.folder / "error.log").read_text() == "old"
+        assert (site.folder / "site.pid").read_text() == "123\n"
 
     def test_a_wrong_site_file(self, site):
         site.site("threads: none\n")

@@ -7,7 +7,16 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from superwsgi.log.files import PIPE_BUF, STDOUT, LogTargetError, Sink, chunks, open_target
+from superwsgi.log.files import (
+    PIPE_BUF,
+    STDOUT,
+    LogTargetError,
+    Sink,
+    check_target,
+    chunks,
+    open_target,
+    try_writing,
+)
 
 
 @pytest.fixture
@@ -174,3 +183,42 @@ def test_chunks_hold_whole_lines() -> None:
     assert [piece.count(b"\n") for piece in pieces] == [2, 1, 1, 1]
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert list(chunks([], PIPE_BUF)) == []
+
+
+class TestTrying:
+    """Whether a file could be written, found out without touching it."""
+
+    def test_leaves_no_trace(self, tmp_path: Path) -> None:
+        there = tmp_path / "there"
+        there.write_text("old")
+        try_writing(there)
+        try_writing(tmp_path / "not there")
+        assert [path.name for path in tmp_path.iterdir()] == ["there"]
+        assert there.read_text() == "old"
+
+    @pytest.mark.parametrize("target", ["off", "-", "/dev/stdout"])
+    def test_targets_that_are_no_files_of_ours(self, target: str) -> None:
+        check_target(target)
+
+    def test_says_what_opening_would(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        os.mkfifo(tmp_path / "fifo")
+        for name in ("folder", "file/x", "no/x", "fifo"):
+            target = str(tmp_path / name)
+            with pytest.raises(LogTargetError) as tried:
+                check_target(target)
+            with pytest.raises(LogTargetError) as opened:
+                open_target(target, STDOUT)
+            assert str(tried.value) == str(opened.value)
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+    def test_with_the_rights_of_who_asks(self, tmp_path: Path) -> None:
+        (tmp_path / "there").touch(0o644)
+        os.seteuid(65534)
+        try:
+            for name in ("there", "not there"):
+                with pytest.raises(PermissionError):
+                    try_writing(tmp_path / name)
+        finally:
+            os.seteuid(0)

@@ -14,6 +14,7 @@ import msgspec
 from superwsgi.channel import Channel, Closed
 from superwsgi.cli.serve import read_or_exit
 from superwsgi.config.schema import Site, UnixAddress
+from superwsgi.log.files import LogTargetError, check_target, try_writing, write_error
 from superwsgi.log.words import duration, ending
 from superwsgi.master import launch
 from superwsgi.master.master import APP_NOT_LOADED
@@ -89,8 +90,15 @@ def _surroundings(site: Site) -> Iterator[str]:
         yield str(error)
     if not Path(site.chdir).is_dir():
         yield f"chdir: {site.chdir} is not a folder"
-    files = [("log.access", site.log.access), ("log.error", site.log.error), ("pidfile", site.pidfile)]
-    files += [("bind", address.path) for address in site.bind if isinstance(address, UnixAddress)]
-    for key, name in files:
-        if name not in (None, "-", "off") and not Path(name).parent.is_dir():
-            yield f"{key}: the folder of {name} does not exist"
+    for key, target in (("log.access", site.log.access), ("log.error", site.log.error)):
+        try:
+            check_target(target)
+        except LogTargetError as error:
+            yield f"{key}: {error}"
+    files = [("pidfile", Path(site.pidfile))] if site.pidfile is not None else []
+    files += [("bind", Path(address.path)) for address in site.bind if isinstance(address, UnixAddress)]
+    for key, path in files:
+        try:
+            try_writing(path)
+        except OSError as error:
+            yield f"{key}: {path}: {write_error(path, error)}"

@@ -49,7 +49,33 @@ def open_target(target: str, standard: int) -> int | None:
     try:
         return os.open(target, _FLAGS, _MODE) if descriptor is None else _copy(descriptor)
     except OSError as exc:
-        raise LogTargetError(target, _reason(target, exc)) from None
+        raise LogTargetError(target, write_error(Path(target), exc)) from None
+
+
+def check_target(target: str) -> None:
+    """Find out whether `open_target` would succeed, without making a file. Raises LogTargetError."""
+    if target not in ("off", "-", *_STANDARD):
+        try:
+            try_writing(Path(target))
+        except OSError as exc:
+            raise LogTargetError(target, write_error(Path(target), exc)) from None
+
+
+def try_writing(path: Path) -> None:
+    """Find out whether a file can be opened for writing, or made, and leave everything as it is.
+
+    Raises OSError, as open(2) would. A file that is not there is made without a name (O_TMPFILE, open(2)).
+    """
+    try:
+        os.close(os.open(path, _FLAGS & ~os.O_CREAT))
+    except FileNotFoundError:
+        try:
+            os.close(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _MODE))
+        except OSError as exc:
+            if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without such files
+                raise
+            if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def is_journal(fd: int, environ: Mapping[str, str]) -> bool:
@@ -72,8 +98,9 @@ def _copy(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
-def _reason(target: str, exc: OSError) -> str:
-    folder = Path(target).parent
+def write_error(path: Path, exc: OSError) -> str:
+    """Why a file cannot be opened for writing, in words."""
+    folder = path.parent
     match exc.errno:
         case errno.ENOENT:
             return f"the folder {folder} does not exist"

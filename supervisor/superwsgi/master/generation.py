@@ -213,8 +213,8 @@ class Generation:
         return channel
 
     def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
-        """Let a worker finish what it has. One that boots has nothing; SIGTERM ends it, and lets it drain if it
-        has begun to serve a moment ago."""
+        """Let a worker finish what it has. One that boots has nothing; SIGTERM ends it, and lets it drain if
+        it has begun to serve a moment ago."""
         serving = worker.state is WorkerState.SERVING
         worker.asked_to_go = reason
         worker.apply(WorkerEvent.DRAIN)

@@ -29,6 +29,7 @@ from superwsgi.master.handover import Handover
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
 from superwsgi.master.notify import Notifier
+from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.memory import Verdict
 from superwsgi.master.reaper import Reaper, become_subreaper
@@ -57,18 +58,20 @@ class Master:
         read_site: ReadSite,
         launch: Launch,
         *,
+        pidfile: PidFile,
         inherited: Inherited,
         notifier: Notifier,
         taken: Taken | None = None,
     ) -> None:
         """`taken` is what an earlier program of this process has left."""
-        self._site = site
+        self._site = site  # of the current generation
         self._shared = shared
         self._inherited = inherited
+        self._pidfile = pidfile
         self._read_site = read_site
         self._loop = EventLoop()
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
-        self._rollout = RollOut(errors, self._loop, launch)
+        self._rollout = RollOut(errors, self._loop, launch, self._settle)
         self._children = Children(self._rollout, self._loop, Reaper())
         self._report = Report(notifier, self._rollout, self._loop)
         self._notifier = notifier
@@ -124,6 +127,19 @@ class Master:
 
     def _hold(self) -> Handover:
         return self._rollout.hold(self._inherited.hold(), self._notifier.environ)
+
+    def _settle(self, current: Generation) -> None:
+        """Be the master of a generation that has become current: what there is once for all of them."""
+        self._site = current.site
+        setproctitle(f"superwsgi: master [{self._site.name}]")
+        self._change(lambda: sockets.adapt(current.listeners, current.site))
+        self._change(lambda: self._pidfile.move(current.site.pidfile))
+
+    def _change(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except (BindError, PidFileError) as error:
+            self._errors.error("not changed", reason=str(error), next="stays as it was")
 
     # Decisions.
 
@@ -219,22 +235,17 @@ class Master:
             self._rollout.withdraw(now)
         try:
             site = self._read_site()
-            shared = self._prepare(site)
+            PidFile(site.pidfile if site.pidfile != self._site.pidfile else None).check()
+            assert self._rollout.current is not None
+            shared = Shared.prepare(site, self._inherited, self._rollout.current.listeners)
             self._errors.info("reload begun")
             self._begin(site, shared, now)
-        except (ConfigError, LogTargetError, PrivilegeError, BindError, OSError) as error:
+        except (ConfigError, LogTargetError, PidFileError, PrivilegeError, BindError, OSError) as error:
             assert self._rollout.current is not None
             self._rollout.trouble = str(error).partition("\n")[0]
             self._report.reload_refused()
             goes_on = f"generation {self._rollout.current.number} goes on serving"
             self._errors.error("reload refused", str(error), next=goes_on)
-
-    def _prepare(self, site: Site) -> Shared:
-        """What a new generation needs beyond the old one's. Raises as Shared.prepare."""
-        assert self._rollout.current is not None
-        if site.pidfile != self._site.pidfile:
-            self._errors.warning("pidfile changed", next="the new name is used from the next start on")
-        return Shared.prepare(site, self._inherited, self._rollout.current.listeners)
 
     def _reopen_logs(self) -> None:
         for generation in self._rollout:
@@ -268,9 +279,7 @@ class Master:
             if generation.memory:
                 for worker in list(generation.workers.values()):
                     self._judge_memory(generation, worker, now)
-        current = self._rollout.current
-        interval = (current.site if current else self._site).monitor.interval
-        self._loop.call_at(now + interval, self._watch_memory)
+        self._loop.call_at(now + self._site.monitor.interval, self._watch_memory)
 
     def _judge_memory(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         limits = generation.memory

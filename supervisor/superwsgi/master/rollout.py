@@ -8,7 +8,7 @@ mold, so going back needs nothing from the disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
@@ -27,7 +27,9 @@ _TARGETS = (GenerationState.READY, GenerationState.SERVING)
 class RollOut:
     """All generations that have processes, and the part that each plays."""
 
-    def __init__(self, errors: ErrorLog, loop: EventLoop, launch: Launch) -> None:
+    def __init__(
+        self, errors: ErrorLog, loop: EventLoop, launch: Launch, on_current: Callable[[Generation], None]
+    ) -> None:
         self.errors = errors
         self.current: Generation | None = None
         self.candidate: Generation | None = None
@@ -35,6 +37,7 @@ class RollOut:
         self.trouble = ""  # why the last reload failed
         self._loop = loop
         self._launch = launch
+        self._on_current = on_current
         self._generations: dict[int, Generation] = {}
         self._last_number = 0
         self._began = 0.0
@@ -110,6 +113,7 @@ class RollOut:
         before, self.current, self.candidate = self.current, self.candidate, None
         self.trouble = ""
         self.errors = master_log(self.current)
+        self._on_current(self.current)
         if before is not None:
             before.apply(GenerationEvent.RETIRE)
             before.dismiss_mold(now)
@@ -136,7 +140,7 @@ class RollOut:
         candidate.dismiss_mold(now)
         for worker in list(candidate.workers.values()):
             if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
-                candidate.end(worker, "its generation was given up", now)
+                candidate.drain(worker, "its generation was given up", now)
         if self.current is not None:
             sockets.close(_only_in(candidate, self.current))
         return candidate

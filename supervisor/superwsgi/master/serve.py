@@ -20,7 +20,7 @@ from superwsgi.master.launch import Launch
 from superwsgi.master.master import OK, Master, ReadSite
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
-from superwsgi.master.sockets import BindError
+from superwsgi.master.sockets import BindError, stored_name
 from superwsgi.master.takeover import Taken, rehearse
 from superwsgi.master.upgrade import REHEARSAL
 from superwsgi.worker.privileges import PrivilegeError
@@ -56,21 +56,24 @@ def serve(read_site: ReadSite, launch: Launch) -> int:
 def _start(read_site: ReadSite, launch: Launch) -> int:
     inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
     site = read_site()
-    with _pid_file(site):
-        shared = Shared.prepare(site, inherited)
-        for name in inherited.left_over():
+    with _pid_file(site) as pidfile:
+        for name in inherited.drop_all_but(map(stored_name, site.bind)):
             notifier.forget(name)
-        return Master(site, shared, read_site, launch, inherited=inherited, notifier=notifier).run()
+        shared = Shared.prepare(site, inherited)
+        return Master(
+            site, shared, read_site, launch, pidfile=pidfile, inherited=inherited, notifier=notifier
+        ).run()
 
 
 def _go_on(taken: Taken, read_site: ReadSite, launch: Launch) -> int:
     notifier = Notifier(os.environ)
-    with _pid_file(taken.site):
+    with _pid_file(taken.site) as pidfile:
         return Master(
             taken.site,
             taken.shared,
             read_site,
             launch,
+            pidfile=pidfile,
             inherited=taken.inherited,
             notifier=notifier,
             taken=taken,
@@ -78,15 +81,12 @@ def _go_on(taken: Taken, read_site: ReadSite, launch: Launch) -> int:
 
 
 @contextlib.contextmanager
-def _pid_file(site: Site) -> Iterator[None]:
+def _pid_file(site: Site) -> Iterator[PidFile]:
     """Raises PidFileError."""
-    if site.pidfile is None:
-        yield
-        return
     pidfile = PidFile(site.pidfile)
     pidfile.take()
     try:
-        yield
+        yield pidfile
     finally:
         pidfile.release()
 

@@ -1,5 +1,8 @@
 """The listening sockets. They belong to the master from the first start to the last stop: a reload keeps
-those whose address stays, binds what is new, and closes what is gone only once the reload has succeeded.
+those whose address stays, binds what is new, and changes or closes what it must only once it has succeeded.
+
+From 127.0.0.1:80 to 0.0.0.0:80 both are open from then on. The kernel gives a connection to the listener with
+the most exact address, so closing that one would refuse whoever waits there; kept, it is served as before.
 """
 
 from __future__ import annotations
@@ -13,15 +16,40 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress
 from superwsgi.master.handover import HeldListener
 from superwsgi.master.inherited import STORED, Inherited, NotInherited
 from superwsgi.worker.privileges import PrivilegeError, account, group_id
 
+OwnAddress = TcpAddress | UnixAddress
+
+_WILDCARDS: Final = ("0.0.0.0", "::")
+
 
 class BindError(Exception):
     """An address could not be bound; the text names it, the reason and what to do."""
+
+
+class Place(NamedTuple):
+    """A TCP address as bind(2) sees it: digits and port, for IPv6 flow and scope too."""
+
+    family: int
+    where: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        return str(self.where[0])
+
+    @property
+    def port(self) -> int:
+        return int(self.where[1])
+
+    def covers(self, other: Place | None) -> bool:
+        """Whether it is the wildcard of the other's port."""
+        wild = self.host in _WILDCARDS and other is not None and other.host not in _WILDCARDS
+        return wild and other is not None and (self.family, self.port) == (other.family, other.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +72,11 @@ class Listener:
         """Whether it is ours to close: what we were started with is not."""
         return not isinstance(self.address, InheritedAddress)
 
+    def place(self) -> Place | None:
+        """Where a TCP socket is bound."""
+        tcp = self.sock.family != socket.AF_UNIX
+        return Place(self.sock.family, self.sock.getsockname()) if tcp else None
+
     def can_be_reached(self) -> bool:
         """Whether a unix socket's file is still there, and still ours."""
         if not isinstance(self.address, UnixAddress):
@@ -55,45 +88,73 @@ class Listener:
 
     def __str__(self) -> str:
         """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
-        if self.sock.family == socket.AF_UNIX:
-            return f"unix:{self.sock.getsockname()}"
-        host, port = self.sock.getsockname()[:2]
-        return f"http://{TcpAddress(host, port)}"
+        place = self.place()
+        return f"http://{TcpAddress(place.host, place.port)}" if place else f"unix:{self.sock.getsockname()}"
 
 
 def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) -> list[Listener]:
     """The listeners that `site` asks for, in its order: those that are open already, those that we were
-    started with, the others bound now.
+    started with, the others bound now. Behind them those that one of its wildcards covers.
 
     Raises BindError, with nothing left bound.
     """
-    by_key = {_key(listener.address): listener for listener in open_already if listener.is_ours()}
+    already = [listener for listener in open_already if listener.is_ours()]
     listeners: list[Listener] = []
     try:
         for address in site.bind:
-            if isinstance(address, InheritedAddress):
-                listeners += _inherited(address, inherited)
-                continue
-            listener = by_key.get(_key(address)) or _from_store(address, inherited)
-            if listener is None or not listener.can_be_reached():
-                listener = bind(address, site)
-            else:
-                _adapt(listener, address, site)
-            listeners.append(listener)
+            with _explained(address):
+                if isinstance(address, InheritedAddress):
+                    listeners += _inherited(address, inherited)
+                else:
+                    listeners.append(_listener(address, site, listeners, already, inherited))
     except BaseException:
-        close(listener for listener in listeners if listener not in by_key.values())
+        close(listener for listener in listeners if listener not in already)
         raise
-    return listeners
+    places = [place for place in (listener.place() for listener in listeners) if place is not None]
+    covered = (old for old in already if any(place.covers(old.place()) for place in places))
+    return [*listeners, *(old for old in covered if old not in listeners)]
+
+
+def _listener(
+    address: OwnAddress, site: Site, listeners: list[Listener], already: list[Listener], inherited: Inherited
+) -> Listener:
+    found = _find(address, [*listeners, *already])
+    if found in listeners:
+        raise BindError(f"cannot bind {address}: it is the same as {found.address}")
+    if isinstance(address, UnixAddress):
+        _owner(address, site)  # known, or nothing is changed
+    return found or _from_store(address, inherited) or _bind(address, site, already)
+
+
+def adapt(listeners: Iterable[Listener], site: Site) -> None:
+    """Give the listeners of a site its backlog, and its owner and mode. Raises BindError."""
+    ours = [listener for listener in listeners if listener.is_ours()]
+    for address in site.bind:
+        with _explained(address):
+            listener = None if isinstance(address, InheritedAddress) else _find(address, ours)
+            if listener is not None:
+                listener.sock.listen(site.limits.backlog)
+            if isinstance(address, UnixAddress):
+                _own(address, site)
+
+
+def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
+    """The open listener of this address, however it is spelled."""
+    spelled = next((old for old in already if str(old.address) == str(address)), None)
+    if spelled is not None:
+        return spelled if spelled.can_be_reached() else None
+    if isinstance(address, UnixAddress):
+        return None
+    return next((old for old in already if old.place() == _place(address)), None)
 
 
 def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener]:
-    with _explained(address):
-        if address.fd is not None:
-            return [Listener(address, inherited.numbered(address.fd))]
-        return [Listener(address, sock) for sock in inherited.named(address.name)]
+    if address.fd is not None:
+        return [Listener(address, inherited.numbered(address.fd))]
+    return [Listener(address, sock) for sock in inherited.named(address.name)]
 
 
-def _from_store(address: TcpAddress | UnixAddress, inherited: Inherited) -> Listener | None:
+def _from_store(address: OwnAddress, inherited: Inherited) -> Listener | None:
     """The listener of an earlier start, whose backlog has grown meanwhile."""
     sock = inherited.from_store(stored_name(address))
     if sock is None or not isinstance(address, UnixAddress):
@@ -110,24 +171,10 @@ def stored_name(address: Address) -> str:
     return f"{STORED}{zlib.crc32(str(address).encode()):08x}"
 
 
-def _key(address: Address) -> str:
-    return str(address)
-
-
-def bind(address: TcpAddress | UnixAddress, site: Site) -> Listener:
-    """Bind and listen. Raises BindError."""
-    with _explained(address):
-        if isinstance(address, TcpAddress):
-            return _bind_tcp(address, site)
+def _bind(address: OwnAddress, site: Site, already: Iterable[Listener]) -> Listener:
+    if isinstance(address, UnixAddress):
         return _bind_unix(address, site)
-
-
-def _adapt(listener: Listener, address: Address, site: Site) -> None:
-    """Give an open listener the backlog, owner and mode of a new configuration. Raises BindError."""
-    with _explained(address):
-        listener.sock.listen(site.limits.backlog)
-        if isinstance(address, UnixAddress):
-            _own(address, site)
+    return _bind_tcp(address, site, already)
 
 
 @contextlib.contextmanager
@@ -166,23 +213,55 @@ def _advice(error: OSError) -> str:
     return ""
 
 
-def _bind_tcp(address: TcpAddress, site: Site) -> Listener:
+def _place(address: TcpAddress) -> Place:
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
-    family, kind, protocol, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
-    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+    family, _, _, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
+    return Place(family, where)
+
+
+def _bind_tcp(address: TcpAddress, site: Site, already: Iterable[Listener]) -> Listener:
+    place = _place(address)
+    _refuse_to_narrow(place, already)
+    sock = socket.socket(place.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
-        if family == socket.AF_INET6:
+        if place.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(where)
-        sock.listen(site.limits.backlog)
+        with _sharing_port([sock, *(old.sock for old in already if place.covers(old.place()))]):
+            sock.bind(place.where)
+            sock.listen(site.limits.backlog)
     except BaseException:
         sock.close()
         raise
     return Listener(address, sock)
+
+
+def _refuse_to_narrow(place: Place, already: Iterable[Listener]) -> None:
+    """From 0.0.0.0:80 to 127.0.0.1:80 a listener would have to go while clients wait there."""
+    for old in already:
+        wild = old.place()
+        if wild is not None and wild.covers(place):
+            raise BindError(
+                f"cannot bind {TcpAddress(place.host, place.port)}: {old.address} of this site listens there "
+                "and cannot be narrowed without refusing clients; restart the site for that"
+            )
+
+
+@contextlib.contextmanager
+def _sharing_port(socks: list[socket.socket]) -> Iterator[None]:
+    """Let bind(2) accept the first, a wildcard, beside the others, if there are any. Only meanwhile: who says
+    SO_REUSEPORT (socket(7)) lets any other program of the same user do the same."""
+    try:
+        if len(socks) > 1:
+            for sock in socks:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        yield
+    finally:
+        for sock in socks:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
 
 
 def _bind_unix(address: UnixAddress, site: Site) -> Listener:
@@ -207,13 +286,19 @@ def _bind_unix(address: UnixAddress, site: Site) -> Listener:
 
 
 def _own(address: UnixAddress, site: Site) -> None:
-    """Give the socket's file its owner (default: the workers' user) and mode."""
-    owner, group = address.owner or site.user, address.group or site.group
-    uid = account(owner).uid if owner else -1
-    gid = group_id(group) if group else account(owner).gid if owner else -1
+    """Give the socket's file its owner and mode."""
+    uid, gid = _owner(address, site)
     if (uid, gid) != (-1, -1):
         os.chown(address.path, uid, gid)
     Path(address.path).chmod(address.mode)
+
+
+def _owner(address: UnixAddress, site: Site) -> tuple[int, int]:
+    """User and group for chown(2), by default those of the workers. Raises PrivilegeError."""
+    owner, group = address.owner or site.user, address.group or site.group
+    uid = account(owner).uid if owner else -1
+    gid = group_id(group) if group else account(owner).gid if owner else -1
+    return uid, gid
 
 
 def _remove_stale(address: UnixAddress) -> None:
