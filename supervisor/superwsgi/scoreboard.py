@@ -282,7 +282,8 @@ class ThreadWriter:
             self._failures += 1
         words = self._words
         words[self._state_at] = IDLE
-        counted = self._requests, self._failures, self._sent, self._latency_sum
-        _END.pack_into(self._bytes, self._end_at, *counted)
+        _END.pack_into(
+            self._bytes, self._end_at, self._requests, self._failures, self._sent, self._latency_sum
+        )
         bucket = (took // 1000).bit_length()
         words[self._latency_at + (bucket if bucket < BUCKETS else BUCKETS - 1)] += 1

@@ -15,8 +15,8 @@ from typing import Final
 SECOND: Final = 1_000_000_000
 GRAIN: Final = SECOND // 10
 
-NEVER: Final = 1 << 62
-"""A deadline that does not come."""
+NEVER: Final = (1 << 62) - 1
+"""A deadline that does not come; one more would not fit the word that compiled code has for an int."""
 
 
 def deadline_after(seconds: float) -> int:
