@@ -24,9 +24,6 @@ LEGITIMATE: Final = [
             "PROPFIND",
             "M-SEARCH",
             "PURGE",
-            "A",
-            "X_1",
-            "QUERY",
         )
     ),
     Accepted("OPTIONS *", line(b"OPTIONS * HTTP/1.1"), {"PATH_INFO": "/", "RAW_URI": "*"}, "9112 3.2.4"),

@@ -323,7 +323,7 @@ _ODDS: Final = [
     ],
     *[
         (f"method {m.decode()}", line(m + b" / HTTP/1.1"), 501, "RFC 9110 9.1, 15.6.2")
-        for m in (b"get", b"Post", b"gET", b"1GET", b"-GET", b"!", b"A" * 33)
+        for m in (b"get", b"Post", b"gET", b"1GET", b"-GET", b"!", b"A", b"X_1", b"BREW", b"A" * 33)
     ],
     ("CONNECT", line(b"CONNECT a:443 HTTP/1.1"), 501, "9110 9.3.6"),
     ("CONNECT with a path", line(b"CONNECT / HTTP/1.1"), 501, "9110 9.3.6"),

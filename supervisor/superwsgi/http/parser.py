@@ -18,6 +18,7 @@ from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
 from superwsgi.http.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.framing import Chunked, Sized, expect_body, settle_length
 from superwsgi.http.identity import REQUEST_ID, RequestIds
+from superwsgi.http.llhttp import LLHTTP
 from superwsgi.http.peers import UNIX, Trusted
 from superwsgi.http.proxy_protocol import Announcement
 from superwsgi.http.request import Environ, Request, check_fields, has_bare, read_head, too_large
@@ -155,6 +156,8 @@ class Parser:
             believe(environ, self._trusted)
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             self._body = expect_body(request, limits)
+        last = self._body is not None or not request.keep_alive or "HTTP_UPGRADE" in environ
+        LLHTTP.check(rest[at : end + 4], last=last)
         if self._body is None:
             self._complete(request)
         else:

@@ -2,8 +2,8 @@
 
 RFC 9112 section 3 and RFC 3986 section 3.2, less what no client needs and two parties could read in two ways:
 
-- Methods are spelled in capitals. Any such name reaches the application, which alone knows its methods; one
-  in small letters would pass a proxy's rule for POST, and become POST in a framework that does not mind.
+- Methods are those that llhttp knows, of HTTP and WebDAV; others are 501 (RFC 9110 section 9.1). One in small
+  letters would pass a proxy's rule for POST, and become POST in a framework that does not mind.
 - A target is visible ASCII without a fragment. Raw UTF-8 is no URI (RFC 3986 section 2), and proxies differ
   in what they make of it.
 - No comma in a host: it is how two Host fields look once somebody has joined them.
