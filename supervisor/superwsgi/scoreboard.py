@@ -26,6 +26,12 @@ PATH_BYTES: Final = 112
 BUCKETS: Final = 28
 """Latency histogram: bucket b counts answers that took less than 2**b microseconds, the last the rest."""
 
+BEAT: Final = 1.0
+"""Seconds between two heartbeats of a worker that has a request in hand, at most."""
+
+IDLE_BEAT: Final = 10.0
+"""The same of one that has none: waking costs some 30 us of CPU."""
+
 # Field tables: name -> number of 64-bit words, in order.
 HEADER: Final = {"magic": 1, "version": 1, "slots": 1, "threads": 1}
 WORKER: Final = {
@@ -188,6 +194,10 @@ class Scoreboard:
         """How many requests the worker in `slot` has answered."""
         first = self._thread_at(slot, 0) + _REQUESTS
         return sum(self.words[first : first + self.threads * _THREAD_WORDS : _THREAD_WORDS])
+
+    def pulse(self, slot: int) -> tuple[float, bool]:
+        """(last heartbeat in monotonic seconds, 0 before the first; whether it has a request in hand)."""
+        return self.words[self._slot_at(slot) + _WORKER_AT["heartbeat"]] / 1e9, self._busy(slot) > 0
 
     def peers(self, slot: int) -> Iterator[tuple[int, int]]:
         """(connections, free threads) of every other worker that accepts connections now."""

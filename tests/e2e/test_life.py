@@ -245,3 +245,44 @@ def test_closed_standard_descriptors(site):
     for process in [psutil.Process(site.pid), *site.children()]:
         for fd in range(3):
             assert str(Path(f"/proc/{process.pid}/fd/{fd}").readlink()) == "/dev/null"
+
+
+def test_a_worker_in_which_something_holds_the_gil_is_replaced(site):
+    """ctypes.PyDLL does not give the GIL back while it calls."""
+    site.write("app.py", HOLDS)
+    site.site(workers=1, timeouts={"request": "1s"}, monitor={"interval": "100ms"})
+    site.start()
+    (before,) = site.wait_workers(1)
+    assert site.raw(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n") == b""
+    site.wait_log(rf"error .*pid={before} hangs reason=.no heartbeat for 3")
+    site.wait_log(r'File ".*app\.py", line 7 in app')
+    site.wait_log(rf'warning .*pid={before} ended reason="no heartbeat .* in_hand="GET /hold ')
+    wait_for(lambda: before not in site.workers() and len(site.workers()) == 1, "replacement")
+    assert site.get().status == 200
+
+
+def test_a_worker_that_computes_is_not_taken_for_one_that_hangs(site):
+    """Python code gives the GIL back; it gets 504, its worker goes on."""
+    site.write("app.py", HOLDS)
+    site.site(workers=1, timeouts={"request": "6s"}, monitor={"interval": "100ms"})
+    site.start()
+    (before,) = site.wait_workers(1)
+    assert site.get("/compute").status == 200
+    assert site.workers() == [before]
+    assert "hangs" not in site.log
+
+
+HOLDS = """
+    import ctypes, time
+    libc = ctypes.PyDLL(None)
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/hold":
+            start_response("200 OK", [])
+            libc.sleep(60)
+        if environ["PATH_INFO"] == "/compute":
+            end = time.monotonic() + 4.5
+            while time.monotonic() < end:
+                pass
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+"""

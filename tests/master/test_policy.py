@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from superwsgi.master.policy import backoff, death
+from superwsgi.master.policy import backoff, death, heartbeat
 from superwsgi.master.policy.memory import MemoryLimits, Verdict, in_bytes
 
 
@@ -98,3 +98,26 @@ def judge(**changes):
 )
 def test_what_a_death_means(changes, verdict):
     assert judge(**changes) is verdict
+
+
+@pytest.mark.parametrize(
+    ("timeout", "busy", "limit"),
+    [(60.0, True, 60.0), (60.0, False, 60.0), (1.0, True, 3.0), (1.0, False, 30.0)],
+    ids=["request", "request, idle", "a few beats", "a few beats, idle"],
+)
+def test_how_long_a_worker_may_be_silent(timeout, busy, limit):
+    assert heartbeat.limit(timeout, busy=busy) == limit
+
+
+@pytest.mark.parametrize(
+    ("silent", "dumped_ago", "verdict"),
+    [
+        (60.0, None, heartbeat.Verdict.FINE),
+        (60.1, None, heartbeat.Verdict.DUMP),
+        (60.5, 0.4, heartbeat.Verdict.WAIT),
+        (61.1, 1.0, heartbeat.Verdict.KILL),
+        (0.2, 1.0, heartbeat.Verdict.FINE),
+    ],
+)
+def test_what_silence_means(silent, dumped_ago, verdict):
+    assert heartbeat.judge(silent, 60.0, dumped_ago) is verdict

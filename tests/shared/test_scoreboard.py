@@ -32,6 +32,14 @@ def test_a_request_in_hand(board):
     assert (seen.thread, seen.started, seen.method, seen.path) == (1, 5.0, "GET", "/orders/7")
 
 
+def test_a_pulse(board):
+    assert board.pulse(1) == (0.0, False)
+    board.writer(1).set("heartbeat", 2_500_000_000)
+    board.writer(1).thread(0).begin(1, b"GET", b"/")
+    assert board.pulse(1) == (2.5, True)
+    assert board.pulse(0) == (0.0, False)
+
+
 def test_a_request_done(board):
     thread = board.writer(0).thread(0)
     for status in (200, 503):

@@ -189,7 +189,9 @@ class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`monitor:` watching workers from the master."""
 
-    interval: Annotated[Deadline, Meta(description="between two looks at the workers' memory")] = 1.0
+    interval: Annotated[
+        Deadline, Meta(description="between two looks at the workers' memory and heartbeat")
+    ] = 1.0
 
 
 class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -256,6 +256,10 @@ class Generation:
         if worker.pid is None and self.mold is not None:
             self._kill_mold(self.mold)  # it has not forked what it was asked to
 
+    def ask_for_stacks(self, worker: WorkerHandle) -> None:
+        """Have a worker write where its threads are into the error log, even where one holds the GIL."""
+        self._signal(worker, signal.SIGUSR2)
+
     def died(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what was its, and count an early death."""
         worker.apply(WorkerEvent.EXITED)

@@ -30,6 +30,7 @@ class WorkerHandle:
     state: WorkerState = WorkerState.FORKING
     pid: int | None = None
     ready_at: float | None = None
+    dumped_at: float | None = None  # when it was asked for its stacks, while it hangs
     recycle: str | None = None  # why it should be replaced
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot

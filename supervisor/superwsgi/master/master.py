@@ -20,7 +20,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
-from superwsgi.master import launch, monitor, sockets
+from superwsgi.master import launch, sockets
 from superwsgi.master.children import Children
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
@@ -28,10 +28,10 @@ from superwsgi.master.handles import WorkerHandle
 from superwsgi.master.handover import Handover
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
+from superwsgi.master.monitor import Monitor
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
-from superwsgi.master.policy.memory import Verdict
 from superwsgi.master.reaper import Reaper, become_subreaper
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
@@ -73,6 +73,12 @@ class Master:
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
         self._children = Children(self._rollout, self._loop, Reaper())
+        self._monitor = Monitor(
+            self._rollout,
+            self._loop,
+            kill=self._kill,
+            interval=lambda: self._site.monitor.interval,
+        )
         self._report = Report(notifier, self._rollout, self._loop)
         self._notifier = notifier
         self._launch = launch
@@ -95,7 +101,7 @@ class Master:
                 self._adopt(self._taken, time.monotonic())
             else:
                 self._begin(self._site, self._shared, time.monotonic())
-            self._watch_memory(time.monotonic())
+            self._monitor.look(time.monotonic())
             self._report.begin(time.monotonic(), self._site.timeouts.boot)
             ask_at: float | None = None
             while self._rollout:
@@ -270,26 +276,3 @@ class Master:
         else:
             reason = "a script that calls superwsgi.run cannot be started anew in its own place"
             self._errors.warning("USR2 ignored", reason=reason, next="stop and start it")
-
-    # Memory.
-
-    def _watch_memory(self, now: float) -> None:
-        """Look at every worker's memory, now and every monitor.interval."""
-        for generation in self._rollout:
-            if generation.memory:
-                for worker in list(generation.workers.values()):
-                    self._judge_memory(generation, worker, now)
-        self._loop.call_at(now + self._site.monitor.interval, self._watch_memory)
-
-    def _judge_memory(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
-        limits = generation.memory
-        used = monitor.used(worker.pid, limits.measure) if worker.pid is not None else None
-        if used is None or worker.state is WorkerState.ENDING:
-            return
-        verdict = limits.judge(used)
-        if verdict is Verdict.KILL:
-            self._kill(generation, worker, limits.spell(used, verdict), now)
-        elif verdict is Verdict.RECYCLE and worker.recycle is None and worker.state is WorkerState.SERVING:
-            worker.recycle = limits.spell(used, verdict)
-            log = self._errors.bind(**worker.who())
-            log.warning("to be recycled", reason=worker.recycle, next="drained once its replacement serves")

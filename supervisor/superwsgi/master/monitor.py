@@ -1,13 +1,79 @@
-"""Looks at the workers' memory with psutil. What follows from it is decided in policy/memory.py."""
+"""Watches the workers from outside: their memory with psutil, their heartbeat on the scoreboard. What follows
+from what it sees is decided in policy/memory.py and policy/heartbeat.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import psutil
 
+from superwsgi.log.words import duration
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generation import Generation
+from superwsgi.master.handles import WorkerHandle
+from superwsgi.master.policy import heartbeat, memory
+from superwsgi.master.rollout import RollOut
+from superwsgi.master.states import WorkerState
 
-def used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
+Kill = Callable[[Generation, WorkerHandle, str, float], None]
+
+
+class Monitor:
+    """`kill` ends a worker for a reason; `interval` is asked for the seconds until the next look."""
+
+    def __init__(
+        self, rollout: RollOut, loop: EventLoop, *, kill: Kill, interval: Callable[[], float]
+    ) -> None:
+        self._rollout = rollout
+        self._loop = loop
+        self._kill = kill
+        self._interval = interval
+
+    def look(self, now: float) -> None:
+        """Look at every worker, now and from now on."""
+        for generation in self._rollout:
+            for worker in list(generation.workers.values()):
+                self._judge_heartbeat(generation, worker, now)
+                if generation.memory:
+                    self._judge_memory(generation, worker, now)
+        self._loop.call_at(now + self._interval(), self.look)
+
+    def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        if worker.state is not WorkerState.SERVING:  # others have a deadline
+            return
+        beat, busy = generation.board.pulse(worker.slot)
+        silent = now - max(beat, worker.ready_at or now)
+        limit = heartbeat.limit(generation.site.timeouts.request, busy=busy)
+        dumped_ago = None if worker.dumped_at is None else now - worker.dumped_at
+        verdict = heartbeat.judge(silent, limit, dumped_ago)
+        if verdict is heartbeat.Verdict.KILL:
+            self._kill(generation, worker, heartbeat.spell(silent), now)
+        elif verdict is heartbeat.Verdict.DUMP:
+            worker.dumped_at = now
+            then = f"its stacks follow; killed unless it goes on within {duration(heartbeat.SECOND_LOOK)}"
+            log = self._rollout.errors.bind(**worker.who())
+            log.error("hangs", reason=heartbeat.spell(silent), next=then)
+            generation.ask_for_stacks(worker)
+        elif verdict is heartbeat.Verdict.FINE:
+            worker.dumped_at = None
+
+    def _judge_memory(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        limits = generation.memory
+        used = memory_used(worker.pid, limits.measure) if worker.pid is not None else None
+        if used is None or worker.state is WorkerState.ENDING:
+            return
+        verdict = limits.judge(used)
+        if verdict is memory.Verdict.KILL:
+            self._kill(generation, worker, limits.spell(used, verdict), now)
+        elif verdict is memory.Verdict.RECYCLE and not worker.recycle and worker.state is WorkerState.SERVING:
+            worker.recycle = limits.spell(used, verdict)
+            log = self._rollout.errors.bind(**worker.who())
+            log.warning("to be recycled", reason=worker.recycle, next="drained once its replacement serves")
+
+
+def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
     """Bytes that a process uses: resident, proportional (shared pages divided) or unique.
 
     None once it is gone, or where the kernel does not let us look.

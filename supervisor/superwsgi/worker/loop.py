@@ -22,7 +22,7 @@ from superwsgi.http.parser import Parser
 from superwsgi.http.peers import UNIX, Trusted
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
-from superwsgi.scoreboard import WorkerWriter
+from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker.acceptor import Accepted, Acceptor
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
@@ -35,9 +35,8 @@ from superwsgi.worker.watch import Watch
 BATCH: Final = 64
 """Events taken from the kernel at once."""
 
-BEAT: Final = SECOND
-"""While a request is in the application the poller wakes this often and writes its heartbeat: where it does
-not, somebody keeps the GIL. An idle worker does not wake."""
+_BEAT: Final = int(BEAT * SECOND)
+_IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
 
 
 class Loop:
@@ -212,11 +211,10 @@ class Loop:
         if alarm.due <= now:
             self._look(now)
 
-    def _timeout(self) -> float | None:
-        due = self._alarm.due
-        if self._busy:
-            due = min(due, self._service.now + BEAT)
-        return None if due >= NEVER else max(0.0, (due - time.monotonic_ns()) / SECOND)
+    def _timeout(self) -> float:
+        """Until the next deadline or heartbeat: where that stays away, somebody keeps the GIL."""
+        beat = self._service.now + (_BEAT if self._busy else _IDLE_BEAT)
+        return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)
 
     def _mark(self, connection: Connection, mask: int) -> None:
         """An event: take the connection, or leave word with its owner and send on in its place."""

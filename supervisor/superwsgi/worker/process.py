@@ -186,11 +186,13 @@ class Worker:
         return 0
 
     def _take_signals(self) -> None:
-        """The operator's: TERM drains, QUIT ends at once. INT, HUP, USR1 and the like are for the master,
-        although a terminal sends them to every process of its group. After the application's import, which
-        may have set its own."""
+        """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT, HUP
+        and the like are for the master, although a terminal sends them to every process of its group. After
+        the application's import, which may have set its own."""
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
+        if self._start.error_fd is not None:
+            faulthandler.register(signal.SIGUSR2, self._start.error_fd)
         self._signals.begin()
         self._signals.take([signal.SIGTERM, signal.SIGQUIT])
 

@@ -1,0 +1,46 @@
+"""What a worker's silence means. Pure numbers: the scoreboard is read elsewhere."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from superwsgi.log.words import duration
+from superwsgi.scoreboard import BEAT, IDLE_BEAT
+
+BEATS: Final = 3
+"""So many may be missed on a busy machine."""
+
+SECOND_LOOK: Final = 1.0
+"""Seconds between the stacks and the end: time to write them, and for a whole machine that stood still to go
+on, which looks the same from here."""
+
+
+class Verdict(Enum):
+    FINE = "fine"
+    DUMP = "dump"  # have it write its stacks
+    WAIT = "wait"
+    KILL = "kill"
+
+
+def limit(request_timeout: float, *, busy: bool) -> float:
+    """Seconds of silence after which a worker is lost; `busy` is whether it has a request in hand.
+
+    An extension that computes for 20 seconds without giving back the GIL is as silent as one that never will.
+    What tells them apart is the time that a request is given anyway, timeouts.request: its clients wait no
+    longer than for any slow request, and beyond it the worker cannot even say 504, which takes the GIL too.
+    """
+    return max(request_timeout, BEATS * (BEAT if busy else IDLE_BEAT))
+
+
+def judge(silent: float, limit: float, dumped_ago: float | None) -> Verdict:
+    """`silent` is the age of its last heartbeat, `dumped_ago` that of its stacks if it was asked for them."""
+    if silent <= limit:
+        return Verdict.FINE
+    if dumped_ago is None:
+        return Verdict.DUMP
+    return Verdict.KILL if dumped_ago >= SECOND_LOOK else Verdict.WAIT
+
+
+def spell(silent: float) -> str:
+    return f"no heartbeat for {duration(silent)}: something holds the GIL"
