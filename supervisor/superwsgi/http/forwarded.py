@@ -53,6 +53,9 @@ class _Claims(NamedTuple):
     port: str | None = None
 
 
+_NOTHING: Final = _Claims()
+
+
 def is_forwarded(environ: Environ) -> bool:
     """Whether there is anything for `believe` to do."""
     return (
@@ -118,7 +121,7 @@ def _forwarded(environ: Environ, trusted: Trusted) -> _Claims:
     said = environ.get("HTTP_FORWARDED")
     elements = [] if said is None else _elements(said)
     if not elements:
-        return _Claims()
+        return _NOTHING
     client, client_port, hops = None, "", 1
     if "for" in elements[-1]:
         client, client_port, hops = _walk([element.get("for", "") for element in elements], trusted)
@@ -142,8 +145,8 @@ def _walk(nodes: Sequence[str], trusted: Trusted) -> tuple[str, str, int]:
 
 def _entry(values: str | None, hops: int) -> str | None:
     """The entry of the proxy that the client spoke to; one that is not a list is about the client too."""
-    if values is None:
-        return None
+    if values is None or "," not in values:
+        return values
     entries = values.split(",")
     return entries[-min(hops, len(entries))].strip(" \t")
 
