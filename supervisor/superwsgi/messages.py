@@ -23,7 +23,8 @@ class Boot(_Message, frozen=True):
     """Become the mold of `generation`; `master` is the process that asks.
 
     Descriptors: scoreboard, error log, access log, listeners.
-    A log that is off has no descriptor: `error_log` and `access_log` say whether there is one.
+    A log that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says of
+    each listener whether it speaks TLS.
     """
 
     master: int
@@ -31,6 +32,7 @@ class Boot(_Message, frozen=True):
     site: Site
     error_log: bool
     access_log: bool
+    tls: tuple[bool, ...] = ()
 
 
 class Fork(_Message, frozen=True):

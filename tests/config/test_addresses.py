@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.addresses import address, network
+from superwsgi.config.addresses import address, network, server_name
 from superwsgi.config.grammar import Invalid
 from superwsgi.config.schema import InheritedAddress, TcpAddress, UnixAddress
 
@@ -24,6 +24,9 @@ FOLDER = Path("/srv/shop")
         ("localhost:8000", TcpAddress("localhost", 8000)),
         ("My_Host-1.Example.com:80", TcpAddress("my_host-1.example.com", 80)),
         ("127.0.0.1:0", TcpAddress("127.0.0.1", 0)),
+        ("https://127.0.0.1:443", TcpAddress("127.0.0.1", 443, tls=True)),
+        ("https://:443", TcpAddress("0.0.0.0", 443, tls=True)),
+        ("https://[::1]:443", TcpAddress("::1", 443, tls=True)),
         ("127.0.0.1:65535", TcpAddress("127.0.0.1", 65535)),
         ("unix:/run/shop.sock", UnixAddress("/run/shop.sock")),
         ("unix:run/shop.sock", UnixAddress("/srv/shop/run/shop.sock")),
@@ -39,7 +42,19 @@ def test_address(text: str, found: TcpAddress | UnixAddress) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["127.0.0.1:8000", "[::1]:8000", "unix:/run/x.sock", "systemd", "systemd:a", "fd://3"]
+    "text",
+    [
+        "127.0.0.1:8000",
+        "[::1]:8000",
+        "https://[::1]:443",
+        "unix:/run/x.sock",
+        "systemd",
+        "systemd:a",
+        "fd://3",
+        "https://systemd",
+        "https://systemd:a",
+        "https://fd://3",
+    ],
 )
 def test_an_address_is_spelled_as_it_is_read(text: str) -> None:
     assert str(address(text, FOLDER)) == text
@@ -65,6 +80,9 @@ NO_PORT = "the port is missing, as in 127.0.0.1:8000"
         ("*:8000", EXPECTED, "for every interface write ':8000'"),
         ("http://127.0.0.1:8000/", EXPECTED, "leave out http:// and the last /"),
         ("http://127.0.0.1:8000", EXPECTED, "leave out http:// and the last /"),
+        ("https://127.0.0.1:443/", EXPECTED, "leave out the last /"),
+        ("https://example.com", EXPECTED, "the port is missing, as in https://0.0.0.0:443"),
+        ("https://unix:/run/shop.sock", EXPECTED, "a unix socket speaks plain HTTP: leave out https://"),
         ("/run/shop.sock", EXPECTED, "did you mean 'unix:/run/shop.sock'?"),
         ("systemd:", "systemd, or systemd:NAME", "NAME is the FileDescriptorName= of a socket unit"),
         ("systemd:a:b", "systemd, or systemd:NAME", "NAME is the FileDescriptorName= of a socket unit"),
@@ -143,3 +161,24 @@ def test_what_is_no_network_is_explained(text: str, expected: str, hint: str) ->
     with pytest.raises(Invalid) as caught:
         network(text)
     assert (caught.value.expected, caught.value.hint) == (expected, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("www.Example.com", "www.example.com"),
+        ("*.example.com", "*.example.com"),
+        ("example.com.", "example.com"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_server_name(text: str, name: str) -> None:
+    assert server_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "*", "*.", "a.*.com", "127.0.0.1", "::1", "https://x", "x:443", "b\xfccher.de"]
+)
+def test_no_server_name(text: str) -> None:
+    with pytest.raises(Invalid):
+        server_name(text)

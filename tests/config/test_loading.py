@@ -14,10 +14,12 @@ from superwsgi.config.schema import (
     Log,
     Memory,
     Monitor,
+    NamedCertificate,
     Requests,
     Site,
     TcpAddress,
     Timeouts,
+    Tls,
     UnixAddress,
 )
 from tests.config.sites import APP, EVERYTHING, loaded, problems
@@ -109,6 +111,17 @@ def test_a_symbolic_link_to_the_folder_stays_one(tmp_path: Path) -> None:
     assert load(tmp_path / "current" / "site.yaml", {}).chdir == f"{tmp_path}/current"
 
 
+def test_certificates(tmp_path: Path) -> None:
+    site = loaded(
+        tmp_path,
+        f"{APP}bind: https://:443\n"
+        "tls: {certificate: a.pem, sni: [{certificate: /b.pem, key: b.key, names: [B.a.com, '*.c.org']}]}",
+    )
+    assert site.bind == (TcpAddress("0.0.0.0", 443, tls=True),)
+    more = NamedCertificate(certificate="/b.pem", key=f"{tmp_path}/b.key", names=("b.a.com", "*.c.org"))
+    assert site.tls == Tls(certificate=f"{tmp_path}/a.pem", sni=(more,))
+
+
 def test_one_address_needs_no_list(tmp_path: Path) -> None:
     assert loaded(tmp_path, f"{APP}bind: :80\n").bind == (TcpAddress("0.0.0.0", 80),)
     assert loaded(tmp_path, f"{APP}bind: {{unix: x}}\n").bind == (UnixAddress(f"{tmp_path}/x"),)
@@ -133,9 +146,11 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("timeouts: {threads: 8}", "2:12: unknown key 'timeouts.threads': did you mean 'threads'?"),
         ("timeouts: {lame-duck: 8}", "2:12: unknown key 'timeouts.lame-duck': did you mean 'lame_duck'?"),
         ("memory: {xyz: 8}", "2:10: unknown key 'memory.xyz': known: soft, hard, measure"),
-        ("tls: {certificate: x}", "2:1: unknown key 'tls': not available in this version"),
         ("admin: {bind: x}", "2:1: unknown key 'admin': not available in this version"),
         ("log: {slow: 5s}", "2:7: unknown key 'log.slow': not available in this version"),
+        ("tls: {certificates: x}", "2:7: unknown key 'tls.certificates': did you mean 'certificate'?"),
+        ("tls: {sni: [{key: x}]}", "2:13: tls.sni: key 'certificate' is missing"),
+        ("tls: {minimum: 1.1}", "2:16: tls.minimum: expected 1.2 or 1.3, got '1.1'"),
         ("threads: eight", f"2:10: threads: {WHOLE} 1000, got 'eight'"),
         ("threads: 0", f"2:10: threads: {WHOLE} 1000, got '0'"),
         ("threads:", f"2:9: threads: {WHOLE} 1000, got nothing"),

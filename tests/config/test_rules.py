@@ -15,6 +15,22 @@ MEMORY = (
 )
 LINE = "limits.line must not be above limits.head: the request line is part of the head"
 JITTER = "requests.jitter has no effect while requests.max is 0: set requests.max, or leave jitter out"
+EITHER = "an address speaks either TLS or plain HTTP: leave out the one with or the one without https://"
+NO_CERTIFICATE = (
+    "https:// needs a certificate: name its file in tls.certificate (on a command line: --certificate)"
+)
+NO_ADDRESS = (
+    "tls.certificate has no effect: no address in bind begins with https://: "
+    "write such as bind: https://0.0.0.0:443"
+)
+NO_FIRST = (
+    "tls has no effect without tls.certificate: "
+    "the first certificate is for whoever asks for no name, or for an unknown one"
+)
+NO_AUTHORITY = (
+    "tls.client has no effect without tls.client_ca: "
+    "name the file of the authorities that sign your clients' certificates"
+)
 WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 is all of them: leave the other out"
 DEAF_UNIX = (
     "proxy.protocol is on, and no peer of a unix socket is trusted: "
@@ -40,6 +56,12 @@ DEAF_TCP = (
         ("proxy: {protocol: on}\nbind: [':80', unix:x]", f"2:19: {DEAF_UNIX}"),
         ("proxy: {protocol: on, trusted: [unix]}", f"2:19: {DEAF_TCP}"),
         ("proxy: {protocol: on, trusted: []}", f"2:19: {DEAF_TCP}"),
+        ("bind: [':80', 'https://:80']\ntls: {certificate: x}", f"2:7: {EITHER}"),
+        ("bind: https://:443", f"2:7: {NO_CERTIFICATE}"),
+        ("tls: {certificate: x}", f"2:20: {NO_ADDRESS}"),
+        ("tls: {key: x, client_ca: y}", f"2:26: {NO_FIRST}"),
+        ("tls: {sni: [{certificate: x}]}", f"2:12: {NO_FIRST}"),
+        ("bind: https://:443\ntls: {certificate: x, client: required}", f"3:31: {NO_AUTHORITY}"),
     ],
 )
 def test_broken(tmp_path: Path, line: str, said: str) -> None:
@@ -63,6 +85,9 @@ def test_broken(tmp_path: Path, line: str, said: str) -> None:
         "proxy: {protocol: on, trusted: [unix]}\nbind: unix:x",
         "proxy: {protocol: on, trusted: [unix, '::1']}\nbind: [unix:x, ':80']",
         "proxy: {trusted: []}\nbind: [unix:x, ':80']",
+        "bind: ['127.0.0.1:0', 'https://127.0.0.1:0']\ntls: {certificate: x}",
+        "bind: https://:443\ntls: {certificate: x, client_ca: y, client: optional, minimum: 1.3}",
+        "tls: {minimum: 1.3}",
     ],
 )
 def test_possible(tmp_path: Path, line: str) -> None:

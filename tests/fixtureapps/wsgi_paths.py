@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import tempfile
 import threading
 
 gate = threading.Event()
@@ -58,7 +60,24 @@ def half(environ, start_response):
     raise ValueError("half-way")
 
 
+def said(environ, start_response):
+    """The environ's strings, as JSON."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({key: value for key, value in environ.items() if type(value) is str}).encode()]
+
+
+def file(environ, start_response):
+    """32 MiB from the disk: each 4 bytes their own position."""
+    stream = tempfile.TemporaryFile()
+    stream.write(b"".join(n.to_bytes(4, "big") for n in range(8 << 20)))
+    stream.seek(0)
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](stream)
+
+
 PATHS = {
+    "/said": said,
+    "/file": file,
     "/echo": echo,
     "/wait": wait,
     "/exit": leave,

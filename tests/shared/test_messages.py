@@ -15,7 +15,7 @@ SITE = Site(
     name="shop", apps={"/": "shop:app"}, bind=(TcpAddress("::1", 80), UnixAddress("/run/x", owner="www"))
 )
 EXAMPLES = [
-    messages.Boot(812, 3, SITE, True, False),
+    messages.Boot(812, 3, SITE, True, False, (False, True)),
     messages.Fork(2, 17),
     messages.Reopen(True, True),
     messages.Drain(0.5, 30.0),

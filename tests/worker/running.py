@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from superwsgi.config.schema import Limits, Proxy, Requests, Site, Timeouts
+from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, Tls
 from superwsgi.scoreboard import Scoreboard, WorkerCounters
+from superwsgi.worker import transport
 from tests.worker.solo import listen, make_loop
 
 DEADLINE = 20.0
@@ -29,13 +31,17 @@ def eventually(condition: Callable[[], Any]) -> Any:
 
 
 class Client:
-    """One connection."""
+    """One connection; with `tls`, by TLS, for a server of that name."""
 
-    def __init__(self, address: Any) -> None:
+    def __init__(
+        self, address: Any, tls: ssl.SSLContext | None = None, name: str | None = "localhost"
+    ) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family)
         self.sock.settimeout(DEADLINE)
         self.sock.connect(address)
+        if tls is not None:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=name)
         self._rest = b""
 
     def send(self, data: bytes) -> Client:
@@ -132,6 +138,7 @@ class Running:
             error_fd=self._fds[0],
             access_fd=self._fds[1],
             on_recycle=self.recycled.append,
+            certificates=transport.load(site.tls),
         )
 
     @property
@@ -146,8 +153,8 @@ class Running:
     def counters(self) -> WorkerCounters:
         return self.board.read(0)
 
-    def connect(self) -> Client:
-        return Client(self.address)
+    def connect(self, tls: ssl.SSLContext | None = None, name: str | None = "localhost") -> Client:
+        return Client(self.address, tls, name)
 
     def fetch(self, path: str = "/", *fields: str) -> tuple[int, str, bytes]:
         with self.connect() as client:
@@ -172,6 +179,8 @@ def running(
     requests: Requests | None = None,
     limits: Limits | None = None,
     peers: Proxy | None = None,
+    tls: Tls | None = None,
+    level: Literal["debug", "info"] = "info",
     **timeouts: float,
 ) -> Iterator[Running]:
     site = Site(
@@ -183,6 +192,8 @@ def running(
         limits=limits or Limits(),
         requests=requests or Requests(),
         proxy=peers or Proxy(),
+        tls=tls or Tls(),
+        log=Log(level=level),
     )
     worker = Running(app, site, unix)
     try:

@@ -20,6 +20,7 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.loop import Loop
+from superwsgi.worker.transport import Certificates
 
 
 def listen(address: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:
@@ -38,6 +39,7 @@ def make_loop(
     error_fd: int | None = 2,
     access_fd: int | None = None,
     on_recycle: Callable[[str], None] = lambda reason: None,
+    certificates: Certificates | None = None,
 ) -> tuple[Loop, AccessLog | None]:
     """A started loop in this process, and its access log."""
     board = board or Scoreboard.create(1, site.threads + 1)
@@ -54,6 +56,8 @@ def make_loop(
         errors=errors,
         access=access,
         on_recycle=on_recycle,
+        secured=frozenset(listeners if certificates is not None else ()),
+        certificates=certificates,
     )
     loop.prepare()
     loop.start()

@@ -19,12 +19,13 @@ def expected(state, event):
         return State.CLOSED
     if state is State.LINGERING:
         return None
-    if state is State.PROXY or event is Event.INTRODUCE:
-        return State.IDLE if (state, event) == (State.PROXY, Event.INTRODUCE) else None
+    if state is State.PROXY or event in (Event.INTRODUCE, Event.SECURE):
+        targets = {Event.INTRODUCE: State.IDLE, Event.SECURE: State.HANDSHAKE}
+        return targets.get(event) if state is State.PROXY else None
     if event is Event.LAST:
         return State.LINGERING
     if event is Event.REST:
-        return State.IDLE if state in (State.RUNNING, State.SENDING) else None
+        return State.IDLE if state in (State.HANDSHAKE, State.RUNNING, State.SENDING) else None
     if event is Event.BLOCK:
         return State.SENDING if state is not State.SENDING else None
     if event is Event.RUN:

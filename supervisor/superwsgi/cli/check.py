@@ -13,7 +13,7 @@ import msgspec
 
 from superwsgi.channel import Channel, Closed
 from superwsgi.cli.serve import read_or_exit
-from superwsgi.config.schema import Site, UnixAddress
+from superwsgi.config.schema import Site, Tls, UnixAddress
 from superwsgi.log.files import LogTargetError, check_target, try_writing, write_error
 from superwsgi.log.words import duration, ending
 from superwsgi.master import launch
@@ -21,7 +21,9 @@ from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.messages import Boot, Loaded, LoadFailed
 from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker import transport
 from superwsgi.worker.privileges import PrivilegeError, identity
+from superwsgi.worker.transport import CertificateError
 
 
 @click.command(short_help="Find out whether a site would start, without starting it.")
@@ -75,6 +77,7 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
 
 def _loadable(site: Site) -> Site:
     """The site as far as it can be loaded here, so that one problem does not hide the next."""
+    site = msgspec.structs.replace(site, tls=Tls())
     try:
         identity(site)
     except PrivilegeError:
@@ -88,6 +91,12 @@ def _surroundings(site: Site) -> Iterator[str]:
         identity(site)
     except PrivilegeError as error:
         yield str(error)
+    try:
+        certificates = transport.load(site.tls)
+        for warning in certificates.warnings if certificates is not None else ():
+            click.echo(f"warning: {warning}", err=True)  # it would start all the same
+    except CertificateError as error:
+        yield from error.problems
     if not Path(site.chdir).is_dir():
         yield f"chdir: {site.chdir} is not a folder"
     for key, target in (("log.access", site.log.access), ("log.error", site.log.error)):

@@ -1,5 +1,5 @@
-"""The grammars of addresses to listen on (`host:port`, `[IPv6]:port`, `:port`, `unix:path`, `systemd`,
-`fd://N`) and of networks.
+"""The grammars of addresses to listen on (`host:port`, `[IPv6]:port`, `:port`, `systemd`, `fd://N`, any of
+these behind `https://`, and `unix:path`), of networks, and of names that TLS clients ask for.
 
 Host names stay names: whoever binds looks them up.
 """
@@ -16,6 +16,7 @@ from superwsgi.config.schema import Address, InheritedAddress, TcpAddress, UnixA
 
 _EXPECTED: Final = "host:port, [IPv6]:port, unix:path or systemd"
 _NETWORK: Final = "a network such as 10.0.0.0/8 or fd00::/8, an address, or unix"
+_TLS: Final = "https://"
 _PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}")
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:{_LABEL})(?:\.{_LABEL})*")
@@ -32,25 +33,26 @@ _SOCKET_PATH_BYTES: Final = 107
 
 def address(text: str, folder: Path) -> Address:
     """An address to listen on; the path of a unix socket is made absolute against `folder`."""
-    if _INHERITED.fullmatch(text):
-        return _inherited(text)
     if text.startswith("unix:"):
         return UnixAddress(socket_path(text.removeprefix("unix:"), folder))
-    host, colon, port = text.rpartition(":")
+    where, tls = text.removeprefix(_TLS), text.startswith(_TLS)
+    if _INHERITED.fullmatch(where):
+        return _inherited(where, tls)
+    host, colon, port = where.rpartition(":")
     if not colon or not _PORT.fullmatch(port) or (":" in host and not host.startswith("[")):
         raise Invalid(_EXPECTED, _meant(text))
     if int(port) > 65535:
         raise Invalid("a port from 0 to 65535")
-    return TcpAddress(_host(host, port), int(port))
+    return TcpAddress(_host(host, port), int(port), tls)
 
 
-def _inherited(text: str) -> InheritedAddress:
+def _inherited(text: str, tls: bool) -> InheritedAddress:
     if not text.startswith("fd:"):
-        return InheritedAddress(_socket_name(text.removeprefix("systemd").removeprefix(":"), text))
+        return InheritedAddress(_socket_name(text.removeprefix("systemd").removeprefix(":"), text), tls=tls)
     number = text.removeprefix("fd://")
     if not _FD.fullmatch(number):
         raise Invalid("fd://N, N from 3 on", "0, 1 and 2 are stdin, stdout and stderr")
-    return InheritedAddress(fd=int(number))
+    return InheritedAddress(fd=int(number), tls=tls)
 
 
 def _socket_name(name: str, text: str) -> str:
@@ -126,6 +128,14 @@ def _network_meant(text: str) -> str:
     return "names are not looked up" if _HOST.fullmatch(text) and not text[-1].isdigit() else ""
 
 
+def server_name(text: str) -> str:
+    """A host name as TLS clients ask for it, or `*.` and one: RFC 6066 section 3, RFC 6125 section 6.4.3."""
+    name = text.lower().removesuffix(".")
+    if not _HOST.fullmatch(name.removeprefix("*.")) or _DIGITS_AND_DOTS.fullmatch(name) or len(name) > 253:
+        raise Invalid("a host name such as www.example.com or *.example.com")
+    return name
+
+
 def _meant(text: str) -> str:
     for pattern, hint in _HINTS:
         if re.fullmatch(pattern, text):
@@ -134,7 +144,10 @@ def _meant(text: str) -> str:
 
 
 _HINTS: Final = (
-    (r"https?://[^/]*:[0-9]+/?", "leave out http:// and the last /"),
+    (r"https?://unix:.*", "a unix socket speaks plain HTTP: leave out https://"),
+    (r"http://[^/]*:[0-9]+/?", "leave out http:// and the last /"),
+    (r"https://[^/]*:[0-9]+/", "leave out the last /"),
+    (r"https://[A-Za-z0-9_.-]*/?", "the port is missing, as in https://0.0.0.0:443"),
     (r"[0-9]+", "write ':{0}' for every interface, or '127.0.0.1:{0}'"),
     (r"[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:]*", 'an IPv6 address needs brackets and a port: "[::1]:8000"'),
     (r"\[.*\]", 'the port is missing: "{0}:8000"'),

@@ -45,6 +45,8 @@ def from_options(
     threads: str | int | None = None,
     preload: bool | None = None,
     name: str | None = None,
+    certificate: str | None = None,
+    key: str | None = None,
     prefix: str = "--",
 ) -> Site:
     """The site of a command line without a site file; relative paths start at `chdir`.
@@ -53,16 +55,27 @@ def from_options(
     Raises ConfigError.
     """
     options = {"app": app, "workers": workers, "threads": threads, "preload": preload, "name": name}
-    top = {key: Text(str(value)) for key, value in options.items() if value is not None}
-    nodes: dict[str, Node] = {**top, **({"bind": Items(tuple(map(Text, bind)))} if bind else {})}
-    keys = Keys({key: Entry(Text(key), node) for key, node in nodes.items()})
+    top = _texts(options)
+    if bind:
+        top["bind"] = Items(tuple(map(Text, bind)))
+    if tls := _texts({"certificate": certificate, "key": key}):
+        top["tls"] = _keys(tls)
     module = re.split("[:.]", app)[0]
-    return _site(keys, Path(chdir).absolute(), grammar.name_from(module), [], prefix)
+    return _site(_keys(top), Path(chdir).absolute(), grammar.name_from(module), [], prefix)
+
+
+def _texts(options: Mapping[str, object]) -> dict[str, Node]:
+    return {key: Text(str(value)) for key, value in options.items() if value is not None}
+
+
+def _keys(nodes: Mapping[str, Node]) -> Keys:
+    return Keys({key: Entry(Text(key), node) for key, node in nodes.items()})
 
 
 def _site(top: Keys, folder: Path, name: str, problems: list[Problem], prefix: str = "") -> Site:
     """Raises ConfigError with what is wrong here, and what is in `problems` already."""
-    reader = Reader(folder, problems, lambda key: key if key == "app" else prefix + key)
+    above = "tls." if prefix else ""  # --certificate is tls.certificate
+    reader = Reader(folder, problems, lambda key: key if key == "app" else prefix + key.removeprefix(above))
     given = {"name": name, "chdir": str(folder), "apps": _single_application(top, reader)}
     rest = Keys({key: entry for key, entry in top.entries.items() if key != "app"}, top.place)
     site: Site = reader.struct(SITE, rest, "", given)

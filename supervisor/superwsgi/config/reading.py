@@ -21,7 +21,7 @@ from superwsgi.config.tree import Items, Keys, Node, Text, Unusable
 
 _FAILED: Final[Any] = object()
 
-_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "control", "hooks", "log.slow", "tls", "warmup"})
+_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "control", "hooks", "log.slow", "warmup"})
 """Unknown keys that no nearest key is offered for."""
 
 
@@ -45,6 +45,7 @@ class Reader:
             "octal": grammar.octal,
             "path": partial(grammar.path, folder=folder),
             "percent": grammar.percent,
+            "server_name": addresses.server_name,
             "size": grammar.size,
             "socket": partial(addresses.socket_path, folder=folder),
             "variable": grammar.variable,

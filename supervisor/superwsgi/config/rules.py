@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from superwsgi.config.schema import Memory, Site, TcpAddress, UnixAddress
+from superwsgi.config.schema import Memory, Site, TcpAddress, Tls, UnixAddress, speaks_tls
 
 
 class Rule(NamedTuple):
@@ -42,6 +42,11 @@ def _covered_by_wildcard(site: Site) -> bool:
     tcp = [address for address in site.bind if isinstance(address, TcpAddress) and address.port]
     wild = {address.port for address in tcp if address.host == "0.0.0.0"}
     return any(_is_ipv4(address.host) and address.port in wild for address in tcp)
+
+
+def _plain_and_tls(site: Site) -> bool:
+    tcp = [address for address in site.bind if isinstance(address, TcpAddress) and address.port]
+    return len({(address.host, address.port) for address in tcp}) < len(tcp)
 
 
 def _is_ipv4(host: str) -> bool:
@@ -90,5 +95,35 @@ RULES: Final = (
         lambda site: _deaf(site, TcpAddress),
         "proxy.protocol is on, and no network is trusted",
         "every connection would be closed: add the proxy's address to proxy.trusted",
+    ),
+    Rule(
+        ("bind",),
+        _plain_and_tls,
+        "an address speaks either TLS or plain HTTP",
+        "leave out the one with or the one without https://",
+    ),
+    Rule(
+        ("bind", "tls.certificate"),
+        lambda site: site.tls.certificate is None and any(map(speaks_tls, site.bind)),
+        "https:// needs a certificate",
+        "name its file in tls.certificate (on a command line: --certificate)",
+    ),
+    Rule(
+        ("bind", "tls.certificate"),
+        lambda site: site.tls.certificate is not None and not any(map(speaks_tls, site.bind)),
+        "tls.certificate has no effect: no address in bind begins with https://",
+        "write such as bind: https://0.0.0.0:443",
+    ),
+    Rule(
+        ("tls.key", "tls.sni", "tls.client_ca", "tls.certificate"),
+        lambda site: site.tls.certificate is None and site.tls != Tls(minimum=site.tls.minimum),
+        "tls has no effect without tls.certificate",
+        "the first certificate is for whoever asks for no name, or for an unknown one",
+    ),
+    Rule(
+        ("tls.client_ca", "tls.client"),
+        lambda site: site.tls.client is not None and site.tls.client_ca is None,
+        "tls.client has no effect without tls.client_ca",
+        "name the file of the authorities that sign your clients' certificates",
     ),
 )

@@ -52,16 +52,20 @@ LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
 Network = Annotated[str, Meta(extra_json_schema={"unit": "network"})]
 ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
 Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
+ServerName = Annotated[str, Meta(extra_json_schema={"unit": "server_name"})]
 
 
 class TcpAddress(Struct, frozen=True, tag="tcp"):
-    """`host:port` or `[IPv6]:port`; port 0 lets the kernel choose one, which the log then names."""
+    """`host:port` or `[IPv6]:port`, behind `https://` where TLS is spoken; port 0 lets the kernel choose one,
+    which the log then names."""
 
     host: str
     port: int
+    tls: bool = False
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https://' if self.tls else ''}{host}:{self.port}"
 
 
 class UnixAddress(Struct, frozen=True, tag="unix"):
@@ -80,19 +84,24 @@ class InheritedAddress(Struct, frozen=True, tag="inherited"):
     """`systemd`, `systemd:NAME` or `fd://N`: listening sockets that the master is started with.
 
     `systemd` is all that socket units have passed, `systemd:NAME` those with this FileDescriptorName=,
-    `fd://N` the descriptor of that number.
+    `fd://N` the descriptor of that number. Behind `https://` they speak TLS.
     """
 
     name: str = ""
     fd: int | None = None
+    tls: bool = False
 
     def __str__(self) -> str:
-        if self.fd is not None:
-            return f"fd://{self.fd}"
-        return f"systemd:{self.name}" if self.name else "systemd"
+        name = f"systemd:{self.name}" if self.name else "systemd"
+        return f"{'https://' if self.tls else ''}{name if self.fd is None else f'fd://{self.fd}'}"
 
 
 Address = TcpAddress | UnixAddress | InheritedAddress
+
+
+def speaks_tls(address: Address) -> bool:
+    return not isinstance(address, UnixAddress) and address.tls
+
 
 Application = Annotated[
     ImportString,
@@ -186,6 +195,54 @@ class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
 
+class NamedCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An item of `tls.sni:` one more certificate, and the names it is for; by default those that it holds."""
+
+    certificate: FilePath
+    key: FilePath | None = None
+    names: tuple[ServerName, ...] = ()
+
+
+class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tls:` certificates for the addresses that begin with `https://`; read again at each reload."""
+
+    certificate: Annotated[
+        FilePath | None,
+        Meta(
+            description="PEM file: certificate, the chain behind it, and the key where tls.key is not set",
+            examples=["/etc/letsencrypt/live/example.com/fullchain.pem"],
+        ),
+    ] = None
+    key: Annotated[
+        FilePath | None,
+        Meta(
+            description="PEM file of its private key, not encrypted",
+            examples=["/etc/letsencrypt/live/example.com/privkey.pem"],
+        ),
+    ] = None
+    sni: Annotated[
+        tuple[NamedCertificate, ...],
+        Meta(
+            description="more certificates, chosen by the name a client asks for",
+            examples=["[{certificate: api.pem, key: api.key, names: [api.example.com]}]"],
+        ),
+    ] = ()
+    minimum: Annotated[Literal["1.2", "1.3"], Meta(description="oldest TLS version: 1.2 or 1.3")] = "1.2"
+    client_ca: Annotated[
+        FilePath | None,
+        Meta(
+            description="PEM file of authorities whose client certificates count", examples=["staff-ca.pem"]
+        ),
+    ] = None
+    client: Annotated[
+        Literal["required", "optional"] | None,
+        Meta(
+            description="whether a client needs a certificate; required once client_ca is set",
+            examples=["optional"],
+        ),
+    ] = None
+
+
 class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`monitor:` watching workers from the master."""
 
@@ -214,9 +271,9 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         tuple[Annotated[Address, Meta(extra_json_schema={"unit": "address"})], ...],
         Meta(
             min_length=1,
-            description="where to listen: an address or a list of them",
+            description="where to listen: an address or a list of them; https:// is TLS",
             examples=[
-                '[":8000", "[::1]:8000", "unix:run/shop.sock"]',
+                '[":80", "https://:443", "[::1]:8000", "unix:run/shop.sock"]',
                 "{unix: run/shop.sock, mode: 0660}",
                 "systemd",
             ],
@@ -264,6 +321,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Proxy,
         Meta(description="who may say, in X-Forwarded-*, Forwarded or the PROXY protocol, who a client is"),
     ] = Proxy()
+    tls: Annotated[Tls, Meta(description="certificates for the addresses that begin with https://")] = Tls()
     log: Annotated[
         Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
     ] = Log()

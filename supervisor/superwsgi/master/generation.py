@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from superwsgi.channel import Channel, Closed
-from superwsgi.config.schema import Site
+from superwsgi.config.schema import Site, speaks_tls
 from superwsgi.master import machine, sockets, states
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handles import MoldHandle, WorkerHandle
@@ -26,6 +26,7 @@ from superwsgi.master.sockets import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Boot, Drain, Fork, Message, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker import transport
 from superwsgi.worker.privileges import identity
 
 SPARE_WORKERS = 16
@@ -46,17 +47,21 @@ class Shared:
 
     listeners: list[Listener]
     logs: LogFiles
+    warnings: Sequence[str] = ()
 
     @classmethod
     def prepare(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener] = ()) -> Shared:
         """Open log files and listeners, as far as they are not there.
 
-        Raises LogTargetError, PrivilegeError or BindError, with nothing left open.
+        Certificates are only looked at: the mold reads them again, and the master keeps no key.
+        Raises CertificateError, LogTargetError, PrivilegeError or BindError, with nothing left open.
         """
         identity(site)
+        certificates = transport.load(site.tls)
+        warnings = certificates.warnings if certificates is not None else ()
         logs = LogFiles.open(site.log)
         try:
-            return cls(sockets.prepare(site, open_already, inherited), logs)
+            return cls(sockets.prepare(site, open_already, inherited), logs, warnings)
         except BaseException:
             logs.close()
             raise
@@ -143,7 +148,14 @@ class Generation:
         """Raises OSError where no process can be made."""
         channel, theirs = Channel.pair()
         logs = self.logs
-        boot = Boot(os.getpid(), self.number, self.site, logs.error is not None, logs.access is not None)
+        boot = Boot(
+            os.getpid(),
+            self.number,
+            self.site,
+            error_log=logs.error is not None,
+            access_log=logs.access is not None,
+            tls=tuple(speaks_tls(listener.address) for listener in self.listeners),
+        )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         try:
             # Sent first: a process that ends at once is then found by its exit, not by a failing send.

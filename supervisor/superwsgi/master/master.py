@@ -40,9 +40,13 @@ from superwsgi.master.states import GenerationEvent, GenerationState, WorkerStat
 from superwsgi.master.takeover import Taken
 from superwsgi.master.upgrade import Upgrade
 from superwsgi.worker.privileges import PrivilegeError
+from superwsgi.worker.transport import CertificateError
 
 OK: Final = 0
 APP_NOT_LOADED: Final = 3
+
+_UNUSABLE: Final = (ConfigError, CertificateError, LogTargetError, PidFileError, PrivilegeError, BindError)
+"""What is wrong with a configuration: a reload is refused for it."""
 
 ReadSite = Callable[[], Site]
 """Reads the configuration again, for HUP. Raises ConfigError."""
@@ -116,6 +120,8 @@ class Master:
         for listener in shared.listeners:
             if current is None or listener not in current.listeners:
                 self._errors.info("listening", address=listener)
+        for warning in shared.warnings:
+            self._errors.warning("certificate", problem=warning, next="used all the same")
         generation = self._rollout.begin(site, shared, now)
         self._children.start_mold(generation, now)
 
@@ -246,7 +252,7 @@ class Master:
             shared = Shared.prepare(site, self._inherited, self._rollout.current.listeners)
             self._errors.info("reload begun")
             self._begin(site, shared, now)
-        except (ConfigError, LogTargetError, PidFileError, PrivilegeError, BindError, OSError) as error:
+        except (*_UNUSABLE, OSError) as error:
             assert self._rollout.current is not None
             self._rollout.trouble = str(error).partition("\n")[0]
             self._report.reload_refused()

@@ -24,6 +24,7 @@ from superwsgi.master.sockets import BindError, stored_name
 from superwsgi.master.takeover import Taken, rehearse
 from superwsgi.master.upgrade import REHEARSAL
 from superwsgi.worker.privileges import PrivilegeError
+from superwsgi.worker.transport import CertificateError
 
 FAILED: Final = 1
 CONFIGURATION: Final = 2
@@ -47,7 +48,7 @@ def serve(read_site: ReadSite, launch: Launch) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return CONFIGURATION
-    except (LogTargetError, PrivilegeError) as error:
+    except (CertificateError, LogTargetError, PrivilegeError) as error:
         return _refuse(error, CONFIGURATION)
     except (PidFileError, HandoverError, OSError) as error:
         return _refuse(error, FAILED)

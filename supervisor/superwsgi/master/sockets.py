@@ -14,11 +14,13 @@ import socket
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress
+import msgspec
+
+from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.master.handover import HeldListener
 from superwsgi.master.inherited import STORED, Inherited, NotInherited
 from superwsgi.worker.privileges import PrivilegeError, account, group_id
@@ -54,9 +56,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound, listening, non-blocking socket. `inode` is that of a unix socket's file."""
+    """A bound, listening, non-blocking socket. `inode` is that of a unix socket's file. What is said at
+    `address` may change from one generation to the next, and it is the same listener still."""
 
-    address: Address
+    address: Address = field(compare=False)
     sock: socket.socket
     inode: int | None = None
 
@@ -89,7 +92,10 @@ class Listener:
     def __str__(self) -> str:
         """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
         place = self.place()
-        return f"http://{TcpAddress(place.host, place.port)}" if place else f"unix:{self.sock.getsockname()}"
+        if place is None:
+            return f"unix:{self.sock.getsockname()}"
+        scheme = "https" if speaks_tls(self.address) else "http"
+        return f"{scheme}://{TcpAddress(place.host, place.port)}"
 
 
 def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) -> list[Listener]:
@@ -110,9 +116,16 @@ def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) 
     except BaseException:
         close(listener for listener in listeners if listener not in already)
         raise
-    places = [place for place in (listener.place() for listener in listeners) if place is not None]
-    covered = (old for old in already if any(place.covers(old.place()) for place in places))
-    return [*listeners, *(old for old in covered if old not in listeners)]
+    return [*listeners, *_covered(listeners, (old for old in already if old not in listeners))]
+
+
+def _covered(listeners: Iterable[Listener], already: Iterable[Listener]) -> Iterator[Listener]:
+    """Those that are open already and belong to a wildcard now: what it speaks, they speak."""
+    wild = [(place, listener) for listener in listeners if (place := listener.place()) is not None]
+    for old in already:
+        speaks = next((speaks_tls(new.address) for place, new in wild if place.covers(old.place())), None)
+        if speaks is not None and isinstance(old.address, TcpAddress):
+            yield replace(old, address=msgspec.structs.replace(old.address, tls=speaks))
 
 
 def _listener(
@@ -123,7 +136,9 @@ def _listener(
         raise BindError(f"cannot bind {address}: it is the same as {found.address}")
     if isinstance(address, UnixAddress):
         _owner(address, site)  # known, or nothing is changed
-    return found or _from_store(address, inherited) or _bind(address, site, already)
+    if found is not None:
+        return replace(found, address=address)
+    return _from_store(address, inherited) or _bind(address, site, already)
 
 
 def adapt(listeners: Iterable[Listener], site: Site) -> None:

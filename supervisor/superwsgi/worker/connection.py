@@ -23,6 +23,7 @@ from superwsgi.http.proxy_protocol import LONGEST, read
 from superwsgi.worker.alarm import Alarm
 from superwsgi.worker.outbox import Outbox
 from superwsgi.worker.states import NEXT, Event, State
+from superwsgi.worker.transport import Out, Tls
 
 LISTENING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 SPEAKING: Final = LISTENING | select.EPOLLOUT
@@ -35,8 +36,8 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_epoll", "_room", "_waits", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
-        "outbox", "owner", "parser", "pending", "preface", "remote", "satisfied", "sock", "spoke", "state",
-        "writing",
+        "out", "outbox", "owner", "parser", "pending", "preface", "remote", "satisfied", "sock", "spoke",
+        "state", "tls", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +50,8 @@ class Connection:
         waits: dict[State, int],
     ) -> None:
         self.sock = sock
+        self.out: Out = sock
+        self.tls: Tls | None = None
         self.fd = sock.fileno()
         self.remote = remote
         self.parser = parser
@@ -93,6 +96,21 @@ class Connection:
             self.remote = who.client[0] if who.client else ""
         return True
 
+    def secure(self, tls: Tls) -> None:
+        """A new connection speaks TLS: it begins with a handshake."""
+        self.out = self.tls = tls
+        self.state = State.HANDSHAKE
+
+    def stay_plain(self) -> None:
+        """Its client does not speak TLS."""
+        self.out, self.tls = self.sock, None
+
+    def part(self) -> None:
+        """Tell the client that nothing more follows, where all has been sent and TLS has a word for it."""
+        with self.writing:
+            if self.tls is not None and self.outbox.size == 0 and not self.gone:
+                self.tls.part()
+
     def has_spoken(self) -> bool:
         """Whether there are bytes that nobody has read yet."""
         try:
@@ -118,7 +136,7 @@ class Connection:
                 self.outbox.put(data)
                 return
             try:
-                sent = self.sock.send(data)
+                sent = self.out.send(data)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -172,7 +190,7 @@ class Connection:
             late = self.gone or self.begun
             if not late:
                 with contextlib.suppress(OSError):
-                    self.sock.send(response)
+                    self.out.send(response)
             self._cut()
             if late:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -193,7 +211,7 @@ class Connection:
 
     def _flush(self) -> bool:
         try:
-            more = self.outbox.flush(self.sock)
+            more = self.outbox.flush(self.out)
         except OSError:
             self._cut()
             return True

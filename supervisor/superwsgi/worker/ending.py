@@ -92,6 +92,7 @@ class Ending:
         client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
         if connection.satisfied and connection.parser.error is None and not connection.has_spoken():
             return self.close(connection)
+        connection.part()
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -116,6 +117,8 @@ class Ending:
         connection.become(Event.CLOSE, 0)
         self._connections.pop(connection.fd, None)
         self._board.set("connections", len(self._connections))
+        if connection.tls is not None:
+            connection.part()
         connection.cut()
         connection.sock.close()
         if self._acceptor.away:

@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Final
 
 from superwsgi.config.schema import Site
@@ -28,8 +28,10 @@ from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
 from superwsgi.worker.connection import LISTENING, Connection
 from superwsgi.worker.hand import Hand
+from superwsgi.worker.handshakes import Handshakes
 from superwsgi.worker.service import Service
 from superwsgi.worker.states import State
+from superwsgi.worker.transport import Certificates
 from superwsgi.worker.watch import Watch
 
 BATCH: Final = 64
@@ -44,6 +46,7 @@ class Loop:
 
     `board` has one thread record more than `site.threads`. `on_recycle` is told why this worker should be
     replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not come back).
+    `certificates` are for the `secured` of the listeners.
     """
 
     def __init__(
@@ -56,8 +59,12 @@ class Loop:
         errors: ErrorLog,
         access: AccessLog | None,
         on_recycle: Callable[[str], None],
+        secured: Set[socket.socket] = frozenset(),
+        certificates: Certificates | None = None,
     ) -> None:
         self._site = site
+        self._certificates = certificates
+        self._secured = secured
         self._listeners = listeners
         self._board = board
         self._errors = errors
@@ -85,6 +92,7 @@ class Loop:
             trusted=self._trusted,
             on_recycle=on_recycle,
         )
+        self._handshakes = Handshakes(self._service, errors)
         self._hands = [Hand(number, board.thread(number), self._work) for number in range(site.threads + 1)]
         self._watch = Watch(
             self._service,
@@ -179,6 +187,8 @@ class Loop:
             for _ in range(len(service.ready)):
                 service.attend(service.ready.popleft(), hand)
         else:
+            if service.handshakes:
+                self._handshakes.step(hand)
             self._poll()
 
     def _replace(self, lost: Hand) -> None:
@@ -213,6 +223,8 @@ class Loop:
 
     def _timeout(self) -> float:
         """Until the next deadline or heartbeat: where that stays away, somebody keeps the GIL."""
+        if self._service.handshakes:
+            return 0.0
         beat = self._service.now + (_BEAT if self._busy else _IDLE_BEAT)
         return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)
 
@@ -277,6 +289,8 @@ class Loop:
                 self._site.limits, environ, self._gateway.ids, self._trusted if believed else None
             )
             connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._service.waits)
+            if self._certificates is not None and listener in self._secured:
+                connection.secure(self._certificates.accept(sock, environ))
             if self._site.proxy.protocol:
                 connection.state = State.PROXY
             self._service.adopt(connection)

@@ -20,10 +20,12 @@ from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel, Closed
+from superwsgi.config.schema import Site
 from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import orphan, process
+from superwsgi.worker import orphan, process, transport
 from superwsgi.worker.application import Unloadable, load_apps, settle
+from superwsgi.worker.transport import CertificateError, Certificates
 
 CHANNEL_FD = 3
 """Where a freshly executed mold finds its end of the channel."""
@@ -94,6 +96,8 @@ class Mold:
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
+        self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
+        self._certificates: Certificates | None = None
         self._forking = False  # a worker, at the master's request
         os.register_at_fork(after_in_child=self._let_go)
 
@@ -103,6 +107,7 @@ class Mold:
         Raises Unloadable.
         """
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
+        self._certificates = _certificates(self._site)  # while we may read their keys
         settle(self._site)
         orphan.end_with(self._master)
         if self._app is None and self._site.preload:
@@ -160,9 +165,19 @@ class Mold:
             channel=Channel(socket.socket(fileno=channel_fd)),
             board=self._board.writer(request.slot),
             listeners=self._listeners,
+            secured=self._secured,
+            certificates=self._certificates,
             error_fd=self._error_fd,
             access_fd=self._access_fd,
         )
+
+
+def _certificates(site: Site) -> Certificates | None:
+    """Raises Unloadable; the master found them good a moment ago."""
+    try:
+        return transport.load(site.tls)
+    except CertificateError as error:
+        raise Unloadable("; ".join(error.problems)) from None
 
 
 def _fork_quietly() -> int:

@@ -13,6 +13,7 @@ from collections import deque
 from typing import BinaryIO, Final, cast
 
 from superwsgi.http.files import Span
+from superwsgi.worker.transport import Out
 
 MEMORY: Final = 1 << 20
 """Streamed bytes kept in memory a connection; a temporary file takes the rest. One piece may be larger."""
@@ -22,6 +23,9 @@ AHEAD: Final = 128 << 20
 
 TURN: Final = 1 << 20
 """Bytes sent at a stretch, so that one fast download does not keep the others waiting."""
+
+PIECE: Final = 256 << 10
+"""Bytes of a file that are read at once, where the kernel cannot send it by itself."""
 
 
 class Outbox:
@@ -54,12 +58,12 @@ class Outbox:
         self._parts.append(span._replace(fd=os.dup(span.fd)))
         self.size += span.size
 
-    def flush(self, sock: socket.socket) -> bool:
+    def flush(self, out: Out) -> bool:
         """Send, at most TURN bytes; True where the client would take more now. Raises OSError."""
         sent = 0
         try:
             while self._parts and sent < TURN:
-                sent += self._send_first(sock)
+                sent += self._send_first(out)
         except BlockingIOError:
             return False
         return True
@@ -73,12 +77,12 @@ class Outbox:
             self._spool = None
         self.size = 0
 
-    def _send_first(self, sock: socket.socket) -> int:
+    def _send_first(self, out: Out) -> int:
         part = self._parts[0]
         if isinstance(part, Span):
-            count = self._send_span(sock, part)
+            count = self._send_span(out, part)
         else:
-            count = sock.send(part[:TURN])
+            count = out.send(part[:TURN])
             self._parts[0] = part[count:]
             if count == len(part):
                 self._parts.popleft()
@@ -87,8 +91,11 @@ class Outbox:
             self.clear()
         return count
 
-    def _send_span(self, sock: socket.socket, span: Span) -> int:
-        count = os.sendfile(sock.fileno(), span.fd, span.offset, min(span.size, TURN))
+    def _send_span(self, out: Out, span: Span) -> int:
+        if isinstance(out, socket.socket):
+            count = os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
+        else:  # the kernel cannot encrypt
+            count = out.send(os.pread(span.fd, min(span.size, PIECE), span.offset))
         if count == 0:
             raise OSError("file shorter than it was")
         self._parts[0] = Span(span.fd, span.offset + count, span.size - count)

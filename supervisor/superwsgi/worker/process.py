@@ -15,7 +15,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -32,6 +32,7 @@ from superwsgi.signals import Signals
 from superwsgi.worker import orphan
 from superwsgi.worker.application import Unloadable, load_apps
 from superwsgi.worker.loop import Loop
+from superwsgi.worker.transport import Certificates
 
 BOOT_FAILED = 3
 """Exit code of a worker whose application did not load; the master has been told why."""
@@ -49,6 +50,8 @@ class Start:
     channel: Channel
     board: WorkerWriter
     listeners: Sequence[socket.socket]
+    secured: Set[socket.socket]
+    certificates: Certificates | None
     error_fd: int | None
     access_fd: int | None
 
@@ -101,6 +104,8 @@ class Worker:
             site=start.site,
             app=app,
             listeners=start.listeners,
+            secured=start.secured,
+            certificates=start.certificates,
             board=start.board,
             errors=self._errors,
             access=self._access,

@@ -14,7 +14,7 @@ from random import randint
 from typing import Final
 
 from superwsgi.config.schema import Requests, Timeouts
-from superwsgi.http.errors import ClientGone, ProxyHeaderError
+from superwsgi.http.errors import ClientGone, HttpError, ProxyHeaderError
 from superwsgi.http.exchange import Exchange, Gateway
 from superwsgi.http.parser import Phase
 from superwsgi.http.peers import Trusted
@@ -28,6 +28,7 @@ from superwsgi.worker.connection import Connection
 from superwsgi.worker.ending import Ending
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.states import NEXT, Event, State, waits
+from superwsgi.worker.transport import Tls
 
 _BETWEEN: Final = Phase.BETWEEN
 _PROXY: Final = State.PROXY
@@ -49,7 +50,8 @@ class Service:
     """The connections of a worker and the threads' work on them. Times are monotonic ns.
 
     `ready`: connections that have something for us, owned. `complete`: those with a complete request, owned;
-    `queue`: those that wait for a thread with it.
+    `queue`: those that wait for a thread with it. `handshakes`: those that a step of theirs can be taken for,
+    owned.
     `slots`: one token for each request that may yet enter the application.
     """
 
@@ -72,6 +74,7 @@ class Service:
         self.ready: deque[Connection] = deque()
         self.complete: deque[Connection] = deque()
         self.queue: deque[Connection] = deque()
+        self.handshakes: deque[Connection] = deque()
         self.slots: list[None] = [None] * threads
         self.waits = waits(timeouts)
         self.now = time.monotonic_ns()
@@ -96,6 +99,15 @@ class Service:
         self._board.set("connections", len(self.connections))
         self._board.set("accepted", self._accepted)
         self._await_first(connection)
+
+    def secured(self, connection: Connection, data: bytes) -> bool:
+        """The handshake is done, and `data` has come behind it."""
+        if data:
+            connection.parser.feed(data)
+        owned = self._sent(connection, self.now)
+        if connection.state is State.IDLE:
+            self._await_first(connection)
+        return owned
 
     def _await_first(self, connection: Connection) -> None:
         """The first request has as long as the rest of a head would have."""
@@ -178,7 +190,8 @@ class Service:
         except ProxyHeaderError as error:
             return self.ending.turn_away(connection, str(error))
         if known:
-            connection.become(Event.INTRODUCE, self.now)
+            event = Event.INTRODUCE if connection.tls is None else Event.SECURE
+            connection.become(event, self.now)
             self._await_first(connection)
         if known or connection.ended:
             connection.pending = True  # no event follows for what is here already
@@ -199,11 +212,30 @@ class Service:
             return self.ending.close(connection)
         if len(data) == SIZE or connection.ended:
             connection.pending = True  # the edge was for this and what is behind it
+        if connection.tls is not None:
+            if connection.state is State.HANDSHAKE:
+                return self._await_step(connection, connection.tls, data)
+            try:
+                with connection.writing:
+                    data = connection.tls.open(data)
+            except OSError:
+                return self.ending.close(connection)
+            if not data:
+                return True
         parser = connection.parser
         parser.feed(data)
         if parser.requests:
             return self._complete(connection)
         return self._await_rest(connection)
+
+    def _await_step(self, connection: Connection, tls: Tls, data: bytes) -> bool:
+        try:
+            tls.take(data)
+        except HttpError as error:
+            connection.stay_plain()
+            return self.ending.refuse(connection, error, self.now)
+        self.handshakes.append(connection)
+        return False
 
     def _await_rest(self, connection: Connection) -> bool:
         """No request is complete: the deadline of what is missing, unless that runs already."""

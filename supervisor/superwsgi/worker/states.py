@@ -21,6 +21,7 @@ class State(enum.Enum):
     __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
 
     PROXY = "a proxy has yet to say whose connection it is"
+    HANDSHAKE = "TLS is being agreed on"
     IDLE = "between two requests"
     HEAD = "a request's head is arriving"
     BODY = "its body is arriving"
@@ -37,11 +38,12 @@ class Event(enum.Enum):
     __hash__ = object.__hash__
 
     INTRODUCE = "the proxy has said whose it is"
+    SECURE = "and its client will speak TLS"
     HEAD = "bytes that leave a head unfinished"
     BODY = "bytes that leave a body unfinished"
     QUEUE = "a complete request, but no free thread"
     RUN = "a thread takes a complete request"
-    REST = "the response is sent, another request may come"
+    REST = "nothing is left to be sent, a request may come"
     BLOCK = "the client takes no more for now"
     LAST = "the response is sent, and was the last"
     CLOSE = "nothing more to say or to hear"
@@ -63,7 +65,17 @@ _ANSWERED: Final = {
 }
 
 NEXT: Final[dict[State, dict[Event, State]]] = {
-    State.PROXY: {Event.INTRODUCE: State.IDLE, Event.CLOSE: State.CLOSED},
+    State.PROXY: {
+        Event.INTRODUCE: State.IDLE,
+        Event.SECURE: State.HANDSHAKE,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.HANDSHAKE: {
+        Event.REST: State.IDLE,
+        Event.BLOCK: State.SENDING,  # a refusal in plain HTTP
+        Event.LAST: State.LINGERING,
+        Event.CLOSE: State.CLOSED,
+    },
     State.IDLE: _READING,
     State.HEAD: _READING,
     State.BODY: _READING,
@@ -84,6 +96,7 @@ def waits(timeouts: Timeouts) -> dict[State, int]:
     """How long a connection may stay in a state, ns. While RUNNING, the thread has a deadline instead."""
     return {
         State.PROXY: deadline_after(timeouts.proxy),
+        State.HANDSHAKE: deadline_after(timeouts.head),
         State.IDLE: int(timeouts.keepalive * SECOND),
         State.HEAD: deadline_after(timeouts.head),
         State.BODY: deadline_after(timeouts.body),
