@@ -72,8 +72,9 @@ class Daemon:
         return path
 
     def site(self, text="", bind="127.0.0.1:0", app="app:app", **keys):
-        """Its site file; `app=None` where `apps` or `text` has the application."""
-        keys = {"bind": bind, **({} if app is None else {"app": app}), **keys}
+        """Its site file; `app=None` where `apps` or `text` has the application. Reloads are confirmed sooner
+        than by default."""
+        keys = {"bind": bind, "rollout": {"confirm": "1s"}, **({} if app is None else {"app": app}), **keys}
         lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items()]
         return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
 

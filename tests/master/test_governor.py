@@ -10,7 +10,7 @@ from superwsgi.master.policy.governor import (
     SiteView,
     WorkerView,
     decide,
-    rolled_out_at,
+    rolled_out,
 )
 from superwsgi.master.states import WorkerState as S
 
@@ -22,8 +22,8 @@ def worker(key, number, generation=1, state=S.SERVING, ready_at=LONG_AGO, **more
     return WorkerView(key, number, generation, state, ready, **more)
 
 
-def actions(*workers, wanted=2, target=1, fork_at=0.0, now=100.0):
-    return list(decide(SiteView(wanted, target, fork_at, workers), now).actions)
+def actions(*workers, wanted=2, target=1, fork_at=0.0, now=100.0, batch=1):
+    return list(decide(SiteView(wanted, target, fork_at, workers, batch), now).actions)
 
 
 def test_missing_workers_are_forked_at_once():
@@ -124,9 +124,21 @@ class TestRollOut:
             Drain(3, "replaced by a later generation")
         ]
 
-    def test_is_complete_when_all_have_proven_themselves(self):
+    def test_a_batch_moves_over_at_a_time_after_the_first(self):
+        old = [worker(n, n) for n in range(1, 6)]
+        assert actions(*old, target=2, wanted=5, batch=2) == [Fork(1)]
+        moved = [*old[1:], worker(6, 1, 2, ready_at=98.0)]
+        assert actions(*moved, target=2, wanted=5, batch=2) == [Fork(2), Fork(3)]
+        half = [*moved, worker(7, 2, 2, ready_at=100.0), worker(8, 3, 2, state=S.BOOTING)]
+        assert actions(*half, target=2, wanted=5, batch=2) == [Drain(2, "replaced by a later generation")]
+
+    def test_recycling_stays_one_at_a_time_whatever_the_batch(self):
+        both = worker(1, 1, recycle="memory"), worker(2, 2, recycle="memory")
+        assert actions(*both, batch=2) == [Fork(1)]
+
+    def test_is_complete_when_all_serve(self):
         workers = worker(3, 1, 2, ready_at=98.0), worker(4, 2, 2, ready_at=100.0)
-        assert rolled_out_at(SiteView(2, 2, 0.0, workers)) == 100.0 + PROOF
+        assert rolled_out(SiteView(2, 2, 0.0, workers))
 
     @pytest.mark.parametrize(
         "workers",
@@ -138,11 +150,11 @@ class TestRollOut:
         ids=["one missing", "one booting", "an old one left"],
     )
     def test_is_not_complete_before(self, workers):
-        assert rolled_out_at(SiteView(2, 2, 0.0, workers)) is None
+        assert not rolled_out(SiteView(2, 2, 0.0, workers))
 
     def test_old_workers_that_drain_do_not_hold_it_up(self):
         workers = worker(1, 1, 1, state=S.DRAINING), worker(3, 1, 2, ready_at=98.0)
-        assert rolled_out_at(SiteView(1, 2, 0.0, workers)) == 98.0 + PROOF
+        assert rolled_out(SiteView(1, 2, 0.0, workers))
 
 
 def test_repeating_decisions_comes_to_rest():

@@ -77,6 +77,8 @@ def judge(**changes):
         "boot_failed": False,
         "candidate": True,
         "early_deaths": 1,
+        "failures": 2,
+        "max_failures": 3,
     }
     return death.judge(death.Death(**{**usual, **changes}))
 
@@ -91,7 +93,9 @@ def judge(**changes):
         ({"boot_failed": True, "asked_to_go": True, "served": None}, death.Verdict.ROLL_BACK),
         ({"code": -signal.SIGKILL}, death.Verdict.REPLACE),
         ({"code": -signal.SIGKILL, "early_deaths": backoff.FREE + 1}, death.Verdict.ROLL_BACK),
-        ({"served": 60.0}, death.Verdict.REPLACE),
+        ({"failures": 1}, death.Verdict.REPLACE),
+        ({"failures": 0, "served": None}, death.Verdict.ROLL_BACK),
+        ({"failures": 0, "max_failures": 1}, death.Verdict.ROLL_BACK),
         ({"candidate": False}, death.Verdict.REPLACE),
         ({"candidate": False, "boot_failed": True}, death.Verdict.REPLACE),
     ],

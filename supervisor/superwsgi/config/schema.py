@@ -243,6 +243,18 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
+class RollOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`rollout:` how the workers move over to a new generation."""
+
+    batch: Annotated[PositiveCount, Meta(description="workers replaced at a time, after the first")] = 1
+    confirm: Annotated[
+        Seconds, Meta(description="all new workers serve so long before the old generation is given up")
+    ] = 10.0
+    max_failures: Annotated[
+        PositiveCount, Meta(description="crashes of new workers until then that lead back to the old ones")
+    ] = 3
+
+
 class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`monitor:` watching workers from the master."""
 
@@ -325,4 +337,5 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log: Annotated[
         Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
     ] = Log()
+    rollout: Annotated[RollOut, Meta(description="moving over to a new generation")] = RollOut()
     monitor: Annotated[Monitor, Meta(description="watching workers from the master")] = Monitor()

@@ -220,16 +220,18 @@ class Children:
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         generation.died(worker, now)
-        verdict = death.judge(
-            death.Death(
-                code=code,
-                served=None if worker.ready_at is None else now - worker.ready_at,
-                asked_to_go=worker.asked_to_go is not None or generation.is_leaving(),
-                boot_failed=worker.failure is not None and not generation.is_leaving(),
-                candidate=generation is self._rollout.candidate,
-                early_deaths=generation.early_deaths,
-            )
+        seen = death.Death(
+            code=code,
+            served=None if worker.ready_at is None else now - worker.ready_at,
+            asked_to_go=worker.asked_to_go is not None or generation.is_leaving(),
+            boot_failed=worker.failure is not None and not generation.is_leaving(),
+            candidate=generation is self._rollout.candidate,
+            early_deaths=generation.early_deaths,
+            failures=generation.failures,
+            max_failures=generation.site.rollout.max_failures,
         )
+        verdict = death.judge(seen)
+        generation.failures += death.blames(seen)
         how = "never started" if code is None else ending(code)
         self._report_end(generation, worker, verdict, how, counters, now)
         if verdict is death.Verdict.ROLL_BACK:

@@ -96,6 +96,7 @@ class Generation:
         self.mold: MoldHandle | None = None
         self.workers: dict[int, WorkerHandle] = {}  # by slot
         self.early_deaths = 0
+        self.failures = 0  # deaths that spoke against it, while it was a candidate
         self.last_early_death: float | None = None
         self.fork_at = 0.0
         self._molds_lost = 0

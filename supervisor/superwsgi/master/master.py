@@ -233,6 +233,7 @@ class Master:
         self._reload_again = False
         if self._stopping:
             return
+        self._rollout.confirm(now)
         candidate = self._rollout.candidate
         if candidate is not None and candidate.state is not GenerationState.LOADING:
             self._reload_again = True

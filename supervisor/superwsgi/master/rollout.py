@@ -41,6 +41,7 @@ class RollOut:
         self._generations: dict[int, Generation] = {}
         self._last_number = 0
         self._began = 0.0
+        self._rolled_out_at: float | None = None  # since then the candidate alone takes requests
 
     def __iter__(self) -> Iterator[Generation]:
         return iter(list(self._generations.values()))
@@ -59,6 +60,7 @@ class RollOut:
         self._generations[generation.number] = generation
         self.candidate = generation
         self._began = now
+        self._rolled_out_at = None
         return generation
 
     def adopt(self, generations: Iterable[Generation], current: int, last_number: int) -> None:
@@ -95,21 +97,34 @@ class RollOut:
             target=target.number if target is not None and can_fork else None,
             fork_at=target.fork_at if target is not None else 0.0,
             workers=tuple(worker.view() for generation in self for worker in generation.workers.values()),
+            batch=target.site.rollout.batch if target is not None else 1,
         )
 
     def step(self, now: float) -> float | None:
-        """Let the candidate take over if its roll-out is complete; returns when to ask again."""
+        """Let the candidate take over for good once its roll-out is confirmed; returns when to ask again."""
         if self.candidate is None or self.target() is not self.candidate:
             return None
-        complete_at = governor.rolled_out_at(self.view())
-        if complete_at is None or now < complete_at:
+        if not governor.rolled_out(self.view()):
+            return None
+        if self._rolled_out_at is None:
+            self._rolled_out_at = now
+            keeps = f"the old generation is kept for {duration(self.candidate.site.rollout.confirm)}"
+            self.errors.info("rolled out", gen=self.candidate.number, next=keeps)
+        complete_at = self._rolled_out_at + self.candidate.site.rollout.confirm
+        if now < complete_at:
             return complete_at
         self.promote(now)
         return None
 
+    def confirm(self, now: float) -> None:
+        """Take a candidate whose workers all serve for good before its time: the next one is on its way."""
+        if self._rolled_out_at is not None and governor.rolled_out(self.view()):
+            self.promote(now)
+
     def promote(self, now: float) -> None:
         """The candidate takes over for good, and the generation before it retires."""
         assert self.candidate is not None
+        self._rolled_out_at = None
         before, self.current, self.candidate = self.current, self.candidate, None
         self.trouble = ""
         self.errors = master_log(self.current)
@@ -135,6 +150,7 @@ class RollOut:
         """Take the candidate back: its mold and the workers that do not serve yet end now, the others once
         the current generation has replaced them."""
         candidate, self.candidate = self.candidate, None
+        self._rolled_out_at = None
         assert candidate is not None
         candidate.apply(GenerationEvent.FAIL)
         candidate.dismiss_mold(now)

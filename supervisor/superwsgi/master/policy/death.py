@@ -22,7 +22,8 @@ class Verdict(Enum):
 @dataclass(frozen=True, slots=True)
 class Death:
     """`code` as os.waitstatus_to_exitcode has it, None where there never was a process; `served` in seconds,
-    None where it never did; `early_deaths` is the row's length with this one."""
+    None where it never did; `early_deaths` is the row's length with this one, `failures` are those for which
+    a candidate was blamed before it."""
 
     code: int | None
     served: float | None
@@ -30,13 +31,23 @@ class Death:
     boot_failed: bool
     candidate: bool
     early_deaths: int
+    failures: int
+    max_failures: int
+
+
+def blames(death: Death) -> bool:
+    """Whether a death speaks against a candidate. A worker that was killed from outside says nothing about
+    its generation, unless that happens again and again."""
+    if death.asked_to_go and not death.boot_failed:
+        return False
+    return death.boot_failed or death.code not in _FROM_OUTSIDE or backoff.crash_loop(death.early_deaths)
 
 
 def judge(death: Death) -> Verdict:
-    """A candidate is given up when a worker of it does not boot, or crashes soon after. A worker that was
-    killed from outside says nothing against its generation, unless that happens again and again."""
+    """A candidate is given up when a worker of it does not come to serve, or too many have crashed."""
     if death.asked_to_go and not death.boot_failed:
         return Verdict.EXPECTED
-    early = death.served is None or death.served < backoff.EARLY
-    blamed = death.boot_failed or death.code not in _FROM_OUTSIDE or backoff.crash_loop(death.early_deaths)
-    return Verdict.ROLL_BACK if death.candidate and early and blamed else Verdict.REPLACE
+    if not death.candidate or not blames(death):
+        return Verdict.REPLACE
+    hopeless = death.served is None or death.failures + 1 >= death.max_failures
+    return Verdict.ROLL_BACK if hopeless else Verdict.REPLACE

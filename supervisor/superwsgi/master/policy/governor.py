@@ -8,7 +8,8 @@ changed worker count) only changes the view; the same few rules follow from it:
 2. A worker that should go (recycled, or of another generation than the target) is drained only once its
    replacement serves: replacement first, one at a time, nobody is missed.
 3. The first worker of a generation has to serve for PROOF seconds before any worker goes because of it and
-   before the next is forked: a version that dies on its first requests takes nobody down with it.
+   before the next are forked: a version that dies on its first requests takes nobody down with it. From then
+   on `batch` workers move over at a time.
 4. Recycling waits until the last recycled worker is gone, so that memory is held at most once more; a
    roll-out does not wait for old workers to finish draining.
 """
@@ -17,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from superwsgi.master.states import WorkerState
 
 PROOF: Final = 1.0
-"""Seconds that a generation's first worker serves before the next step of a roll-out, and that all of them
-serve before the roll-out is complete."""
+"""Seconds that a generation's first worker serves before the next step of a roll-out."""
 
 _ACTIVE: Final = frozenset({WorkerState.FORKING, WorkerState.BOOTING, WorkerState.SERVING})
 
@@ -50,6 +51,7 @@ class SiteView:
     target: int | None  # the generation to fork from; None while no mold can fork
     fork_at: float  # not before, by the back-off
     workers: tuple[WorkerView, ...] = ()
+    batch: int = 1  # workers that move over at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,11 @@ def decide(view: SiteView, now: float) -> Plan:
     return Plan(tuple(actions), min(times, default=None))
 
 
-def rolled_out_at(view: SiteView) -> float | None:
-    """When the roll-out to the target generation is complete: every wanted worker is of it and has proven
-    itself, and no other is left to be drained. None while that is not in sight."""
+def rolled_out(view: SiteView) -> bool:
+    """Whether every wanted worker is of the target generation and serves, and no other has to be drained."""
     active = [w for w in view.workers if w.state in _ACTIVE]
-    ready = [w.ready_at for w in active if w.generation == view.target and w.ready_at is not None]
-    if len(ready) < len(active) or len({w.number for w in active}) < view.wanted:
-        return None
-    return max(ready, default=0.0) + PROOF
+    fresh = all(w.generation == view.target and w.ready_at is not None for w in active)
+    return fresh and len({w.number for w in active}) >= view.wanted
 
 
 def _kills(view: SiteView, now: float) -> Iterator[Kill]:
@@ -145,19 +144,22 @@ def _superseded(target: int, active: list[WorkerView]) -> Iterator[Drain]:
 
 
 def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool) -> Iterator[Fork]:
-    """The one worker to fork beside a worker that should go, if it is time for one."""
+    """Workers to fork beside those that should go: one, or in a roll-out a batch, if it is time for them."""
     target = view.target
     assert target is not None
     fresh = {w.number for w in active if _fresh(w, target)}
     stale = [w for w in active if not _fresh(w, target) and w.number not in fresh]
     underway = any(_fresh(w, target) and w.state is not WorkerState.SERVING for w in active)
-    unproven = not proven and any(w.generation == target for w in active)
-    if not stale or underway or unproven:
+    begun = any(w.generation == target for w in active)
+    if not stale or underway or (begun and not proven):
         return
-    first = min(stale, key=lambda w: (w.recycle is None, w.number))
+    in_turn = sorted(stale, key=lambda w: (w.recycle is None, w.number))
+    if in_turn[0].generation != target:
+        moving = (w for w in in_turn if w.generation != target)
+        yield from (Fork(w.number) for w in islice(moving, view.batch if begun else 1))
+        return
     recycled_not_gone = any(
         w.recycle and (w.state is WorkerState.DRAINING or w.number in fresh) for w in view.workers
     )
-    if first.generation == target and recycled_not_gone:
-        return
-    yield Fork(first.number)
+    if not recycled_not_gone:
+        yield Fork(in_turn[0].number)
