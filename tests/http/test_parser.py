@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from superwsgi.http.parser import Phase
@@ -58,11 +60,50 @@ def test_pipelined_requests_keep_their_order():
     assert [request.target for request in parser.requests] == [b"/%d" % n for n in range(50)]
 
 
+def test_pipelined_requests_wait_as_bytes():
+    fed = Fed()
+    data = GET * (65536 // len(GET))
+    tracemalloc.start()
+    try:
+        fed.parser.feed(data)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(fed.parser.requests) == 1
+    assert kept < 16 << 10
+    assert len(fed.feed(b"\r\n", GET).requests) == 65536 // len(GET) + 1
+
+
+def test_what_nobody_will_answer_leaves_no_file_open():
+    for body in (b"4\r\n1234\r\n", b"4\r\n1234\r\n0\r\n\r\n", b"4\r\n1234\r\nx\r\n"):
+        parser = Fed(body_memory=2).parser
+        parser.feed(CHUNKED + body)
+        file = parser.next.body.file
+        parser.close()
+        assert file.closed
+        assert parser.next is None or not parser.requests
+
+
 def test_an_error_comes_behind_the_requests_before_it():
     parser = parse(GET + b"nonsense\r\n\r\n")
     assert len(parser.requests) == 1
     assert parser.error is not None
     assert parser.error.status == 400
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /a\rb HTTP/1.1\r\nHost: ",
+        b"GET / HTTP/1.1\r\nA: b\rc",
+        b"GET / HTTP/1.1\r\n\nA",
+        b"\x16",
+        b"GET /\n",
+    ],
+)
+@pytest.mark.parametrize("way", ["whole", "bytes"])
+def test_a_client_that_waits_for_an_answer_to_nonsense_gets_one(begun, way):
+    assert parse(begun, way).error.status == 400
 
 
 def test_nothing_is_parsed_after_an_error():

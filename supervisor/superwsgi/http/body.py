@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from contextlib import suppress
 from typing import BinaryIO, cast
 
 
@@ -23,6 +24,11 @@ class Body:
             self._spill()
         self.file.write(data)
         self.size += len(data)
+
+    def close(self) -> None:
+        """Nobody will read it any more."""
+        with suppress(OSError):  # what its buffer still held does not fit the disk
+            self.file.close()
 
     def _spill(self) -> None:
         spilled = cast(BinaryIO, tempfile.TemporaryFile(prefix="superwsgi-body-"))

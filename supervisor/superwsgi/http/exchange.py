@@ -110,8 +110,7 @@ class Exchange:
         if type(result) is not list:
             self._close(result)
         if request.body is not None:
-            with suppress(OSError):  # what its buffer still held does not fit the disk
-                request.body.file.close()
+            request.body.close()
 
     def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """PEP 3333: a second call is only for errors, and only while nothing has been sent."""

@@ -55,30 +55,32 @@ _USUAL: Final = 64
 """Characters of a name that is worth remembering."""
 
 
-class EnvironKeys(dict[str, str]):
+class EnvironKeys:
     """Field name → key in the environ; empty for a name that the application must not see.
 
     `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
     become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
-    from a trusted peer. Raises HttpError for what is no name.
+    from a trusted peer. `known` has the names that came lately.
     """
 
+    __slots__ = ("_believed", "known")
+
     def __init__(self, *, believed: bool) -> None:
-        super().__init__()
         self._believed = believed
+        self.known: dict[str, str] = {}
 
-    def __missing__(self, name: str) -> str:
-        key = self._key(name)
-        if len(name) <= _USUAL:
-            if len(self) >= _REMEMBERED:
-                self.clear()  # clients choose the names; those in use are soon here again
-            self[name] = key
-        return key
-
-    def _key(self, name: str) -> str:
+    def learn(self, name: str) -> str:
+        """The key of a name. Raises HttpError for what is no name."""
         if not TOKEN.fullmatch(name):
             raise HttpError(400, "impossible field name")
-        lower = name.lower()
+        key = self._key(name.lower())
+        if len(name) <= _USUAL:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()  # clients choose the names; those in use are soon here again
+            self.known[name] = key
+        return key
+
+    def _key(self, lower: str) -> str:
         if "_" in lower or lower == "proxy" or not (self._believed or is_plain(lower)):
             return ""
         upper = lower.upper().replace("-", "_")

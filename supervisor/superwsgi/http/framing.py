@@ -191,7 +191,10 @@ def _check_transfer_encoding(request: Request) -> None:
         raise HttpError(400, "Transfer-Encoding and Content-Length")
     if request.version != "HTTP/1.1":
         raise HttpError(400, "Transfer-Encoding before HTTP/1.1")
-    codings = [coding.strip(" \t") for coding in request.environ["HTTP_TRANSFER_ENCODING"].lower().split(",")]
+    said = request.environ["HTTP_TRANSFER_ENCODING"].lower()
+    if said == "chunked":
+        return
+    codings = [coding.strip(" \t") for coding in said.split(",")]
     if codings[-1] != "chunked" or "chunked" in codings[:-1] or "" in codings:
         raise HttpError(400, "Transfer-Encoding does not end in one chunked")
     if len(codings) > 1:

@@ -88,7 +88,7 @@ class Parser:
 
     def feed(self, data: bytes) -> None:
         """Take in `data`. Nothing is raised; see `error`."""
-        if self._deaf:
+        if self._deaf or not data:
             return
         if self._rest:
             self._hold()
@@ -104,6 +104,12 @@ class Parser:
         if self._rest:
             self._parse()
         return request
+
+    def close(self) -> None:
+        """No more requests: let go of what is here."""
+        self._drop_body()
+        self.requests.clear()
+        self._stop()
 
     @property
     def received(self) -> int:
@@ -136,16 +142,17 @@ class Parser:
 
     def _read_head(self) -> None:
         rest, at = self._rest, self._at
-        while rest.startswith(b"\r\n", at):  # RFC 9112 section 2.2: empty lines before a request
-            at += 2
-        limits = self._limits
-        end = rest.find(b"\r\n\r\n", max(at, self._looked - 3), at + limits.head)
+        if rest[at] == _CR:  # RFC 9112 section 2.2: empty lines before a request
+            while rest.startswith(b"\r\n", at):
+                at += 2
+        limits, looked = self._limits, self._looked
+        end = rest.find(b"\r\n\r\n", looked - 3 if looked > at + 3 else at, at + limits.head)
         if end < 0:
             self._await_head(at)
             return
         request = read_head(rest[at:end], self._environ.copy(), self._keys, limits)
         self._move(end + 4)
-        if self._looked:
+        if looked:
             self._looked = 0
             self._lined = False
         self._request = request
@@ -177,12 +184,13 @@ class Parser:
             return
         self.phase = _HEAD
         self._hold()
+        unseen = self._looked - 1 if self._lined else 0
         if not self._lined:
             self._lined = self._check_line()
         rest, limits = self._rest, self._limits
         if len(rest) >= limits.head:
             raise too_large(rest[: limits.head], "head over limits.head")
-        if self._lined and has_bare(rest, max(0, self._looked - 1), len(rest)):
+        if self._lined and has_bare(rest, unseen, len(rest)):
             raise HttpError(400, "bare CR or LF")
         self._looked = len(rest)
 
@@ -219,6 +227,13 @@ class Parser:
     def _fail(self, error: HttpError) -> None:
         self.error = error
         self._stop()
+        self._drop_body()
+
+    def _drop_body(self) -> None:
+        """Of a request that nobody will answer."""
+        request = self.next
+        if request is not None and request.body is not None:
+            request.body.close()
 
     def _stop(self) -> None:
         """Whatever comes is no request (RFC 9112 section 9.6)."""

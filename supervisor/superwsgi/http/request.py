@@ -17,7 +17,7 @@ from superwsgi.config.schema import Limits
 from superwsgi.http.body import Body
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import VALUE, EnvironKeys
-from superwsgi.http.target import check_host, read_line, split_target
+from superwsgi.http.target import HOSTS, check_host, read_line, split_target
 
 Environ = dict[str, Any]
 
@@ -97,20 +97,32 @@ def _check_characters(head: bytes | bytearray, lines: list[str]) -> None:
 
 
 def _add_fields(environ: Environ, lines: list[str], keys: EnvironKeys) -> None:
-    """The fields under their CGI names; repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
+    """The fields under their CGI names. What is usual goes the short way."""
+    known = keys.known.get
     for line in lines:
-        name, colon, value = line.partition(":")
-        key = keys[name]
-        if not colon:
-            raise HttpError(400, "field line without a colon")
-        if not key:
-            continue
-        if key not in environ:
+        name, _, value = line.partition(": ")
+        key = known(name)
+        if key and value and key not in environ:
             environ[key] = value.strip(" \t")
-        elif key == "HTTP_HOST":
-            raise HttpError(400, "more than one Host")  # RFC 9112 section 3.2
         else:
-            environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.strip(" \t")
+            _add_field(environ, line, keys)
+
+
+def _add_field(environ: Environ, line: str, keys: EnvironKeys) -> None:
+    """Repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise HttpError(400, "field line without a colon")
+    key = keys.learn(name)
+    value = value.strip(" \t")
+    if not key:
+        return
+    if key not in environ:
+        environ[key] = value
+    elif key == "HTTP_HOST":
+        raise HttpError(400, "more than one Host")  # RFC 9112 section 3.2
+    else:
+        environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
 
 
 def _replace_host(environ: Environ, host: str) -> None:
@@ -126,11 +138,19 @@ def check_fields(request: Request) -> None:
     """Whom it is for, and what is asked beyond an answer. Raises HttpError."""
     environ = request.environ
     if "HTTP_HOST" in environ:
-        check_host(environ["HTTP_HOST"])
+        if environ["HTTP_HOST"] not in HOSTS:
+            check_host(environ["HTTP_HOST"])
     elif request.version == "HTTP/1.1":
         raise HttpError(400, "no Host")  # RFC 9112 section 3.2
     if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() != "100-continue":
         raise HttpError(417, "unknown expectation")  # RFC 9110 section 10.1.1
     if "HTTP_CONNECTION" in environ:
-        options = [option.strip(" \t") for option in environ["HTTP_CONNECTION"].lower().split(",")]
-        request.keep_alive = "close" not in options and (request.keep_alive or "keep-alive" in options)
+        request.keep_alive = _goes_on(environ["HTTP_CONNECTION"].lower(), request.keep_alive)
+
+
+def _goes_on(connection: str, default: bool) -> bool:
+    """RFC 9112 section 9.3."""
+    if connection == "keep-alive":
+        return True
+    options = [option.strip(" \t") for option in connection.split(",")]
+    return "close" not in options and (default or "keep-alive" in options)

@@ -31,7 +31,8 @@ _USUAL: Final = 64
 """Characters of a host that is worth remembering."""
 
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_HOSTS: Final[set[str]] = set()
+HOSTS: Final[set[str]] = set()
+"""Those that were right lately."""
 
 # What speaks another protocol, by how it begins.
 _FOREIGN: Final = {
@@ -104,16 +105,6 @@ def split_target(method: str, target: str) -> tuple[str, str]:
 
 def check_host(host: str) -> None:
     """Raise HttpError unless it is `host` or `host:port`: RFC 9110 section 7.2, RFC 3986 section 3.2.2."""
-    if host in _HOSTS:
-        return
-    _check_host(host)
-    if len(host) <= _USUAL:
-        if len(_HOSTS) >= _REMEMBERED:
-            _HOSTS.clear()  # clients choose the names; those in use are soon here again
-        _HOSTS.add(host)
-
-
-def _check_host(host: str) -> None:
     name, colon, port = host.rpartition(":")
     if not colon or host.endswith("]"):
         name, port = host, ""
@@ -122,6 +113,10 @@ def _check_host(host: str) -> None:
     address = _ADDRESS.fullmatch(name)
     if not (_is_ipv6(address[1]) if address else _REG_NAME.fullmatch(name)):
         raise HttpError(400, "impossible host")
+    if len(host) <= _USUAL:
+        if len(HOSTS) >= _REMEMBERED:
+            HOSTS.clear()  # clients choose the names; those in use are soon here again
+        HOSTS.add(host)
 
 
 def _is_ipv6(text: str) -> bool:

@@ -58,7 +58,7 @@ class Ending:
         self.log(connection, request, request_id, error.status, len(response.body), 0)
         connection.last = True
         connection.satisfied = False
-        connection.parser.requests.clear()
+        connection.parser.close()
         try:
             connection.send(bytes(response))
         except ClientGone:
@@ -120,6 +120,7 @@ class Ending:
         if connection.tls is not None:
             connection.part()
         connection.cut()
+        connection.parser.close()
         connection.sock.close()
         if self._acceptor.away:
             self._acceptor.freed()
