@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from superwsgi.config.schema import Limits, NamedCertificate, Tls
+from superwsgi.config.schema import Limits, NamedCertificate, Proxy, Tls
 from tests.certificates import Authority
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
@@ -285,6 +285,37 @@ def test_a_session_is_resumed(tls, context):
         raw = socket.create_connection(worker.address, 10)
         with context.wrap_socket(raw, server_hostname="localhost", session=session) as again:
             assert again.session_reused
+
+
+def test_behind_a_proxy_that_says_whose_connection_it_is(tls, ca):
+    peers = Proxy(trusted=("127.0.0.1/32",), protocol=True)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = ca.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    outgoing.write(b"PROXY TCP4 192.0.2.1 192.0.2.2 4711 443\r\n")  # in one piece with the handshake's first
+    with running(app, tls=tls, peers=peers) as worker:
+        with socket.create_connection(worker.address, 10) as sock:
+            agree(session, sock, incoming, outgoing)
+            session.write(b"GET /said HTTP/1.0\r\nHost: x\r\n\r\n")
+            sock.sendall(outgoing.read())
+            while data := sock.recv(65536):
+                incoming.write(data)
+        said = json.loads(session.read(65536).partition(b"\r\n\r\n")[2])
+        assert (said["REMOTE_ADDR"], said["SERVER_PORT"]) == ("192.0.2.1", "443")
+        assert (said["wsgi.url_scheme"], said["SSL_TLS_SNI"]) == ("https", "localhost")
+
+
+def test_a_client_that_closes_its_side_is_still_answered(tls, ca):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = ca.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with running(app, tls=tls) as worker:
+        with socket.create_connection(worker.address, 10) as sock:
+            agree(session, sock, incoming, outgoing)
+            session.write(GREETING)
+            sock.sendall(outgoing.read())
+            sock.shutdown(socket.SHUT_WR)
+            while data := sock.recv(65536):
+                incoming.write(data)
+        assert session.read(65536).endswith(b"hello")
 
 
 # Names.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,9 +40,22 @@ class Certificates:
         self.context = context
         self.warnings = warnings
 
+    def quieten(self) -> None:
+        """Keep Python from printing a traceback, in this process, for each name that it cannot decode before
+        it calls us: a client may ask for any."""
+        sys.unraisablehook = partial(_unless_name, sys.unraisablehook)
+
     def accept(self, sock: socket.socket, environ: Environ) -> Tls:
         """For a connection that will begin with a handshake; `environ` is the connection's."""
         return Tls(sock, self.context, environ)
+
+
+def _unless_name(
+    otherwise: Callable[[sys.UnraisableHookArgs], object], unraisable: sys.UnraisableHookArgs
+) -> None:
+    about_name = isinstance(unraisable.object, bytes) or "servername" in (unraisable.err_msg or "")
+    if not (about_name and unraisable.exc_type is UnicodeDecodeError):
+        otherwise(unraisable)
 
 
 def load(tls: schema.Tls) -> Certificates:

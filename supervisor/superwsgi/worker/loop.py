@@ -223,7 +223,7 @@ class Loop:
 
     def _timeout(self) -> float:
         """Until the next deadline or heartbeat: where that stays away, somebody keeps the GIL."""
-        if self._service.handshakes:
+        if self._service.handshakes or self._service.ready:  # the last step has led to something
             return 0.0
         beat = self._service.now + (_BEAT if self._busy else _IDLE_BEAT)
         return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)

@@ -175,9 +175,12 @@ class Mold:
 def _certificates(site: Site) -> Certificates | None:
     """Raises Unloadable; the master found them good a moment ago."""
     try:
-        return transport.load(site.tls)
+        certificates = transport.load(site.tls)
     except CertificateError as error:
         raise Unloadable("; ".join(error.problems)) from None
+    if certificates is not None:
+        certificates.quieten()
+    return certificates
 
 
 def _fork_quietly() -> int:

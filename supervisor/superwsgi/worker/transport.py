@@ -44,6 +44,7 @@ class Certificates(Protocol):
 
     warnings: list[str]
 
+    def quieten(self) -> None: ...
     def accept(self, sock: socket.socket, environ: Environ) -> Tls: ...
 
 
