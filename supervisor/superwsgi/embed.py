@@ -13,6 +13,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import from_options
 from superwsgi.master import launch
 from superwsgi.master.serve import CONFIGURATION, serve
+from superwsgi.worker import hazards
 
 _IN_THIS_PROCESS: Final = "__main__:app"
 THREADS: Final = 8
@@ -71,7 +72,7 @@ def run(
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(CONFIGURATION) from None
-    code = serve(lambda: site, launch.ForkWith(app))
+    code = serve(lambda: site, launch.ForkWith(app, _hazards()))
     if code:
         raise SystemExit(code)
 
@@ -91,6 +92,11 @@ def run_simple(
     """`run` with the argument order and defaults of werkzeug's `run_simple`."""
     development |= {"use_reloader": use_reloader, "use_debugger": use_debugger}
     run(application, hostname, port, threaded, processes, threads=threads, **development)
+
+
+def _hazards() -> list[str]:
+    """What of this process its workers will do without."""
+    return hazards.examine(hazards.inherited_sockets(), {})
 
 
 def _refuse_development(options: dict[str, object]) -> None:

@@ -70,9 +70,17 @@ class Stop(_Message, frozen=True):
 
 
 class Loaded(_Message, frozen=True):
-    """Workers can be forked; it took `seconds` since the mold began."""
+    """Workers can be forked; it took `seconds` since the mold began. What is named in `hazards` does not
+    survive the fork; it is done nevertheless."""
 
     seconds: float
+    hazards: list[str] = []
+
+
+class Unforkable(_Message, frozen=True):
+    """The import has left what a fork would break, so this mold ends: let the workers import themselves."""
+
+    hazards: list[str]
 
 
 class LoadFailed(_Message, frozen=True):
@@ -124,6 +132,7 @@ Message = (
     | Drain
     | Stop
     | Loaded
+    | Unforkable
     | LoadFailed
     | Started
     | ForkFailed

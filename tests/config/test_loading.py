@@ -158,7 +158,7 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("threads: {min: 1}", f"2:10: threads: {WHOLE} 1000, got a mapping"),
         ("workers: many", f"2:10: workers: {WHOLE} 1024, or auto, got 'many'"),
         ("workers: {min: 2, max: 8}", f"2:10: workers: {WHOLE} 1024, or auto, got a mapping"),
-        ("preload: auto", "2:10: preload: expected true or false, got 'auto'"),
+        ("preload: perhaps", "2:10: preload: expected true or false, or auto, got 'perhaps'"),
         ("chdir: ''", "2:8: chdir: expected a path, got ''"),
         ("chdir: ~/shop", "2:8: chdir: expected a path, got '~/shop': ~ is not expanded, write ${HOME}/shop"),
         ("pidfile: [x]", "2:10: pidfile: expected a path, got a list"),

@@ -77,4 +77,4 @@ def test_the_examples_load(name: str, environ: dict[str, str], app: str) -> None
 
 def test_the_bundled_example() -> None:
     site = load(CONFIG / "site.yaml", {})
-    assert (site.workers, site.preload, str(site.bind[0])) == (2, True, "127.0.0.1:8000")
+    assert (site.workers, site.preload, str(site.bind[0])) == (2, "auto", "127.0.0.1:8000")

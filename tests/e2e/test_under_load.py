@@ -31,7 +31,7 @@ def site(daemon):
         version(0)
         daemon.site(**{"log": {"access": "off"}, **keys})
         daemon.start(env={"PYTHONPATH": str(FIXTURE_APPS)})
-        daemon.wait_workers(keys["workers"])
+        wait_for(lambda: daemon.log.count(" serving ") == keys["workers"], "workers that serve")
         return daemon
 
     daemon.version = version

@@ -47,6 +47,8 @@ def check(path: str) -> None:
     if problems:
         sys.exit(CONFIGURATION)
     click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
+    if result.hazards and site.preload:
+        click.echo(f"preload: {', '.join(result.hazards)} would not survive a fork{_consequence(site)}")
 
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
@@ -73,6 +75,10 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
     finally:
         channel.close()
         board.close()
+
+
+def _consequence(site: Site) -> str:
+    return "; so every worker imports the application itself" if site.preload == "auto" else ""
 
 
 def _loadable(site: Site) -> Site:

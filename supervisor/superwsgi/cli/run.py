@@ -26,7 +26,11 @@ from superwsgi.master.serve import CONFIGURATION, serve
 @click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one a usable CPU.  [auto]")
 @click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [8]")
 @click.option("--chdir", default=".", metavar="FOLDER", help="Working folder, also on sys.path.  [.]")
-@click.option("--preload", is_flag=True, help="Import the application once, before the workers are forked.")
+@click.option(
+    "--preload/--no-preload",
+    default=None,
+    help="Import the application once, before the workers are forked.  [unless that would break it]",
+)
 def run(
     app: str,
     bind: tuple[str, ...],
@@ -35,7 +39,7 @@ def run(
     workers: str | None,
     threads: str | None,
     chdir: str,
-    preload: bool,
+    preload: bool | None,
 ) -> None:
     """Serve an application without a site file.
 

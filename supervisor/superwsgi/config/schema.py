@@ -295,7 +295,10 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Processes | Literal["auto"], Meta(description="worker processes; auto = usable CPUs")
     ] = "auto"
     threads: Annotated[Threads, Meta(description="requests a worker runs at once")] = 8
-    preload: Annotated[bool, Meta(description="import the application once, before forking workers")] = False
+    preload: Annotated[
+        bool | Literal["auto"],
+        Meta(description="import the application once, before forking; auto: unless a fork would break it"),
+    ] = "auto"
     chdir: Annotated[FilePath, Meta(description="working folder, also on sys.path")] = "."
     env: Annotated[
         dict[Variable, str],

@@ -29,8 +29,13 @@ def application_traceback(exc: BaseException) -> str:
 def raised_at(exc: BaseException) -> str:
     """`/srv/shop/wsgi.py, line 3`: the application's last line before `exc`; empty where there is none."""
     frames = _from_application(traceback.extract_tb(exc.__traceback__))
-    own = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)] or frames
+    own = [frame for frame in frames if not is_library(frame.filename)] or frames
     return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+
+
+def is_library(filename: str) -> bool:
+    """Whether code in that file is installed, or the server's, and not the application's own."""
+    return filename.startswith(_LIBRARIES) or _is_own(filename)
 
 
 def _trim(report: traceback.TracebackException, blameless: bool) -> None:

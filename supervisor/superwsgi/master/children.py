@@ -24,6 +24,7 @@ from superwsgi.messages import (
     Ready,
     Recycle,
     Started,
+    Unforkable,
 )
 from superwsgi.scoreboard import WorkerCounters
 
@@ -98,6 +99,10 @@ class Children:
                 generation.apply(GenerationEvent.LOADED)
                 took = duration(message.seconds)
                 self._rollout.errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
+                if message.hazards:
+                    self._warn_of_hazards(generation, message.hazards)
+            elif isinstance(message, Unforkable):
+                mold.hazards = message.hazards
             elif isinstance(message, LoadFailed):
                 mold.failure, mold.detail = message.reason, message.detail
             elif isinstance(message, ForkFailed):
@@ -184,6 +189,10 @@ class Children:
                     return True
         return False
 
+    def _warn_of_hazards(self, generation: Generation, hazards: list[str]) -> None:
+        log = self._rollout.errors.bind(gen=generation.number)
+        log.warning("fork hazards", found=", ".join(hazards), next="workers are forked without them")
+
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded and mold.failure is None:
             mold.failure = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
@@ -195,8 +204,18 @@ class Children:
             self._loop.forget(mold.channel.fileno())
             mold.channel.close()
         generation.mold = None
-        if not generation.is_leaving():
+        if mold.hazards and not generation.is_leaving():
+            self._start_unforkable(generation, mold.hazards, now)
+        elif not generation.is_leaving():
             self._mold_lost(generation, mold.failure or f"mold ended with {ending(code)}", mold.detail, now)
+
+    def _start_unforkable(self, generation: Generation, hazards: list[str], now: float) -> None:
+        """A mold that has not imported anything takes the place of one that must not be forked."""
+        log = self._rollout.errors.bind(gen=generation.number)
+        reason = f"{', '.join(hazards)} would not survive a fork"
+        log.warning("not preloaded", reason=reason, next="workers import the application themselves")
+        generation.forkable = False
+        self.start_mold(generation, now)
 
     def _mold_lost(self, generation: Generation, reason: str, detail: str, now: float) -> None:
         """A candidate is given up; what serves goes on with its workers, and gets a new mold."""

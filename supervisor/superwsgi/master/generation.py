@@ -11,6 +11,8 @@ import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from superwsgi.channel import Channel, Closed
 from superwsgi.config.schema import Site, speaks_tls
 from superwsgi.master import machine, sockets, states
@@ -94,6 +96,7 @@ class Generation:
         self.most_workers = self.wanted + SPARE_WORKERS
         self.board = board or Scoreboard.create(2 * self.most_workers, site.threads + 1)
         self.mold: MoldHandle | None = None
+        self.forkable = True  # no import of it has left what a fork would break
         self.workers: dict[int, WorkerHandle] = {}  # by slot
         self.early_deaths = 0
         self.failures = 0  # deaths that spoke against it, while it was a candidate
@@ -119,6 +122,7 @@ class Generation:
         generation = cls(held.number, held.site, shared, launch, loop, board)
         generation.state, generation.wanted = held.state, held.wanted
         generation.most_workers = board.slots // 2
+        generation.forkable = held.forkable
         generation.mold = MoldHandle.restore(held.mold) if held.mold is not None else None
         workers = (WorkerHandle.restore(worker, held.number) for worker in held.workers)
         generation.workers = {worker.slot: worker for worker in workers}
@@ -137,6 +141,7 @@ class Generation:
             listeners=[each.hold() for each in self.listeners if each.sock.fileno() >= 0],
             mold=self.mold.hold() if self.mold is not None else None,
             workers=[worker.hold() for worker in self.workers.values()],
+            forkable=self.forkable,
         )
 
     def apply(self, event: GenerationEvent) -> None:
@@ -149,10 +154,11 @@ class Generation:
         """Raises OSError where no process can be made."""
         channel, theirs = Channel.pair()
         logs = self.logs
+        site = self.site if self.forkable else msgspec.structs.replace(self.site, preload=False)
         boot = Boot(
             os.getpid(),
             self.number,
-            self.site,
+            site,
             error_log=logs.error is not None,
             access_log=logs.access is not None,
             tls=tuple(speaks_tls(listener.address) for listener in self.listeners),

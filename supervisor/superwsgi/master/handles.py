@@ -98,6 +98,7 @@ class MoldHandle:
     pid: int
     channel: Channel
     loaded: bool = False
+    hazards: list[str] = field(default_factory=list)  # why it must not be forked
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, where there is one
 

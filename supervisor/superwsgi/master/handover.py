@@ -71,6 +71,7 @@ class HeldGeneration(Struct, frozen=True):
     listeners: list[HeldListener]
     mold: HeldMold | None
     workers: list[HeldWorker]
+    forkable: bool = True
 
 
 class Handover(Struct, frozen=True):

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from superwsgi.apps.types import WSGIApp
@@ -44,12 +44,14 @@ def execute(site: Site, theirs: socket.socket, _private: Iterable[int]) -> int:
 
 @dataclass(frozen=True)
 class ForkWith:
-    """A mold that is a fork of this process and serves the application object that lives here."""
+    """A mold that is a fork of this process and serves the application object that lives here, whatever fork
+    hazards were `found` beside it."""
 
     app: WSGIApp
+    found: Sequence[str]
 
     def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
         pid = os.fork()
         if pid == 0:
-            mold.begin(Channel(theirs), self.app, private)
+            mold.begin(Channel(theirs), self.app, self.found, private)
         return pid

@@ -44,15 +44,15 @@ def settle(site: Site) -> None:
 
 
 def load_apps(site: Site) -> WSGIApp:
-    """Import the site's applications. Raises Unloadable.
-
-    What is there then stays: later garbage collections need not look at it (it cost a Flask hello 15 % of
-    its time), and after a fork do not touch, and so copy, its pages.
-    """
+    """Import the site's applications. Raises Unloadable."""
     try:
-        app = apps.load_all(site.apps)
+        return apps.load_all(site.apps)
     except apps.AppError as error:
         raise Unloadable(str(error), error.detail) from None
+
+
+def freeze() -> None:
+    """What has been loaded stays: later garbage collections need not look at it (it cost a Flask hello 15 %
+    of its time), and after a fork do not touch, and so copy, its pages."""
     gc.collect()
     gc.freeze()
-    return app

@@ -7,6 +7,7 @@ of the nearest child subreaper above, which is the master.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -21,10 +22,11 @@ from setproctitle import setproctitle
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel, Closed
 from superwsgi.config.schema import Site
-from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen
+from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import orphan, process, transport
-from superwsgi.worker.application import Unloadable, load_apps, settle
+from superwsgi.worker import hazards, orphan, process, transport
+from superwsgi.worker.application import Unloadable, freeze, load_apps, settle
+from superwsgi.worker.starts import thread_starts
 from superwsgi.worker.transport import CertificateError, Certificates
 
 CHANNEL_FD = 3
@@ -43,17 +45,23 @@ def main() -> NoReturn:
     begin(Channel(socket.socket(fileno=CHANNEL_FD)))
 
 
-def begin(channel: Channel, app: WSGIApp | None = None, private: Iterable[int] = ()) -> NoReturn:
+def begin(
+    channel: Channel,
+    app: WSGIApp | None = None,
+    found: Sequence[str] = (),
+    private: Iterable[int] = (),
+) -> NoReturn:
     """Be a mold, and end the process, whatever threads the application has left in it.
 
-    A forked mold has `app` already, and descriptors that are `private` to the master to close.
+    A forked mold has `app` already; the fork hazards that were `found` beside it are behind us. Descriptors
+    that are `private` to the master it closes.
     """
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         for fd in private:
             os.close(fd)
-        _serve(channel, app)
+        _serve(channel, app, found)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -61,7 +69,7 @@ def begin(channel: Channel, app: WSGIApp | None = None, private: Iterable[int] =
         os._exit(code)
 
 
-def _serve(channel: Channel, app: WSGIApp | None) -> None:
+def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> None:
     began = time.monotonic()
     for number in _MASTERS:
         signal.signal(number, signal.SIG_IGN)
@@ -72,11 +80,14 @@ def _serve(channel: Channel, app: WSGIApp | None) -> None:
         assert isinstance(message, Boot)
         mold = Mold(channel, message, fds, app)
         try:
-            mold.load()
+            found = [*already, *mold.load()]
         except Unloadable as error:
             channel.send(LoadFailed(error.reason, error.detail))
             return
-        channel.send(Loaded(time.monotonic() - began))
+        if found and app is None and message.site.preload == "auto":
+            channel.send(Unforkable(found))
+            return
+        channel.send(Loaded(time.monotonic() - began, found))
         mold.serve()
     except Closed:
         return
@@ -101,17 +112,26 @@ class Mold:
         self._forking = False  # a worker, at the master's request
         os.register_at_fork(after_in_child=self._let_go)
 
-    def load(self) -> None:
+    def load(self) -> list[str]:
         """Become who and where the site file says, and import what it wants imported here.
 
-        Raises Unloadable.
+        Returns the fork hazards that this has brought. Raises Unloadable.
         """
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
+        if self._error_fd is not None:
+            faulthandler.enable(self._error_fd)
         self._certificates = _certificates(self._site)  # while we may read their keys
         settle(self._site)
         orphan.end_with(self._master)
-        if self._app is None and self._site.preload:
+        found = self._preload() if self._app is None and self._site.preload else []
+        freeze()
+        return found
+
+    def _preload(self) -> list[str]:
+        ours = hazards.sockets()
+        with thread_starts() as starts:
             self._app = load_apps(self._site)
+        return hazards.examine(ours, starts)
 
     def serve(self) -> None:
         """Fork what the master asks for. Raises Closed when there is no master any more."""

@@ -30,7 +30,7 @@ from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reope
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals
 from superwsgi.worker import orphan
-from superwsgi.worker.application import Unloadable, load_apps
+from superwsgi.worker.application import Unloadable, freeze, load_apps
 from superwsgi.worker.loop import Loop
 from superwsgi.worker.transport import Certificates
 
@@ -94,7 +94,7 @@ class Worker:
             faulthandler.enable(start.error_fd)
         orphan.end_with(start.master)
         try:
-            app = start.app if start.app is not None else load_apps(start.site)
+            app = start.app if start.app is not None else self._load()
         except Unloadable as error:
             start.channel.send(BootFailed(error.reason, error.detail))
             return BOOT_FAILED
@@ -121,6 +121,12 @@ class Worker:
         self._loop.start()
         self._obey()
         return self._end()
+
+    def _load(self) -> WSGIApp:
+        """Raises Unloadable."""
+        app = load_apps(self._start.site)
+        freeze()
+        return app
 
     def _start_threads(self) -> None:
         """Raises RuntimeError."""

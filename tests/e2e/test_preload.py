@@ -1,0 +1,123 @@
+"""`preload`: one import for all workers, unless that would break the application."""
+
+import signal
+import sys
+
+import pytest
+
+from tests.e2e.daemon import FIXTURE_APPS, wait_for
+
+COUNTED = """
+    import os
+    with open("imports", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(os.getpid()).encode()]
+"""
+
+
+@pytest.fixture
+def site(daemon):
+    daemon.write("app.py", COUNTED)
+    return daemon
+
+
+@pytest.fixture
+def exporter(daemon):
+    daemon.write("app.py", (FIXTURE_APPS / "e2e_exporter.py").read_text())
+    return daemon
+
+
+def imports(site):
+    return (site.folder / "imports").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("preload", "count"), [("auto", 1), (True, 1), (False, 3)])
+def test_how_often_a_harmless_application_is_imported(site, preload, count):
+    site.site(workers=3, preload=preload)
+    site.start()
+    site.wait_workers(3)
+    wait_for(lambda: site.log.count(" serving") == 3)
+    assert len(imports(site)) == count
+    assert "hazard" not in site.log
+
+
+class TestHazards:
+    def test_by_default_they_are_named_and_workers_import_the_application(self, exporter):
+        exporter.site(workers=2)
+        exporter.start()
+        line = exporter.wait_log("gen=1 not preloaded .*").group()
+        assert "thread 'metrics' " in line
+        if sys.version_info >= (3, 12):
+            assert "thread 'metrics' started at app.py:22" in line
+        assert "a connection to 127.0.0.1:" in line
+        assert "a listening socket on 127.0.0.1:" in line
+        assert 'next="workers import the application themselves"' in line
+        assert "metrics" in exporter.get().text
+
+    def test_the_import_sees_the_same_in_mold_and_worker(self, exporter):
+        exporter.site(workers=2, umask="0027", env={"SHOP": "1"})
+        exporter.start()
+        exporter.wait_workers(2)
+        seen = wait_for(lambda: s if len(s := imports(exporter)) == 3 else None, "three imports")
+        assert len(set(seen)) == 1, seen
+
+    def test_they_are_found_again_in_the_next_generation_alone(self, exporter):
+        exporter.site(workers=1)
+        exporter.start()
+        exporter.wait_log("not preloaded")
+        exporter.write("app.py", COUNTED)
+        exporter.send(signal.SIGHUP)
+        exporter.wait_log("reload complete")
+        assert exporter.log.count("not preloaded") == 1
+
+    def test_a_mold_that_is_lost_is_replaced_by_one_that_does_not_import_either(self, exporter):
+        exporter.site(workers=1)
+        exporter.start()
+        (mold,) = [p.pid for p in exporter.children() if "mold" in " ".join(p.cmdline())]
+        mark = exporter.mark()
+        exporter.send(signal.SIGKILL, mold)
+        exporter.wait_log("mold ready", since=mark)
+        assert exporter.log.count("not preloaded") == 1
+        assert len(imports(exporter)) == 2
+
+    def test_preload_true_only_warns(self, exporter):
+        exporter.site(workers=2, preload=True)
+        exporter.start()
+        exporter.wait_log("warning.* gen=1 fork hazards .*'metrics'.*next=.workers are forked without them")
+        assert len(imports(exporter)) == 1
+        assert "metrics" not in exporter.get().text
+
+    def test_a_reload_during_the_look_is_obeyed(self, exporter):
+        exporter.site(workers=1)
+        exporter.start()
+        exporter.send(signal.SIGHUP)
+        exporter.wait_log("gen=2 not preloaded")
+        assert exporter.stop() == 0
+
+    def test_an_object_that_lives_here_cannot_be_imported_by_workers(self, site):
+        site.write(
+            "script.py",
+            """
+            import threading, superwsgi
+            threading.Thread(target=threading.Event().wait, name="metrics", daemon=True).start()
+            def app(environ, start_response):
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [b"ok"]
+            superwsgi.run(app, "127.0.0.1", 0)
+            """,
+        )
+        site.spawn([sys.executable, "script.py"])
+        site.wait_log("fork hazards found=.*thread 'metrics' running ")
+        assert site.get().text == "ok"
+        assert site.stop() == 0
+
+    def test_a_script_without_any_is_not_warned(self, site):
+        site.write(
+            "script.py",
+            "import superwsgi\nsuperwsgi.run(lambda e, s: s('200 OK', []) and [b'x'] or [b'x'], port=0)\n",
+        )
+        site.spawn([sys.executable, "script.py"])
+        assert site.get().status == 200
+        assert "hazard" not in site.log
