@@ -75,9 +75,61 @@ def file(environ, start_response):
     return environ["wsgi.file_wrapper"](stream)
 
 
+def endless(environ, start_response):
+    """Streams for ever, and says when it was closed."""
+    start_response("200 OK", [])
+    try:
+        while True:
+            yield b"x" * 65536
+    finally:
+        inside.release()
+
+
+def ticks(environ, start_response):
+    """Streams a little now and then, and says when it was closed."""
+    start_response("200 OK", [])
+    try:
+        while True:
+            yield b"tick"
+            gate.wait(0.01)
+    finally:
+        inside.release()
+
+
+def polls(environ, start_response):
+    """Has nothing to say, and gives the server an opportunity to look."""
+    start_response("200 OK", [])
+    try:
+        yield b"begun"
+        while True:
+            yield b""
+            gate.wait(0.01)
+    finally:
+        inside.release()
+
+
+class Closing:
+    """A body whose close() takes its time."""
+
+    def __iter__(self):
+        return iter([b"all of it"])
+
+    def close(self):
+        gate.wait(20)
+
+
+def close_waits(environ, start_response):
+    start_response("200 OK", [("Content-Length", "9")])
+    return Closing()
+
+
 PATHS = {
     "/said": said,
     "/file": file,
+    "/endless": endless,
+    "/ticks": ticks,
+    "/polls": polls,
+    "/closing": close_waits,
     "/echo": echo,
     "/wait": wait,
     "/exit": leave,

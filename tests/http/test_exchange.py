@@ -22,6 +22,10 @@ class Recorder:
         self.patience = patience
         self.followed = False
 
+    @property
+    def gone(self) -> bool:
+        return len(self.pieces) >= self.patience
+
     def send(self, data):
         if len(self.pieces) >= self.patience:
             raise ClientGone

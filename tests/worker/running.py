@@ -67,12 +67,7 @@ class Client:
         if not body or "Content-Length:" not in head:
             return status, head, self.chunks() if body and "chunked" in head else b""
         size = int(head.split("Content-Length:")[1].split()[0])
-        while len(self._rest) < size:
-            piece = self.sock.recv(1 << 20)
-            assert piece, "closed in the body"
-            self._rest += piece
-        found, self._rest = self._rest[:size], self._rest[size:]
-        return status, head, found
+        return status, head, self.rest_of(size)
 
     def chunks(self) -> bytes:
         whole = b""
@@ -94,8 +89,8 @@ class Client:
             piece = self.sock.recv(1 << 20)
             assert piece, f"closed after {len(whole)} bytes"
             whole += piece
-        self._rest = b""
-        return bytes(whole)
+        self._rest = bytes(whole[size:])
+        return bytes(whole[:size])
 
     def rest(self) -> bytes:
         """Everything until the server closes."""

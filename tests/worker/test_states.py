@@ -9,7 +9,7 @@ import pytest
 from superwsgi.config.schema import Timeouts
 from superwsgi.worker.states import NEXT, Event, State, waits
 
-READING = {State.IDLE, State.HEAD, State.BODY}
+READING = {State.NEW, State.IDLE, State.HEAD, State.BODY}
 
 
 def expected(state, event):
@@ -20,12 +20,13 @@ def expected(state, event):
     if state is State.LINGERING:
         return None
     if state is State.PROXY or event in (Event.INTRODUCE, Event.SECURE):
-        targets = {Event.INTRODUCE: State.IDLE, Event.SECURE: State.HANDSHAKE}
+        targets = {Event.INTRODUCE: State.NEW, Event.SECURE: State.HANDSHAKE}
         return targets.get(event) if state is State.PROXY else None
     if event is Event.LAST:
         return State.LINGERING
     if event is Event.REST:
-        return State.IDLE if state in (State.HANDSHAKE, State.RUNNING, State.SENDING) else None
+        targets = {State.HANDSHAKE: State.NEW, State.RUNNING: State.IDLE, State.SENDING: State.IDLE}
+        return targets.get(state)
     if event is Event.BLOCK:
         return State.SENDING if state is not State.SENDING else None
     if event is Event.RUN:

@@ -143,7 +143,7 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body: Annotated[Deadline, Meta(description="receiving a request's body, at a minimum rate")] = 30.0
     request: Annotated[Deadline, Meta(description="the application starting or continuing its answer")] = 60.0
     queue: Annotated[Seconds, Meta(description="a full request waiting for a free thread")] = 30.0
-    send: Annotated[Deadline, Meta(description="a client accepting no byte of its response")] = 30.0
+    send: Annotated[Deadline, Meta(description="a client taking its response, at a minimum rate")] = 30.0
     keepalive: Annotated[Seconds, Meta(description="an idle connection between two requests")] = 75.0
     graceful: Annotated[Seconds, Meta(description="draining a worker, at most")] = 30.0
     linger: Annotated[Seconds, Meta(description="an idle connection while its worker drains")] = 2.0
@@ -158,7 +158,16 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fields: Annotated[PositiveCount, Meta(description="header fields; 431 beyond")] = 100
     body: Annotated[Bytes, Meta(description="request body; 413 beyond")] = 100 << 20
     body_memory: Annotated[Bytes, Meta(description="body kept in memory; a file beyond")] = 256 << 10
+    spool: Annotated[
+        Bytes, Meta(description="temporary files a worker has for what clients have not taken yet")
+    ] = 4 << 30
+    queue: Annotated[Count, Meta(description="full requests a worker lets wait for a thread; 503 beyond")] = (
+        500
+    )
     connections: Annotated[PositiveCount, Meta(description="open connections a worker")] = 1000
+    per_address: Annotated[
+        Count, Meta(description="open connections a client address and worker; 429 beyond; 0 = no limit")
+    ] = 0
     backlog: Annotated[Backlog, Meta(description="connections the kernel holds until accepted")] = 2048
 
 

@@ -32,4 +32,11 @@ class WsgiError(Exception):
 
 
 class ClientGone(ConnectionError):
-    """Nobody will read what the application sends: the client left, or its request was written off."""
+    """Nobody will read what the application sends: the client left, or its request was written off.
+
+    `unsent` bytes of what was to be sent are lost.
+    """
+
+    def __init__(self, unsent: int = 0) -> None:
+        super().__init__()
+        self.unsent = unsent

@@ -27,6 +27,10 @@ class Channel(Protocol):
     """Where a response goes; after a piece the application has more to say. Sending raises ClientGone."""
 
     @property
+    def gone(self) -> bool:
+        """Whether there is nobody any more who would read it."""
+
+    @property
     def followed(self) -> bool:
         """Whether the client's next request is here already."""
 
@@ -53,6 +57,10 @@ _CHUNKED: Final = Framing.CHUNKED
 _CLOSE: Final = Framing.CLOSE
 
 
+CLIENT_CLOSED: Final = 499
+"""In the access log, as with nginx: the client left before it had everything. Nobody is answered so."""
+
+
 class Gateway:
     """What all exchanges of a worker share. `closing`: each response is its connection's last."""
 
@@ -68,26 +76,28 @@ class Gateway:
 class Exchange:
     """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
 
-    `broken` tells a response that the client must not take for complete; `unmarked`, that only the end of the
-    connection would have marked the end of it. `now` is monotonic ns.
+    `complete` as soon as all of the response was sent, though the application may still be closing. `broken`
+    tells a response that the client must not take for complete; `unmarked`, that only the end of the
+    connection would have marked the end of it. `now`, when it `began`, is monotonic ns.
     """
 
     __slots__ = (
-        "_begun", "_channel", "_framing", "_gateway", "_head", "_length", "_now", "_request",
-        "broken", "keep_alive", "sent", "status",
+        "_begun", "_channel", "_framing", "_gateway", "_head", "_length", "began", "broken",
+        "complete", "keep_alive", "request", "sent", "status",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, request: Request, channel: Channel, now: int) -> None:
         self._gateway = gateway
-        self._request = request
+        self.request = request
         self._channel = channel
-        self._now = now
+        self.began = now
         self._head: ResponseHead | None = None
         self._begun = False  # the head has been sent
         self._framing = _NONE
         self._length: int | None = None  # of the body, where it is known
         self.keep_alive = request.keep_alive
         self.broken = False
+        self.complete = False
         self.status = 500
         self.sent = 0
 
@@ -97,14 +107,16 @@ class Exchange:
 
     def answer(self) -> None:
         """Call the application and send what it says. Never raises."""
-        request = self._request
+        request = self.request
         result: Any = None
         try:
             request.environ["wsgi.input"] = request.input()
             result = self._gateway.app(request.environ, self.start_response)
             self._deliver(result)
-        except ClientGone:
+        except ClientGone as gone:
             self.broken = True
+            self.status = CLIENT_CLOSED
+            self.sent = max(0, self.sent - gone.unsent)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: a view may not end the worker
             self._failed(error)
         if type(result) is not list:
@@ -129,6 +141,8 @@ class Exchange:
         """Send a piece of the body at once."""
         if not isinstance(data, bytes):
             raise WsgiError(f"body of {type(data).__name__}, not bytes")
+        if self.complete:
+            raise WsgiError("write() after the end of the response")
         if not self._begun:
             head = self._start(None)
             self._channel.send_piece(head + self._framed(data))
@@ -144,6 +158,8 @@ class Exchange:
             for piece in result:
                 if piece or not isinstance(piece, bytes):
                     self.write(piece)
+                elif self._channel.gone:
+                    raise ClientGone
             self._finish()
 
     def _deliver_whole(self, body: bytes) -> None:
@@ -183,18 +199,18 @@ class Exchange:
         connection = "" if self.keep_alive else "Connection: close\r\n"
         if self._framing is _CHUNKED:
             connection += "Transfer-Encoding: chunked\r\n"
-        elif self.keep_alive and self._request.version == "HTTP/1.0":
+        elif self.keep_alive and self.request.version == "HTTP/1.0":
             connection = "Connection: keep-alive\r\n"
-        return head.spell(gateway.clock.date(self._now), self._request.id, self._length, connection)
+        return head.spell(gateway.clock.date(self.began), self.request.id, self._length, connection)
 
     def _choose_framing(self, head: ResponseHead) -> Framing:
         """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
-        if head.bodiless or self._request.method == "HEAD":
+        if head.bodiless or self.request.method == "HEAD":
             self._length = None if head.status == 204 else head.length
             return _NONE
         if self._length is not None:
             return _LENGTH
-        return _CHUNKED if self._request.version == "HTTP/1.1" else _CLOSE
+        return _CHUNKED if self.request.version == "HTTP/1.1" else _CLOSE
 
     def _framed(self, data: bytes) -> bytes:
         framing = self._framing
@@ -223,9 +239,11 @@ class Exchange:
         elif self._framing is _LENGTH and self.sent != self._length:
             self.broken = True
             self._complain(f"response shorter than its Content-Length {self._length}, connection closed")
+            return
+        self.complete = True
 
     def _failed(self, error: BaseException) -> None:
-        request = self._request
+        request = self.request
         self._gateway.errors.exception(
             "request failed", error, request=request.id, method=request.method, path=self._path
         )
@@ -236,7 +254,7 @@ class Exchange:
         self.keep_alive &= not self._gateway.closing and request.version == "HTTP/1.1"
         response = refusal(
             500,
-            self._gateway.clock.date(self._now),
+            self._gateway.clock.date(self.began),
             request.id,
             close=not self.keep_alive,
             body=request.method != "HEAD",
@@ -251,12 +269,12 @@ class Exchange:
             if hasattr(result, "close"):
                 result.close()
         except BaseException as error:
-            request = self._request
+            request = self.request
             self._gateway.errors.exception("close() failed", error, request=request.id, path=self._path)
 
     @property
     def _path(self) -> str:
-        return str(self._request.environ.get("PATH_INFO", ""))
+        return str(self.request.environ.get("PATH_INFO", ""))
 
     def _complain(self, event: str) -> None:
-        self._gateway.errors.error(event, request=self._request.id, path=self._path, sent=self.sent)
+        self._gateway.errors.error(event, request=self.request.id, path=self._path, sent=self.sent)

@@ -18,15 +18,18 @@ from typing import Any, Final
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.share import better_placed, over_share
 
 PAUSE: Final = SECOND // 500
 """How long a worker with more than its share leaves. All workers may leave at the same time, and then a
 connection waits this long: with 20 ms, half of all connections did, at 2 workers and 4 clients."""
 
-FULL_PAUSE: Final = SECOND // 50
+BUSY_PAUSE: Final = SECOND // 50
 """The same for a worker without a free thread, which also comes back as soon as it has one."""
 
+FULL_PAUSE: Final = SECOND // 10
+"""The same for a worker with as many connections as it may have; by then some may have become idle."""
 AT_ONCE: Final = 64
 """Connections accepted between two polls: 1,000 took 50 ms, in which nobody else was served."""
 
@@ -36,7 +39,8 @@ Accepted = tuple[socket.socket, Any, socket.socket]  # connection, client's addr
 
 
 class Acceptor:
-    """`census` tells this worker's open connections and its free threads. Times are monotonic ns."""
+    """`census` tells this worker's open connections and its free threads; `make_room` closes connections that
+    nobody needs, at a time, and tells whether there were any. Times are monotonic ns."""
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Acceptor:
         errors: ErrorLog,
         limit: int,
         census: Callable[[], tuple[int, int]],
+        make_room: Callable[[int], bool],
     ) -> None:
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._epoll = epoll
@@ -55,6 +60,9 @@ class Acceptor:
         self._errors = errors
         self._limit = limit
         self._census = census
+        self._make_room = make_room
+        self._full = Complaint(errors, "no more connections")
+        self._exhausted = Complaint(errors, "connection not accepted")
         self._lock = threading.Lock()
         self.away = True
         self.until = NEVER  # when to come back, while away
@@ -79,7 +87,7 @@ class Acceptor:
             yield sock, address, listener
             connections, _ = self._census()
             if connections >= self._limit:
-                self.leave(NEVER, for_room=True)
+                self._await_room(now)
             elif over_share(connections, self._board.peers()):
                 self.leave(now + PAUSE)
 
@@ -87,7 +95,7 @@ class Acceptor:
         """Leave while no thread is free here but one is elsewhere."""
         _, free = self._census()
         if better_placed(free, self._board.peers()):
-            self.leave(now + FULL_PAUSE, for_room=True)
+            self.leave(now + BUSY_PAUSE, for_room=True)
 
     def leave(self, until: int, *, for_room: bool = False) -> None:
         with self._lock:
@@ -107,8 +115,12 @@ class Acceptor:
                     self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def look_again(self, now: int) -> None:
-        """While away: come back when the time is over, unless there is still no thread for a request."""
-        if self.away and now >= self.until:
+        """While away: come back when the time is over, unless there is still no room or no thread."""
+        if not self.away or now < self.until:
+            return
+        if self._census()[0] >= self._limit:
+            self._await_room(now)
+        else:
             self.come_back()
             self.yield_to_peers(now)
 
@@ -131,10 +143,22 @@ class Acceptor:
             listener.close()
         self._listeners = {}
 
+    def _await_room(self, now: int) -> None:
+        """As many connections as may be: leave them to siblings, else exchange idle ones for new ones."""
+        if not any(connections < self._limit for connections, _ in self._board.peers()):
+            following = "idle ones are closed, new ones wait"
+            self._full.make(now, limit="limits.connections", connections=self._limit, next=following)
+            if self._make_room(now):
+                self.come_back()
+                return
+        self.leave(now + FULL_PAUSE, for_room=True)
+        self.freed()  # some may have been closed since they were counted
+
     def _unable(self, error: OSError, now: int) -> None:
         if error.errno in _EXHAUSTED:
-            self._errors.error("connection not accepted", error=error.strerror, next="trying again in 1 s")
-            self.leave(now + SECOND)
+            following = "trying again when a connection is closed, or in 1 s"
+            self._exhausted.make(now, error=error.strerror, connections=self._census()[0], next=following)
+            self.leave(now + SECOND, for_room=True)
         else:  # errors of the connection itself, accept(2) "Error handling"
             self._errors.warning("connection not accepted", error=error.strerror)
 

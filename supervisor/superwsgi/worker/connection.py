@@ -9,6 +9,7 @@ that whoever polls can send on while the application is still producing.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -20,13 +21,20 @@ from superwsgi.http.files import Span
 from superwsgi.http.parser import Parser
 from superwsgi.http.peers import Trusted
 from superwsgi.http.proxy_protocol import LONGEST, read
+from superwsgi.log.access import AccessEntry
 from superwsgi.worker.alarm import Alarm
-from superwsgi.worker.outbox import Outbox
+from superwsgi.worker.outbox import Outbox, Stores
 from superwsgi.worker.states import NEXT, Event, State
 from superwsgi.worker.transport import Out, Tls
 
+CLIENT_CLOSED: Final = "client closed"
+CLIENT_TOO_SLOW: Final = "client too slow"
+
 LISTENING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 SPEAKING: Final = LISTENING | select.EPOLLOUT
+
+_COPIED: Final = 256 << 10
+"""Bytes of a file that are read at once, where it has to be copied."""
 
 _RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() sends a reset
 
@@ -35,9 +43,9 @@ class Connection:
     """See the module. Times are monotonic ns; `waits` is how long it may stay in a state."""
 
     __slots__ = (
-        "_alarm", "_epoll", "_room", "_waits", "begun", "deadline", "ended", "fd", "gone", "last", "mark",
-        "out", "outbox", "owner", "parser", "pending", "preface", "remote", "satisfied", "sock", "spoke",
-        "state", "tls", "writing",
+        "_alarm", "_epoll", "_missed", "_room", "_waits", "begun", "client", "deadline", "ended", "entry",
+        "fd", "gone", "last", "loss", "mark", "out", "outbox", "owner", "parser", "pending", "preface",
+        "remote", "satisfied", "sock", "spoke", "state", "tls", "unsent", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -48,31 +56,37 @@ class Connection:
         epoll: select.epoll,
         alarm: Alarm,
         waits: dict[State, int],
+        stores: Stores,
     ) -> None:
         self.sock = sock
         self.out: Out = sock
         self.tls: Tls | None = None
         self.fd = sock.fileno()
         self.remote = remote
+        self.client = ""  # as which it counts for limits.per_address
         self.parser = parser
         self.preface = b""  # as much as is here of a PROXY protocol header
-        self.state = State.IDLE
+        self.state = State.NEW
         self.deadline = 0
         self.owner = threading.Lock()
         self.pending = False
         self.ended = False  # the client will send nothing more
         self.writing = threading.Lock()
-        self.outbox = Outbox()
+        self.outbox = Outbox(stores)
         self.begun = False  # some of the present response has been sent
         self.spoke = 0  # when the application last sent a piece of it
         self.last = False  # it is the connection's last
         self.satisfied = False  # the client asked for no more: nothing it sent is unread
         self.gone = False  # nothing more can be sent
+        self.loss = CLIENT_CLOSED  # why so
+        self.unsent = 0  # bytes that were given up
+        self.entry: AccessEntry | None = None  # of a response that is still being sent
         self.mark = 0  # progress in bytes at the last look, for deadlines that ask for some
         self._epoll = epoll
         self._alarm = alarm
         self._waits = waits
-        self._room: threading.Condition | None = None
+        self._missed = False  # the poller would have sent, but somebody was writing
+        self._room: threading.Lock | None = None  # released when there is some
 
     def introduce(self, trusted: Trusted) -> bool:
         """Take what is here of the PROXY protocol header, and no byte behind it; True once it is complete.
@@ -129,22 +143,25 @@ class Connection:
         """Send, or keep for whoever polls. Raises ClientGone."""
         with self.writing:
             if self.gone:
-                raise ClientGone
+                raise ClientGone(len(data))
             self.begun = True
             if self.outbox.size:
-                self._wait_for_room()
-                self.outbox.put(data)
-                return
-            try:
-                sent = self.out.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._cut()
-                raise ClientGone from None
-            if sent < len(data):
-                self.outbox.put(memoryview(data)[sent:])
-                self._block()
+                self._wait_for_room(len(data))
+            if self.outbox.size:
+                self._keep(data)
+            else:
+                try:
+                    sent = self.out.send(data)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    self._cut()
+                    raise ClientGone(len(data)) from None
+                if sent == len(data):
+                    return
+                self._keep(memoryview(data)[sent:])
+        if self._missed:
+            self.flush()
 
     @property
     def followed(self) -> bool:
@@ -158,30 +175,20 @@ class Connection:
 
     def send_file(self, span: Span) -> None:
         """Like send, with bytes of a file."""
-        with self.writing:
-            if self.gone:
-                raise ClientGone
-            self.begun = True
-            if span.size == 0:
-                return
-            empty = self.outbox.size == 0
-            self.outbox.put_file(span)
-            if empty:
-                self._flush()
-                if self.outbox.size:
-                    self._block()
+        if span.size and not self._put_file(span):
+            self._send_copies(span)
+        if self._missed:
+            self.flush()
 
-    def flush(self) -> bool:
-        """Send what is kept; True where the client would take more now."""
-        with self.writing:
-            if self.gone or self.outbox.size == 0:
-                return True
-            more = self._flush()
-            if self._room is not None:
-                self._room.notify_all()
-            if self.outbox.size == 0 and not self.gone:
-                self._epoll.modify(self.fd, LISTENING)
-            return more
+    def flush(self) -> None:
+        """Send what is kept. Whoever is writing meanwhile does it in our place, so nobody waits."""
+        self._missed = True
+        while self._missed and self.writing.acquire(False):
+            try:
+                self._missed = False
+                self._flush()
+            finally:
+                self.writing.release()
 
     def overrule(self, response: bytes) -> bool:
         """Let nobody else send any more. Send `response` where nothing was sent before; False where it is too
@@ -196,38 +203,96 @@ class Connection:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             return not late
 
-    def cut(self, *, reset: bool = False) -> None:
+    def cut(self, loss: str = CLIENT_CLOSED, *, reset: bool = False) -> None:
         """Send nothing more, whoever still wants to; `reset` tells the client that it has not got all."""
         with self.writing:
+            if not self.gone:
+                self.loss = loss
             self._cut()
             if reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
+    # For who holds `writing`.
+
     def _cut(self) -> None:
         self.gone = True
+        self.unsent += self.outbox.size
         self.outbox.clear()
-        if self._room is not None:
-            self._room.notify_all()
+        self._tell_of_room()
 
-    def _flush(self) -> bool:
+    def _flush(self) -> None:
+        if self.gone or self.outbox.size == 0:
+            return
         try:
             more = self.outbox.flush(self.out)
         except OSError:
             self._cut()
+            return
+        self._tell_of_room()
+        if self.outbox.size == 0:
+            self._epoll.modify(self.fd, LISTENING)
+        elif more:
+            self._epoll.modify(self.fd, SPEAKING)  # another event, behind those of others
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        """What the client does not take now."""
+        empty = self.outbox.size == 0
+        self.outbox.put(data)
+        if empty:
+            self._block()
+        if self.outbox.strained:
+            self._wait_for_room(0)
+
+    def _put_file(self, span: Span) -> bool:
+        """False where there is no descriptor left to keep the file open with."""
+        with self.writing:
+            if self.gone:
+                raise ClientGone(span.size)
+            self.begun = True
+            empty = self.outbox.size == 0
+            try:
+                self.outbox.put_file(span)
+            except OSError:
+                return False
+            if empty:
+                self._flush()
+                if self.outbox.size:
+                    self._block()
             return True
-        self.deadline = time.monotonic_ns() + self._waits[State.SENDING]
-        return more
+
+    def _send_copies(self, span: Span) -> None:
+        """Of a file that only the application keeps open: it has to wait for its client."""
+        at, end = span.offset, span.offset + span.size
+        while at < end:
+            data = os.pread(span.fd, min(end - at, _COPIED), at)
+            if not data:
+                raise OSError("file shorter than it was")
+            self.send_piece(data)
+            at += len(data)
 
     def _block(self) -> None:
         """From here on the poller is told when the client takes more."""
+        self.mark = self.outbox.sent
         self.deadline = time.monotonic_ns() + self._waits[State.SENDING]
         self._alarm.no_later_than(self.deadline)
         self._epoll.modify(self.fd, SPEAKING)
 
-    def _wait_for_room(self) -> None:
-        if self._room is None and self.outbox.full:
-            self._room = threading.Condition(self.writing)
-        while self._room is not None and self.outbox.full:
-            self._room.wait()
+    def _wait_for_room(self, unsent: int) -> None:
+        """Until the application may say more, or raise ClientGone: the watch ends who takes too little."""
+        while self.outbox.full:
+            self._room = room = threading.Lock()
+            room.acquire()
+            self.writing.release()
+            try:
+                if self._missed:
+                    self.flush()
+                room.acquire()
+            finally:
+                self.writing.acquire()
             if self.gone:
-                raise ClientGone
+                raise ClientGone(unsent)
+
+    def _tell_of_room(self) -> None:
+        if self._room is not None:
+            self._room.release()
+            self._room = None

@@ -7,10 +7,11 @@ still owns it: False when it was closed.
 from __future__ import annotations
 
 import socket
+import time
 from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
-from superwsgi.http.exchange import Gateway
+from superwsgi.http.exchange import CLIENT_CLOSED, Exchange, Gateway
 from superwsgi.http.head import Refusal, refusal
 from superwsgi.http.request import Request
 from superwsgi.log.access import AccessLog
@@ -19,6 +20,7 @@ from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import SECOND, Alarm
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.entries import access_entry
+from superwsgi.worker.room import Addresses
 from superwsgi.worker.states import Event
 
 SIZE: Final = 64 << 10
@@ -36,6 +38,7 @@ class Ending:
         board: WorkerWriter,
         acceptor: Acceptor,
         access: AccessLog | None,
+        addresses: Addresses | None,
     ) -> None:
         self._connections = connections
         self._gateway = gateway
@@ -43,6 +46,7 @@ class Ending:
         self._board = board
         self._acceptor = acceptor
         self._access = access if access is not None and access.enabled else None
+        self._addresses = addresses
         self._refused = 0
 
     def refuse(self, connection: Connection, error: HttpError, now: int) -> bool:
@@ -76,16 +80,61 @@ class Ending:
         self._gateway.errors.info("connection refused", peer=peer, reason=reason, next="closed")
         return self.close(connection)
 
-    def abandon(self, connection: Connection, request: Request, took: int, now: int) -> bool:
-        """End a request whose thread was written off but still has it in hand: with 504, where nothing was
-        sent yet, and nothing from that thread any more. The caller owns the connection now."""
+    def leave_to_poller(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+        """The application is done, and the client is not: the thread goes, the response is sent on."""
+        connection.last = not exchange.keep_alive
+        took = (now - exchange.began) / SECOND
+        request = exchange.request
+        connection.entry = access_entry(
+            connection.remote, request, request.id, exchange.status, exchange.sent, took
+        )
+        connection.become(Event.BLOCK, now)
+        return True
+
+    def break_off(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+        """The client does not get the whole response, by its own fault or the application's."""
+        left = connection.gone
+        connection.cut(reset=exchange.broken and exchange.unmarked)
+        request, status = exchange.request, exchange.status
+        sent = max(0, exchange.sent - connection.unsent)
+        if left and (connection.unsent or not exchange.complete):
+            status = CLIENT_CLOSED
+            self._tell_loss(connection, request.id, request.target.decode("latin-1"), sent)
+        self.log(connection, request, request.id, status, sent, now - exchange.began)
+        return self.close(connection)
+
+    def abandon(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+        """End a request whose thread was written off but still has it in hand. The caller owns the connection
+        now, and nothing comes from that thread any more. The client gets 504 where nothing was sent yet."""
+        request = exchange.request
+        if exchange.complete:
+            return self._release(connection, exchange, now)
         response = self._refusal(504, request, request.id, now)
         in_time = connection.overrule(bytes(response))
-        self.log(connection, request, request.id, 504, len(response.body) if in_time else 0, took)
+        sent = len(response.body) if in_time else 0
+        self.log(connection, request, request.id, 504, sent, now - exchange.began)
         if not in_time:
             return self.close(connection)
         connection.last = True
         return self.hang_up(connection, now)
+
+    def _release(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+        """Its client has the whole response, or will have it: it need not know how the request ended."""
+        exchange.keep_alive = False
+        if connection.outbox.size:
+            return self.leave_to_poller(connection, exchange, now)
+        request, took = exchange.request, now - exchange.began
+        self.log(connection, request, request.id, exchange.status, exchange.sent, took)
+        connection.last = True
+        return self.hang_up(connection, now)
+
+    def drop(self, connection: Connection) -> bool:
+        """The client left while its request was waiting for a thread."""
+        request = connection.parser.next
+        assert request is not None
+        self._tell_loss(connection, request.id, request.target.decode("latin-1"), 0)
+        self.log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
+        return self.close(connection)
 
     def hang_up(self, connection: Connection, now: int) -> bool:
         """After the last response. Closing while the client still sends would reset the connection, and the
@@ -120,8 +169,11 @@ class Ending:
         if connection.tls is not None:
             connection.part()
         connection.cut()
+        self.log_late(connection)
         connection.parser.close()
         connection.sock.close()
+        if self._addresses is not None and connection.client:
+            self._addresses.leave(connection.client)
         if self._acceptor.away:
             self._acceptor.freed()
         if self._gateway.closing:
@@ -142,10 +194,28 @@ class Ending:
             entry = access_entry(connection.remote, request, request_id, status, sent, took / SECOND)
             self._access.log(entry)
 
+    def log_late(self, connection: Connection) -> None:
+        """The line for a response that had to be sent on, where there is one: now its end is known."""
+        entry = connection.entry
+        if entry is None:
+            return
+        connection.entry = None
+        sent = max(0, entry.sent - connection.unsent)
+        if connection.unsent:
+            self._tell_loss(connection, entry.request_id, entry.target, sent)
+            entry = entry._replace(status=CLIENT_CLOSED)
+        if self._access is not None:
+            self._access.log(entry._replace(sent=sent, duration=max(0.0, time.time() - entry.when)))
+
+    def _tell_loss(self, connection: Connection, request_id: str, target: str, sent: int) -> None:
+        self._gateway.errors.info(
+            connection.loss, request=request_id, target=target, sent=sent, next="response ended"
+        )
+
     def _refusal(
         self, status: int, request: Request | None, request_id: str, now: int, advice: str = ""
     ) -> Refusal:
         date = self._gateway.clock.date(now)
         body = request is None or request.method != "HEAD"
-        retry_after = 1 if status == 503 else None
+        retry_after = 1 if status in (429, 503) else None
         return refusal(status, date, request_id, advice=advice, body=body, retry_after=retry_after)

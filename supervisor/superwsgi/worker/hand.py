@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from superwsgi.http.request import Request
+from superwsgi.http.exchange import Exchange
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.alarm import NEVER
 from superwsgi.worker.connection import Connection
@@ -19,8 +19,8 @@ class Hand:
     """
 
     __slots__ = (
-        "attended", "connection", "deadline", "holds", "lease", "lent", "number", "record", "request", "slot",
-        "thread", "written_off",
+        "attended", "connection", "deadline", "exchange", "holds", "lease", "lent", "number", "record",
+        "slot", "thread", "written_off",
     )  # fmt: skip
 
     def __init__(self, number: int, record: ThreadWriter, work: Callable[[Hand], None]) -> None:
@@ -28,7 +28,7 @@ class Hand:
         self.record = record
         self.attended: Connection | None = None  # the one that it went on with last
         self.connection: Connection | None = None  # the one whose request is in the application
-        self.request: Request | None = None
+        self.exchange: Exchange | None = None
         self.deadline = NEVER  # for the application's next sign of life, monotonic ns
         self.slot: list[None] = []
         self.holds = False

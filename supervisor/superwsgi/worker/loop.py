@@ -26,9 +26,11 @@ from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker.acceptor import Accepted, Acceptor
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
+from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import LISTENING, Connection
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.handshakes import Handshakes
+from superwsgi.worker.outbox import Stores
 from superwsgi.worker.service import Service
 from superwsgi.worker.states import State
 from superwsgi.worker.transport import Certificates
@@ -36,6 +38,8 @@ from superwsgi.worker.watch import Watch
 
 BATCH: Final = 64
 """Events taken from the kernel at once."""
+
+_LOST: Final = select.EPOLLERR | select.EPOLLHUP
 
 _BEAT: Final = int(BEAT * SECOND)
 _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
@@ -76,11 +80,19 @@ class Loop:
             errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1
         )
         self._acceptor = Acceptor(
-            listeners, self._epoll, self._alarm, board, errors, site.limits.connections, self._census
+            listeners,
+            self._epoll,
+            self._alarm,
+            board,
+            errors,
+            site.limits.connections,
+            self._census,
+            self._make_room,
         )
         self._trusted = Trusted(site.proxy.trusted)
         self._service = Service(
             self._gateway,
+            limits=site.limits,
             timeouts=site.timeouts,
             requests=site.requests,
             threads=site.threads,
@@ -102,6 +114,9 @@ class Loop:
             replace=self._replace,
             on_hang=lambda: on_recycle("hang"),
         )
+        self._unwatched = Complaint(errors, "connection not watched")
+        self._unspooled = Complaint(errors, "no temporary file for a response")
+        self._stores = Stores(site.limits.spool, self._no_spool)
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
         self._draining = False
@@ -209,15 +224,19 @@ class Loop:
         events = self._epoll.poll(self._timeout(), BATCH)
         service.now = now = time.monotonic_ns()
         self._board.set("heartbeat", now)
-        for fd, mask in events:
-            connection = service.connections.get(fd)
-            if connection is not None:
-                self._mark(connection, mask)
-        for fd, _ in events:
-            if fd in self._acceptor:
-                self._admit(self._acceptor.accept(fd, now))
-            elif fd == alarm.fd:
-                os.eventfd_read(fd)
+        try:
+            for fd, mask in events:
+                connection = service.connections.get(fd)
+                if connection is not None:
+                    self._mark(connection, mask)
+            for fd, _ in events:
+                if fd in self._acceptor:
+                    self._admit(self._acceptor.accept(fd, now))
+                elif fd == alarm.fd:
+                    os.eventfd_read(fd)
+        except Exception:
+            self._hand_out([fd for fd, _ in events])
+            raise
         if alarm.due <= now:
             self._look(now)
 
@@ -230,8 +249,8 @@ class Loop:
 
     def _mark(self, connection: Connection, mask: int) -> None:
         """An event: take the connection, or leave word with its owner and send on in its place."""
-        if mask & select.EPOLLRDHUP:
-            connection.ended = True
+        if mask != select.EPOLLIN:
+            self._told_more(connection, mask)
         connection.pending = True
         if connection.owner.acquire(False):
             self._service.ready.append(connection)
@@ -241,14 +260,36 @@ class Loop:
             if connection.owner.acquire(False):
                 self._service.ready.append(connection)
 
+    def _told_more(self, connection: Connection, mask: int) -> None:
+        if mask & select.EPOLLRDHUP:
+            connection.ended = True
+        if (
+            mask & _LOST and connection.outbox.size == 0
+        ):  # else the next flush fails, and tells who waits for it
+            connection.gone = True
+        if mask & select.EPOLLOUT and connection.state is State.BODY:
+            connection.flush()  # `100 Continue`, for which its client may wait
+
+    def _hand_out(self, fds: list[int]) -> None:
+        """After an error in the middle of a batch: an edge-triggered event comes only once."""
+        for fd in fds:
+            connection = self._service.connections.get(fd)
+            if connection is not None:
+                connection.pending = True
+                if connection.owner.acquire(False):
+                    self._service.ready.append(connection)
+
     def _look(self, now: int) -> None:
         """Everything that depends on the time."""
         self._alarm.reset()
-        if self._drain_at <= now:
-            self._end_politely(now)
-        self._acceptor.look_again(now)
-        soonest = min(self._watch.look(now), self._acceptor.until)
-        self._alarm.no_later_than(soonest if self._draining else min(soonest, self._drain_at))
+        soonest = now + SECOND  # whatever goes wrong
+        try:
+            if self._drain_at <= now:
+                self._end_politely(now)
+            self._acceptor.look_again(now)
+            soonest = min(self._watch.look(now), self._acceptor.until)
+        finally:
+            self._alarm.no_later_than(soonest if self._draining else min(soonest, self._drain_at))
         if self._draining and not self._service.connections and not self._busy:
             self._stopped = True
 
@@ -261,7 +302,7 @@ class Loop:
             service.waits[State.IDLE] = self._linger
             self._admit(self._acceptor.close())
         for connection in list(service.connections.values()):
-            if connection.state is State.IDLE:
+            if connection.state in (State.NEW, State.IDLE):
                 connection.deadline = min(connection.deadline, now + self._linger)
 
     def _close_all(self) -> None:
@@ -273,6 +314,7 @@ class Loop:
         self._acceptor.discard()
         for connection in list(self._service.connections.values()):
             connection.cut()
+            self._service.ending.log_late(connection)
             connection.sock.close()
         self._finished.set()
 
@@ -288,16 +330,33 @@ class Loop:
             parser = Parser(
                 self._site.limits, environ, self._gateway.ids, self._trusted if believed else None
             )
-            connection = Connection(sock, remote, parser, self._epoll, self._alarm, self._service.waits)
+            connection = Connection(
+                sock, remote, parser, self._epoll, self._alarm, self._service.waits, self._stores
+            )
             if self._certificates is not None and listener in self._secured:
                 connection.secure(self._certificates.accept(sock, environ))
             if self._site.proxy.protocol:
                 connection.state = State.PROXY
-            self._service.adopt(connection)
+            self._service.arrivals.adopt(connection, self._service.now)
             if connection.state is State.PROXY and not believed:
                 self._service.ending.turn_away(connection, "not in proxy.trusted, and proxy.protocol is on")
-            else:
-                self._epoll.register(connection.fd, LISTENING)
+            elif self._begin(connection):
+                self._service.let_go(connection)
+
+    def _begin(self, connection: Connection) -> bool:
+        """False where it was closed."""
+        try:
+            self._epoll.register(connection.fd, LISTENING)
+        except OSError as error:  # fs.epoll.max_user_watches, or memory
+            self._unwatched.make(self._service.now, error=error.strerror, next="closed")
+            return self._service.ending.close(connection)
+        return self._service.arrivals.count(connection, self._service.now)
+
+    def _no_spool(self, error: OSError) -> None:
+        self._unspooled.make(time.monotonic_ns(), error=error.strerror, next="applications wait for clients")
+
+    def _make_room(self, now: int) -> bool:
+        return self._service.arrivals.make_room(now)
 
     def _census(self) -> tuple[int, int]:
         return len(self._service.connections), len(self._service.slots)

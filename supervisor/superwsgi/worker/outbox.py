@@ -1,7 +1,8 @@
-"""What a client has not yet taken of its response: bytes in memory, then a temporary file, and files to send.
+"""What a client has not yet taken of its response: bytes in memory, then temporary files, and files to send.
 
-A slow client must hold no thread, so an application's output is taken off its hands as it comes. Only one
-that runs far ahead of its client is made to wait (see `full`). The caller holds the connection's write lock.
+A slow client must hold no thread, so an application's output is taken off its hands as it comes. What that
+may cost is bounded, for a connection and for the worker: an application that is too far ahead of its client
+waits for it (see `full` and `strained`). The caller holds the connection's write lock.
 """
 
 from __future__ import annotations
@@ -9,52 +10,121 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections import deque
+import threading
+from collections.abc import Callable
 from typing import BinaryIO, Final, cast
 
 from superwsgi.http.files import Span
 from superwsgi.worker.transport import Out
 
+SMALL: Final = 64 << 10
+"""Bytes that each connection may keep in memory whatever the others do."""
+
 MEMORY: Final = 1 << 20
-"""Streamed bytes kept in memory a connection; a temporary file takes the rest. One piece may be larger."""
+"""Streamed bytes kept in memory a connection; temporary files take the rest. One piece may be larger: it is
+the application's own object, which many responses may share."""
+
+SHARED_MEMORY: Final = 64 << 20
+"""Bytes kept in memory by all connections of a worker together, beyond what is SMALL."""
 
 AHEAD: Final = 128 << 20
-"""Bytes that an application may be ahead of its client; an endless stream must not fill the disk."""
+"""Bytes that an application may be ahead of its client, for whoever streams without end. Twice and more what
+is usually streamed as a whole, so that threads are free for others while slow clients take it."""
+
+SEGMENT: Final = 32 << 20
+"""Bytes in one temporary file: it goes when it has been sent, so that a stream that is always a little ahead
+of its client does not grow a file for ever."""
 
 TURN: Final = 1 << 20
 """Bytes sent at a stretch, so that one fast download does not keep the others waiting."""
 
 PIECE: Final = 256 << 10
 """Bytes of a file that are read at once, where the kernel cannot send it by itself."""
+_JOINED: Final = 16 << 10
+"""Pieces smaller than this are joined: an object for each would take more memory than its bytes."""
+
+
+class Allowance:
+    """Bytes that the outboxes of a worker may still keep in one kind of place."""
+
+    __slots__ = ("_left", "_lock")
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._left += size
+
+
+class Stores:
+    """Where all outboxes of a worker keep what they have: `spool` bytes of temporary files at most.
+
+    `on_trouble` is told of errors of the file system, in any thread.
+    """
+
+    __slots__ = ("files", "memory", "on_trouble")
+
+    def __init__(
+        self, spool: int, on_trouble: Callable[[OSError], None], memory: int = SHARED_MEMORY
+    ) -> None:
+        self.memory = Allowance(memory)
+        self.files = Allowance(spool)
+        self.on_trouble = on_trouble
+
+
+class Segment:
+    """A temporary file, `end` bytes of which are written and the first `start` of them sent."""
+
+    __slots__ = ("end", "file", "start")
+
+    def __init__(self) -> None:
+        self.file = cast(BinaryIO, tempfile.TemporaryFile(prefix="superwsgi-out-", buffering=0))
+        self.start = self.end = 0
 
 
 class Outbox:
     """A queue of parts, sent in order."""
 
-    __slots__ = ("_parts", "_spool", "_spooled", "size")
+    __slots__ = ("_borrowed", "_in_memory", "_parts", "_stores", "sent", "size")
 
-    def __init__(self) -> None:
-        self._parts: deque[memoryview | Span] = deque()
-        self._spool: BinaryIO | None = None
-        self._spooled = 0  # where the spool's next byte goes
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._parts: list[memoryview | bytearray | Span | Segment] = []
+        self._in_memory = 0
+        self._borrowed = 0  # of the memory that all share
         self.size = 0  # bytes still to be sent
-
-    def __bool__(self) -> bool:
-        return self.size > 0
+        self.sent = 0  # bytes that were kept, and sent then
 
     @property
     def full(self) -> bool:
-        return self.size > AHEAD
+        """Whether the application has to wait before it says more."""
+        return self.size > AHEAD or self._in_memory > SMALL + self._borrowed
+
+    @property
+    def strained(self) -> bool:
+        """Whether it has to wait even if it has nothing more to say: there was no place left but memory."""
+        return self._in_memory > SMALL + self._borrowed
 
     def put(self, data: bytes | memoryview) -> None:
-        if self.size and self.size + len(data) > MEMORY:
-            self._spill(data)
-        else:
-            self._parts.append(memoryview(data))
+        left = memoryview(data)
+        if self._spilling(len(data)) or not self._borrow(len(data)):
+            left = left[self._spill(left) :]
+            self._borrow(len(left))
+        if left:
+            self._hold(left)
         self.size += len(data)
 
     def put_file(self, span: Span) -> None:
-        """The descriptor is duplicated: the application closes its own."""
+        """The descriptor is duplicated: the application closes its own. Raises OSError."""
         self._parts.append(span._replace(fd=os.dup(span.fd)))
         self.size += span.size
 
@@ -72,30 +142,95 @@ class Outbox:
         """Give up what has not been sent."""
         while self._parts:
             self._drop_first()
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
+        self._return_memory(self._in_memory)
         self.size = 0
+
+    # In memory.
+
+    def _spilling(self, size: int) -> bool:
+        """Whether so many more bytes belong into a file, as they do once something is in one."""
+        if self._parts and isinstance(self._parts[-1], Segment):
+            return True
+        return self.size > 0 and self.size + size > MEMORY
+
+    def _borrow(self, size: int) -> bool:
+        """Whether there is memory for so many more bytes."""
+        wanted = self._in_memory + size - SMALL - self._borrowed
+        if wanted > 0:
+            if not self._stores.memory.take(wanted):
+                return False
+            self._borrowed += wanted
+        return True
+
+    def _hold(self, data: memoryview) -> None:
+        self._in_memory += len(data)
+        last = self._parts[-1] if self._parts else None
+        if len(data) >= _JOINED:
+            self._parts.append(data)
+        elif isinstance(last, bytearray) and len(last) < _JOINED:
+            last += data
+        else:
+            self._parts.append(bytearray(data))
+
+    def _return_memory(self, size: int) -> None:
+        self._in_memory -= size
+        unneeded = self._borrowed - max(0, self._in_memory - SMALL)
+        if unneeded > 0:
+            self._borrowed -= unneeded
+            self._stores.memory.give_back(unneeded)
+
+    # In temporary files.
+
+    def _spill(self, data: memoryview) -> int:
+        """Write to files, as far as there is room for it; returns how many bytes."""
+        if not self._stores.files.take(len(data)):
+            return 0
+        written = 0
+        try:
+            while written < len(data):
+                written += self._write(data[written:])
+        except OSError as error:
+            self._stores.on_trouble(error)
+            self._stores.files.give_back(len(data) - written)
+        return written
+
+    def _write(self, data: memoryview) -> int:
+        """A full disk takes a part before it takes no more. Raises OSError."""
+        last = self._parts[-1] if self._parts else None
+        if not isinstance(last, Segment) or last.end >= SEGMENT:
+            last = Segment()
+            self._parts.append(last)
+        count = os.pwrite(last.file.fileno(), data[: SEGMENT - last.end], last.end)
+        last.end += count
+        return count
+
+    # Out.
 
     def _send_first(self, out: Out) -> int:
         part = self._parts[0]
         if isinstance(part, Span):
             count = self._send_span(out, part)
+        elif isinstance(part, Segment):
+            count = self._send_segment(out, part)
         else:
-            count = out.send(part[:TURN])
-            self._parts[0] = part[count:]
-            if count == len(part):
-                self._parts.popleft()
+            count = self._send_bytes(out, part)
         self.size -= count
-        if not self._parts:
-            self.clear()
+        self.sent += count
+        return count
+
+    def _send_bytes(self, out: Out, part: memoryview | bytearray) -> int:
+        count = out.send(bytes(part) if isinstance(part, bytearray) else part[:TURN])
+        self._return_memory(count)
+        if count == len(part):
+            del self._parts[0]
+        elif isinstance(part, bytearray):
+            del part[:count]
+        else:
+            self._parts[0] = part[count:]
         return count
 
     def _send_span(self, out: Out, span: Span) -> int:
-        if isinstance(out, socket.socket):
-            count = os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
-        else:  # the kernel cannot encrypt
-            count = out.send(os.pread(span.fd, min(span.size, PIECE), span.offset))
+        count = _send_file(out, span)
         if count == 0:
             raise OSError("file shorter than it was")
         self._parts[0] = Span(span.fd, span.offset + count, span.size - count)
@@ -103,18 +238,24 @@ class Outbox:
             self._drop_first()
         return count
 
-    def _spill(self, piece: bytes | memoryview) -> None:
-        data = memoryview(piece)
-        if self._spool is None:
-            self._spool = cast(BinaryIO, tempfile.TemporaryFile(prefix="superwsgi-out-", buffering=0))
-            self._spooled = 0
-        fd, written = self._spool.fileno(), 0
-        while written < len(data):  # a full disk takes a part before it takes no more
-            written += os.pwrite(fd, data[written:], self._spooled + written)
-        self._parts.append(Span(fd, self._spooled, len(data)))
-        self._spooled += len(data)
+    def _send_segment(self, out: Out, segment: Segment) -> int:
+        left = segment.end - segment.start
+        count = _send_file(out, Span(segment.file.fileno(), segment.start, left)) if left else 0
+        segment.start += count
+        if count == left:
+            self._drop_first()
+        return count
 
     def _drop_first(self) -> None:
-        part = self._parts.popleft()
-        if isinstance(part, Span) and (self._spool is None or part.fd != self._spool.fileno()):
+        part = self._parts.pop(0)
+        if isinstance(part, Span):
             os.close(part.fd)
+        elif isinstance(part, Segment):
+            part.file.close()
+            self._stores.files.give_back(part.end)
+
+
+def _send_file(out: Out, span: Span) -> int:
+    if isinstance(out, socket.socket):
+        return os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
+    return out.send(os.pread(span.fd, min(span.size, PIECE), span.offset))  # the kernel cannot encrypt

@@ -13,8 +13,8 @@ from itertools import count
 from random import randint
 from typing import Final
 
-from superwsgi.config.schema import Requests, Timeouts
-from superwsgi.http.errors import ClientGone, HttpError, ProxyHeaderError
+from superwsgi.config.schema import Limits, Requests, Timeouts
+from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.exchange import Exchange, Gateway
 from superwsgi.http.parser import Phase
 from superwsgi.http.peers import Trusted
@@ -22,11 +22,14 @@ from superwsgi.http.request import Environ
 from superwsgi.log.access import AccessLog
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.acceptor import Acceptor
-from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
+from superwsgi.worker.alarm import NEVER, Alarm, deadline_after
+from superwsgi.worker.arrivals import Arrivals
 from superwsgi.worker.baton import Baton
+from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.ending import Ending
 from superwsgi.worker.hand import Hand
+from superwsgi.worker.room import Addresses
 from superwsgi.worker.states import NEXT, Event, State, waits
 from superwsgi.worker.transport import Tls
 
@@ -39,6 +42,8 @@ _REST: Final = Event.REST
 
 _FORGOTTEN: Final[Environ] = {}
 """In place of an answered request's environ: what the application put there must not outlive the request."""
+
+_QUEUE_FULL: Final = HttpError(503, "limits.queue requests wait for a thread already")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -59,6 +64,7 @@ class Service:
         self,
         gateway: Gateway,
         *,
+        limits: Limits,
         timeouts: Timeouts,
         requests: Requests,
         threads: int,
@@ -79,44 +85,28 @@ class Service:
         self.waits = waits(timeouts)
         self.now = time.monotonic_ns()
         self._gateway = gateway
+        self._queue_limit = limits.queue
         self._request_timeout = deadline_after(timeouts.request)
         self._alarm = alarm
         self._baton = baton
         self._board = board
         self._acceptor = acceptor
         self._logs = access is not None and access.enabled
-        self._trusted = trusted
-        self.ending = Ending(self.connections, gateway, alarm, board, acceptor, access)
+        self._overrun = Complaint(gateway.errors, "too many requests wait")
+        addresses = Addresses(limits.per_address) if limits.per_address else None
+        self.ending = Ending(self.connections, gateway, alarm, board, acceptor, access, addresses)
+        self.arrivals = Arrivals(
+            self.connections, self.waits, gateway, alarm, board, self.ending, trusted, addresses
+        )
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
         self._requests = count(1)
-        self._accepted = 0
-
-    def adopt(self, connection: Connection) -> None:
-        """A connection was accepted."""
-        self.connections[connection.fd] = connection
-        self._accepted += 1
-        self._board.set("connections", len(self.connections))
-        self._board.set("accepted", self._accepted)
-        self._await_first(connection)
 
     def secured(self, connection: Connection, data: bytes) -> bool:
         """The handshake is done, and `data` has come behind it."""
         if data:
             connection.parser.feed(data)
-        owned = self._sent(connection, self.now)
-        if connection.state is State.IDLE:
-            self._await_first(connection)
-        return owned
-
-    def _await_first(self, connection: Connection) -> None:
-        """The first request has as long as the rest of a head would have."""
-        if connection.state is State.IDLE:
-            wait = min(self.waits[State.HEAD], max(self.waits[State.IDLE], SECOND))
-        else:
-            wait = self.waits[connection.state]
-        connection.deadline = self.now + wait
-        self._alarm.no_later_than(connection.deadline)
+        return self._sent(connection, self.now)
 
     def attend(self, connection: Connection, hand: Hand) -> None:
         """Go on with a connection that this thread owns, until it has to wait for something."""
@@ -131,7 +121,7 @@ class Service:
             connection.pending = True  # the event may have been for bytes behind these requests
             owned = self._complete(connection)
         elif state is _PROXY:
-            owned = self._introduce(connection)
+            owned = self.arrivals.introduce(connection, self.now)
         else:
             owned = self._read(connection)
         hand.attended = None
@@ -171,31 +161,16 @@ class Service:
                 continue
             self._board.set("queued", len(self.queue))
             hand.attended = connection
-            owned = self._run(connection, hand)
+            if connection.gone:
+                self.slots.append(None)
+                owned = self.ending.drop(connection)
+            else:
+                owned = self._run(connection, hand)
             hand.attended = None
             if owned:
                 self.let_go(connection, hand)
             return True
         return False
-
-    def _introduce(self, connection: Connection) -> bool:
-        """Whose connection it is. What stands behind the header is still unread."""
-        try:
-            known = connection.introduce(self._trusted)
-        except BlockingIOError:
-            return True
-        except OSError:  # many health checks do no more than connect
-            self._gateway.errors.debug("connection closed by its peer", peer=connection.remote or "unix")
-            return self.ending.close(connection)
-        except ProxyHeaderError as error:
-            return self.ending.turn_away(connection, str(error))
-        if known:
-            event = Event.INTRODUCE if connection.tls is None else Event.SECURE
-            connection.become(event, self.now)
-            self._await_first(connection)
-        if known or connection.ended:
-            connection.pending = True  # no event follows for what is here already
-        return True
 
     def _complete(self, connection: Connection) -> bool:
         self.complete.append(connection)
@@ -245,13 +220,13 @@ class Service:
         if parser.phase is Phase.HEAD and connection.state is not State.HEAD:
             connection.become(Event.HEAD, self.now)
         elif parser.phase is Phase.BODY and connection.state is not State.BODY:
-            connection.mark = 0
-            connection.become(Event.BODY, self.now)
             if parser.wants_continue():
                 try:
                     connection.send(_CONTINUE)
                 except ClientGone:
                     return self.ending.close(connection)
+            connection.mark = 0
+            connection.become(Event.BODY, self.now)
         return True
 
     def _take_or_queue(self, connection: Connection, hand: Hand) -> bool:
@@ -262,6 +237,9 @@ class Service:
                 pass
             else:
                 return self._run(connection, hand)
+        if len(self.queue) >= self._queue_limit:
+            self._overrun.make(self.now, limit="limits.queue", next="refused with 503")
+            return self.ending.refuse(connection, _QUEUE_FULL, self.now)
         connection.become(Event.QUEUE, self.now)
         self.queue.append(connection)
         self._board.set("queued", len(self.queue))
@@ -275,12 +253,12 @@ class Service:
         connection.deadline = NEVER
         connection.begun = False
         connection.satisfied = not request.keep_alive
-        hand.connection, hand.request = connection, request
+        exchange = Exchange(self._gateway, request, connection, now)
+        hand.connection, hand.exchange = connection, exchange
         hand.deadline = deadline = now + self._request_timeout
         if deadline < self._alarm.due:
             self._alarm.no_later_than(deadline)
         hand.slot.append(None)
-        exchange = Exchange(self._gateway, request, connection, now)
         hand.record.begin(now, request.method.encode(), request.target)
         if hand.holds:
             cpu = self._baton.before(hand)
@@ -295,28 +273,30 @@ class Service:
         except IndexError:
             hand.written_off = True  # by the watch, which has ended the request in our place
             return False
-        hand.connection = hand.request = None
+        hand.connection = hand.exchange = None
         hand.record.end(done, exchange.status, exchange.sent)
         self.slots.append(None)
         if self._acceptor.away:
             self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:
             self._on_recycle("requests")
-        if self._logs:
-            self.ending.log(connection, request, request.id, exchange.status, exchange.sent, done - now)
-        request.environ = _FORGOTTEN
         return self._conclude(connection, exchange, done)
 
     def _conclude(self, connection: Connection, exchange: Exchange, now: int) -> bool:
         """The application is done with the request; is the client, too?"""
+        request = exchange.request
         if exchange.broken or connection.gone:
-            connection.cut(reset=exchange.broken and exchange.unmarked)
-            return self.ending.close(connection)
-        connection.last = not exchange.keep_alive
-        if connection.outbox.size:
-            connection.become(Event.BLOCK, now)
-            return True
-        return self._sent(connection, now)
+            owned = self.ending.break_off(connection, exchange, now)
+        elif connection.outbox.size:
+            owned = self.ending.leave_to_poller(connection, exchange, now)
+        else:
+            if self._logs:
+                took = now - exchange.began
+                self.ending.log(connection, request, request.id, exchange.status, exchange.sent, took)
+            connection.last = not exchange.keep_alive
+            owned = self._sent(connection, now)
+        request.environ = _FORGOTTEN
+        return owned
 
     def _sent(self, connection: Connection, now: int) -> bool:
         """The client has taken all of a response."""
@@ -331,17 +311,20 @@ class Service:
         return True
 
     def _send_on(self, connection: Connection) -> bool:
-        if connection.flush():
-            connection.pending = connection.outbox.size > 0
+        connection.flush()
         if connection.gone:
             return self.ending.close(connection)
-        return True if connection.outbox.size else self._sent(connection, self.now)
+        if connection.outbox.size:
+            return True
+        connection.pending = True  # the event may have been for bytes that the client sent meanwhile
+        self.ending.log_late(connection)
+        return self._sent(connection, self.now)
 
     def recover(self, hand: Hand) -> None:
         """After an error of the server's own: take the thread out of its request, and end the connection."""
         self._baton.after(hand, 0, 0)
         connection, in_request = hand.attended, hand.connection is not None
-        hand.attended = hand.connection = hand.request = None
+        hand.attended = hand.connection = hand.exchange = None
         if in_request:
             try:
                 hand.slot.pop()

@@ -22,6 +22,7 @@ class State(enum.Enum):
 
     PROXY = "a proxy has yet to say whose connection it is"
     HANDSHAKE = "TLS is being agreed on"
+    NEW = "accepted, and silent so far"
     IDLE = "between two requests"
     HEAD = "a request's head is arriving"
     BODY = "its body is arriving"
@@ -66,16 +67,17 @@ _ANSWERED: Final = {
 
 NEXT: Final[dict[State, dict[Event, State]]] = {
     State.PROXY: {
-        Event.INTRODUCE: State.IDLE,
+        Event.INTRODUCE: State.NEW,
         Event.SECURE: State.HANDSHAKE,
         Event.CLOSE: State.CLOSED,
     },
     State.HANDSHAKE: {
-        Event.REST: State.IDLE,
+        Event.REST: State.NEW,
         Event.BLOCK: State.SENDING,  # a refusal in plain HTTP
         Event.LAST: State.LINGERING,
         Event.CLOSE: State.CLOSED,
     },
+    State.NEW: _READING,
     State.IDLE: _READING,
     State.HEAD: _READING,
     State.BODY: _READING,
@@ -94,11 +96,13 @@ NEXT: Final[dict[State, dict[Event, State]]] = {
 
 def waits(timeouts: Timeouts) -> dict[State, int]:
     """How long a connection may stay in a state, ns. While RUNNING, the thread has a deadline instead."""
+    idle, head = int(timeouts.keepalive * SECOND), deadline_after(timeouts.head)
     return {
         State.PROXY: deadline_after(timeouts.proxy),
-        State.HANDSHAKE: deadline_after(timeouts.head),
-        State.IDLE: int(timeouts.keepalive * SECOND),
-        State.HEAD: deadline_after(timeouts.head),
+        State.HANDSHAKE: head,
+        State.NEW: min(head, max(idle, SECOND)),
+        State.IDLE: idle,
+        State.HEAD: head,
         State.BODY: deadline_after(timeouts.body),
         State.QUEUED: deadline_after(timeouts.queue),
         State.RUNNING: NEVER,

@@ -13,14 +13,19 @@ from typing import Final
 from superwsgi.http.errors import HttpError
 from superwsgi.log.error import ErrorLog
 from superwsgi.worker.alarm import GRAIN, NEVER, SECOND
-from superwsgi.worker.connection import Connection
+from superwsgi.worker.connection import CLIENT_TOO_SLOW, Connection
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.service import Service
 from superwsgi.worker.states import State
 
-BODY_RATE: Final = 500
-"""Bytes a second that a body has to come at, on average over each `timeouts.body`; Apache's
-RequestReadTimeout asks for the same. Slower than any modem, faster than a client that only holds on."""
+RATE: Final = 500
+"""Bytes a second at which a body has to come and a response that waits for its client has to go, on average
+over each `timeouts.body` and `timeouts.send`. Slower than any modem, faster than a client that only holds on:
+without it a byte every now and then would keep a connection, what is kept for it, and the thread of whoever
+streams, for ever. Apache's RequestReadTimeout asks for the same of bodies, IIS for 240 both ways."""
+
+_SILENT: Final = frozenset({State.NEW, State.IDLE})
+_RATED: Final = frozenset({State.BODY, State.SENDING})
 
 _TOO_SLOW: Final = {
     State.HEAD: HttpError(408, "head took longer than timeouts.head"),
@@ -54,9 +59,12 @@ class Watch:
         """End what is overdue; returns when to look again."""
         soonest = NEVER
         for connection in list(self._service.connections.values()):
-            if connection.deadline <= now:
+            deadline = connection.deadline
+            if deadline <= now:
                 self._connection_overdue(connection, now)
-            soonest = min(soonest, connection.deadline)
+                deadline = self._next_deadline(connection)
+            if deadline < soonest:
+                soonest = deadline
         for hand in list(self._hands):
             if hand.slot:
                 if hand.deadline <= now:
@@ -65,23 +73,37 @@ class Watch:
         soonest = min(soonest, self._look_for_lost(now))
         return soonest if soonest >= NEVER else max(soonest, now + GRAIN)
 
+    def _next_deadline(self, connection: Connection) -> int:
+        """After one was over. While RUNNING an old one means nothing: a new block will bring a new one."""
+        if connection.state is State.RUNNING and connection.outbox.size == 0:
+            return NEVER
+        return connection.deadline
+
     def _connection_overdue(self, connection: Connection, now: int) -> None:
-        if connection.state is State.QUEUED:
+        state = connection.state
+        if state is State.QUEUED:
             self._queued_too_long(connection, now)
-        elif connection.state is State.RUNNING:
-            connection.deadline = NEVER
-            if connection.outbox.size:  # its client takes nothing: whoever writes to it will see
-                connection.cut(reset=True)
+        elif state is State.RUNNING:
+            self._writer_overdue(connection, now)
         elif connection.owner.acquire(False) and (connection.deadline > now or self._end(connection, now)):
             self._service.let_go(connection)
+
+    def _writer_overdue(self, connection: Connection, now: int) -> None:
+        """What the application streams is not taken fast enough: it will be told when it goes on."""
+        if connection.outbox.size == 0:
+            return
+        if self._fast_enough(connection, State.SENDING):
+            connection.deadline = now + self._service.waits[State.SENDING]
+        else:
+            connection.cut(CLIENT_TOO_SLOW, reset=True)
 
     def _end(self, connection: Connection, now: int) -> bool:
         """What the deadline of each state leads to; returns whether the connection is still to be owned."""
         state = connection.state
-        if state is State.BODY and self._fast_enough(connection):
+        if state in _RATED and self._fast_enough(connection, state):
             connection.deadline = now + self._service.waits[state]
             return True
-        if state is State.IDLE and connection.has_spoken():
+        if state in _SILENT and connection.has_spoken():
             connection.pending = True  # at the last moment
             return True
         if state is State.PROXY:
@@ -91,13 +113,13 @@ class Watch:
         if state in _TOO_SLOW:
             return self._service.ending.refuse(connection, _TOO_SLOW[state], now)
         if state is State.SENDING:
-            connection.cut(reset=True)
+            connection.cut(CLIENT_TOO_SLOW, reset=True)
         return self._service.ending.close(connection)
 
-    def _fast_enough(self, connection: Connection) -> bool:
-        received, before = connection.parser.received, connection.mark
-        connection.mark = received
-        return received - before >= BODY_RATE * self._service.waits[State.BODY] // SECOND
+    def _fast_enough(self, connection: Connection, state: State) -> bool:
+        moved = connection.parser.received if state is State.BODY else connection.outbox.sent
+        before, connection.mark = connection.mark, moved
+        return moved - before >= RATE * self._service.waits[state] // SECOND
 
     def _queued_too_long(self, connection: Connection, now: int) -> None:
         """Whoever removes it from the queue owns it: us, or a thread that has just become free."""
@@ -125,23 +147,23 @@ class Watch:
             hand.slot.pop()
         except IndexError:
             return  # it has just come back
-        connection = hand.connection
+        connection, exchange = hand.connection, hand.exchange
         assert connection is not None
-        assert hand.request is not None
-        took = now - hand.deadline + self._timeout
+        assert exchange is not None
+        request = exchange.request
         self._errors.error(
             "request stuck",
             detail=stack_of(hand),
-            request=hand.request.id,
-            method=hand.request.method,
-            target=hand.request.target.decode("latin-1"),
-            seconds=round(took / SECOND, 1),
+            request=request.id,
+            method=request.method,
+            target=request.target.decode("latin-1"),
+            seconds=round((now - exchange.began) / SECOND, 1),
             next="thread replaced",
         )
-        hand.record.end(now, 504, 0)
+        hand.record.end(now, exchange.status if exchange.complete else 504, 0)
         self._lost[hand] = now + self._timeout
         self._replace(hand)
-        if self._service.ending.abandon(connection, hand.request, took, now):
+        if self._service.ending.abandon(connection, exchange, now):
             self._service.let_go(connection)
 
     def _look_for_lost(self, now: int) -> int:

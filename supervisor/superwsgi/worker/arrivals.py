@@ -1,0 +1,105 @@
+"""How a connection begins: adopted, perhaps introduced by its proxy, counted; and who goes for it.
+
+Called in whichever thread polls, which owns what has just been accepted. A method that goes on with a
+connection returns whether the caller still owns it: False when it was closed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from superwsgi.http.errors import HttpError, ProxyHeaderError
+from superwsgi.http.exchange import Gateway
+from superwsgi.http.peers import UNIX, Trusted
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.alarm import Alarm
+from superwsgi.worker.complaint import Complaint
+from superwsgi.worker.connection import Connection
+from superwsgi.worker.ending import Ending
+from superwsgi.worker.room import Addresses, client_of, longest_idle
+from superwsgi.worker.states import Event, State
+
+_CROWDED: Final = HttpError(429, "more connections than limits.per_address")
+
+
+class Arrivals:
+    """`connections` are the worker's open ones, `waits` how long one may stay in a state. Times are
+    monotonic ns."""
+
+    def __init__(
+        self,
+        connections: dict[int, Connection],
+        waits: dict[State, int],
+        gateway: Gateway,
+        alarm: Alarm,
+        board: WorkerWriter,
+        ending: Ending,
+        trusted: Trusted,
+        addresses: Addresses | None,
+    ) -> None:
+        self._connections = connections
+        self._waits = waits
+        self._errors = gateway.errors
+        self._alarm = alarm
+        self._board = board
+        self._ending = ending
+        self._trusted = trusted
+        self._addresses = addresses
+        self._crowded = Complaint(gateway.errors, "too many connections of one client")
+        self._accepted = 0
+
+    def adopt(self, connection: Connection, now: int) -> None:
+        """A connection was accepted; nobody else knows it yet."""
+        connection.owner.acquire(False)
+        self._connections[connection.fd] = connection
+        self._accepted += 1
+        self._board.set("connections", len(self._connections))
+        self._board.set("accepted", self._accepted)
+        connection.deadline = now + self._waits[connection.state]
+        self._alarm.no_later_than(connection.deadline)
+
+    def introduce(self, connection: Connection, now: int) -> bool:
+        """Its proxy says whose connection it is. What stands behind that is still unread."""
+        try:
+            known = connection.introduce(self._trusted)
+        except BlockingIOError:
+            return True
+        except OSError:  # many health checks do no more than connect
+            self._errors.debug("connection closed by its peer", peer=connection.remote or "unix")
+            return self._ending.close(connection)
+        except ProxyHeaderError as error:
+            return self._ending.turn_away(connection, str(error))
+        if known or connection.ended:
+            connection.pending = True  # no event follows for what is here already
+        if not known:
+            return True
+        connection.become(Event.INTRODUCE if connection.tls is None else Event.SECURE, now)
+        return self.count(connection, now)
+
+    def count(self, connection: Connection, now: int) -> bool:
+        """It is known at which address its client is, or the last proxy that is believed."""
+        address = connection.remote
+        if self._addresses is None or self._trusted.peer(address or UNIX).trusted:
+            return True
+        client = client_of(address)
+        if not client or self._addresses.enter(client):
+            connection.client = client
+            return True
+        self._crowded.make(now, client=client, limit="limits.per_address", next="refused with 429")
+        if connection.tls is not None:
+            return self._ending.turn_away(connection, _CROWDED.reason)
+        return self._ending.refuse(connection, _CROWDED, now)
+
+    def make_room(self, now: int) -> bool:
+        """Close some connections that have been idle for long; False where there are none."""
+        count = max(1, len(self._connections) // 32)
+        candidates = longest_idle(self._connections.values(), self._waits[State.IDLE], now, count)
+        return sum(map(self._close_idle, candidates)) > 0
+
+    def _close_idle(self, connection: Connection) -> bool:
+        if not connection.owner.acquire(False):
+            return False
+        if connection.state is State.IDLE and not connection.has_spoken():
+            return not self._ending.close(connection)
+        connection.owner.release()
+        return False

@@ -1,0 +1,75 @@
+"""Which connections go when there is no room for new ones: decisions, made in one go from what is open.
+
+Times are monotonic ns.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+from threading import Lock
+from typing import Final
+
+from superwsgi.http.peers import parse
+from superwsgi.worker.alarm import SECOND
+from superwsgi.worker.connection import Connection
+from superwsgi.worker.states import State
+
+POLITE: Final = 2 * SECOND
+"""How long a connection has been idle at the least before it is closed for others: a client that goes on at
+once would find it closed with a request on its way."""
+
+_SITE_BYTES: Final = 8
+
+
+def longest_idle(connections: Iterable[Connection], idle: int, now: int, count: int) -> list[Connection]:
+    """Up to `count` keep-alive connections between two requests, where each may stay for `idle`.
+
+    Those that have not said anything yet are not among them: they may be new, and end at a deadline soon.
+    """
+    latest = now - POLITE + idle
+    candidates = [each for each in connections if each.state is State.IDLE and each.deadline <= latest]
+    return heapq.nsmallest(count, candidates, key=_deadline)
+
+
+def _deadline(connection: Connection) -> int:
+    return connection.deadline
+
+
+class Addresses:
+    """How many connections each client has open: `limit` at most.
+
+    A client is an IPv4 address or a /64 of IPv6, which is what one site, or one household, is given: within
+    it everybody has as many addresses as they like.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: dict[str, int] = {}
+        self._lock = Lock()
+
+    def enter(self, client: str) -> bool:
+        """False where it has too many already."""
+        with self._lock:
+            already = self._open.get(client, 0)
+            if already >= self._limit:
+                return False
+            self._open[client] = already + 1
+            return True
+
+    def leave(self, client: str) -> None:
+        with self._lock:
+            left = self._open[client] - 1
+            if left:
+                self._open[client] = left
+            else:
+                del self._open[client]
+
+
+def client_of(address: str) -> str:
+    """Who is meant by an address; empty where it is none."""
+    parsed = parse(address)
+    if isinstance(parsed, IPv6Address):
+        return parsed.packed[:_SITE_BYTES].hex(":", 2) + "::/64"
+    return "" if parsed is None else str(parsed)

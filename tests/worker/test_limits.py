@@ -1,0 +1,157 @@
+"""What a client may have of a worker: a place in the queue, a connection, some memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from superwsgi.config.schema import Limits, Proxy
+from superwsgi.worker import room
+from superwsgi.worker.alarm import SECOND
+from superwsgi.worker.room import Addresses, client_of
+from tests.fixtureapps.wsgi_paths import app, gate, inside
+from tests.worker.running import eventually, running
+
+
+@pytest.fixture(autouse=True)
+def _closed_gate():
+    gate.clear()
+    while inside.acquire(blocking=False):
+        pass
+    yield
+    gate.set()
+
+
+class TestAFullQueue:
+    @pytest.mark.parametrize("places", [0, 2])
+    def test_is_a_503(self, places):
+        with running(app, threads=1, limits=Limits(queue=places)) as worker:
+            clients = [worker.connect().get("/wait")]
+            assert inside.acquire(timeout=10)
+            clients += [worker.connect().get("/wait") for _ in range(places)]
+            eventually(lambda: worker.counters.queued == places)
+            for _ in range(3):
+                status, head, _ = worker.fetch()
+                assert status == 503
+                assert "Retry-After: " in head
+            assert worker.errors.count("too many requests wait") == 1
+            gate.set()
+            assert {client.response()[0] for client in clients} == {200}
+            assert worker.fetch()[0] == 200
+            for client in clients:
+                client.sock.close()
+
+
+class TestAsManyConnectionsAsMayBe:
+    def test_idle_ones_go_for_new_ones(self, monkeypatch):
+        monkeypatch.setattr(room, "POLITE", SECOND // 5)
+        with running(app, limits=Limits(connections=4)) as worker:
+            idle = [worker.connect() for _ in range(4)]
+            for client in idle:
+                assert client.get().response()[0] == 200
+            for _ in range(3):
+                assert worker.fetch()[0] == 200
+            assert idle[0].rest() == b""
+            assert "no more connections" in worker.errors
+            for client in idle:
+                client.sock.close()
+
+    def test_those_that_are_not_idle_stay(self, monkeypatch):
+        monkeypatch.setattr(room, "POLITE", 0)
+        with running(app, limits=Limits(connections=2)) as worker, worker.connect() as head:
+            head.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            with worker.connect() as body, worker.connect() as third:
+                body.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\no")
+                third.get()
+                eventually(lambda: worker.counters.connections == 2)
+                assert body.send(b"k").response()[2] == b"ok"
+                assert third.response()[0] == 200
+                assert head.send(b"\r\n").response()[0] == 200
+
+    def test_one_is_enough_for_one_after_another(self):
+        """Room that comes between the look and the leave is not overlooked."""
+        with running(app, limits=Limits(connections=1)) as worker:
+            for _ in range(200):
+                with worker.connect() as client:
+                    client.get("/", "Connection: close")
+                    assert client.rest().endswith(b"hello")
+
+
+class TestConnectionsOfOneClient:
+    def test_too_many_are_a_429(self):
+        limits = Limits(per_address=2)
+        with running(app, limits=limits, peers=Proxy(trusted=())) as worker:
+            with worker.connect() as first, worker.connect() as second:
+                assert first.get().response()[0] == second.get().response()[0] == 200
+                for _ in range(3):
+                    with worker.connect() as third:
+                        status, head, _ = third.get().response()
+                        assert status == 429
+                        assert "Retry-After: " in head
+                        assert third.rest() == b""
+                assert first.get().response()[0] == second.get().response()[0] == 200
+            assert worker.errors.count("too many connections of one client") == 1
+            eventually(lambda: worker.counters.connections == 0)
+            assert worker.fetch()[0] == 200
+
+    def test_those_of_a_trusted_proxy_are_not_counted(self):
+        with running(app, limits=Limits(per_address=1)) as worker:
+            self.check_two(worker)
+
+    def test_those_on_a_unix_socket_are_not_counted(self):
+        with running(app, unix=True, limits=Limits(per_address=1), peers=Proxy(trusted=())) as worker:
+            self.check_two(worker)
+
+    def check_two(self, worker):
+        with worker.connect() as first, worker.connect() as second:
+            assert first.get().response()[0] == second.get().response()[0] == 200
+
+    def test_are_counted_out_as_often_as_in(self):
+        addresses = Addresses(2)
+        assert [addresses.enter("a") for _ in range(3)] == [True, True, False]
+        assert addresses.enter("b")
+        addresses.leave("a")
+        assert addresses.enter("a")
+        for client in "aab":
+            addresses.leave(client)
+        assert addresses._open == {}
+
+    @pytest.mark.parametrize(
+        ("address", "client"),
+        [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:0db8:0001:0002::/64"),
+            ("2001:db8:1:2::1", "2001:0db8:0001:0002::/64"),
+            ("fe80::1%eth0", "fe80:0000:0000:0000::/64"),
+            ("", ""),
+        ],
+    )
+    def test_a_client_is_an_address_or_a_network_of_ipv6(self, address, client):
+        assert client_of(address) == client
+
+
+def test_an_error_amid_a_batch_of_events_costs_one_connection(monkeypatch):
+    """The others' events come only once."""
+    with running(app, threads=1) as worker, worker.connect() as holder:
+        holder.get("/wait")
+        assert inside.acquire(timeout=10)
+        clients = [worker.connect() for _ in range(8)]
+        eventually(lambda: worker.counters.connections == 9)
+        service, mark = worker.loop._service, worker.loop._mark
+        broken = []
+
+        def mark_or_break(connection, mask):
+            if not broken and len(service.connections) == 9:
+                broken.append(connection)
+                raise RuntimeError("in the poller")
+            mark(connection, mask)
+
+        monkeypatch.setattr(worker.loop, "_mark", mark_or_break)
+        for client in clients:
+            client.get()
+        eventually(lambda: worker.counters.queued == 8)
+        gate.set()
+        for client in clients:
+            assert client.response()[0] == 200
+            client.sock.close()
+        assert "in the poller" in worker.errors
