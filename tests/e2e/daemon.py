@@ -160,6 +160,10 @@ class Daemon:
 
         return wait_for(found, f"{pattern!r} in the log", deadline, lambda: self.log)
 
+    def wait_serving(self, count):
+        """Until `count` workers have begun to serve: before that, connections go to the others."""
+        self.wait_log("(?s)" + ".* serving " * count)
+
     # What it serves.
 
     @property

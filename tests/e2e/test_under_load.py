@@ -31,7 +31,7 @@ def site(daemon):
         version(0)
         daemon.site(**{"log": {"access": "off"}, **keys})
         daemon.start(env={"PYTHONPATH": str(FIXTURE_APPS)})
-        wait_for(lambda: daemon.log.count(" serving ") == keys["workers"], "workers that serve")
+        daemon.wait_serving(keys["workers"])
         return daemon
 
     daemon.version = version
@@ -189,7 +189,7 @@ def four_workers(shared_daemon):
         workers=4, threads=2, app="e2e_work:app", chdir=str(FIXTURE_APPS), log={"access": "off"}
     )
     shared_daemon.start()
-    shared_daemon.wait_workers(4)
+    shared_daemon.wait_serving(4)
     return shared_daemon
 
 

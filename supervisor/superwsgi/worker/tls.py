@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from superwsgi.http.errors import HttpError
 from superwsgi.http.request import Environ
@@ -181,6 +181,6 @@ def environ_of(session: ssl.SSLObject) -> Environ:
     return environ
 
 
-def reason(error: ssl.SSLError) -> str:
-    """In words: OpenSSL says `NO_SHARED_CIPHER`."""
-    return (error.reason or str(error)).lower().replace("_", " ")
+def reason(error: Any) -> str:
+    """Of an SSLError, in words: OpenSSL says `NO_SHARED_CIPHER`, or None, whatever typeshed says."""
+    return str(error.reason or error).lower().replace("_", " ")
