@@ -106,6 +106,12 @@ def test_a_client_that_waits_for_an_answer_to_nonsense_gets_one(begun, way):
     assert parse(begun, way).error.status == 400
 
 
+@pytest.mark.parametrize("end", [b"a: b\r\r\n\r\n", b"a: b\n\r\n\r\n", b"a: b\r\n\n\r\n\r\n"])
+@pytest.mark.parametrize("way", ["whole", "bytes"])
+def test_a_bare_line_end_weighs_more_than_too_many_fields(end, way):
+    assert parse(b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n" + end, way, fields=2).error.status == 400
+
+
 def test_nothing_is_parsed_after_an_error():
     parser = parse(b"nonsense\r\n\r\n")
     parser.feed(GET)

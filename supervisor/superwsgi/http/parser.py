@@ -151,7 +151,8 @@ class Parser:
             self._await_head(at)
             return
         request = read_head(rest[at:end], self._environ.copy(), self._keys, limits)
-        self._move(end + 4)
+        end += 4
+        self._move(end)
         if looked:
             self._looked = 0
             self._lined = False
@@ -164,7 +165,7 @@ class Parser:
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             self._body = expect_body(request, limits)
         last = self._body is not None or not request.keep_alive or "HTTP_UPGRADE" in environ
-        LLHTTP.check(rest[at : end + 4], last=last)
+        LLHTTP.check(rest[at:end], last=last)
         if self._body is None:
             self._complete(request)
         else:

@@ -58,7 +58,7 @@ def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limi
     lines = head.decode("latin-1").split("\r\n", limits.fields + 1)
     method, target, version = read_line(lines[0], limits.line)
     if len(lines) > limits.fields + 1:
-        raise too_large(head, "fields over limits.fields")
+        raise too_large(head + b"\r\n\r\n", "fields over limits.fields")
     if len(head.translate(None, _CONTROLS)) + 2 * len(lines) - 2 != len(head):
         _check_characters(head, lines)
     request = Request(method, target, version, environ)
@@ -70,14 +70,21 @@ def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limi
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = query
     del lines[0]
-    _add_fields(environ, lines, keys)
+    known = keys.known.get
+    for line in lines:
+        name, _, value = line.partition(": ")
+        key = known(name)
+        if key and value and key not in environ:  # what is usual goes the short way
+            environ[key] = value.strip(" \t")
+        else:
+            _add_field(environ, line, keys)
     if host:
         _replace_host(environ, host)
     return request
 
 
 def too_large(head: bytes | bytearray, reason: str) -> HttpError:
-    """Unless it is no head at all."""
+    """For a head, or what is here of it; unless it is none at all."""
     return HttpError(400, "bare CR or LF") if has_bare(head, 0, len(head)) else HttpError(431, reason)
 
 
@@ -96,20 +103,8 @@ def _check_characters(head: bytes | bytearray, lines: list[str]) -> None:
         raise HttpError(400, "control character in the head")
 
 
-def _add_fields(environ: Environ, lines: list[str], keys: EnvironKeys) -> None:
-    """The fields under their CGI names. What is usual goes the short way."""
-    known = keys.known.get
-    for line in lines:
-        name, _, value = line.partition(": ")
-        key = known(name)
-        if key and value and key not in environ:
-            environ[key] = value.strip(" \t")
-        else:
-            _add_field(environ, line, keys)
-
-
 def _add_field(environ: Environ, line: str, keys: EnvironKeys) -> None:
-    """Repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
+    """A field under its CGI name; repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
     name, colon, value = line.partition(":")
     if not colon:
         raise HttpError(400, "field line without a colon")
