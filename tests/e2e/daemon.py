@@ -60,6 +60,24 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.family: set[int] = set()
 
+    @property
+    def environ(self):
+        """Its control socket is in its own folder."""
+        return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "RUNTIME_DIRECTORY": str(self.folder)}
+
+    def command(self, *arguments, deadline=60, **more):
+        """The finished `superwsgi` command of an operator, in the site's folder."""
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=deadline,
+            stdin=subprocess.DEVNULL,
+            **more,
+        )
+
     # Its files.
 
     def write(self, name, text):
@@ -93,7 +111,7 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 pass_fds=pass_fds,
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})},
+                env={**self.environ, **(env or {})},
             )
         if ready:
             self.wait_ready()

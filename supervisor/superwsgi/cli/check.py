@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -14,10 +14,11 @@ import msgspec
 from superwsgi.channel import Channel, Closed
 from superwsgi.cli.serve import read_or_exit
 from superwsgi.config.schema import Site, Tls, UnixAddress
-from superwsgi.log.files import LogTargetError, check_target, try_writing, write_error
+from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.words import duration, ending
 from superwsgi.master import launch
 from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.master.runtime import OFF
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.messages import Boot, Loaded, LoadFailed
 from superwsgi.scoreboard import Scoreboard
@@ -110,10 +111,17 @@ def _surroundings(site: Site) -> Iterator[str]:
             check_target(target)
         except LogTargetError as error:
             yield f"{key}: {error}"
-    files = [("pidfile", Path(site.pidfile))] if site.pidfile is not None else []
-    files += [("bind", Path(address.path)) for address in site.bind if isinstance(address, UnixAddress)]
-    for key, path in files:
-        try:
-            try_writing(path)
-        except OSError as error:
-            yield f"{key}: {path}: {write_error(path, error)}"
+    tries: list[tuple[str, str | None, Callable[[Path], None]]] = [("pidfile", site.pidfile, try_writing)]
+    tries += [("bind", each.path, _try_socket) for each in site.bind if isinstance(each, UnixAddress)]
+    tries += [("control", site.control if site.control != OFF else None, _try_socket)]
+    for key, name, attempt in tries:
+        if name is not None:
+            try:
+                attempt(Path(name))
+            except OSError as error:
+                yield f"{key}: {name}: {write_error(Path(name), error)}"
+
+
+def _try_socket(path: Path) -> None:
+    """It may be there: the site may run."""
+    try_making(path.parent)

@@ -11,8 +11,11 @@ import click
 
 from superwsgi import __version__
 from superwsgi.cli.check import check
+from superwsgi.cli.reload import reload
 from superwsgi.cli.run import run
 from superwsgi.cli.serve import serve
+from superwsgi.cli.status import status
+from superwsgi.cli.stop import stop
 
 _EPILOG = """\b
 Signals to the master process:
@@ -47,6 +50,8 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi -c site.yaml            serve the site that a file describes
     superwsgi run shop.wsgi:app       serve an application without a file
     superwsgi check -c site.yaml      find out whether a site would start
+    superwsgi status                  show what the sites of this machine do
+    superwsgi reload --wait           new code, and whether it serves
     """
     _open_standard_descriptors()
     if context.invoked_subcommand is not None:
@@ -69,5 +74,5 @@ def _open_standard_descriptors() -> None:
     os.close(fd)
 
 
-for command in (serve, run, check):
+for command in (serve, run, check, status, reload, stop):
     main.add_command(command)

@@ -136,6 +136,11 @@ def server_name(text: str) -> str:
     return name
 
 
+def control_path(text: str, folder: Path) -> str:
+    """Where the control socket is: `off` or a path."""
+    return text if text == "off" else socket_path(text, folder)
+
+
 def _meant(text: str) -> str:
     for pattern, hint in _HINTS:
         if re.fullmatch(pattern, text):

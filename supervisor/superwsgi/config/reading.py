@@ -21,7 +21,7 @@ from superwsgi.config.tree import Items, Keys, Node, Text, Unusable
 
 _FAILED: Final[Any] = object()
 
-_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "control", "hooks", "log.slow", "warmup"})
+_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "hooks", "log.slow", "warmup"})
 """Unknown keys that no nearest key is offered for."""
 
 
@@ -37,6 +37,7 @@ class Reader:
             "account": grammar.account,
             "address": partial(addresses.address, folder=folder),
             "application": applications.import_string,
+            "control": partial(addresses.control_path, folder=folder),
             "format": grammar.log_format,
             "log": partial(grammar.log_file, folder=folder),
             "mount": applications.mount,

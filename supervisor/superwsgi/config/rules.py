@@ -49,6 +49,10 @@ def _plain_and_tls(site: Site) -> bool:
     return len({(address.host, address.port) for address in tcp}) < len(tcp)
 
 
+def _control_is_bound(site: Site) -> bool:
+    return any(isinstance(address, UnixAddress) and address.path == site.control for address in site.bind)
+
+
 def _is_ipv4(host: str) -> bool:
     return host != "0.0.0.0" and host.replace(".", "").isdigit()
 
@@ -125,5 +129,11 @@ RULES: Final = (
         lambda site: site.tls.client is not None and site.tls.client_ca is None,
         "tls.client has no effect without tls.client_ca",
         "name the file of the authorities that sign your clients' certificates",
+    ),
+    Rule(
+        ("bind", "control"),
+        _control_is_bound,
+        "control and bind name the same socket",
+        "the application is served at one, the site is controlled at the other",
     ),
 )

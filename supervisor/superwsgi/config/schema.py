@@ -46,6 +46,7 @@ SiteName = Annotated[str, Meta(extra_json_schema={"unit": "name"})]
 Account = Annotated[str, Meta(extra_json_schema={"unit": "account"})]
 Variable = Annotated[str, Meta(extra_json_schema={"unit": "variable"})]
 FilePath = Annotated[str, Meta(extra_json_schema={"unit": "path"})]
+ControlPath = Annotated[str, Meta(extra_json_schema={"unit": "control"})]
 SocketPath = Annotated[str, Meta(extra_json_schema={"unit": "socket"})]
 LogFile = Annotated[str, Meta(extra_json_schema={"unit": "log"})]
 LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
@@ -334,6 +335,13 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pidfile: Annotated[
         FilePath | None,
         Meta(description="file that holds the master's process id", examples=["/run/superwsgi/shop.pid"]),
+    ] = None
+    control: Annotated[
+        ControlPath | None,
+        Meta(
+            description="socket of `superwsgi status`: a path or off; default: by the site's name",
+            examples=["/run/superwsgi/shop.sock", "off"],
+        ),
     ] = None
     memory: Annotated[
         Memory, Meta(description="what a worker may use: a size, or a share of what this process may use")

@@ -64,18 +64,26 @@ def check_target(target: str) -> None:
 def try_writing(path: Path) -> None:
     """Find out whether a file can be opened for writing, or made, and leave everything as it is.
 
-    Raises OSError, as open(2) would. A file that is not there is made without a name (O_TMPFILE, open(2)).
+    Raises OSError, as open(2) would.
     """
     try:
         os.close(os.open(path, _FLAGS & ~os.O_CREAT))
     except FileNotFoundError:
-        try:
-            os.close(os.open(path.parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _MODE))
-        except OSError as exc:
-            if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without such files
-                raise
-            if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+        try_making(path.parent)
+
+
+def try_making(folder: Path) -> None:
+    """Find out whether a file can be made in a folder, by one without a name (O_TMPFILE, open(2)).
+
+    Raises OSError.
+    """
+    try:
+        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _MODE))
+    except OSError as exc:
+        if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without such files
+            raise
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def is_journal(fd: int, environ: Mapping[str, str]) -> bool:

@@ -253,6 +253,9 @@ class Children:
         generation.failures += death.blames(seen)
         how = "never started" if code is None else ending(code)
         self._report_end(generation, worker, verdict, how, counters, now)
+        if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL:
+            why = worker.failure or worker.asked_to_go
+            self._rollout.deaths[worker.number] = now, f"{how}: {why}" if why else how
         if verdict is death.Verdict.ROLL_BACK:
             self._rollout.fail(f"worker {worker.number}: {worker.failure or how}", now, worker.detail)
 

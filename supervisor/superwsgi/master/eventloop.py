@@ -25,7 +25,7 @@ class EventLoop:
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = itertools.count()
-        self._callbacks: dict[int, tuple[Callable[[int, float], None], bool]] = {}
+        self._callbacks: dict[int, tuple[Callable[[int, float], object], bool]] = {}
         self._signals = Signals()
         self._selector.register(self._signals.fileno(), selectors.EVENT_READ, self._on_signals)
 
@@ -43,7 +43,7 @@ class EventLoop:
         return [*watched.union(self._signals.descriptors())]
 
     def on_signal(
-        self, numbers: Iterable[int], callback: Callable[[int, float], None], *, each: bool = False
+        self, numbers: Iterable[int], callback: Callable[[int, float], object], *, each: bool = False
     ) -> None:
         """Call back once however often a signal has come since the last turn, or `each` time that it came."""
         for number in numbers:
@@ -51,7 +51,18 @@ class EventLoop:
             self._signals.take([number])
 
     def on_readable(self, fd: int, callback: Callback) -> None:
-        self._selector.register(fd, selectors.EVENT_READ, callback)
+        """Call back, from now on, when there is something to read, or the other end is gone."""
+        self._watch(fd, selectors.EVENT_READ, callback)
+
+    def on_writable(self, fd: int, callback: Callback) -> None:
+        """Instead of `on_readable`, until that is asked for again."""
+        self._watch(fd, selectors.EVENT_WRITE, callback)
+
+    def _watch(self, fd: int, events: int, callback: Callback) -> None:
+        if fd in self._selector.get_map():
+            self._selector.modify(fd, events, callback)
+        else:
+            self._selector.register(fd, events, callback)
 
     def forget(self, fd: int) -> None:
         with contextlib.suppress(KeyError):

@@ -83,6 +83,7 @@ class Handover(Struct, frozen=True):
     generations: list[HeldGeneration]
     given: list[tuple[str, int]]
     environ: dict[str, str]
+    control: HeldListener | None = None
 
     def descriptors(self) -> Iterator[int]:
         """Those that the next program needs."""
@@ -94,6 +95,7 @@ class Handover(Struct, frozen=True):
             yield from (listener.fd for listener in generation.listeners)
             yield from (fd for fd in optional if fd is not None)
         yield from (fd for _, fd in self.given)
+        yield from [self.control.fd] if self.control is not None else []
 
     def write(self) -> int:
         """A descriptor to read it from."""

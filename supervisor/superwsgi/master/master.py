@@ -16,12 +16,14 @@ from typing import Final
 from setproctitle import setproctitle
 
 from superwsgi import __version__
-from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
+from superwsgi.control import Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
-from superwsgi.master import launch, sockets
+from superwsgi.master import launch, sockets, status
 from superwsgi.master.children import Children
+from superwsgi.master.commands import Commands
+from superwsgi.master.control import Control
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
 from superwsgi.master.handles import WorkerHandle
@@ -33,20 +35,16 @@ from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.reaper import Reaper, become_subreaper
+from superwsgi.master.reloads import Reloads
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.sockets import BindError
-from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
+from superwsgi.master.states import GenerationEvent, WorkerState
 from superwsgi.master.takeover import Taken
 from superwsgi.master.upgrade import Upgrade
-from superwsgi.worker.privileges import PrivilegeError
-from superwsgi.worker.transport import CertificateError
 
 OK: Final = 0
 APP_NOT_LOADED: Final = 3
-
-_UNUSABLE: Final = (ConfigError, CertificateError, LogTargetError, PidFileError, PrivilegeError, BindError)
-"""What is wrong with a configuration: a reload is refused for it."""
 
 ReadSite = Callable[[], Site]
 """Reads the configuration again, for HUP. Raises ConfigError."""
@@ -84,12 +82,15 @@ class Master:
             interval=lambda: self._site.monitor.interval,
         )
         self._report = Report(notifier, self._rollout, self._loop)
+        self._reloads = Reloads(self._rollout, load=self._load, on_refused=self._report.reload_refused)
+        commands = Commands(self, self._rollout)
+        self._control = Control(self._loop, os.environ, lambda: self._errors, commands.answer)
         self._notifier = notifier
         self._launch = launch
         self._taken = taken
         self._upgrade = Upgrade(self._loop, self._hold, self._children.watch)
-        self._stopping = False
-        self._reload_again = False
+        self.stopping = False
+        self._began = time.monotonic()
 
     @property
     def _errors(self) -> ErrorLog:
@@ -104,16 +105,28 @@ class Master:
             if self._taken is not None:
                 self._adopt(self._taken, time.monotonic())
             else:
-                self._begin(self._site, self._shared, time.monotonic())
+                self._start(time.monotonic())
             self._monitor.look(time.monotonic())
             self._report.begin(time.monotonic(), self._site.timeouts.boot)
             ask_at: float | None = None
             while self._rollout:
                 now = self._loop.turn(ask_at)
                 ask_at = self._govern(now)
-                self._report.update(stopping=self._stopping)
+                self._report.update(stopping=self.stopping)
+                self._control.update(now)
+            self._control.end(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
         return APP_NOT_LOADED if self._rollout.first_failed else OK
+
+    def _start(self, now: float) -> None:
+        """Raises BindError where the control socket that the site names cannot be had, with nothing begun."""
+        try:
+            self._control.open(self._site)
+        except BindError:
+            sockets.close(self._shared.listeners)
+            raise
+        self._rollout.attempts.begin(now)
+        self._begin(self._site, self._shared, now)
 
     def _begin(self, site: Site, shared: Shared, now: float) -> None:
         current = self._rollout.current
@@ -128,6 +141,8 @@ class Master:
     def _adopt(self, taken: Taken, now: float) -> None:
         """Go on with the processes of an earlier program of this process, then roll out what is new."""
         held = taken.handover
+        if taken.control is not None:
+            self._control.take(taken.control)
         self._rollout.adopt(taken.generations(self._launch, self._loop), held.current, held.last_number)
         for generation in self._rollout:
             self._children.adopt(generation, now)
@@ -135,10 +150,13 @@ class Master:
         self._children.reap(now)
         python = platform.python_version()
         self._errors.info("program replaced", version=__version__, python=python, next="reloading")
-        self._reload(now)
+        self.reload(now)
 
     def _hold(self) -> Handover:
-        return self._rollout.hold(self._inherited.hold(), self._notifier.environ)
+        control = self._control.listener
+        return self._rollout.hold(
+            self._inherited.hold(), self._notifier.environ, control.hold() if control is not None else None
+        )
 
     def _settle(self, current: Generation) -> None:
         """Be the master of a generation that has become current: what there is once for all of them."""
@@ -146,6 +164,7 @@ class Master:
         setproctitle(f"superwsgi: master [{self._site.name}]")
         self._change(lambda: sockets.adapt(current.listeners, current.site))
         self._change(lambda: self._pidfile.move(current.site.pidfile))
+        self._change(lambda: self._control.open(current.site))
 
     def _change(self, change: Callable[[], None]) -> None:
         try:
@@ -157,12 +176,12 @@ class Master:
 
     def _govern(self, now: float) -> float | None:
         """Let the governor decide and carry it out; returns when to ask again."""
-        if self._rollout.first_failed and not self._stopping:
-            self._stop(now, "the application did not load", fast=False)
-        complete_at = None if self._stopping else self._rollout.step(now)
-        if self._reload_again and self._rollout.candidate is None:
-            self._reload(now)
-        if self._rollout.candidate is None and not self._stopping:
+        if self._rollout.first_failed and not self.stopping:
+            self.stop(now, "the application did not load", fast=False)
+        complete_at = None if self.stopping else self._rollout.step(now)
+        if not self.stopping:
+            self._reloads.go_on(now)
+        if self._rollout.candidate is None and not self.stopping:
             self._upgrade.go_on(self._errors, now, self._site.timeouts.boot)
         plan = governor.decide(self._rollout.view(), now)
         for action in plan.actions:
@@ -196,23 +215,24 @@ class Master:
 
     def _take_signals(self) -> None:
         self._loop.on_signal([signal.SIGCHLD], lambda _, now: self._children.reap(now))
-        self._loop.on_signal([signal.SIGTERM], lambda _, now: self._stop(now, "SIGTERM", fast=False))
+        self._loop.on_signal([signal.SIGTERM], lambda _, now: self.stop(now, "SIGTERM", fast=False))
         self._loop.on_signal(
             [signal.SIGINT, signal.SIGQUIT],
-            lambda number, now: self._stop(now, signal.Signals(number).name, fast=True),
+            lambda number, now: self.stop(now, signal.Signals(number).name, fast=True),
         )
-        self._loop.on_signal([signal.SIGHUP], lambda _, now: self._reload(now))
+        self._loop.on_signal([signal.SIGHUP], lambda _, now: self.reload(now))
         self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs())
         self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1), each=True)
         self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1), each=True)
         self._loop.on_signal([signal.SIGUSR2], lambda *_: self._ask_for_upgrade())
 
-    def _stop(self, now: float, reason: str, *, fast: bool) -> None:
+    def stop(self, now: float, reason: str, *, fast: bool) -> None:
         """End every process below us, then ourselves. A fast stop may follow a graceful one."""
         self._errors.info("stopping", reason=reason, how="fast" if fast else "graceful")
+        self._rollout.attempts.end(Outcome.STOPPED, now, "the site is being stopped")
         if self._rollout.candidate is not None and self._rollout.current is not None:
             self._rollout.withdraw(now)
-        self._stopping = True
+        self.stopping = True
         self._report.stops()
         for generation in self._rollout:
             generation.apply(GenerationEvent.RETIRE)
@@ -228,37 +248,25 @@ class Master:
     def _close_listeners(self, generation: Generation, _now: float) -> None:
         sockets.close(generation.listeners, stored=self._report.listeners_stored)
 
-    def _reload(self, now: float) -> None:
+    def reload(self, now: float) -> int:
+        """As HUP. The number of the attempt that will be the answer; where the site stops, none ever is."""
+        return self._rollout.attempts.next if self.stopping else self._reloads.ask(now)
+
+    def _load(self, now: float) -> None:
         """Read the configuration and load the application anew, beside what serves."""
-        self._reload_again = False
-        if self._stopping:
-            return
-        self._rollout.confirm(now)
-        candidate = self._rollout.candidate
-        if candidate is not None and candidate.state is not GenerationState.LOADING:
-            self._reload_again = True
-            self._errors.info(
-                "reload noted", next=f"begins when the roll-out of generation {candidate.number} ends"
-            )
-            return
-        if candidate is not None:
-            if self._rollout.current is None:
-                return  # still starting: what is on the disk is being loaded already
-            self._errors.info("reload given up", gen=candidate.number, reason="another one was asked for")
-            self._rollout.withdraw(now)
-        try:
-            site = self._read_site()
-            PidFile(site.pidfile if site.pidfile != self._site.pidfile else None).check()
-            assert self._rollout.current is not None
-            shared = Shared.prepare(site, self._inherited, self._rollout.current.listeners)
-            self._errors.info("reload begun")
-            self._begin(site, shared, now)
-        except (*_UNUSABLE, OSError) as error:
-            assert self._rollout.current is not None
-            self._rollout.trouble = str(error).partition("\n")[0]
-            self._report.reload_refused()
-            goes_on = f"generation {self._rollout.current.number} goes on serving"
-            self._errors.error("reload refused", str(error), next=goes_on)
+        current = self._rollout.current
+        assert current is not None
+        site = self._read_site()
+        PidFile(site.pidfile if site.pidfile != self._site.pidfile else None).check()
+        self._control.check(site)
+        shared = Shared.prepare(site, self._inherited, current.listeners)
+        self._errors.info("reload begun")
+        self._begin(site, shared, now)
+
+    def snapshot(self, now: float) -> Snapshot:
+        """The site as it is."""
+        name, began = self._site.name, self._began
+        return status.snapshot(self._rollout, name=name, began=began, stopping=self.stopping, now=now)
 
     def _reopen_logs(self) -> None:
         for generation in self._rollout:
@@ -272,7 +280,7 @@ class Master:
 
     def _scale(self, difference: int) -> None:
         target = self._rollout.target()
-        if target is None or self._stopping:
+        if target is None or self.stopping:
             return
         target.wanted = min(max(target.wanted + difference, 1), target.most_workers)
         self._errors.info("worker count changed", workers=target.wanted, next="until the next reload")

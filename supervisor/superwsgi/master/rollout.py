@@ -11,12 +11,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 from superwsgi.config.schema import Site
+from superwsgi.control import Outcome
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.words import duration
 from superwsgi.master import sockets
+from superwsgi.master.attempts import Attempts
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
-from superwsgi.master.handover import VERSION, Handover
+from superwsgi.master.handover import VERSION, Handover, HeldListener
 from superwsgi.master.launch import Launch
 from superwsgi.master.policy import governor
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
@@ -35,6 +37,8 @@ class RollOut:
         self.candidate: Generation | None = None
         self.first_failed = False
         self.trouble = ""  # why the last reload failed
+        self.attempts = Attempts()
+        self.deaths: dict[int, tuple[float, str]] = {}  # by worker number, the last one: when, how
         self._loop = loop
         self._launch = launch
         self._on_current = on_current
@@ -59,6 +63,7 @@ class RollOut:
             raise
         self._generations[generation.number] = generation
         self.candidate = generation
+        self.attempts.generation(generation.number)
         self._began = now
         self._rolled_out_at = None
         return generation
@@ -69,7 +74,9 @@ class RollOut:
         self.current = self._generations[current]
         self._last_number = last_number
 
-    def hold(self, given: list[tuple[str, int]], environ: dict[str, str]) -> Handover:
+    def hold(
+        self, given: list[tuple[str, int]], environ: dict[str, str], control: HeldListener | None
+    ) -> Handover:
         """All that the next program of this process needs. Not while there is a candidate."""
         assert self.current is not None
         assert self.candidate is None
@@ -80,6 +87,7 @@ class RollOut:
             generations=[generation.hold() for generation in self],
             given=given,
             environ=environ,
+            control=control,
         )
 
     def target(self) -> Generation | None:
@@ -116,6 +124,11 @@ class RollOut:
         self.promote(now)
         return None
 
+    @property
+    def rolled_out(self) -> bool:
+        """Whether only the confirmation of the candidate is still to come."""
+        return self._rolled_out_at is not None
+
     def confirm(self, now: float) -> None:
         """Take a candidate whose workers all serve for good before its time: the next one is on its way."""
         if self._rolled_out_at is not None and governor.rolled_out(self.view()):
@@ -127,6 +140,7 @@ class RollOut:
         self._rolled_out_at = None
         before, self.current, self.candidate = self.current, self.candidate, None
         self.trouble = ""
+        self.attempts.end(Outcome.COMPLETE, now)
         self.errors = master_log(self.current)
         self._on_current(self.current)
         if before is not None:
@@ -137,6 +151,9 @@ class RollOut:
 
     def fail(self, reason: str, now: float, detail: str = "") -> None:
         """The candidate does not take over; what serves goes on serving."""
+        assert self.candidate is not None
+        served = self.candidate.state is GenerationState.SERVING
+        self.attempts.end(Outcome.ROLLED_BACK if served else Outcome.FAILED, now, reason, detail)
         candidate = self.withdraw(now)
         self.trouble = reason
         if self.current is None:

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.log.files import try_making
 from superwsgi.master.handover import HeldListener
 from superwsgi.master.inherited import STORED, Inherited, NotInherited
 from superwsgi.worker.privileges import PrivilegeError, account, group_id
@@ -150,7 +151,7 @@ def adapt(listeners: Iterable[Listener], site: Site) -> None:
             if listener is not None:
                 listener.sock.listen(site.limits.backlog)
             if isinstance(address, UnixAddress):
-                _own(address, site)
+                _own(address, _owner(address, site))
 
 
 def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
@@ -280,6 +281,25 @@ def _sharing_port(socks: list[socket.socket]) -> Iterator[None]:
 
 
 def _bind_unix(address: UnixAddress, site: Site) -> Listener:
+    return _listen_at(address, _owner(address, site), site.limits.backlog)
+
+
+def bind_private(path: str, backlog: int) -> Listener:
+    """A unix socket that only the user whom we are may connect to, and root. Raises BindError."""
+    address = UnixAddress(path, mode=0o600)
+    with _explained(address):
+        return _listen_at(address, (-1, -1), backlog)
+
+
+def check_private(path: str) -> None:
+    """Find out whether `bind_private` would succeed. Raises BindError."""
+    address = UnixAddress(path)
+    with _explained(address):
+        _remove_stale(address)
+        try_making(Path(path).parent)
+
+
+def _listen_at(address: UnixAddress, owner: tuple[int, int], backlog: int) -> Listener:
     _remove_stale(address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     before = os.umask(0o777)  # nobody connects before mode and owner are right
@@ -292,19 +312,18 @@ def _bind_unix(address: UnixAddress, site: Site) -> Listener:
         os.umask(before)
     listener = Listener(address, sock, os.lstat(address.path).st_ino)
     try:
-        _own(address, site)
-        sock.listen(site.limits.backlog)
+        _own(address, owner)
+        sock.listen(backlog)
     except BaseException:
         close([listener])
         raise
     return listener
 
 
-def _own(address: UnixAddress, site: Site) -> None:
+def _own(address: UnixAddress, owner: tuple[int, int]) -> None:
     """Give the socket's file its owner and mode."""
-    uid, gid = _owner(address, site)
-    if (uid, gid) != (-1, -1):
-        os.chown(address.path, uid, gid)
+    if owner != (-1, -1):
+        os.chown(address.path, *owner)
     Path(address.path).chmod(address.mode)
 
 

@@ -25,6 +25,7 @@ class Taken:
     handover: Handover
     inherited: Inherited
     listeners: dict[int, Listener]
+    control: Listener | None
 
     @classmethod
     def open(cls, handover: Handover) -> Taken:
@@ -35,7 +36,9 @@ class Taken:
             if held.fd not in listeners:
                 sock = sockets.get(held.fd) or reopened(held.fd)
                 listeners[held.fd] = Listener.restore(held, sock)
-        return cls(handover, inherited, listeners)
+        held_control = handover.control
+        control = None if held_control is None else Listener.restore(held_control, reopened(held_control.fd))
+        return cls(handover, inherited, listeners, control)
 
     @property
     def site(self) -> Site:

@@ -1,0 +1,172 @@
+"""Every message between a master and `superwsgi status`, `reload` and `stop`, on one screen.
+
+A client connects to the control socket, sends one request as a line of JSON, and gets lines of JSON until the
+master closes. Types are under "type"; who reads ignores fields that it does not know, so VERSION goes up only
+where that does not do.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+VERSION: Final = 1
+
+
+class _Message(Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
+    version: int = VERSION
+
+
+# Requests.
+
+
+class Status(_Message, frozen=True):
+    """Answered by one Snapshot."""
+
+
+class Reload(_Message, frozen=True):
+    """As HUP. Answered by one Progress; with `follow`, by more of them and an Ended."""
+
+    follow: bool = False
+
+
+class Stop(_Message, frozen=True):
+    """As TERM, or INT where it is to be `fast`. Answered as Reload; the end is that of the connection."""
+
+    fast: bool = False
+    follow: bool = False
+
+
+Request = Status | Reload | Stop
+
+
+# Answers.
+
+
+class Death(Struct, frozen=True):
+    """A worker that ended otherwise than it should: how, in words, and `ago` in seconds."""
+
+    how: str
+    ago: float
+
+
+class WorkerStatus(Struct, frozen=True):
+    """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
+    bytes, `recycle` is why it is to be replaced, `state` as in master/states.py, or `missing`."""
+
+    number: int
+    generation: int
+    state: str
+    pid: int | None = None
+    age: float | None = None
+    requests: int = 0
+    failures: int = 0
+    in_flight: int = 0
+    connections: int = 0
+    rss: int | None = None
+    recycle: str | None = None
+    last_death: Death | None = None
+
+
+class Snapshot(_Message, frozen=True):
+    """The site as it is. `uptime` in seconds; `candidate` is the generation that is being rolled out,
+    `wanted` how many workers there should be, `trouble` why the last reload failed."""
+
+    site: str
+    program: str
+    pid: int
+    uptime: float
+    phase: str
+    generation: int | None
+    candidate: int | None
+    wanted: int
+    addresses: list[str]
+    trouble: str
+    workers: list[WorkerStatus]
+
+
+class Stage(Enum):
+    NOTED = "noted"  # begins when the present roll-out has ended
+    LOADING = "loading"
+    ROLLING_OUT = "rolling out"
+    CONFIRMING = "confirming"  # rolled out, but the old generation is kept for a while (rollout.confirm)
+    STOPPING = "stopping"
+
+
+class Progress(_Message, frozen=True):
+    """How far it is: `done` of `total` workers serve the new generation, or are still there at a stop."""
+
+    stage: Stage
+    generation: int | None = None
+    done: int = 0
+    total: int = 0
+
+
+class Outcome(Enum):
+    COMPLETE = "complete"
+    REFUSED = "refused"  # nothing was begun
+    FAILED = "failed"  # none of its workers has served
+    ROLLED_BACK = "rolled back"
+    SUPERSEDED = "superseded"  # by another reload before it was rolled out
+    STOPPED = "stopped"  # with the whole site
+
+
+class Ended(_Message, frozen=True):
+    """The end of a reload: of `generation`, after `seconds`; `detail` is the text of the traceback, where
+    there is one."""
+
+    outcome: Outcome
+    seconds: float
+    generation: int | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+class Refused(_Message, frozen=True):
+    """The request was not understood, or not allowed."""
+
+    reason: str
+
+
+Answer = Snapshot | Progress | Ended | Refused
+
+_Decoded = TypeVar("_Decoded")
+
+_requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
+
+
+class NotUnderstood(Exception):
+    """A line that is no message of this version; the text says why."""
+
+
+def encode(message: Request | Answer) -> bytes:
+    """One line, with its end."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_request(line: bytes) -> Request:
+    """Raises NotUnderstood."""
+    return _decode(_requests, line)
+
+
+def decode_answer(line: bytes) -> Answer:
+    """Raises NotUnderstood."""
+    return _decode(_answers, line)
+
+
+class _Versioned(Struct):
+    version: int = VERSION
+
+
+def _decode(decoder: msgspec.json.Decoder[_Decoded], line: bytes) -> _Decoded:
+    try:
+        version = msgspec.json.decode(line, type=_Versioned).version
+        if version != VERSION:
+            raise NotUnderstood(f"control protocol version {version}, this program speaks {VERSION}")
+        return decoder.decode(line)
+    except ValueError as error:  # msgspec's own are
+        raise NotUnderstood(str(error)) from None

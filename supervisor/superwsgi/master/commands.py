@@ -1,0 +1,82 @@
+"""What the master does when it is asked over the control socket. Who may ask is control.py's business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from superwsgi.control import (
+    Answer,
+    Ended,
+    Outcome,
+    Progress,
+    Reload,
+    Request,
+    Snapshot,
+    Stage,
+    Status,
+)
+from superwsgi.master import status
+from superwsgi.master.rollout import RollOut
+
+Follow = Callable[[float], Answer]
+"""What can be said now; an Ended is the last word."""
+
+
+class Commanded(Protocol):
+    """The master, as far as it takes commands."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    def snapshot(self, now: float) -> Snapshot: ...
+
+    def reload(self, now: float) -> int:
+        """The number of the attempt that will answer it."""
+
+    def stop(self, now: float, reason: str, *, fast: bool) -> None: ...
+
+
+class Commands:
+    """`answer` is what control.py needs."""
+
+    def __init__(self, master: Commanded, rollout: RollOut) -> None:
+        self._master = master
+        self._rollout = rollout
+
+    def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
+        """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
+        if isinstance(request, Status):
+            return self._master.snapshot(now), None
+        if isinstance(request, Reload):
+            self._rollout.errors.info("asked to reload", by=who)
+            follow = _Reload(self._master, self._rollout, self._master.reload(now))
+            first = follow(now)
+            return first, follow if request.follow and not isinstance(first, Ended) else None
+        self._master.stop(now, f"control socket, {who}", fast=request.fast)
+        return self._stopping(now), self._stopping if request.follow else None
+
+    def _stopping(self, _now: float) -> Progress:
+        return status.stopping(self._rollout)
+
+
+class _Reload:
+    """Follows one attempt, and where another takes its place, that."""
+
+    def __init__(self, master: Commanded, rollout: RollOut, number: int) -> None:
+        self._master = master
+        self._rollout = rollout
+        self._number = number
+
+    def __call__(self, now: float) -> Answer:
+        attempt = self._rollout.attempts.find(self._number)
+        if attempt is not None and attempt.ended is not None:
+            if attempt.ended.outcome is not Outcome.SUPERSEDED:
+                return attempt.ended
+            self._number += 1
+            return self(now)
+        if attempt is not None:
+            return status.reloading(self._rollout)
+        if self._master.stopping:
+            return Ended(outcome=Outcome.STOPPED, seconds=0.0, reason="the site is being stopped")
+        return Progress(stage=Stage.NOTED)

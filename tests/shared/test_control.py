@@ -1,0 +1,70 @@
+"""What is said at the control socket: there and back, and what is no message."""
+
+import msgspec
+import pytest
+
+from superwsgi import control
+from superwsgi.control import (
+    Death,
+    Ended,
+    NotUnderstood,
+    Outcome,
+    Progress,
+    Refused,
+    Reload,
+    Snapshot,
+    Stage,
+    Status,
+    Stop,
+    WorkerStatus,
+    decode_answer,
+    decode_request,
+    encode,
+)
+
+SNAPSHOT = Snapshot(
+    site="shop",
+    program="0.1.0",
+    pid=812,
+    uptime=1.5,
+    phase="ready",
+    generation=3,
+    candidate=None,
+    wanted=2,
+    addresses=["http://127.0.0.1:8000"],
+    trouble="",
+    workers=[WorkerStatus(1, 3, "serving", pid=813, last_death=Death("exit code 3", 2.5))],
+)
+
+
+@pytest.mark.parametrize("request_", [Status(), Reload(follow=True), Stop(fast=True)])
+def test_requests_come_back_as_they_were(request_):
+    line = encode(request_)
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    assert decode_request(line) == request_
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SNAPSHOT,
+        Progress(stage=Stage.ROLLING_OUT, generation=4, done=1, total=2),
+        Ended(outcome=Outcome.FAILED, seconds=0.5, generation=4, reason="no\nmodule", detail="Traceback"),
+        Refused(reason="not allowed"),
+    ],
+)
+def test_answers_come_back_as_they_were(answer):
+    assert decode_answer(encode(answer)) == answer
+    assert msgspec.json.decode(encode(answer))["version"] == control.VERSION
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[]", b"nonsense", b'{"type":"snapshot"}', b"\xff"])
+def test_what_is_no_request(line):
+    with pytest.raises(NotUnderstood):
+        decode_request(line)
+
+
+def test_another_version_is_not_guessed_at():
+    with pytest.raises(NotUnderstood, match="version 9"):
+        decode_request(b'{"type":"from the future","version":9}')
