@@ -47,6 +47,7 @@ class Bench:
             port=job.port,
             env=self.environment.variables(),
             log=self.new_file("output"),
+            tls=job.tls is not None,
         )
 
     def new_file(self, name: str) -> Path:
@@ -68,4 +69,4 @@ class Scenario:
     title: str
     columns: dict[str, Column]
     measure: Callable[[Server, Bench], Sample]
-    supervisors_only: bool = False
+    fits: Callable[[Server], bool] = lambda server: True

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -87,7 +88,9 @@ def _cpu_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def serving(command: list[str], core: int, port: int, env: dict[str, str], log: Path) -> Iterator[Tree]:
+def serving(
+    command: list[str], core: int, port: int, env: dict[str, str], log: Path, tls: bool = False
+) -> Iterator[Tree]:
     """Start `command`, wait until it answers on `port`, and stop all of it at the end. Raises BenchError."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -99,15 +102,15 @@ def serving(command: list[str], core: int, port: int, env: dict[str, str], log: 
             start_new_session=True,
         )
     try:
-        _wait_until_it_answers(process, port, log)
+        _wait_until_it_answers(process, port, log, tls)
         yield Tree(process.pid)
     finally:
         _stop(process)
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path, tls: bool) -> None:
     try:
-        wait_until(lambda: _answers(process, port), BOOT_SECONDS, "it does not answer")
+        wait_until(lambda: _answers(process, port, tls), BOOT_SECONDS, "it does not answer")
     except BenchError as error:
         last_words = " | ".join(log.read_text(errors="replace").splitlines()[-2:])
         raise BenchError(f"{error}: {last_words}") from None
@@ -122,9 +125,12 @@ def wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) ->
         time.sleep(0.02)
 
 
-def get(port: int, path: str = "/") -> bytes:
+def get(port: int, path: str = "/", tls: bool = False) -> bytes:
     """The content of a 200 answer. Raises OSError or HTTPException for anything else."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    if tls:
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
     with contextlib.closing(connection):
         connection.request("GET", path, headers={"Connection": "close"})
         response = connection.getresponse()
@@ -133,11 +139,11 @@ def get(port: int, path: str = "/") -> bytes:
         return response.read()
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
+def _answers(process: subprocess.Popen[bytes], port: int, tls: bool) -> bool:
     if process.poll() is not None:
         raise BenchError(f"it ended with {process.returncode}")
     try:
-        get(port)
+        get(port, tls=tls)
     except (OSError, http.client.HTTPException):
         return False
     return True

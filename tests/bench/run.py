@@ -43,7 +43,7 @@ def run(pace: Pace, scenarios: tuple[str, ...], servers: tuple[str, ...]) -> Res
 def _run_scenario(name: str, servers: list[str], bench: Bench, results: Results) -> None:
     """A server that fails is left out of the later rounds."""
     scenario = SCENARIOS[name]
-    able = [server for server in servers if SERVERS[server].supervises or not scenario.supervisors_only]
+    able = [server for server in servers if scenario.fits(SERVERS[server])]
     for number in range(1, bench.pace.rounds + 1):
         for server in list(able):
             try:

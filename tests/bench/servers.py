@@ -10,9 +10,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).parents[2]
 OURS = "superwsgi"
+
+
+class Pair(NamedTuple):
+    """PEM files of a certificate and its key."""
+
+    certificate: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class Job:
     threads: int = 8
     close: bool = False
     access_log: Path | None = None
+    tls: Pair | None = None
 
     @property
     def address(self) -> str:
@@ -34,21 +43,24 @@ class Job:
 
 @dataclass(frozen=True)
 class Server:
-    """`supervises`: it runs several workers, reloads at HUP and can write an access log."""
+    """`supervises`: it runs several workers, reloads at HUP and can write an access log; `tls`: it speaks
+    TLS."""
 
     package: str
     command: Callable[[Job], list[str]]
     supervises: bool = False
+    tls: bool = False
 
 
 def _superwsgi(job: Job) -> list[str]:
     site = {
-        "bind": job.address,
+        "bind": f"https://{job.address}" if job.tls else job.address,
         "app": job.app,
         "workers": job.workers,
         "threads": job.threads,
         "chdir": str(REPOSITORY),
         "log": {"access": str(job.access_log or "off")},
+        "tls": job.tls._asdict() if job.tls else {},
     }
     path = job.folder / "site.yaml"
     path.write_text(json.dumps(site))  # JSON is YAML
@@ -58,7 +70,8 @@ def _superwsgi(job: Job) -> list[str]:
 def _gunicorn(job: Job) -> list[str]:
     log = ["--access-logfile", str(job.access_log)] if job.access_log else []
     size = ["--workers", str(job.workers), "--threads", str(job.threads)]
-    return ["gunicorn", "--worker-class", "gthread", *size, "--bind", job.address, *log, job.app]
+    tls = ["--certfile", job.tls.certificate, "--keyfile", job.tls.key] if job.tls else []
+    return ["gunicorn", "--worker-class", "gthread", *size, "--bind", job.address, *log, *tls, job.app]
 
 
 def _waitress(job: Job) -> list[str]:
@@ -69,7 +82,9 @@ def _granian(job: Job) -> list[str]:
     """Its access log goes to the standard output, which is a file here."""
     log = ["--access-log"] if job.access_log else []
     size = ["--workers", str(job.workers), "--blocking-threads", str(job.threads)]
-    return ["granian", "--interface", "wsgi", "--http", "1", *size, "--port", str(job.port), *log, job.app]
+    tls = ["--ssl-certificate", job.tls.certificate, "--ssl-keyfile", job.tls.key] if job.tls else []
+    how = ["--interface", "wsgi", "--http", "1", *size, "--port", str(job.port), *log, *tls]
+    return ["granian", *how, job.app]
 
 
 def _bjoern(job: Job) -> list[str]:
@@ -96,10 +111,10 @@ def _uwsgi(job: Job) -> list[str]:
 
 
 SERVERS = {
-    OURS: Server("superwsgi", _superwsgi, supervises=True),
-    "gunicorn": Server("gunicorn", _gunicorn, supervises=True),
+    OURS: Server("superwsgi", _superwsgi, supervises=True, tls=True),
+    "gunicorn": Server("gunicorn", _gunicorn, supervises=True, tls=True),
     "waitress": Server("waitress", _waitress),
-    "granian": Server("granian", _granian, supervises=True),
+    "granian": Server("granian", _granian, supervises=True, tls=True),
     "bjoern": Server("bjoern-binary", _bjoern),
     "fastpysgi": Server("fastpysgi", _fastpysgi),
     "uwsgi": Server("pyuwsgi", _uwsgi, supervises=True),  # uWSGI as a wheel: no compiler needed

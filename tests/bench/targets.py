@@ -76,6 +76,7 @@ TARGETS = (
     Target("flask: p99, of p50", _within("flask", "p99_ms", "p50_ms"), at_most=2),
     Target("flask: requests/s, of the best peer's", _to_best("flask", "rate"), at_least=0.95),
     Target("sleep: requests/s, of the best peer's", _to_best("sleep", "rate"), at_least=0.95),
+    Target("TLS, hello: requests/s, of plain", _median("tls", "share"), at_least=0.8),
     Target("idle: CPU in % of a core", _median("idle", "idle_percent"), at_most=0.5),
     Target("reload: p99 during five HUPs, of quiet", _median("reload", "ratio"), at_most=3),
     Target("reload: broken exchanges, worst round", _worst("reload", "broken"), at_most=0),

@@ -34,12 +34,14 @@ class Figures:
 class Wrk:
     """A run of wrk in the background, from `core`. Leave the `with` block only after `figures`."""
 
-    def __init__(self, port: int, seconds: int, connections: int, core: int, close: bool = False) -> None:
+    def __init__(
+        self, port: int, seconds: int, connections: int, core: int, close: bool = False, tls: bool = False
+    ) -> None:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", str(_REPORT)]
         if close:
             command += ["-H", "Connection: close"]
         self._process = subprocess.Popen(
-            pinned(core, [*command, f"http://127.0.0.1:{port}/"]),
+            pinned(core, [*command, f"http{'s' * tls}://127.0.0.1:{port}/"]),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -69,7 +71,9 @@ class Wrk:
         return figures
 
 
-def run(port: int, seconds: int, connections: int, core: int, close: bool = False) -> Figures:
+def run(
+    port: int, seconds: int, connections: int, core: int, close: bool = False, tls: bool = False
+) -> Figures:
     """Load for whole `seconds`, and what came of it."""
-    with Wrk(port, seconds, connections, core, close) as load:
+    with Wrk(port, seconds, connections, core, close, tls) as load:
         return load.figures()

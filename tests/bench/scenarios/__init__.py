@@ -1,11 +1,12 @@
 """Every scenario by its name on the command line, in the order of the report."""
 
 from tests.bench.bench import Scenario
-from tests.bench.scenarios import access_log, idle, reload, work
+from tests.bench.scenarios import access_log, idle, reload, tls, work
 
 SCENARIOS: dict[str, Scenario] = {
     **work.SCENARIOS,
     "access-log": access_log.SCENARIO,
+    "tls": tls.SCENARIO,
     "idle": idle.SCENARIO,
     "reload": reload.SCENARIO,
 }

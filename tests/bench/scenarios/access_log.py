@@ -23,5 +23,5 @@ SCENARIO = Scenario(
         "cost_us": Column("cost (us)"),
     },
     measure=measure,
-    supervisors_only=True,
+    fits=lambda server: server.supervises,
 )

@@ -28,5 +28,5 @@ SCENARIO = Scenario(
         "pss_mb": Column("memory, PSS (MB)"),
     },
     measure=measure,
-    supervisors_only=True,
+    fits=lambda server: server.supervises,
 )

@@ -64,5 +64,5 @@ SCENARIO = Scenario(
         "new_code_s": Column("new code after (s)", ",.2f"),
     },
     measure=measure,
-    supervisors_only=True,
+    fits=lambda server: server.supervises,
 )

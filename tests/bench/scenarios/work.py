@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench import wrk
 from tests.bench.bench import Bench, Column, Sample, Scenario
 from tests.bench.process import free_port, others_cpu_seconds
-from tests.bench.servers import Job, Server
+from tests.bench.servers import Job, Pair, Server
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ COLUMNS = {
 }
 
 
-def measure(work: Work, server: Server, bench: Bench, access_log: Path | None = None) -> Sample:
+def measure(
+    work: Work, server: Server, bench: Bench, access_log: Path | None = None, tls: Pair | None = None
+) -> Sample:
     """`others_percent` is in no column: the report says how busy the machine was with other things."""
     job = Job(
         work.app,
@@ -48,8 +50,16 @@ def measure(work: Work, server: Server, bench: Bench, access_log: Path | None = 
         threads=work.threads,
         close=work.close,
         access_log=access_log,
+        tls=tls,
     )
-    load = partial(wrk.run, job.port, connections=work.connections, core=bench.cores.load, close=work.close)
+    load = partial(
+        wrk.run,
+        job.port,
+        connections=work.connections,
+        core=bench.cores.load,
+        close=work.close,
+        tls=tls is not None,
+    )
     with bench.serving(server, job) as tree:
         if bench.pace.warm_up:
             load(seconds=bench.pace.warm_up)
