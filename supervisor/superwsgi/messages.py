@@ -24,7 +24,8 @@ class Boot(_Message, frozen=True):
 
     Descriptors: scoreboard, error log, access log, listeners.
     A log that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says of
-    each listener whether it speaks TLS.
+    each listener whether it speaks TLS. A generation is `proven` once a worker of it has served: a failing
+    warm-up is then no reason to have no worker.
     """
 
     master: int
@@ -33,13 +34,18 @@ class Boot(_Message, frozen=True):
     error_log: bool
     access_log: bool
     tls: tuple[bool, ...] = ()
+    proven: bool = False
 
 
 class Fork(_Message, frozen=True):
-    """Fork worker `worker` for `slot` of the scoreboard. Descriptor: its end of its channel."""
+    """Fork worker `worker` for `slot` of the scoreboard. Descriptor: its end of its channel.
+
+    `proven` as in Boot.
+    """
 
     worker: int
     slot: int
+    proven: bool = False
 
 
 # Master to mold and worker.
@@ -91,10 +97,11 @@ class LoadFailed(_Message, frozen=True):
 
 
 class ForkFailed(_Message, frozen=True):
-    """The worker for `slot` could not be forked."""
+    """The worker for `slot` could not be forked: as LoadFailed."""
 
     slot: int
     reason: str
+    detail: str = ""
 
 
 # Worker to master.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.config.applications import import_string, mount
+from superwsgi.config.applications import function, import_string, mount, page
 from superwsgi.config.grammar import Invalid
 
 
@@ -90,3 +90,50 @@ def test_mount_refused(text: str, hint: str) -> None:
     with pytest.raises(Invalid) as caught:
         mount(text)
     assert (caught.value.expected, caught.value.hint) == ("/prefix, host or host/prefix", hint)
+
+
+def test_function() -> None:
+    assert function("shop.hooks:Pool.reopen") == "shop.hooks:Pool.reopen"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("shop:reopen()", "it is named, not called: shop:reopen"),
+        ("shop.reopen", ""),
+        ("shop:", ""),
+        ("", ""),
+    ],
+)
+def test_function_refused(text: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        function(text)
+    assert (caught.value.expected, caught.value.hint) == ("module:function", hint)
+
+
+@pytest.mark.parametrize("text", ["/", "/a/b?c=d&e", "/k%C3%A4se", "shop.example.com/", "localhost/cart?x=/"])
+def test_page(text: str) -> None:
+    assert page(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("cart", "did you mean '/cart'?"),
+        ("shop.example.com", "did you mean '/shop.example.com'?"),
+        (
+            "https://shop.example.com/cart",
+            "did you mean 'shop.example.com/cart'? A page stands without scheme",
+        ),
+        ("http://shop.example.com", "did you mean 'shop.example.com/'? A page stands without scheme"),
+        ("/two words", "a space and what is not ASCII are percent-encoded"),
+        ("/käse", "a space and what is not ASCII are percent-encoded"),
+        ("/new\r\nline", ""),
+        ("shop:80/cart", ""),
+        ("", ""),
+    ],
+)
+def test_page_refused(text: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        page(text)
+    assert caught.value.hint == hint

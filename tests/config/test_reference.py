@@ -56,7 +56,18 @@ def in_company(key: str, example: str) -> str:
 
 def test_the_table_has_every_key_with_a_value() -> None:
     rows = markdown_table().splitlines()
-    sections = ("memory", "requests", "timeouts", "limits", "proxy", "tls", "log", "rollout", "monitor")
+    sections = (
+        "memory",
+        "requests",
+        "timeouts",
+        "limits",
+        "proxy",
+        "tls",
+        "log",
+        "rollout",
+        "hooks",
+        "monitor",
+    )
     keys = [re.findall(r"`([\w.]+)`", row)[0] for row in rows[2:]]
     assert keys == ["app", *(path for path in key_paths(SITE) if path not in sections)]
     assert all(row.count("|") == 4 for row in rows)

@@ -31,6 +31,10 @@ NO_AUTHORITY = (
     "tls.client has no effect without tls.client_ca: "
     "name the file of the authorities that sign your clients' certificates"
 )
+NEVER_CALLED = (
+    "hooks.before_fork is never called with preload: false: "
+    "it is for the process that has imported the application; after_fork is called in every worker"
+)
 WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 is all of them: leave the other out"
 DEAF_UNIX = (
     "proxy.protocol is on, and no peer of a unix socket is trusted: "
@@ -45,6 +49,7 @@ DEAF_TCP = (
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("preload: false\nhooks: {before_fork: a:b}", f"3:22: {NEVER_CALLED}"),
         ("memory: {soft: 2G, hard: 1G}", f"2:26: {MEMORY}"),
         ("memory: {hard: 1G, soft: 1G}", f"2:16: {MEMORY}"),
         ("memory: {soft: 50%, hard: 40%}", f"2:27: {MEMORY}"),

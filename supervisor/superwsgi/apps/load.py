@@ -10,6 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from types import ModuleType
 from typing import NamedTuple, NoReturn
@@ -49,6 +50,15 @@ def load(text: str) -> WSGIApp:
     app = _make(spec, found) if spec.is_factory else found
     _check_application(spec, app)
     return app  # type: ignore[return-value]  # checked as far as that can be
+
+
+def load_function(text: str) -> Callable[..., object]:
+    """What `text` names, for calls of other kinds than an application's. Raises AppError."""
+    spec = _parse(text)
+    found = _attribute(spec, _module(spec))
+    if not callable(found):
+        spec.fail(f"it cannot be called, its type is {type(found).__name__}")
+    return found
 
 
 def _parse(text: str) -> _Spec:
@@ -115,7 +125,7 @@ def _make(spec: _Spec, factory: object) -> object:
     name = ".".join(spec.attributes)
     if not callable(factory):
         spec.fail(f"{name!r} is no function but of type {type(factory).__name__}")
-    if not _accepts(factory, 0):
+    if not accepts(factory, 0):
         spec.fail(f"a factory is called without arguments, this one is {name}{_signature(factory)}")
     try:
         return factory()
@@ -133,16 +143,16 @@ def _check_application(spec: _Spec, app: object) -> None:
         spec.fail(f"{what} is a module: {app.__name__}:application is meant?")
     if not callable(app):
         spec.fail(f"{what} cannot be called, its type is {type(app).__name__}")
-    if _accepts(app, 2):
+    if accepts(app, 2):
         return
-    if _accepts(app, 0) and not spec.is_factory:
+    if accepts(app, 0) and not spec.is_factory:
         spec.fail(f"{what} takes no (environ, start_response): for a factory, write {spec.text}()")
-    if _accepts(app, 3):
+    if accepts(app, 3):
         spec.fail(f"{what} takes {_signature(app)}, as ASGI applications do: a WSGI application is needed")
     spec.fail(f"{what} takes {_signature(app)}, a WSGI application takes (environ, start_response)")
 
 
-def _accepts(function: object, arguments: int) -> bool:
+def accepts(function: object, arguments: int) -> bool:
     """Whether it can be called with so many; True where Python cannot tell, as for some written in C."""
     try:
         signature = inspect.signature(function)  # type: ignore[arg-type]  # callable() said yes

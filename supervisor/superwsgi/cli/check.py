@@ -54,7 +54,7 @@ def check(path: str) -> None:
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
     """Import a site's application in a mold that forks nothing and is thrown away."""
-    site = msgspec.structs.replace(site, preload=True)
+    site = msgspec.structs.replace(site, preload=True, warmup=())
     channel, theirs = Channel.pair()
     board = Scoreboard.create(1, 1)
     with theirs:

@@ -15,6 +15,7 @@ _EXPECTED: Final = "module:attribute or module:factory()"
 _HOST: Final = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
+_TARGET: Final = re.compile(r"[!-~]*")
 _PREFIX: Final = re.compile(r"/|(/[^/?#%\s]+)+/?")
 
 
@@ -24,6 +25,33 @@ def import_string(text: str) -> str:
     if not colon or not _dotted(module) or not _dotted(attribute.removesuffix("()")):
         raise Invalid(_EXPECTED, _meant(module, attribute))
     return text
+
+
+def function(text: str) -> str:
+    """`module:function`, for a hook; both sides may have dots."""
+    if text.endswith("()"):
+        raise Invalid("module:function", f"it is named, not called: {text.removesuffix('()')}")
+    module, _, attribute = text.partition(":")
+    if not _dotted(module) or not _dotted(attribute):
+        raise Invalid("module:function")
+    return text
+
+
+def page(text: str) -> str:
+    """`/path?query` or `host/path?query`, as it stands in a request line."""
+    host, slash, rest = text.partition("/")
+    if not slash or not _TARGET.fullmatch(rest) or (host and not _HOST.fullmatch(host)):
+        raise Invalid("a path such as / or /products?page=1, or host/path", _page_meant(text))
+    return text
+
+
+def _page_meant(text: str) -> str:
+    _, scheme, rest = text.partition("://")
+    if scheme:
+        return f"did you mean '{rest if '/' in rest else rest + '/'}'? A page stands without scheme"
+    if not text.isascii() or " " in text:
+        return "a space and what is not ASCII are percent-encoded"
+    return "" if "/" in text or not text else f"did you mean '/{text}'?"
 
 
 def _dotted(text: str) -> bool:

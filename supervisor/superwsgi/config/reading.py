@@ -21,7 +21,7 @@ from superwsgi.config.tree import Items, Keys, Node, Text, Unusable
 
 _FAILED: Final[Any] = object()
 
-_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "hooks", "log.slow", "warmup"})
+_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "log.slow"})
 """Unknown keys that no nearest key is offered for."""
 
 
@@ -39,11 +39,13 @@ class Reader:
             "application": applications.import_string,
             "control": partial(addresses.control_path, folder=folder),
             "format": grammar.log_format,
+            "function": applications.function,
             "log": partial(grammar.log_file, folder=folder),
             "mount": applications.mount,
             "name": grammar.name,
             "network": addresses.network,
             "octal": grammar.octal,
+            "page": applications.page,
             "path": partial(grammar.path, folder=folder),
             "percent": grammar.percent,
             "server_name": addresses.server_name,

@@ -83,6 +83,12 @@ RULES: Final = (
         "the request line is part of the head",
     ),
     Rule(
+        ("preload", "hooks.before_fork"),
+        lambda site: site.preload is False and site.hooks.before_fork is not None,
+        "hooks.before_fork is never called with preload: false",
+        "it is for the process that has imported the application; after_fork is called in every worker",
+    ),
+    Rule(
         ("bind",),
         _covered_by_wildcard,
         "0.0.0.0 and another IPv4 address cannot share a port",

@@ -52,6 +52,7 @@ LogFile = Annotated[str, Meta(extra_json_schema={"unit": "log"})]
 LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
 Network = Annotated[str, Meta(extra_json_schema={"unit": "network"})]
 ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
+Function = Annotated[str, Meta(extra_json_schema={"unit": "function"})]
 Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
 ServerName = Annotated[str, Meta(extra_json_schema={"unit": "server_name"})]
 
@@ -265,6 +266,29 @@ class RollOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 3
 
 
+class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`hooks:` functions that are called in a worker's life, module:function."""
+
+    before_fork: Annotated[
+        Function | None,
+        Meta(
+            description="called in the process that has imported the application, before each fork",
+            examples=["shop.hooks:before_fork"],
+        ),
+    ] = None
+    after_fork: Annotated[
+        Function | None,
+        Meta(
+            description="called in each worker once the application is there",
+            examples=["shop.hooks:after_fork"],
+        ),
+    ] = None
+    worker_exit: Annotated[
+        Function | None,
+        Meta(description="called in a worker that ends", examples=["shop.hooks:worker_exit"]),
+    ] = None
+
+
 class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`monitor:` watching workers from the master."""
 
@@ -309,6 +333,13 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool | Literal["auto"],
         Meta(description="import the application once, before forking; auto: unless a fork would break it"),
     ] = "auto"
+    warmup: Annotated[
+        tuple[Annotated[str, Meta(extra_json_schema={"unit": "page"})], ...],
+        Meta(
+            description="pages requested of the application before anybody else may: /path or host/path",
+            examples=['[/, "/products?page=1", shop.example.com/cart]'],
+        ),
+    ] = ()
     chdir: Annotated[FilePath, Meta(description="working folder, also on sys.path")] = "."
     env: Annotated[
         dict[Variable, str],
@@ -358,4 +389,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
     ] = Log()
     rollout: Annotated[RollOut, Meta(description="moving over to a new generation")] = RollOut()
+    hooks: Annotated[
+        Hooks, Meta(description="functions that are called in a worker's life: module:function")
+    ] = Hooks()
     monitor: Annotated[Monitor, Meta(description="watching workers from the master")] = Monitor()

@@ -108,7 +108,7 @@ class Children:
             elif isinstance(message, ForkFailed):
                 worker = generation.workers.get(message.slot)
                 if worker is not None:
-                    worker.failure = message.reason
+                    worker.failure, worker.detail = message.reason, message.detail
                     self._worker_ended(generation, worker, None, now)
 
     def _hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:

@@ -162,6 +162,7 @@ class Generation:
             error_log=logs.error is not None,
             access_log=logs.access is not None,
             tls=tuple(speaks_tls(listener.address) for listener in self.listeners),
+            proven=self.is_proven(),
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         try:
@@ -207,7 +208,7 @@ class Generation:
         slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
         if slot is None:
             raise CannotFork("no room on the scoreboard: old workers still drain")
-        channel = self._ask_mold(Fork(number, slot))
+        channel = self._ask_mold(Fork(number, slot, self.is_proven()))
         self.board.clear(slot)
         overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
         worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
@@ -308,6 +309,10 @@ class Generation:
                 self.mold.channel.send(message, fds)
         for worker in self.workers.values():
             self._tell(worker, message, fds)
+
+    def is_proven(self) -> bool:
+        """Whether a worker of it has served."""
+        return self.state is GenerationState.SERVING
 
     def is_leaving(self) -> bool:
         """Whether its processes are only being ended."""

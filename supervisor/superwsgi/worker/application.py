@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -49,6 +50,22 @@ def load_apps(site: Site) -> WSGIApp:
         return apps.load_all(site.apps)
     except apps.AppError as error:
         raise Unloadable(str(error), error.detail) from None
+
+
+def flush_output() -> None:
+    """What was printed belongs to this process: a fork would print it again, os._exit never."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
+            stream.flush()
+
+
+def reseed() -> None:
+    """After a fork: make the workers' random numbers differ. Those of random, secrets, uuid, ssl and hashlib
+    do by themselves; NumPy's global generator would draw the same in each."""
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        with contextlib.suppress(Exception):  # one that the application has put there may have no seed
+            numbers.seed()
 
 
 def freeze() -> None:

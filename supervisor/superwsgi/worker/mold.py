@@ -22,12 +22,15 @@ from setproctitle import setproctitle
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel, Closed
 from superwsgi.config.schema import Site
+from superwsgi.log.error import ErrorLog
 from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker import hazards, orphan, process, transport
-from superwsgi.worker.application import Unloadable, freeze, load_apps, settle
+from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, settle
+from superwsgi.worker.hooks import HookedWorker, Hooks
 from superwsgi.worker.starts import thread_starts
 from superwsgi.worker.transport import CertificateError, Certificates
+from superwsgi.worker.warmup import warm_up
 
 CHANNEL_FD = 3
 """Where a freshly executed mold finds its end of the channel."""
@@ -66,6 +69,7 @@ def begin(
     except BaseException:
         traceback.print_exc()
     finally:
+        flush_output()
         os._exit(code)
 
 
@@ -101,11 +105,15 @@ class Mold:
         self._master = boot.master
         self._site = boot.site
         self._generation = boot.generation
+        self._proven = boot.proven
         self._app = app
+        self._hooks = Hooks()
         board, *rest = fds
         self._board = Scoreboard.attach(board)
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
+        level = boot.site.log.level
+        self._errors = ErrorLog(self._error_fd, level, mold=os.getpid(), gen=boot.generation)
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
         self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
         self._certificates: Certificates | None = None
@@ -131,6 +139,8 @@ class Mold:
         ours = hazards.sockets()
         with thread_starts() as starts:
             self._app = load_apps(self._site)
+            self._hooks = Hooks.load(self._site)
+            warm_up(self._site, self._app, self._errors, required=not self._proven)
         return hazards.examine(ours, starts)
 
     def serve(self) -> None:
@@ -151,17 +161,26 @@ class Mold:
                 listener.close()
 
     def _fork(self, request: Fork, channel_fd: int) -> None:
-        self._forking = True
         try:
+            self._before_fork(request)
+            self._forking = True
             between = _fork_quietly()
             if between == 0:
                 self._in_between(request, channel_fd)
             os.waitpid(between, 0)
+        except Unloadable as error:
+            self._channel.send(ForkFailed(request.slot, error.reason, error.detail))
         except OSError as error:
             self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
         finally:
             self._forking = False
             os.close(channel_fd)
+
+    def _before_fork(self, request: Fork) -> None:
+        """Raises Unloadable."""
+        if self._hooks.before_fork is not None:
+            self._hooks.before_fork(HookedWorker(self._site.name, self._generation, request.worker, None))
+        flush_output()
 
     def _in_between(self, request: Fork, channel_fd: int) -> None:
         """The process between mold and worker: forks and ends."""
@@ -182,6 +201,8 @@ class Mold:
             generation=self._generation,
             worker=request.worker,
             app=self._app,
+            hooks=self._hooks,
+            proven=request.proven,
             channel=Channel(socket.socket(fileno=channel_fd)),
             board=self._board.writer(request.slot),
             listeners=self._listeners,

@@ -30,9 +30,11 @@ from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reope
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals
 from superwsgi.worker import orphan
-from superwsgi.worker.application import Unloadable, freeze, load_apps
+from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, reseed
+from superwsgi.worker.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.loop import Loop
 from superwsgi.worker.transport import Certificates
+from superwsgi.worker.warmup import warm_up
 
 BOOT_FAILED = 3
 """Exit code of a worker whose application did not load; the master has been told why."""
@@ -47,6 +49,8 @@ class Start:
     generation: int
     worker: int
     app: WSGIApp | None
+    hooks: Hooks
+    proven: bool  # a sibling has served
     channel: Channel
     board: WorkerWriter
     listeners: Sequence[socket.socket]
@@ -67,6 +71,7 @@ def main(start: Start) -> NoReturn:
         who = ErrorLog(start.error_fd, start.site.log.level, worker=start.worker, gen=start.generation)
         who.exception("worker failed", error, pid=os.getpid(), next="replaced by the master")
     finally:
+        flush_output()
         os._exit(code)
 
 
@@ -81,6 +86,7 @@ class Worker:
         level = start.site.log.level
         self._errors = ErrorLog(start.error_fd, level, worker=start.worker, gen=start.generation, pid=pid)
         self._access = self._access_log()
+        self._hooks = start.hooks
         self._loop: Loop | None = None
         self._signals = Signals()
         start.board.set("pid", pid)
@@ -94,7 +100,7 @@ class Worker:
             faulthandler.enable(start.error_fd)
         orphan.end_with(start.master)
         try:
-            app = start.app if start.app is not None else self._load()
+            app = self._load()
         except Unloadable as error:
             start.channel.send(BootFailed(error.reason, error.detail))
             return BOOT_FAILED
@@ -123,10 +129,24 @@ class Worker:
         return self._end()
 
     def _load(self) -> WSGIApp:
-        """Raises Unloadable."""
-        app = load_apps(self._start.site)
+        """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""
+        start = self._start
+        if start.app is not None:
+            reseed()
+            self._call(start.hooks.after_fork)
+            return start.app
+        app = load_apps(start.site)
+        self._hooks = Hooks.load(start.site)
+        self._call(self._hooks.after_fork)
+        warm_up(start.site, app, self._errors, required=not start.proven)
         freeze()
         return app
+
+    def _call(self, hook: Hook | None) -> None:
+        """Raises Unloadable."""
+        start = self._start
+        if hook is not None:
+            hook(HookedWorker(start.site.name, start.generation, start.worker, os.getpid()))
 
     def _start_threads(self) -> None:
         """Raises RuntimeError."""
@@ -188,9 +208,16 @@ class Worker:
             self._signals.wake()
 
     def _end(self) -> int:
-        """What an ordinary exit of the interpreter would run, but never a wait for a stuck thread."""
+        """What an ordinary exit of the interpreter would run, for at most timeouts.boot, and without waiting
+        for a stuck thread."""
         assert self._loop is not None
         self._loop.stop()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, self._start.site.timeouts.boot)
+        try:
+            self._call(self._hooks.worker_exit)
+        except Unloadable as error:
+            self._errors.error("hook failed", error.detail, reason=error.reason, next="ending nevertheless")
         atexit._run_exitfuncs()
         if self._access is not None:
             self._access.close()
