@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -13,6 +14,7 @@ import time
 import pytest
 
 from superwsgi.config.schema import Limits, NamedCertificate, Proxy, Tls
+from superwsgi.worker.transport import load
 from tests.certificates import Authority
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
@@ -119,6 +121,34 @@ def test_continue_is_said_before_the_body_is_sent(tls, context):
         client.get("/echo", "Content-Length: 5", "Expect: 100-continue", method="POST")
         assert client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
         assert client.send(b"hello").response()[2] == b"hello"
+
+
+def test_what_is_sent_again_may_be_cut_otherwise(tls, ca):
+    """Behind a full socket, bytes may be kept in several places, one of them with few."""
+    ours, theirs = socket.socketpair()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = ca.client().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    server = load(tls).accept(ours, {})
+    other = threading.Thread(target=agree, args=(session, theirs, incoming, outgoing))
+    other.start()
+    server.take(ours.recv(65536))
+    while not server.handshake():
+        server.take(ours.recv(65536))
+    other.join()
+    ours.setblocking(False)
+    data, received = os.urandom(2 << 20), bytearray()
+    sizes, position = itertools.cycle((1, 200_000, 7, 16384, 65_537, 3, 1 << 20)), 0
+    while len(received) < len(data):
+        with contextlib.suppress(BlockingIOError):
+            while position < len(data):
+                position += server.send(memoryview(data)[position : position + next(sizes)])
+        with contextlib.suppress(ssl.SSLWantReadError):
+            incoming.write(theirs.recv(30_000))
+            while piece := session.read(65536):
+                received += piece
+    assert received == data
+    ours.close()
+    theirs.close()
 
 
 # Ends.

@@ -60,7 +60,7 @@ class Tls:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unsent = b""  # ciphertext that the socket has not taken
-        self._claimed = 0  # bytes of plaintext in it; the caller takes them for not yet sent
+        self._claimed = 0  # bytes of plaintext that are encrypted, and that the caller takes for not yet sent
 
     def take(self, data: bytes) -> None:
         """Keep ciphertext for the next step of the handshake. Raises HttpError where it is none."""
@@ -127,25 +127,28 @@ class Tls:
         return b"".join(pieces)
 
     def send(self, data: bytes | memoryview) -> int:
-        """As socket.send. Where it sent less than all, or raised BlockingIOError, the same bytes have to be
-        sent next: some of them may be encrypted already."""
+        """As socket.send. Where it sent less than all, or raised BlockingIOError, the same bytes have to come
+        next, in pieces of whatever size: some of them may be encrypted already."""
         sent = 0
         while sent < len(data):
-            if self._unsent:
-                done = self._sock.send(self._unsent)
-            else:
+            if not self._claimed:
                 self._seal(data[sent : sent + PIECE] if len(data) > PIECE else data)
-                try:
-                    done = self._sock.send(self._unsent)
-                except BlockingIOError:
-                    done = 0
-            self._unsent = self._unsent[done:]
-            if self._unsent:
+            if not self._push():
                 break
-            sent += self._claimed
+            told = min(self._claimed, len(data) - sent)
+            self._claimed -= told
+            sent += told
         if not sent:
             raise BlockingIOError
         return sent
+
+    def _push(self) -> bool:
+        """Whether the socket has taken all that is encrypted."""
+        try:
+            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+        except BlockingIOError:
+            return False
+        return not self._unsent
 
     def _seal(self, data: bytes | memoryview) -> None:
         """Encrypt all of `data`. A session writes one record at a time."""
