@@ -1,4 +1,4 @@
-"""What this process may use of the machine: CPUs and memory, control groups (cgroups(7), version 2) included.
+"""What this process may use of the machine: CPUs and memory, control groups included.
 
 Asked by the master when a generation begins; the decisions that follow from it are elsewhere.
 """
@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 from superwsgi.config.schema import Site
-
-_CGROUPS = Path("/sys/fs/cgroup")
+from superwsgi.master import cgroups
 
 
 def workers(site: Site) -> int:
@@ -22,37 +18,19 @@ def workers(site: Site) -> int:
     return cpus() if site.workers == "auto" else site.workers
 
 
-def cpus() -> int:
-    """CPUs that this process may use: its affinity, cut down by CPU quotas; at least 1."""
+def cpus(root: Path = Path("/")) -> int:
+    """CPUs that this process may use: those of its affinity (cpusets included), at most as many as its quota
+    keeps busy; at least 1.
+
+    A quota of 1.5 is 2: with one worker a third of it could not be used, as one worker computes on one CPU.
+    """
     usable = len(os.sched_getaffinity(0))
-    for folder in _own_cgroups():
-        quota, _, period = _read(folder / "cpu.max").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            usable = min(usable, math.ceil(int(quota) / int(period)))
-    return max(usable, 1)
+    quota = cgroups.cpu_quota(root)
+    return usable if quota is None else max(1, min(usable, math.ceil(quota)))
 
 
-def memory() -> int:
-    """Bytes of memory that this process may use: the machine's, cut down by memory limits."""
-    total: int = psutil.virtual_memory().total
-    for folder in _own_cgroups():
-        limit = _read(folder / "memory.max")
-        if limit.isdigit():
-            total = min(total, int(limit))
-    return total
-
-
-def _own_cgroups() -> Iterator[Path]:
-    """Our control group's folder and those above it: each of them may hold a limit."""
-    for line in _read(Path("/proc/self/cgroup")).splitlines():
-        if line.startswith("0::/"):
-            own = _CGROUPS / line.removeprefix("0::/")
-            yield own
-            yield from (above for above in own.parents if above.is_relative_to(_CGROUPS))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+def memory(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process may use: the machine's, cut down by limits."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = cgroups.memory_limit(root)
+    return total if limit is None else min(total, limit)
