@@ -1,4 +1,4 @@
-"""Every message between a master and `superwsgi status`, `reload` and `stop`, on one screen.
+"""Every message between a master and `superwsgi status`, `reload`, `upgrade` and `stop`, on one screen.
 
 A client connects to the control socket, sends one request as a line of JSON, and gets lines of JSON until the
 master closes. Types are under "type"; who reads ignores fields that it does not know, so VERSION goes up only
@@ -33,6 +33,17 @@ class Reload(_Message, frozen=True):
     follow: bool = False
 
 
+class Upgrade(_Message, frozen=True):
+    """As USR2. Answered by one Progress; with `follow`, by an Ended where the new program is refused. Else
+    the connection ends with the old program, and Watch tells how the new one goes on."""
+
+    follow: bool = False
+
+
+class Watch(_Message, frozen=True):
+    """Answered as Reload with `follow`, of the reload that goes on or was the last."""
+
+
 class Stop(_Message, frozen=True):
     """As TERM, or INT where it is to be `fast`. Answered as Reload; the end is that of the connection."""
 
@@ -40,7 +51,7 @@ class Stop(_Message, frozen=True):
     follow: bool = False
 
 
-Request = Status | Reload | Stop
+Request = Status | Reload | Upgrade | Watch | Stop
 
 
 # Answers.
@@ -89,6 +100,7 @@ class Snapshot(_Message, frozen=True):
 
 
 class Stage(Enum):
+    REHEARSING = "rehearsing"  # the new program of an upgrade is tried
     NOTED = "noted"  # begins when the present roll-out has ended
     LOADING = "loading"
     ROLLING_OUT = "rolling out"

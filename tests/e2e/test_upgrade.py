@@ -3,6 +3,7 @@
 import re
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 import superwsgi
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import COMMAND, DEADLINE, wait_for
 from tests.e2e.load import Load
 
 PACKAGE = Path(superwsgi.__file__).parent
@@ -165,4 +166,39 @@ def test_superwsgi_run_says_that_it_cannot(daemon):
     daemon.write("main.py", "import superwsgi\nfrom app import app\nsuperwsgi.run(app, port=0)\n")
     daemon.spawn([sys.executable, "main.py"])
     daemon.send(signal.SIGUSR2)
-    daemon.wait_log("USR2 ignored")
+    daemon.wait_log("upgrade refused")
+
+
+def command(site, installation, *arguments):
+    """`superwsgi ...` by the program that is installed now."""
+    environ = {**site.environ, "PYTHONPATH": str(installation.current)}
+    called = [*COMMAND, *arguments, "-c", "site.yaml"]
+    return subprocess.run(
+        called, cwd=site.folder, env=environ, capture_output=True, text=True, timeout=DEADLINE
+    )
+
+
+def test_the_command_follows_it_into_the_new_program(site, installation):
+    installation.install("1.1")
+    done = command(site, installation, "upgrade", "--wait")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("trying the new program\n")
+    assert "generation 2 serves" in done.stdout
+    assert software(site) == "superwsgi/1.1"
+
+
+def test_the_command_says_why_it_was_refused(site, installation):
+    site.site(workers="many")
+    mark = site.mark()
+    done = command(site, installation, "upgrade", "--wait")
+    site.wait_log("upgrade refused", since=mark)
+    assert done.returncode == 1
+    assert "superwsgi: upgrade refused: " in done.stderr
+    assert "workers: expected" in done.stderr
+
+
+def test_the_command_need_not_wait(site, installation):
+    mark = site.mark()
+    done = command(site, installation, "upgrade")
+    assert (done.returncode, done.stdout) == (0, "trying the new program\n")
+    site.wait_log("reload complete", since=mark)

@@ -16,6 +16,7 @@ from superwsgi.cli.run import run
 from superwsgi.cli.serve import serve
 from superwsgi.cli.status import status
 from superwsgi.cli.stop import stop
+from superwsgi.cli.upgrade import upgrade
 
 _EPILOG = """\b
 Signals to the master process:
@@ -52,6 +53,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi check -c site.yaml      find out whether a site would start
     superwsgi status                  show what the sites of this machine do
     superwsgi reload --wait           new code, and whether it serves
+    superwsgi upgrade --wait          a new superwsgi or Python, in place
     """
     _open_standard_descriptors()
     if context.invoked_subcommand is not None:
@@ -74,5 +76,5 @@ def _open_standard_descriptors() -> None:
     os.close(fd)
 
 
-for command in (serve, run, check, status, reload, stop):
+for command in (serve, run, check, status, reload, upgrade, stop):
     main.add_command(command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from superwsgi.control import (
@@ -15,8 +16,10 @@ from superwsgi.control import (
     Snapshot,
     Stage,
     Status,
+    Upgrade,
+    Watch,
 )
-from superwsgi.master import status
+from superwsgi.master import status, upgrade
 from superwsgi.master.rollout import RollOut
 
 Follow = Callable[[float], Answer]
@@ -28,6 +31,9 @@ class Commanded(Protocol):
 
     @property
     def stopping(self) -> bool: ...
+
+    @property
+    def upgrade(self) -> upgrade.Upgrade: ...
 
     def snapshot(self, now: float) -> Snapshot: ...
 
@@ -50,14 +56,33 @@ class Commands:
             return self._master.snapshot(now), None
         if isinstance(request, Reload):
             self._rollout.errors.info("asked to reload", by=who)
-            follow = _Reload(self._master, self._rollout, self._master.reload(now))
-            first = follow(now)
-            return first, follow if request.follow and not isinstance(first, Ended) else None
+            return self._follow(self._master.reload(now), now, go_on=request.follow)
+        if isinstance(request, Watch):
+            return self._follow(self._rollout.attempts.newest, now, go_on=True)
+        if isinstance(request, Upgrade):
+            self._rollout.errors.info("asked to upgrade", by=who)
+            self._master.upgrade.ask(self._rollout.errors)
+            return _upgrading(self._master, now), partial(
+                _upgrading, self._master
+            ) if request.follow else None
         self._master.stop(now, f"control socket, {who}", fast=request.fast)
         return self._stopping(now), self._stopping if request.follow else None
 
+    def _follow(self, number: int, now: float, *, go_on: bool) -> tuple[Answer, Follow | None]:
+        follow = _Reload(self._master, self._rollout, number)
+        first = follow(now)
+        return first, follow if go_on and not isinstance(first, Ended) else None
+
     def _stopping(self, _now: float) -> Progress:
         return status.stopping(self._rollout)
+
+
+def _upgrading(master: Commanded, _now: float) -> Answer:
+    """The end of one that takes place is that of the connection."""
+    if master.upgrade.refusal is not None:
+        reason, detail = master.upgrade.refusal
+        return Ended(outcome=Outcome.REFUSED, seconds=0.0, reason=reason, detail=detail)
+    return Progress(stage=Stage.REHEARSING)
 
 
 class _Reload:

@@ -20,7 +20,7 @@ from superwsgi.config.schema import Site
 from superwsgi.control import Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
-from superwsgi.master import launch, sockets, status
+from superwsgi.master import sockets, status
 from superwsgi.master.children import Children
 from superwsgi.master.commands import Commands
 from superwsgi.master.control import Control
@@ -29,7 +29,7 @@ from superwsgi.master.generation import Generation, Shared
 from superwsgi.master.handles import WorkerHandle
 from superwsgi.master.handover import Handover
 from superwsgi.master.inherited import Inherited
-from superwsgi.master.launch import Launch
+from superwsgi.master.launch import Launch, execute
 from superwsgi.master.monitor import Monitor
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
@@ -88,7 +88,8 @@ class Master:
         self._notifier = notifier
         self._launch = launch
         self._taken = taken
-        self._upgrade = Upgrade(self._loop, self._hold, self._children.watch)
+        possible = launch is execute
+        self.upgrade = Upgrade(self._loop, self._hold, self._children.watch, possible=possible)
         self.stopping = False
         self._began = time.monotonic()
 
@@ -182,7 +183,7 @@ class Master:
         if not self.stopping:
             self._reloads.go_on(now)
         if self._rollout.candidate is None and not self.stopping:
-            self._upgrade.go_on(self._errors, now, self._site.timeouts.boot)
+            self.upgrade.go_on(self._errors, now, self._site.timeouts.boot)
         plan = governor.decide(self._rollout.view(), now)
         for action in plan.actions:
             self._perform(action, now)
@@ -224,7 +225,7 @@ class Master:
         self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs())
         self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1), each=True)
         self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1), each=True)
-        self._loop.on_signal([signal.SIGUSR2], lambda *_: self._ask_for_upgrade())
+        self._loop.on_signal([signal.SIGUSR2], lambda *_: self.upgrade.ask(self._errors))
 
     def stop(self, now: float, reason: str, *, fast: bool) -> None:
         """End every process below us, then ourselves. A fast stop may follow a graceful one."""
@@ -284,10 +285,3 @@ class Master:
             return
         target.wanted = min(max(target.wanted + difference, 1), target.most_workers)
         self._errors.info("worker count changed", workers=target.wanted, next="until the next reload")
-
-    def _ask_for_upgrade(self) -> None:
-        if self._launch is launch.execute:
-            self._upgrade.ask()
-        else:
-            reason = "a script that calls superwsgi.run cannot be started anew in its own place"
-            self._errors.warning("USR2 ignored", reason=reason, next="stop and start it")

@@ -43,17 +43,25 @@ class Upgrade:
         loop: EventLoop,
         collect: Callable[[], Handover],
         watch: Callable[[int, Callable[[ExitCode, float], None]], None],
+        *,
+        possible: bool,
     ) -> None:
         self.stage = Stage.IDLE
         self._loop = loop
         self._collect = collect
         self._watch = watch
+        self._possible = possible
         self._said = b""
+        self.refusal: tuple[str, str] | None = None
+        """Why the last one did not take place: the reason, and what the new program has said."""
 
-    def ask(self) -> None:
+    def ask(self, errors: ErrorLog) -> None:
         """An operator wants one."""
-        if self.stage is Stage.IDLE:
+        if not self._possible:
+            self.refuse(errors, "a script that calls superwsgi.run cannot be started anew in its own place")
+        elif self.stage is Stage.IDLE:
             self.stage = Stage.ASKED
+            self.refusal = None
 
     def go_on(self, errors: ErrorLog, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
@@ -79,7 +87,7 @@ class Upgrade:
                 stderr=subprocess.STDOUT,
             )
         except OSError as error:
-            _refuse(errors, f"{sys.executable} cannot be executed: {error.strerror}", "")
+            self.refuse(errors, f"{sys.executable} cannot be executed: {error.strerror}")
             return
         finally:
             os.close(fd)
@@ -111,9 +119,14 @@ class Upgrade:
         if code == 0:
             self.stage = Stage.REHEARSED
             return
-        self.stage = Stage.IDLE
         lines = self._said.decode("utf-8", "replace").strip().splitlines()
-        _refuse(errors, lines[-1] if lines else f"it ended with {ending(code)}", "\n".join(lines[:-1]))
+        self.refuse(errors, lines[-1] if lines else f"it ended with {ending(code)}", "\n".join(lines[:-1]))
+
+    def refuse(self, errors: ErrorLog, reason: str, detail: str = "") -> None:
+        """It does not take place."""
+        self.stage = Stage.IDLE
+        self.refusal = reason, detail
+        errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
 
     def _execute(self, errors: ErrorLog) -> None:
         """Become the new program. Returns only where that fails."""
@@ -122,9 +135,8 @@ class Upgrade:
         fd = state.write()
         passed = [fd, *state.descriptors()]
         environ = {**os.environ, **state.environ, **handover.announce(fd)}
-        before = signal.pthread_sigmask(
-            signal.SIG_BLOCK, signal.valid_signals()
-        )  # until it takes them itself
+        # Until the new program takes them itself.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         for each in passed:
             os.set_inheritable(each, True)
         try:
@@ -134,7 +146,7 @@ class Upgrade:
                 os.set_inheritable(each, False)
             os.close(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            _refuse(errors, f"{sys.executable} cannot be executed: {error.strerror}", "")
+            self.refuse(errors, f"{sys.executable} cannot be executed: {error.strerror}")
 
 
 def _kill(trial: subprocess.Popen[bytes]) -> None:
@@ -145,7 +157,3 @@ def _kill(trial: subprocess.Popen[bytes]) -> None:
 def _command() -> list[str]:
     """How this program was started, by the interpreter that has its name now."""
     return [sys.executable, *sys.orig_argv[1:]]
-
-
-def _refuse(errors: ErrorLog, reason: str, detail: str) -> None:
-    errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
