@@ -176,6 +176,25 @@ def test_the_sockets_are_kept_over_a_restart(daemon, manager):
     kept.close()
 
 
+@pytest.mark.parametrize(("before", "after"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_a_stored_socket_is_not_in_the_way_of_a_wider_or_narrower_address(daemon, manager, before, after):
+    """The manager still holds it when the new one is bound."""
+    daemon.write("app.py", APP)
+    daemon.site(workers=1, bind=f"{before}:0")
+    start(daemon, manager)
+    manager.hear_until(lambda message: "FDSTORE" in message)
+    ((name, fd),) = manager.stored.items()
+    with socket.socket(fileno=os.dup(fd)) as kept:
+        port = kept.getsockname()[1]
+        assert daemon.stop() == 0
+        daemon.site(workers=1, bind=f"{after}:{port}")
+        spawn_with(daemon, [(name, kept)], NOTIFY_SOCKET=manager.path)
+        manager.hear_until(lambda message: "FDSTOREREMOVE" in message)
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_socket_that_is_not_wanted_any_more_leaves_the_store(daemon, manager):
     daemon.write("app.py", APP)
     daemon.site(workers=1, bind=["127.0.0.1:0", f"unix:{daemon.folder}/app.sock"])
@@ -194,6 +213,7 @@ def spawn_with(daemon, sockets, **env):
     program = (
         "import os, sys\n"
         f"kept = [os.dup(fd) for fd in {fds}]\n"
+        f"for fd in {fds}: os.close(fd)\n"
         "for number, fd in enumerate(kept, 3):\n"
         "    os.dup2(fd, number)\n"
         "    os.set_inheritable(number, True)\n"

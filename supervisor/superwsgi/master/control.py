@@ -17,10 +17,11 @@ from typing import Final
 from superwsgi.config.schema import Site
 from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, decode_request, encode
 from superwsgi.log.error import ErrorLog
-from superwsgi.master import runtime, sockets
+from superwsgi.master import runtime
+from superwsgi.master.binding import BindError, bind_private, check_private
 from superwsgi.master.commands import Follow
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.sockets import BindError, Listener
+from superwsgi.master.listener import Listener
 
 MOST_CLIENTS: Final = 32
 """At once. Who comes then takes the place of whoever has been there longest without asking anything."""
@@ -73,7 +74,7 @@ class Control:
     def check(self, site: Site) -> None:
         """Find out whether `open` would succeed. Raises BindError."""
         if site.control is not None and site.control not in (runtime.OFF, self._path()):
-            sockets.check_private(site.control)
+            check_private(site.control)
 
     def open(self, site: Site) -> None:
         """Listen where the site says, and nowhere else. Raises BindError for an address that it names; where
@@ -102,7 +103,7 @@ class Control:
         """Listen no longer; who is connected stays."""
         if self.listener is not None:
             self._loop.forget(self.listener.sock.fileno())
-            sockets.close([self.listener])
+            self.listener.close()
             self.listener = None
 
     def end(self, now: float) -> None:
@@ -241,4 +242,4 @@ def _bind(path: Path, *, make_folder: bool) -> Listener:
             path.parent.mkdir(mode=0o755, exist_ok=True)
     except OSError as error:
         raise BindError(f"cannot make {path.parent}: {error.strerror}") from None
-    return sockets.bind_private(str(path), _BACKLOG)
+    return bind_private(str(path), _BACKLOG)

@@ -21,10 +21,10 @@ from superwsgi.master.handles import MoldHandle, WorkerHandle
 from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
+from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy import backoff
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
-from superwsgi.master.sockets import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Boot, Drain, Fork, Message, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard

@@ -84,9 +84,9 @@ class Inherited:
         """A socket that an earlier start put into the store, once."""
         return self.stored.pop(name, None)
 
-    def drop_all_but(self, wanted: Iterable[str]) -> Iterator[str]:
-        """Close stored sockets that nobody wants any more, which could be in the way; their names."""
-        for name in self.stored.keys() - set(wanted):
+    def left_over(self) -> Iterator[str]:
+        """Names of stored sockets that nobody wanted; they are closed."""
+        for name in list(self.stored):
             self.stored.pop(name).close()
             yield name
 

@@ -21,6 +21,7 @@ from superwsgi.control import Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
 from superwsgi.master import sockets, status
+from superwsgi.master.binding import BindError
 from superwsgi.master.children import Children
 from superwsgi.master.commands import Commands
 from superwsgi.master.control import Control
@@ -38,7 +39,6 @@ from superwsgi.master.reaper import Reaper, become_subreaper
 from superwsgi.master.reloads import Reloads
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
-from superwsgi.master.sockets import BindError
 from superwsgi.master.states import GenerationEvent, WorkerState
 from superwsgi.master.takeover import Taken
 from superwsgi.master.upgrade import Upgrade

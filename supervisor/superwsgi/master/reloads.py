@@ -11,9 +11,9 @@ from typing import Final
 from superwsgi.config.errors import ConfigError
 from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
+from superwsgi.master.binding import BindError
 from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.rollout import RollOut
-from superwsgi.master.sockets import BindError
 from superwsgi.master.states import GenerationState
 from superwsgi.worker.privileges import PrivilegeError
 from superwsgi.worker.transport import CertificateError

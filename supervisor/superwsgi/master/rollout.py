@@ -20,6 +20,7 @@ from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation, Shared
 from superwsgi.master.handover import VERSION, Handover, HeldListener
 from superwsgi.master.launch import Launch
+from superwsgi.master.listener import Listener
 from superwsgi.master.policy import governor
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
 
@@ -193,5 +194,5 @@ def master_log(generation: Generation) -> ErrorLog:
     return ErrorLog(generation.logs.error, generation.site.log.level, master=os.getpid())
 
 
-def _only_in(generation: Generation, other: Generation) -> list[sockets.Listener]:
+def _only_in(generation: Generation, other: Generation) -> list[Listener]:
     return [listener for listener in generation.listeners if listener not in other.listeners]

@@ -13,6 +13,7 @@ from typing import Final
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.log.files import LogTargetError
+from superwsgi.master.binding import BindError
 from superwsgi.master.generation import Shared
 from superwsgi.master.handover import HandoverError, handed_over
 from superwsgi.master.inherited import Inherited
@@ -20,7 +21,6 @@ from superwsgi.master.launch import Launch
 from superwsgi.master.master import OK, Master, ReadSite
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
-from superwsgi.master.sockets import BindError, stored_name
 from superwsgi.master.takeover import Taken, rehearse
 from superwsgi.master.upgrade import REHEARSAL
 from superwsgi.worker.privileges import PrivilegeError
@@ -58,9 +58,9 @@ def _start(read_site: ReadSite, launch: Launch) -> int:
     inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
     site = read_site()
     with _pid_file(site) as pidfile:
-        for name in inherited.drop_all_but(map(stored_name, site.bind)):
-            notifier.forget(name)
         shared = Shared.prepare(site, inherited)
+        for name in inherited.left_over():
+            notifier.forget(name)
         return Master(
             site, shared, read_site, launch, pidfile=pidfile, inherited=inherited, notifier=notifier
         ).run()

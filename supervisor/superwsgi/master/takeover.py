@@ -13,8 +13,8 @@ from superwsgi.master.generation import Generation, Shared
 from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
 from superwsgi.master.inherited import Inherited, reopened
 from superwsgi.master.launch import Launch
+from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
-from superwsgi.master.sockets import Listener
 from superwsgi.scoreboard import Scoreboard
 
 

@@ -1,0 +1,97 @@
+"""A listening socket, as the master holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from superwsgi.config.schema import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.master.handover import HeldListener
+
+_WILDCARDS: Final = ("0.0.0.0", "::")
+
+
+class Place(NamedTuple):
+    """A TCP address as bind(2) sees it: digits and port, for IPv6 flow and scope too."""
+
+    family: int
+    where: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        return str(self.where[0])
+
+    @property
+    def port(self) -> int:
+        return int(self.where[1])
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> Place | None:
+        """None for a unix socket."""
+        return cls(sock.family, sock.getsockname()) if sock.family != socket.AF_UNIX else None
+
+    def covers(self, other: Place | None) -> bool:
+        """Whether it is the wildcard of the other's port."""
+        wild = self.host in _WILDCARDS and other is not None and other.host not in _WILDCARDS
+        return wild and other is not None and (self.family, self.port) == (other.family, other.port)
+
+    def overlaps(self, other: Place | None) -> bool:
+        """Whether one is the other's wildcard."""
+        return other is not None and (self.covers(other) or other.covers(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound, listening, non-blocking socket. `inode` is that of a unix socket's file. What is said at
+    `address` may change from one generation to the next, and it is the same listener still."""
+
+    address: Address = field(compare=False)
+    sock: socket.socket
+    inode: int | None = None
+
+    @classmethod
+    def restore(cls, held: HeldListener, sock: socket.socket) -> Listener:
+        return cls(held.address, sock, held.inode)
+
+    def hold(self) -> HeldListener:
+        """What the next program of this process needs of it."""
+        return HeldListener(self.address, self.sock.fileno(), self.inode)
+
+    def is_ours(self) -> bool:
+        """Whether it is ours to close: what we were started with is not."""
+        return not isinstance(self.address, InheritedAddress)
+
+    def place(self) -> Place | None:
+        """Where a TCP socket is bound."""
+        return Place.of(self.sock)
+
+    def can_be_reached(self) -> bool:
+        """Whether a unix socket's file is still there, and still ours."""
+        if not isinstance(self.address, UnixAddress):
+            return True
+        try:
+            return os.lstat(self.address.path).st_ino == self.inode
+        except OSError:
+            return False
+
+    def __str__(self) -> str:
+        """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
+        place = self.place()
+        if place is None:
+            return f"unix:{self.sock.getsockname()}"
+        scheme = "https" if speaks_tls(self.address) else "http"
+        return f"{scheme}://{TcpAddress(place.host, place.port)}"
+
+    def close(self, *, stored: bool = False) -> None:
+        """Close it, and remove a unix socket's file that is still ours, unless the socket is `stored` for the
+        next start."""
+        if not stored and self.sock.fileno() >= 0 and isinstance(self.address, UnixAddress):
+            path = Path(self.address.path)
+            with contextlib.suppress(OSError):  # already removed, or the folder is not ours any more
+                if path.lstat().st_ino == self.inode:
+                    path.unlink()
+        self.sock.close()
