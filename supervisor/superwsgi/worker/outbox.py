@@ -117,7 +117,8 @@ class Outbox:
     def put(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
         if self._spilling(len(data)) or not self._borrow(len(data)):
-            left = left[self._spill(left) :]
+            spilled = self._spill(left)
+            left = left[spilled:]
             self._borrow(len(left))
         if left:
             self._hold(left)

@@ -145,9 +145,10 @@ class Tls:
     def _push(self) -> bool:
         """Whether the socket has taken all that is encrypted."""
         try:
-            self._unsent = self._unsent[self._sock.send(self._unsent) :]
+            sent = self._sock.send(self._unsent)
         except BlockingIOError:
             return False
+        self._unsent = self._unsent[sent:]
         return not self._unsent
 
     def _seal(self, data: bytes | memoryview) -> None:
