@@ -16,6 +16,10 @@ _PACKET = 192 << 10
 _MAX_FDS = 250  # SCM_MAX_FD is 253
 
 
+MOLD_FD = 3
+"""Where a freshly executed mold finds its end of the channel."""
+
+
 class Closed(Exception):
     """The other end is gone."""
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from superwsgi.apps.types import WSGIApp
+from superwsgi.channel import Channel
 from superwsgi.config import grammar
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import from_options
-from superwsgi.master import launch
+from superwsgi.config.schema import Site
 from superwsgi.master.serve import CONFIGURATION, serve
-from superwsgi.worker import hazards
+from superwsgi.worker import hazards, mold
 
 _IN_THIS_PROCESS: Final = "__main__:app"
 THREADS: Final = 8
@@ -72,7 +77,7 @@ def run(
     except ConfigError as error:
         print(error, file=sys.stderr)
         raise SystemExit(CONFIGURATION) from None
-    code = serve(lambda: site, launch.ForkWith(app, _hazards()))
+    code = serve(lambda: site, _ForkWith(app, _hazards()))
     if code:
         raise SystemExit(code)
 
@@ -92,6 +97,21 @@ def run_simple(
     """`run` with the argument order and defaults of werkzeug's `run_simple`."""
     development |= {"use_reloader": use_reloader, "use_debugger": use_debugger}
     run(application, hostname, port, threaded, processes, threads=threads, **development)
+
+
+@dataclass(frozen=True)
+class _ForkWith:
+    """A mold that is a fork of this process and serves the application object that lives here, whatever fork
+    hazards were `found` beside it."""
+
+    app: WSGIApp
+    found: Sequence[str]
+
+    def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            mold.begin(Channel(theirs), self.app, self.found, private)
+        return pid
 
 
 def _hazards() -> list[str]:

@@ -58,7 +58,7 @@ def main(
 ) -> None:
     """Run this server and its peers on the same work, alternating, and report medians.
 
-    Scenarios: hello, flask, body, sleep, connect, access-log, tls, idle, reload.
+    Scenarios: hello, flask, body, sleep, connect, access-log, tls, idle, mold, reload.
     Peers: gunicorn, waitress, granian, bjoern, fastpysgi, uwsgi.
     """
     draw = plotter() if plot else None

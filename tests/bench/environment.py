@@ -31,7 +31,8 @@ class Environment:
         if not self._bin.exists():
             subprocess.run([sys.executable, "-m", "venv", str(self.folder)], check=True)
         present = self.versions()
-        wanted = {"Flask": "flask"} | {name: SERVERS[name].package for name in servers if name != OURS}
+        wanted = {name: SERVERS[name].package for name in servers if name != OURS}
+        wanted |= {"Flask": "flask", "Django": "django"}
         failures = {
             name: self._pip_install(package) for name, package in wanted.items() if package not in present
         }

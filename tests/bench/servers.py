@@ -25,7 +25,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """What a server is asked to run: an `app` as module:attribute, on a port of 127.0.0.1."""
+    """What a server is asked to run: an `app` as module:attribute, on a port of 127.0.0.1.
+
+    `preload`: import it before the fork, where that is not what the server does by itself.
+    """
 
     app: str
     port: int
@@ -35,6 +38,7 @@ class Job:
     close: bool = False
     access_log: Path | None = None
     tls: Pair | None = None
+    preload: bool = False
 
     @property
     def address(self) -> str:
@@ -71,7 +75,8 @@ def _gunicorn(job: Job) -> list[str]:
     log = ["--access-logfile", str(job.access_log)] if job.access_log else []
     size = ["--workers", str(job.workers), "--threads", str(job.threads)]
     tls = ["--certfile", job.tls.certificate, "--keyfile", job.tls.key] if job.tls else []
-    return ["gunicorn", "--worker-class", "gthread", *size, "--bind", job.address, *log, *tls, job.app]
+    more = [*size, *log, *tls, *(["--preload"] if job.preload else [])]
+    return ["gunicorn", "--worker-class", "gthread", "--bind", job.address, *more, job.app]
 
 
 def _waitress(job: Job) -> list[str]:

@@ -78,6 +78,8 @@ TARGETS = (
     Target("sleep: requests/s, of the best peer's", _to_best("sleep", "rate"), at_least=0.95),
     Target("TLS, hello: requests/s, of plain", _median("tls", "share"), at_least=0.8),
     Target("idle: CPU in % of a core", _median("idle", "idle_percent"), at_most=0.5),
+    Target("mold: PSS of all processes, of one worker's RSS", _median("mold", "ratio"), at_most=1.35),
+    Target("mold: ms until a killed worker is replaced", _median("mold", "replaced_ms"), at_most=60),
     Target("reload: p99 during five HUPs, of quiet", _median("reload", "ratio"), at_most=3),
     Target("reload: broken exchanges, worst round", _worst("reload", "broken"), at_most=0),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
 
@@ -33,7 +33,7 @@ def _build() -> str:
     """What runs: `Python 3.13.0, compiled`, where mypyc made C of the modules on the way of a request."""
     module = find_spec("superwsgi.http.parser")
     compiled = module is not None and isinstance(module.loader, ExtensionFileLoader)
-    return f"Python {platform.python_version()}, {'compiled' if compiled else 'pure Python'}"
+    return f"Python {sys.version.split()[0]}, {'compiled' if compiled else 'pure Python'}"
 
 
 @click.group(

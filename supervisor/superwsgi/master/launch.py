@@ -1,6 +1,7 @@
-"""Starting a mold process: a freshly executed interpreter, or, for `superwsgi.run`, a fork of this process.
+"""Starting a mold process: a freshly executed interpreter.
 
-A fresh interpreter means that a deploy may replace any package, even those that superwsgi itself uses.
+So a deploy may replace any package, even those that superwsgi itself uses. Nothing of the mold's own program
+is imported here: a worker's loop would be 2 MB of the master's memory.
 """
 
 from __future__ import annotations
@@ -9,13 +10,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
-from superwsgi.apps.types import WSGIApp
-from superwsgi.channel import Channel
+from superwsgi.channel import MOLD_FD
 from superwsgi.config.schema import Site
-from superwsgi.worker import mold
 
 _PROGRAM = """\
 import sys
@@ -34,24 +32,9 @@ def execute(site: Site, theirs: socket.socket, _private: Iterable[int]) -> int:
         sys.executable,
         [sys.executable, "-c", _PROGRAM],
         {**os.environ, **site.env},
-        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), mold.CHANNEL_FD)],
+        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), MOLD_FD)],
         setsigmask=[],
         setsigdef=[
             number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)
         ],
     )
-
-
-@dataclass(frozen=True)
-class ForkWith:
-    """A mold that is a fork of this process and serves the application object that lives here, whatever fork
-    hazards were `found` beside it."""
-
-    app: WSGIApp
-    found: Sequence[str]
-
-    def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
-        pid = os.fork()
-        if pid == 0:
-            mold.begin(Channel(theirs), self.app, self.found, private)
-        return pid

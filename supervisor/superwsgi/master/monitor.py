@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import psutil
-
 from superwsgi.log.words import duration
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation
@@ -78,6 +76,8 @@ def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
 
     None once it is gone, or where the kernel does not let us look.
     """
+    import psutil  # 2 MB that a master without memory limits does not need
+
     try:
         process = psutil.Process(pid)
         if measure == "rss":

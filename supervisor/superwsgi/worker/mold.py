@@ -20,7 +20,7 @@ from typing import NoReturn
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
-from superwsgi.channel import Channel, Closed
+from superwsgi.channel import MOLD_FD, Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
@@ -32,9 +32,6 @@ from superwsgi.worker.starts import thread_starts
 from superwsgi.worker.transport import CertificateError, Certificates
 from superwsgi.worker.warmup import warm_up
 
-CHANNEL_FD = 3
-"""Where a freshly executed mold finds its end of the channel."""
-
 _MASTERS = (
     *(signal.SIGINT, signal.SIGHUP),  # a terminal sends them to its whole foreground group
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU),
@@ -44,8 +41,8 @@ _MASTERS = (
 
 def main() -> NoReturn:
     """The program of a freshly executed mold."""
-    os.set_inheritable(CHANNEL_FD, False)
-    begin(Channel(socket.socket(fileno=CHANNEL_FD)))
+    os.set_inheritable(MOLD_FD, False)
+    begin(Channel(socket.socket(fileno=MOLD_FD)))
 
 
 def begin(

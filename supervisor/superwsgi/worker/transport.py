@@ -6,10 +6,9 @@ The `ssl` module is imported only where a site has a certificate: a plain one do
 from __future__ import annotations
 
 import socket
-from typing import Protocol
+from typing import Any, Protocol
 
 from superwsgi.config import schema
-from superwsgi.http.request import Environ
 
 
 class CertificateError(Exception):
@@ -45,7 +44,7 @@ class Certificates(Protocol):
     warnings: list[str]
 
     def quieten(self) -> None: ...
-    def accept(self, sock: socket.socket, environ: Environ) -> Tls: ...
+    def accept(self, sock: socket.socket, environ: dict[str, Any]) -> Tls: ...
 
 
 def load(tls: schema.Tls) -> Certificates | None:
