@@ -2,15 +2,24 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 
 def needed(program):
     """The path of `program`."""
-    path = shutil.which(program)
-    if path is None and os.environ.get("CI"):
-        pytest.fail(f"{program} is not installed, and in CI nothing is skipped")
-    if path is None:
-        pytest.skip(f"{program} is not installed")
-    return path
+    return _there(shutil.which(program), program)
+
+
+def needed_file(path: Path):
+    """`path`, a part of a program that distributions package on its own."""
+    return _there(path if path.exists() else None, path)
+
+
+def _there(found, what):
+    if found is None and os.environ.get("CI"):
+        pytest.fail(f"{what} is not installed, and in CI nothing is skipped")
+    if found is None:
+        pytest.skip(f"{what} is not installed")
+    return found

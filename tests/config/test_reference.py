@@ -80,6 +80,9 @@ def test_the_table_has_every_key_with_a_value() -> None:
         ("site", {}, "superwsgi.demo:application"),
         ("flask", {"SECRET_KEY": "x"}, "app:app"),
         ("django", {}, "shop.wsgi:application"),
+        ("behind-nginx", {}, "shop.wsgi:application"),
+        ("behind-haproxy", {}, "shop.wsgi:application"),
+        ("behind-tcp", {}, "shop.wsgi:application"),
     ],
 )
 def test_the_examples_load(name: str, environ: dict[str, str], app: str) -> None:

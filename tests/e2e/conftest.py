@@ -1,5 +1,6 @@
 import pytest
 
+from tests.e2e.behind import Behind
 from tests.e2e.daemon import Daemon
 
 
@@ -17,3 +18,11 @@ def shared_daemon(tmp_path_factory):
     daemon = Daemon(tmp_path_factory.mktemp("site"))
     yield daemon
     daemon.clean_up()
+
+
+@pytest.fixture
+def behind(tmp_path):
+    """A site that may be started behind nginx or HAProxy."""
+    behind = Behind(tmp_path)
+    yield behind
+    behind.clean_up()

@@ -141,20 +141,8 @@ class Daemon:
 
     def clean_up(self):
         """End whatever is left of it, by process id; for fixtures."""
-        if self.process is None:
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(5)
-        left = {p for p in map(_process, self.family | {self.pid}) if p is not None}
-        for process in list(left):
-            with contextlib.suppress(psutil.Error):
-                left.update(process.children(recursive=True))
-        for process in left:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        self.process.wait(DEADLINE)
-        psutil.wait_procs(left, timeout=DEADLINE)
+        if self.process is not None:
+            end(self.process, signal.SIGQUIT, self.family)
 
     # What it says.
 
@@ -242,6 +230,24 @@ def read_all(sock):
     while chunk := sock.recv(65536):
         received += chunk
     return bytes(received)
+
+
+def end(process, number, family=()):
+    """Ask a process to end by a signal, and kill whatever is left of it, its children and `family`."""
+    with contextlib.suppress(psutil.Error):
+        family = {*family, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.send_signal(number)
+        process.wait(5)
+    left = {p for p in map(_process, {*family, process.pid}) if p is not None}
+    for each in list(left):
+        with contextlib.suppress(psutil.Error):
+            left.update(each.children(recursive=True))
+    for each in left:
+        with contextlib.suppress(psutil.Error):
+            each.kill()
+    process.wait(DEADLINE)
+    psutil.wait_procs(left, timeout=DEADLINE)
 
 
 def _process(pid):

@@ -13,9 +13,11 @@ import time
 class Load:
     """`clients` threads, each with a connection of its own or one a request; asks while its context lasts."""
 
-    def __init__(self, address, clients=8, path="/", pause=0.0, expect=None, keep_alive=True):
+    def __init__(
+        self, address, clients=8, path="/", pause=0.0, expect=None, keep_alive=True, method="GET", body=None
+    ):
         self._address = address
-        self._path = path
+        self._request = (method, path, body)
         self._pause = pause
         self._expect = expect
         self._keep_alive = keep_alive
@@ -50,7 +52,7 @@ class Load:
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                connection.request("GET", self._path)
+                connection.request(*self._request)
                 response = connection.getresponse()
                 body = response.read()
             except (OSError, http.client.HTTPException) as error:

@@ -1,4 +1,7 @@
-"""Work of many kinds, by path; every small answer says version and process."""
+"""Work of many kinds, by path; every small answer says version and process.
+
+The query `unbuffered` asks nginx to pass the answer on as it comes.
+"""
 
 import os
 import tempfile
@@ -10,7 +13,8 @@ BIG = 50 << 20
 def make(version):
     def app(environ, start_response):
         _, what, *amount = environ["PATH_INFO"].split("/")
-        start_response("200 OK", [("Content-Type", "text/plain")])
+        unbuffered = [("X-Accel-Buffering", "no")] if environ["QUERY_STRING"] == "unbuffered" else []
+        start_response("200 OK", [("Content-Type", "text/plain"), *unbuffered])
         return WORK.get(what, lambda *_: [f"{version} {os.getpid()}".encode()])(environ, *map(float, amount))
 
     return app

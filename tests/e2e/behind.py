@@ -1,0 +1,137 @@
+"""A site and what stands in front of it, both with the files of config/ that go together."""
+
+import contextlib
+import http.client
+import os
+import select
+import signal
+import sys
+import time
+
+from tests.certificates import Authority
+from tests.e2e.daemon import FIXTURE_APPS, Daemon, wait_for
+from tests.e2e.fronts import HAProxy, Nginx, shipped
+from tests.e2e.wire import Wire, request
+
+NAME = "shop.example"
+APPS = 'apps: {/: "app:app", /echo: "e2e_right:echo"}'
+
+
+class Behind:
+    """`daemon`, and a `front` before it; the application is e2e_work, on /echo also e2e_right.echo."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.daemon = Daemon(folder)
+        self.front = None
+        self.authority = Authority(folder)
+        (folder / "run").mkdir()
+
+    def version(self, number):
+        self.daemon.write("app.py", f"import e2e_work\napp = e2e_work.make({number!r})\n")
+
+    def nginx(self, changes=None):
+        """`changes` are those of the site file."""
+        self._site("behind-nginx.yaml", changes or {})
+        pair = self.authority.pair(NAME)
+        paths = {
+            "/srv/shop/run": f"{self.folder}/run",
+            "/var/log/nginx/shop.log": f"{self.folder}/front.log",
+            "/etc/ssl/shop.pem": str(pair.certificate),
+            "/etc/ssl/shop.key": str(pair.key),
+        }
+        self.front = Nginx(self.folder, "80", "443")
+        self.front.start("nginx.conf", paths)
+        return self._ready()
+
+    def haproxy(self):
+        upstream = self._tcp_site("behind-haproxy.yaml")
+        both = self.folder / "with-key.pem"
+        both.write_bytes(b"".join(file.read_bytes() for file in self.authority.pair(NAME)))
+        self.front = HAProxy(self.folder, "80", "443")
+        self.front.start("haproxy.cfg", {"/etc/ssl/shop-with-key.pem": str(both), **upstream})
+        return self._ready()
+
+    def nginx_stream(self):
+        upstream = self._tcp_site("behind-tcp.yaml")
+        self.front = Nginx(self.folder, "443")
+        self.front.start("nginx-stream.conf", upstream)
+        return self._ready("443")
+
+    def haproxy_tcp(self, send="send-proxy-v2"):
+        upstream = self._tcp_site("behind-tcp.yaml")
+        self.front = HAProxy(self.folder, "443")
+        self.front.start("haproxy-tcp.cfg", {**upstream, "send-proxy-v2": send})
+        return self._ready("443")
+
+    def haproxy_tls(self):
+        """The same where superwsgi is the one who speaks TLS."""
+        pair = self.authority.pair(NAME)
+        bind = f"bind: https://127.0.0.1:0\ntls: {{certificate: {pair.certificate}, key: {pair.key}}}"
+        upstream = self._tcp_site("behind-tcp.yaml", bind)
+        self.front = HAProxy(self.folder, "443")
+        self.front.start("haproxy-tcp.cfg", {**upstream, "check check": "check check-ssl verify none check"})
+        return self
+
+    def _tcp_site(self, name, bind="bind: 127.0.0.1:0"):
+        """Starts it on a port of the kernel's; returns what to change in the front's file."""
+        self._site(name, {"bind: 127.0.0.1:8000": bind})
+        host, port = self.daemon.address
+        return {"127.0.0.1:8000": f"{host}:{port}"}
+
+    def _site(self, name, changes):
+        self.version(0)
+        changes = {"app: shop.wsgi:application": APPS, "workers: auto": "workers: 2", **changes}
+        self.daemon.write("site.yaml", shipped(name, changes))
+        path = os.pathsep.join([str(FIXTURE_APPS), *sys.path])
+        self.daemon.start(env={"PYTHONPATH": path})
+        self.daemon.wait_workers(2)
+
+    def _ready(self, port="80"):
+        """Its first answer. A front that did not start has said why."""
+        with Wire(self.front.connect(port)) as wire:
+            wire.send(request())
+            wait_for(
+                lambda: select.select([wire.sock], [], [], 0.1)[0] or self.front.process.poll() is not None,
+                "answer",
+                context=lambda: self.front.log,
+            )
+            assert self.front.process.poll() is None, self.front.log
+            assert wire.answer().status == 200
+        return self
+
+    # What clients do.
+
+    @contextlib.contextmanager
+    def client(self):
+        """A connection of http.client."""
+        connection = http.client.HTTPConnection(*self.front.address(), timeout=30)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def quick(self, count):
+        """The slowest of so many requests on connections of their own, in seconds."""
+        slowest = 0.0
+        for _ in range(count):
+            began = time.monotonic()
+            with Wire(self.front.connect()) as wire:
+                assert wire.ask().status == 200
+            slowest = max(slowest, time.monotonic() - began)
+        return slowest
+
+    def reload(self):
+        mark = self.daemon.mark()
+        self.daemon.send(signal.SIGHUP)
+        self.daemon.wait_log("rolled out", since=mark)
+
+    def kill_a_worker(self):
+        before = self.daemon.wait_workers(2)
+        self.daemon.send(signal.SIGKILL, before[0])
+        wait_for(lambda: set(self.daemon.workers()) - set(before), "replacement")
+
+    def clean_up(self):
+        if self.front is not None:
+            self.front.clean_up()
+        self.daemon.clean_up()

@@ -1,0 +1,77 @@
+"""What clients of nginx and HAProxy notice when the site behind is reloaded or loses a worker: nothing."""
+
+import contextlib
+
+import pytest
+
+from tests.e2e.daemon import wait_for
+from tests.e2e.load import Load
+from tests.e2e.wire import Wire, request
+
+FRONTS = pytest.mark.parametrize("front", ["nginx", "haproxy"])
+
+
+def report(loads):
+    for load in loads:
+        print(f"{len(load.answers)} answers, p99 {load.p99() * 1e3:.1f} ms")
+
+
+@FRONTS
+def test_five_reloads_under_load(behind, front):
+    getattr(behind, front)()
+    address = behind.front.address()
+    loads = [
+        Load(address, clients=4, pause=0.005),
+        Load(address, clients=4, pause=0.005, method="POST", body=b"x" * 1000),
+        Load(address, clients=2, pause=0.01, keep_alive=False),
+    ]
+    with contextlib.ExitStack() as stack:
+        for load in loads:
+            stack.enter_context(load)
+        for number in range(1, 6):
+            behind.version(number)
+            behind.reload()
+    assert [load.broken for load in loads] == [[], [], []]
+    assert max(load.p99() for load in loads) < 0.5
+    with Wire(behind.front.connect()) as wire:
+        assert wire.ask().body.startswith(b"5 ")
+    report(loads)
+
+
+@FRONTS
+def test_requests_in_hand_when_a_reload_begins(behind, front):
+    getattr(behind, front)()
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(behind.front.connect())) for _ in range(6)]
+        for wire in wires:
+            wire.send(request("/sleep/2"))
+        old = set(map(str, behind.daemon.workers()))
+        behind.reload()
+        assert {wire.answer().body.decode() for wire in wires} <= old
+
+
+def test_nginx_gives_up_idle_connections_before_a_worker_that_drains_does(behind):
+    """So none can meet a request just when it is closed, not even one that may not be sent twice."""
+    behind.nginx({"linger: 2s": "linger: 25s"})
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(behind.front.connect())) for _ in range(20)]
+        for wire in wires:
+            wire.send(request("/sleep/0.3"))
+        for wire in wires:
+            assert wire.answer().status == 200
+        behind.reload()
+        for worker in (1, 2):
+            behind.daemon.wait_log(f"worker={worker} gen=1 .*ended .*exit code 0", deadline=15)
+
+
+@FRONTS
+def test_a_killed_worker(behind, front):
+    """Whose requests may be sent twice are. HAProxy's retry-on does not know resets that come for one."""
+    getattr(behind, front)()
+    with Load(behind.front.address(), clients=8, pause=0.005) as load:
+        for _ in range(3):
+            mark = len(load.answers)
+            wait_for(lambda: len(load.answers) > mark + 200, "answers")  # noqa: B023
+            behind.kill_a_worker()
+    assert len(load.broken) <= {"nginx": 0, "haproxy": 3}[front], load.broken
+    report([load])
