@@ -42,16 +42,25 @@ def code(daemon, version, pause=0):
     daemon.write("app.py", APP.format(version=version, pause=pause))
 
 
-def start_command(site, *arguments):
-    """An operator's command that goes on in the background."""
-    return subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=site.folder,
-        env=site.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start_command(daemon):
+    """Start an operator's command that goes on in the background; ended with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments):
+            command = subprocess.Popen(
+                [*COMMAND, *arguments],
+                cwd=daemon.folder,
+                env=daemon.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(command)
+            stack.callback(command.kill)
+            return command
+
+        yield start
 
 
 @contextlib.contextmanager
@@ -177,22 +186,22 @@ class TestReload:
         assert done.returncode == 1
         assert "reload rolled back: generation 2 worker 1: exit code 9" in done.stderr
 
-    def test_two_at_once(self, site):
+    def test_two_at_once(self, site, start_command):
         """The second takes the place of the first while that loads; both hear how it went."""
         code(site, "two", pause=60)
         site.site(workers=2, name="shop", preload=True)
-        first = start_command(site, "reload", "--wait")
+        first = start_command("reload", "--wait")
         wait_for((site.folder / "loading-two").exists, "import of the first")
         code(site, "three")
-        second = start_command(site, "reload", "--wait")
+        second = start_command("reload", "--wait")
         assert [first.wait(60), second.wait(60)] == [0, 0]
         assert "generation 3 serves" in first.communicate()[0]
         assert "generation 3 serves" in second.communicate()[0]
         assert site.get().text == "three"
 
-    def test_one_while_another_is_rolled_out_waits_for_its_own(self, site):
+    def test_one_while_another_is_rolled_out_waits_for_its_own(self, site, start_command):
         site.site(workers=2, name="shop", preload=True)
-        first = start_command(site, "reload", "--wait")
+        first = start_command("reload", "--wait")
         site.wait_log(r"gen=2 pid=\d+ serving")
         site.write("app.py", "import nosuchmodule\n")
         with connected(site) as sock, sock.makefile("rb") as lines:
@@ -206,17 +215,17 @@ class TestReload:
         assert site.get().status == 200
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_stop_meanwhile(self, site, number):
+    def test_a_stop_meanwhile(self, site, start_command, number):
         code(site, "two", pause=60)
-        waiting = start_command(site, "reload", "--wait")
+        waiting = start_command("reload", "--wait")
         site.wait_log("reload begun")
         assert site.stop(number) == 0
         assert waiting.wait(20) == 1
         assert "reload stopped" in waiting.communicate()[1]
 
-    def test_a_master_that_is_killed_meanwhile(self, site):
+    def test_a_master_that_is_killed_meanwhile(self, site, start_command):
         code(site, "two", pause=60)
-        waiting = start_command(site, "reload", "--wait")
+        waiting = start_command("reload", "--wait")
         site.wait_log("reload begun")
         site.workers()
         site.send(signal.SIGKILL)

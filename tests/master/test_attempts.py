@@ -45,15 +45,30 @@ def test_where_a_master_listens(control, environ, path):
     assert str(runtime.control_path(site(control=control), environ)) == path
 
 
-def test_sockets_are_found_once_each(tmp_path):
+@pytest.fixture
+def bound(tmp_path):
+    """Control sockets of a user's two sites, and one in a folder that belongs to one site alone."""
     folder = tmp_path / "superwsgi"
     folder.mkdir()
-    (folder / "other.sock").touch()  # no socket
+    (folder / "no.sock").touch()
+    paths = [folder / "blog.sock", folder / "shop.sock", tmp_path / "control.sock"]
+    socks = [socket.socket(socket.AF_UNIX) for _ in paths]
+    for sock, path in zip(socks, paths, strict=True):
+        sock.bind(str(path))
+    yield paths
+    for sock in socks:
+        sock.close()
+
+
+def test_a_users_sites_are_found_by_name_or_all(tmp_path, bound):
+    blog, shop, _ = bound
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    found = runtime.sockets("*", environ)
+    assert [path for path in found if path.parent == blog.parent] == [blog, shop]
+    assert shop in runtime.sockets("shop", environ)
+    assert blog not in runtime.sockets("shop", environ)
+
+
+def test_a_folder_of_one_site_is_looked_into_alone(tmp_path, bound):
     environ = {"XDG_RUNTIME_DIR": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)}
-    with socket.socket(socket.AF_UNIX) as one, socket.socket(socket.AF_UNIX) as two:
-        one.bind(str(folder / "shop.sock"))
-        two.bind(str(tmp_path / "control.sock"))
-        found = runtime.sockets("*", environ)
-    assert {tmp_path / "control.sock", folder / "shop.sock"} <= set(found)
-    assert folder / "other.sock" not in found
-    assert len(found) == len(set(found))
+    assert runtime.sockets("*", environ) == runtime.sockets("shop", environ) == [bound[2]]

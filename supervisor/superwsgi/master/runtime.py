@@ -36,9 +36,11 @@ def sockets(name: str, environ: Mapping[str, str]) -> list[Path]:
 
 
 def _places(name: str, environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Folders, and what is looked for there. Where one belongs to one site alone, that is the site."""
     own, users = _own_folder(environ), _users_folder(environ)
     if own is not None:
         yield own, _OWN
+        return
     yield SYSTEM, f"{name}.sock"
     yield SYSTEM, f"{name}/{_OWN}"
     if users is not None:
