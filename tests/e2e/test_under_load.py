@@ -161,8 +161,10 @@ class TestStop:
             assert busy.answer().status == 200
             wait_for(lambda: not any(map(psutil.pid_exists, workers)), "end of the workers", deadline=8)
             assert idle.ended()
-        refused = re.compile("ConnectionRefusedError")
-        assert [b for b in load.broken if not refused.search(b)] == [], "answered or not even accepted"
+        # Who is in the accept queue when the last worker closes the listener is reset by the kernel.
+        not_accepted = re.compile("Connection(Refused|Reset)Error")
+        assert [b for b in load.broken if not not_accepted.search(b)] == []
+        assert not any(load.lost), "a connection that was accepted"
 
 
 class TestCrash:
