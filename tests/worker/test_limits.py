@@ -33,7 +33,7 @@ class TestAFullQueue:
                 status, head, _ = worker.fetch()
                 assert status == 503
                 assert "Retry-After: " in head
-            assert worker.errors.count("too many requests wait") == 1
+            assert worker.errors.count("request refused") == 1
             gate.set()
             assert {client.response()[0] for client in clients} == {200}
             assert worker.fetch()[0] == 200

@@ -138,7 +138,7 @@ class Parser:
         except HttpError as error:
             self._fail(error)
         except OSError as error:
-            self._fail(HttpError(500, f"body could not be stored: {error.strerror}"))
+            self._fail(HttpError(503, f"body could not be stored: {error.strerror}"))
 
     def _read_head(self) -> None:
         rest, at = self._rest, self._at

@@ -18,6 +18,7 @@ from superwsgi.log.access import AccessLog
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import SECOND, Alarm
+from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.entries import access_entry
 from superwsgi.worker.room import Addresses
@@ -47,6 +48,7 @@ class Ending:
         self._acceptor = acceptor
         self._access = access if access is not None and access.enabled else None
         self._addresses = addresses
+        self._lacks: dict[str, Complaint] = {}
         self._refused = 0
 
     def refuse(self, connection: Connection, error: HttpError, now: int) -> bool:
@@ -56,9 +58,7 @@ class Ending:
         request = connection.parser.next
         request_id = request.id if request is not None else self._gateway.ids.make()
         response = self._refusal(error.status, request, request_id, now, error.advice)
-        self._gateway.errors.debug(
-            "request refused", request=request_id, status=error.status, reason=error.reason
-        )
+        self._tell_refusal(error, request_id, now)
         self.log(connection, request, request_id, error.status, len(response.body), 0)
         connection.last = True
         connection.satisfied = False
@@ -79,6 +79,15 @@ class Ending:
         peer = connection.remote or "unix"
         self._gateway.errors.info("connection refused", peer=peer, reason=reason, next="closed")
         return self.close(connection)
+
+    def _tell_refusal(self, error: HttpError, request_id: str, now: int) -> None:
+        """Clients' mistakes are many, and nobody here can mend them; what this server lacks somebody can."""
+        errors, status, reason = self._gateway.errors, error.status, error.reason
+        if status != 503:
+            errors.debug("request refused", request=request_id, status=status, reason=reason)
+            return
+        lack = self._lacks.setdefault(reason, Complaint(errors, "request refused"))
+        lack.make(now, request=request_id, status=status, reason=reason)
 
     def leave_to_poller(self, connection: Connection, exchange: Exchange, now: int) -> bool:
         """The application is done, and the client is not: the thread goes, the response is sent on."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import NoReturn
 
+from msgspec.structs import replace
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
@@ -29,7 +30,7 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals
-from superwsgi.worker import orphan
+from superwsgi.worker import descriptors, orphan
 from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, reseed
 from superwsgi.worker.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.loop import Loop
@@ -107,7 +108,7 @@ class Worker:
         orphan.outlive()  # from here on our channel tells
         self._take_signals()
         self._loop = Loop(
-            site=start.site,
+            site=self._reachable(),
             app=app,
             listeners=start.listeners,
             secured=start.secured,
@@ -127,6 +128,22 @@ class Worker:
         self._loop.start()
         self._obey()
         return self._end()
+
+    def _reachable(self) -> Site:
+        """The site, with as many connections as there are descriptors for."""
+        site = self._start.site
+        wanted = site.limits.connections
+        connections = descriptors.provide(wanted)
+        if connections == wanted:
+            return site
+        self._errors.warning(
+            "limits.connections out of reach",
+            connections=wanted,
+            reachable=connections,
+            reason="ulimit -n",
+            next=f"{connections} at most",
+        )
+        return replace(site, limits=replace(site.limits, connections=connections))
 
     def _load(self) -> WSGIApp:
         """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""

@@ -25,7 +25,6 @@ from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import NEVER, Alarm, deadline_after
 from superwsgi.worker.arrivals import Arrivals
 from superwsgi.worker.baton import Baton
-from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.ending import Ending
 from superwsgi.worker.hand import Hand
@@ -43,7 +42,7 @@ _REST: Final = Event.REST
 _FORGOTTEN: Final[Environ] = {}
 """In place of an answered request's environ: what the application put there must not outlive the request."""
 
-_QUEUE_FULL: Final = HttpError(503, "limits.queue requests wait for a thread already")
+_QUEUE_FULL: Final = HttpError(503, "as many requests wait for a thread as limits.queue allows")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -92,7 +91,6 @@ class Service:
         self._board = board
         self._acceptor = acceptor
         self._logs = access is not None and access.enabled
-        self._overrun = Complaint(gateway.errors, "too many requests wait")
         addresses = Addresses(limits.per_address) if limits.per_address else None
         self.ending = Ending(self.connections, gateway, alarm, board, acceptor, access, addresses)
         self.arrivals = Arrivals(
@@ -238,7 +236,6 @@ class Service:
             else:
                 return self._run(connection, hand)
         if len(self.queue) >= self._queue_limit:
-            self._overrun.make(self.now, limit="limits.queue", next="refused with 503")
             return self.ending.refuse(connection, _QUEUE_FULL, self.now)
         connection.become(Event.QUEUE, self.now)
         self.queue.append(connection)
