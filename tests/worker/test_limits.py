@@ -55,6 +55,14 @@ class TestAsManyConnectionsAsMayBe:
             for client in idle:
                 client.sock.close()
 
+    def test_so_do_those_that_never_spoke(self, monkeypatch):
+        monkeypatch.setattr(room, "POLITE", SECOND // 5)
+        with running(app, limits=Limits(connections=4)) as worker:
+            silent = [worker.connect() for _ in range(10)]
+            assert worker.fetch()[0] == 200
+            for client in silent:
+                client.sock.close()
+
     def test_those_that_are_not_idle_stay(self, monkeypatch):
         monkeypatch.setattr(room, "POLITE", 0)
         with running(app, limits=Limits(connections=2)) as worker, worker.connect() as head:

@@ -16,7 +16,7 @@ from superwsgi.worker.alarm import Alarm
 from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.ending import Ending
-from superwsgi.worker.room import Addresses, client_of, longest_idle
+from superwsgi.worker.room import Addresses, client_of, longest_silent
 from superwsgi.worker.states import Event, State
 
 _CROWDED: Final = HttpError(429, "more connections than limits.per_address")
@@ -91,15 +91,15 @@ class Arrivals:
         return self._ending.refuse(connection, _CROWDED, now)
 
     def make_room(self, now: int) -> bool:
-        """Close some connections that have been idle for long; False where there are none."""
+        """Close some connections that have been silent for long; False where there are none."""
         count = max(1, len(self._connections) // 32)
-        candidates = longest_idle(self._connections.values(), self._waits[State.IDLE], now, count)
-        return sum(map(self._close_idle, candidates)) > 0
+        candidates = longest_silent(self._connections.values(), self._waits, now, count)
+        return sum(map(self._close_silent, candidates)) > 0
 
-    def _close_idle(self, connection: Connection) -> bool:
+    def _close_silent(self, connection: Connection) -> bool:
         if not connection.owner.acquire(False):
             return False
-        if connection.state is State.IDLE and not connection.has_spoken():
+        if connection.state in (State.NEW, State.IDLE) and not connection.has_spoken():
             return not self._ending.close(connection)
         connection.owner.release()
         return False

@@ -17,24 +17,25 @@ from superwsgi.worker.connection import Connection
 from superwsgi.worker.states import State
 
 POLITE: Final = 2 * SECOND
-"""How long a connection has been idle at the least before it is closed for others: a client that goes on at
+"""How long a connection has been silent at the least before it is closed for others: a client that goes on at
 once would find it closed with a request on its way."""
+
+_SILENT: Final = frozenset({State.NEW, State.IDLE})
 
 _SITE_BYTES: Final = 8
 
 
-def longest_idle(connections: Iterable[Connection], idle: int, now: int, count: int) -> list[Connection]:
-    """Up to `count` keep-alive connections between two requests, where each may stay for `idle`.
-
-    Those that have not said anything yet are not among them: they may be new, and end at a deadline soon.
-    """
-    latest = now - POLITE + idle
-    candidates = [each for each in connections if each.state is State.IDLE and each.deadline <= latest]
-    return heapq.nsmallest(count, candidates, key=_deadline)
-
-
-def _deadline(connection: Connection) -> int:
-    return connection.deadline
+def longest_silent(
+    connections: Iterable[Connection], waits: dict[State, int], now: int, count: int
+) -> list[Connection]:
+    """Up to `count` connections that are between two requests, or before their first: browsers open some
+    that they may need, and who wants to keep others out opens many. `waits` says how long each may stay."""
+    silent = [
+        (connection.deadline - waits[connection.state], connection.fd, connection)
+        for connection in connections
+        if connection.state in _SILENT
+    ]
+    return [connection for since, _, connection in heapq.nsmallest(count, silent) if since <= now - POLITE]
 
 
 class Addresses:

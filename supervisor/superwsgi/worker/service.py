@@ -34,6 +34,7 @@ from superwsgi.worker.transport import Tls
 
 _BETWEEN: Final = Phase.BETWEEN
 _PROXY: Final = State.PROXY
+_BODY: Final = State.BODY
 _SENDING: Final = State.SENDING
 _LINGERING: Final = State.LINGERING
 _RUN: Final = Event.RUN
@@ -46,8 +47,10 @@ _QUEUE_FULL: Final = HttpError(503, "as many requests wait for a thread as limit
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-SIZE: Final = 64 << 10
-"""Bytes read at once."""
+BODY_SIZE: Final = 64 << 10
+HEAD_SIZE: Final = 16 << 10
+"""Bytes read at once: of a body, and where heads are expected. What stands behind a request is kept until that
+has been answered."""
 
 
 class Service:
@@ -175,15 +178,16 @@ class Service:
         return False
 
     def _read(self, connection: Connection) -> bool:
+        size = BODY_SIZE if connection.state is _BODY else HEAD_SIZE
         try:
-            data = connection.sock.recv(SIZE)
+            data = connection.sock.recv(size)
         except BlockingIOError:
             return True
         except OSError:
             return self.ending.close(connection)
         if not data:
             return self.ending.close(connection)
-        if len(data) == SIZE or connection.ended:
+        if len(data) == size or connection.ended:
             connection.pending = True  # the edge was for this and what is behind it
         if connection.tls is not None:
             if connection.state is State.HANDSHAKE:
@@ -217,7 +221,7 @@ class Service:
             return self.ending.refuse(connection, parser.error, self.now)
         if parser.phase is Phase.HEAD and connection.state is not State.HEAD:
             connection.become(Event.HEAD, self.now)
-        elif parser.phase is Phase.BODY and connection.state is not State.BODY:
+        elif parser.phase is Phase.BODY and connection.state is not _BODY:
             if parser.wants_continue():
                 try:
                     connection.send(_CONTINUE)
