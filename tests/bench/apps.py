@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 GREETING = b"Hello, world!"
 PAGE = b"x" * 100_000
+LARGE = bytes(50 << 20)
 
 
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
@@ -18,6 +19,11 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes
 
 def body(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     return _answer(start_response, PAGE)
+
+
+def large(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """50 MB at /large."""
+    return _answer(start_response, LARGE if environ["PATH_INFO"] == "/large" else GREETING)
 
 
 def sleep(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

@@ -39,6 +39,7 @@ class Job:
     access_log: Path | None = None
     tls: Pair | None = None
     preload: bool = False
+    connections: int = 1000
 
     @property
     def address(self) -> str:
@@ -65,6 +66,7 @@ def _superwsgi(job: Job) -> list[str]:
         "chdir": str(REPOSITORY),
         "log": {"access": str(job.access_log or "off")},
         "tls": job.tls._asdict() if job.tls else {},
+        "limits": {"connections": job.connections},
     }
     path = job.folder / "site.yaml"
     path.write_text(json.dumps(site))  # JSON is YAML
@@ -74,6 +76,7 @@ def _superwsgi(job: Job) -> list[str]:
 def _gunicorn(job: Job) -> list[str]:
     log = ["--access-logfile", str(job.access_log)] if job.access_log else []
     size = ["--workers", str(job.workers), "--threads", str(job.threads)]
+    size += ["--worker-connections", str(job.connections)]
     tls = ["--certfile", job.tls.certificate, "--keyfile", job.tls.key] if job.tls else []
     more = [*size, *log, *tls, *(["--preload"] if job.preload else [])]
     return ["gunicorn", "--worker-class", "gthread", "--bind", job.address, *more, job.app]

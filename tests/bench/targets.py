@@ -82,6 +82,11 @@ TARGETS = (
     Target("mold: ms until a killed worker is replaced", _median("mold", "replaced_ms"), at_most=60),
     Target("reload: p99 during five HUPs, of quiet", _median("reload", "ratio"), at_most=3),
     Target("reload: broken exchanges, worst round", _worst("reload", "broken"), at_most=0),
+    Target("slow-head: p99, of quiet", _median("slow-head", "ratio"), at_most=2),
+    Target("slow-body: p99, of quiet", _median("slow-body", "ratio"), at_most=2),
+    Target("slow-read: p99, of quiet", _median("slow-read", "ratio"), at_most=2),
+    Target("idle-connections: p99, of quiet", _median("idle-connections", "ratio"), at_most=2),
+    Target("idle-connections: bytes of memory each", _median("idle-connections", "bytes"), at_most=6144),
 )
 
 

@@ -8,6 +8,7 @@ from superwsgi.config.schema import Limits, Proxy
 from superwsgi.worker import room
 from superwsgi.worker.alarm import SECOND
 from superwsgi.worker.room import Addresses, client_of
+from superwsgi.worker.states import State
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
@@ -64,13 +65,14 @@ class TestAsManyConnectionsAsMayBe:
                 client.sock.close()
 
     def test_those_that_are_not_idle_stay(self, monkeypatch):
-        monkeypatch.setattr(room, "POLITE", 0)
         with running(app, limits=Limits(connections=2)) as worker, worker.connect() as head:
             head.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            connections = worker.loop._service.connections
             with worker.connect() as body, worker.connect() as third:
                 body.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\no")
+                eventually(lambda: {each.state for each in connections.values()} == {State.HEAD, State.BODY})
+                monkeypatch.setattr(room, "POLITE", 0)
                 third.get()
-                eventually(lambda: worker.counters.connections == 2)
                 assert body.send(b"k").response()[2] == b"ok"
                 assert third.response()[0] == 200
                 assert head.send(b"\r\n").response()[0] == 200

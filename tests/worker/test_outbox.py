@@ -14,7 +14,8 @@ import pytest
 
 from superwsgi.http.files import Span
 from superwsgi.worker import outbox as module
-from superwsgi.worker.outbox import MEMORY, SEGMENT, SMALL, Outbox, Stores
+from superwsgi.worker.outbox import MEMORY, SEGMENT, SMALL, Outbox
+from superwsgi.worker.stores import Stores
 
 
 @pytest.fixture
@@ -133,11 +134,25 @@ class TestMemory:
         assert shared.memory.take(1 << 20)
         assert shared.files.take(1 << 30)
 
+    def test_is_needed_once_for_what_many_are_given(self, pair):
+        shared = stores(spool=0, memory=3 << 20)
+        page = b"p" * (3 << 20)
+        outboxes = [Outbox(shared) for _ in range(10)]
+        for outbox in outboxes:
+            outbox.put(memoryview(page)[5:])
+            assert not outbox.strained
+        for outbox in outboxes[:9]:
+            outbox.clear()
+        assert not shared.memory.take(1)
+        assert take(outboxes[9], *pair, len(page) - 5) == page[5:]
+        assert shared.memory.take(3 << 20)
+
     def test_comes_back_from_who_is_cut_off(self):
         shared = stores(memory=1 << 20)
         outbox = Outbox(shared)
         outbox.put(b"a" * (1 << 20))
         outbox.put(b"b" * MEMORY)
+        assert not shared.memory.take(1)
         outbox.clear()
         assert shared.memory.take(1 << 20)
         assert shared.files.take(1 << 30)

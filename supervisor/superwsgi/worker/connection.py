@@ -23,8 +23,9 @@ from superwsgi.http.peers import Trusted
 from superwsgi.http.proxy_protocol import LONGEST, read
 from superwsgi.log.access import AccessEntry
 from superwsgi.worker.alarm import Alarm
-from superwsgi.worker.outbox import Outbox, Stores
+from superwsgi.worker.outbox import Outbox
 from superwsgi.worker.states import NEXT, Event, State
+from superwsgi.worker.stores import Stores
 from superwsgi.worker.transport import Out, Tls
 
 CLIENT_CLOSED: Final = "client closed"

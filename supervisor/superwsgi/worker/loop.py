@@ -30,9 +30,9 @@ from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import LISTENING, Connection
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.handshakes import Handshakes
-from superwsgi.worker.outbox import Stores
 from superwsgi.worker.service import Service
 from superwsgi.worker.states import State
+from superwsgi.worker.stores import Stores
 from superwsgi.worker.transport import Certificates
 from superwsgi.worker.watch import Watch
 

@@ -10,22 +10,17 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-import threading
-from collections.abc import Callable
 from typing import BinaryIO, Final, cast
 
 from superwsgi.http.files import Span
+from superwsgi.worker.stores import Stores
 from superwsgi.worker.transport import Out
 
 SMALL: Final = 64 << 10
 """Bytes that each connection may keep in memory whatever the others do."""
 
 MEMORY: Final = 1 << 20
-"""Streamed bytes kept in memory a connection; temporary files take the rest. One piece may be larger: it is
-the application's own object, which many responses may share."""
-
-SHARED_MEMORY: Final = 64 << 20
-"""Bytes kept in memory by all connections of a worker together, beyond what is SMALL."""
+"""Streamed bytes kept in memory a connection; temporary files take the rest. One piece may be larger."""
 
 AHEAD: Final = 128 << 20
 """Bytes that an application may be ahead of its client, for whoever streams without end. Twice and more what
@@ -40,45 +35,22 @@ TURN: Final = 1 << 20
 
 PIECE: Final = 256 << 10
 """Bytes of a file that are read at once, where the kernel cannot send it by itself."""
+
 _JOINED: Final = 16 << 10
 """Pieces smaller than this are joined: an object for each would take more memory than its bytes."""
 
-
-class Allowance:
-    """Bytes that the outboxes of a worker may still keep in one kind of place."""
-
-    __slots__ = ("_left", "_lock")
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._lock = threading.Lock()
-
-    def take(self, size: int) -> bool:
-        with self._lock:
-            if size > self._left:
-                return False
-            self._left -= size
-            return True
-
-    def give_back(self, size: int) -> None:
-        with self._lock:
-            self._left += size
+_LARGE: Final = 256 << 10
+"""Pieces from this size on are accounted for as objects, which many responses may share."""
 
 
-class Stores:
-    """Where all outboxes of a worker keep what they have: `spool` bytes of temporary files at most.
+class Loan:
+    """Bytes of an object that the stores have lent room for, and what is left of them to send."""
 
-    `on_trouble` is told of errors of the file system, in any thread.
-    """
+    __slots__ = ("left", "thing")
 
-    __slots__ = ("files", "memory", "on_trouble")
-
-    def __init__(
-        self, spool: int, on_trouble: Callable[[OSError], None], memory: int = SHARED_MEMORY
-    ) -> None:
-        self.memory = Allowance(memory)
-        self.files = Allowance(spool)
-        self.on_trouble = on_trouble
+    def __init__(self, thing: bytes, left: memoryview) -> None:
+        self.thing = thing
+        self.left = left
 
 
 class Segment:
@@ -98,7 +70,7 @@ class Outbox:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
-        self._parts: list[memoryview | bytearray | Span | Segment] = []
+        self._parts: list[memoryview | bytearray | Loan | Span | Segment] = []
         self._in_memory = 0
         self._borrowed = 0  # of the memory that all share
         self.size = 0  # bytes still to be sent
@@ -116,11 +88,16 @@ class Outbox:
 
     def put(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
-        if self._spilling(len(data)) or not self._borrow(len(data)):
-            spilled = self._spill(left)
-            left = left[spilled:]
-            self._borrow(len(left))
+        kept = 0
+        if self._spilling(len(data)):
+            kept = self._spill(left)
+        elif len(data) >= _LARGE:
+            kept = self._keep_object(left) or self._spill(left)
+        elif not self._borrow(len(data)):
+            kept = self._spill(left)
+        left = left[kept:]
         if left:
+            self._borrow(len(left))
             self._hold(left)
         self.size += len(data)
 
@@ -162,6 +139,14 @@ class Outbox:
                 return False
             self._borrowed += wanted
         return True
+
+    def _keep_object(self, data: memoryview) -> int:
+        """Keep the object that these bytes are of, where there is memory for it; returns how many bytes."""
+        thing = cast(bytes, data.obj)
+        if not self._stores.lend(thing):
+            return 0
+        self._parts.append(Loan(thing, data))
+        return len(data)
 
     def _hold(self, data: memoryview) -> None:
         self._in_memory += len(data)
@@ -213,6 +198,8 @@ class Outbox:
             count = self._send_span(out, part)
         elif isinstance(part, Segment):
             count = self._send_segment(out, part)
+        elif isinstance(part, Loan):
+            count = self._send_loan(out, part)
         else:
             count = self._send_bytes(out, part)
         self.size -= count
@@ -228,6 +215,13 @@ class Outbox:
             del part[:count]
         else:
             self._parts[0] = part[count:]
+        return count
+
+    def _send_loan(self, out: Out, loan: Loan) -> int:
+        count = out.send(loan.left[:TURN])
+        loan.left = loan.left[count:]
+        if not loan.left:
+            self._drop_first()
         return count
 
     def _send_span(self, out: Out, span: Span) -> int:
@@ -254,6 +248,8 @@ class Outbox:
         elif isinstance(part, Segment):
             part.file.close()
             self._stores.files.give_back(part.end)
+        elif isinstance(part, Loan):
+            self._stores.take_back(part.thing)
 
 
 def _send_file(out: Out, span: Span) -> int:

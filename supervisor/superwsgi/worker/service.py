@@ -49,8 +49,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 BODY_SIZE: Final = 64 << 10
 HEAD_SIZE: Final = 16 << 10
-"""Bytes read at once: of a body, and where heads are expected. What stands behind a request is kept until that
-has been answered."""
+"""Bytes read at once: of a body, and where heads are expected. What stands behind a request is kept until
+that has been answered."""
 
 
 class Service:

@@ -1,7 +1,7 @@
 """Every scenario by its name on the command line, in the order of the report."""
 
 from tests.bench.bench import Scenario
-from tests.bench.scenarios import access_log, idle, mold, reload, tls, work
+from tests.bench.scenarios import access_log, idle, mold, patience, reload, tls, work
 
 SCENARIOS: dict[str, Scenario] = {
     **work.SCENARIOS,
@@ -10,4 +10,5 @@ SCENARIOS: dict[str, Scenario] = {
     "idle": idle.SCENARIO,
     "mold": mold.SCENARIO,
     "reload": reload.SCENARIO,
+    **patience.SCENARIOS,
 }
