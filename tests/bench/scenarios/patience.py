@@ -38,11 +38,12 @@ def slow(begin: bytes, step: Step, server: Server, bench: Bench) -> Sample:
     job = Job("tests.bench.apps:large", free_port(), bench.folder)
     with bench.serving(server, job):
         quiet = _load(job, bench)
-        with _clients(job, SLOW) as clients, _going_on(clients, step):
+        with _clients(job, SLOW) as clients:
             for client in clients:
                 client.sendall(begin)
-            time.sleep(SETTLE_SECONDS)
-            busy = _load(job, bench)
+            with _going_on(clients, step):
+                time.sleep(SETTLE_SECONDS)
+                busy = _load(job, bench)
     return _sample(quiet, busy)
 
 
@@ -88,6 +89,8 @@ def _connect(port: int) -> socket.socket:
 @contextlib.contextmanager
 def _going_on(clients: list[socket.socket], step: Step) -> Iterator[None]:
     stop = threading.Event()
+    for client in clients:
+        client.setblocking(False)
 
     def go_on() -> None:
         while not stop.wait(STEP_SECONDS):
