@@ -291,7 +291,7 @@ class TestBusy:
 
 
 class TestSlowClients:
-    """50 of each kind at once, on one worker with two threads; the others do not notice."""
+    """60 of each kind at once, on one worker with two threads; the others do not notice."""
 
     @pytest.fixture
     def site(self, site):
@@ -299,9 +299,9 @@ class TestSlowClients:
 
     @contextlib.contextmanager
     def trickling(self, site, data, rest):
-        """50 clients that have sent `data`, and go on with `rest` byte by byte."""
+        """60 clients that have sent `data`, and go on with `rest` byte by byte."""
         with contextlib.ExitStack() as stack:
-            socks = [stack.enter_context(site.connect()) for _ in range(50)]
+            socks = [stack.enter_context(site.connect()) for _ in range(60)]
             for sock in socks:
                 sock.sendall(data)
             stop = threading.Event()
@@ -328,7 +328,7 @@ class TestSlowClients:
         print(f"slowest {slowest * 1e3:.1f} ms")
 
     def test_that_read_slowly(self, site):
-        paths = ["/file"] * 40 + ["/whole"] * 5 + ["/pieces"] * 5
+        paths = ["/file"] * 50 + ["/whole"] * 5 + ["/pieces"] * 5
         with contextlib.ExitStack() as stack:
             wires = [stack.enter_context(Wire(site.connect())) for _ in paths]
             for wire, path in zip(wires, paths, strict=True):
@@ -346,6 +346,26 @@ class TestSlowClients:
             assert site.get().status == 200
             assert len(wire.answer().body) == 50 << 20
             assert wire.ask().status == 200
+
+
+def test_idle_connections(site):
+    """1,000 on one worker: nobody is delayed, and each takes a few KB of memory."""
+    site.begin(workers=1, threads=4, limits={"connections": 1200})
+    (worker,) = site.wait_workers(1)
+    for _ in range(200):
+        site.get()
+    memory = psutil.Process(worker).memory_info
+    with contextlib.ExitStack() as stack:
+        before = memory().rss
+        wires = [stack.enter_context(Wire(site.connect())) for _ in range(1000)]
+        for wire in wires:
+            assert wire.ask().status == 200
+        each = (memory().rss - before) / len(wires)
+        assert quick(site, 100) < SOON
+        for wire in wires[::100]:
+            assert wire.ask().status == 200
+    print(f"{each:.0f} bytes each")
+    assert each < 6144
 
 
 def test_a_site_at_rest_uses_hardly_any_cpu(site):

@@ -86,6 +86,11 @@ class TestAsManyConnectionsAsMayBe:
                     assert client.rest().endswith(b"hello")
 
 
+def introduce(client, address):
+    """As a proxy does, by version 1 of the PROXY protocol."""
+    return client.send(f"PROXY TCP4 {address} 192.0.2.99 40000 80\r\n".encode())
+
+
 class TestConnectionsOfOneClient:
     def test_too_many_are_a_429(self):
         limits = Limits(per_address=2)
@@ -110,6 +115,20 @@ class TestConnectionsOfOneClient:
     def test_those_on_a_unix_socket_are_not_counted(self):
         with running(app, unix=True, limits=Limits(per_address=1), peers=Proxy(trusted=())) as worker:
             self.check_two(worker)
+
+    def test_those_that_a_proxy_introduces_are_their_clients(self):
+        """By the PROXY protocol; the proxy's own, such as health checks, are not counted."""
+        limits = Limits(per_address=1)
+        with running(app, limits=limits, peers=Proxy(protocol=True)) as worker:
+            with worker.connect() as one, worker.connect() as other, worker.connect() as again:
+                introduce(one, "192.0.2.1").get()
+                introduce(other, "192.0.2.2").get()
+                assert one.response()[0] == other.response()[0] == 200
+                introduce(again, "192.0.2.1").get()
+                assert again.response()[0] == 429
+            eventually(lambda: worker.counters.connections == 0)
+            with worker.connect() as again:
+                assert introduce(again, "192.0.2.1").get().response()[0] == 200
 
     def check_two(self, worker):
         with worker.connect() as first, worker.connect() as second:
