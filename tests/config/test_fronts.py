@@ -1,4 +1,4 @@
-"""The files for nginx and HAProxy fit the site files that they go with."""
+"""The files for nginx, HAProxy and Kubernetes fit the site files that they go with."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from superwsgi.config.loading import load
+from tests.config.sites import loaded
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -46,3 +48,16 @@ def test_the_site_is_who_gives_up_first(front: str, directive: str, site: str) -
     (patience,) = numbers(front, directive)
     assert patience > timeouts.queue + timeouts.request
     assert patience > timeouts.keepalive
+
+
+def test_kubernetes_has_the_patience_that_its_site_asks_for(tmp_path: Path) -> None:
+    config, deployment, service = yaml.safe_load_all((CONFIG / "kubernetes.yaml").read_text())
+    site = loaded(tmp_path, config["data"]["site.yaml"])
+    timeouts, pod = site.timeouts, deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (port,) = container["ports"]
+    startup = container["startupProbe"]
+    assert pod["terminationGracePeriodSeconds"] > timeouts.lame_duck + timeouts.graceful + 5
+    assert startup["periodSeconds"] * startup["failureThreshold"] > timeouts.boot
+    assert str(site.bind[0]) == f"0.0.0.0:{port['containerPort']}"
+    assert startup["httpGet"]["port"] == service["spec"]["ports"][0]["targetPort"] == port["name"]

@@ -39,7 +39,9 @@ def test_five_reloads_under_load(behind, front):
     assert [load.broken for load in loads] == [[], [], []]
     assert max(load.p99() for load in loads) < 0.5
     report(loads)
-    wait_for(lambda: answer(behind).startswith(b"5 "), "the newest code")  # kept connections may lead to the old
+    wait_for(
+        lambda: answer(behind).startswith(b"5 "), "the newest code"
+    )  # kept connections may lead to the old
 
 
 @FRONTS
