@@ -86,6 +86,11 @@ class Listener:
         scheme = "https" if speaks_tls(self.address) else "http"
         return f"{scheme}://{TcpAddress(place.host, place.port)}"
 
+    def stop_listening(self) -> None:
+        """Refuse new clients from now on, whoever else has it open: shutdown(2) is of the socket."""
+        with contextlib.suppress(OSError):  # closed, or not listening
+            self.sock.shutdown(socket.SHUT_RDWR)
+
     def close(self, *, stored: bool = False) -> None:
         """Close it, and remove a unix socket's file that is still ours, unless the socket is `stored` for the
         next start."""

@@ -147,7 +147,7 @@ class RollOut:
         if before is not None:
             before.apply(GenerationEvent.RETIRE)
             before.dismiss_mold(now)
-            sockets.close(_only_in(before, self.current))
+            sockets.give_up(_only_in(before, self.current))
             self.errors.info("reload complete", gen=self.current.number, took=duration(now - self._began))
 
     def fail(self, reason: str, now: float, detail: str = "") -> None:

@@ -116,6 +116,13 @@ def _bind(address: OwnAddress, site: Site, already: Iterable[Listener], inherite
     return bind_tcp(address, site, already, inherited.stored.values())
 
 
+def give_up(listeners: Iterable[Listener]) -> None:
+    """Close those that are ours, and refuse who comes now: a mold may have them open for a moment yet."""
+    for listener in filter(Listener.is_ours, listeners):
+        listener.stop_listening()
+        listener.close()
+
+
 def close(listeners: Iterable[Listener], *, stored: bool = False) -> None:
     """Close those that are ours; see Listener.close."""
     for listener in filter(Listener.is_ours, listeners):
