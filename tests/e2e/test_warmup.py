@@ -67,6 +67,12 @@ def test_a_single_failure_is_a_warning(site, preload):
     assert site.get().status == 200
 
 
+def test_a_page_that_the_server_refuses(site):
+    site.site(workers=1, warmup=["/", "/" + "x" * 200], limits={"line": 100})
+    site.start()
+    site.wait_log("warm-up failed page=/xxx.* status=414")
+
+
 @both
 def test_an_application_that_answers_all_with_5xx_does_not_load(site, preload):
     site.site(workers=1, preload=preload, warmup=["/raise", "/broken"])

@@ -15,6 +15,7 @@ from typing import Final
 from superwsgi.apps.types import Environ, StartResponse, WSGIApp
 from superwsgi.config.schema import Site, TcpAddress, speaks_tls
 from superwsgi.http.environ import base_environ, connection_environ
+from superwsgi.http.errors import HttpError
 from superwsgi.http.exchange import Exchange, Gateway
 from superwsgi.http.files import Span
 from superwsgi.http.identity import RequestIds
@@ -34,7 +35,7 @@ _WILD: Final = frozenset({"0.0.0.0", "::", ""})
 
 @dataclass(frozen=True)
 class Failure:
-    """A page that was answered by 5xx; `error` is what the application raised, where it did."""
+    """A page that was answered by 5xx, or refused; `error` is what the application raised, where it did."""
 
     page: str
     status: int
@@ -70,8 +71,12 @@ def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
     base = base_environ(errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1)
     for page in site.warmup:
         began = time.monotonic()
+        request = _request(site, page, base)
+        if isinstance(request, HttpError):
+            yield Failure(page, request.status, None)
+            continue
         watched.raised = None
-        exchange = Exchange(gateway, _request(site, page, base), _Nowhere(), time.monotonic_ns())
+        exchange = Exchange(gateway, request, _Nowhere(), time.monotonic_ns())
         exchange.answer()
         if exchange.status >= 500:
             yield Failure(page, exchange.status, watched.raised)
@@ -80,8 +85,9 @@ def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
             errors.info("warmed up", page=page, status=exchange.status, took=took)
 
 
-def _request(site: Site, page: str, base: Environ) -> Request:
-    """As a client at this machine would send it to the first address of `bind`."""
+def _request(site: Site, page: str, base: Environ) -> Request | HttpError:
+    """As a client at this machine would send it to the first address of `bind`; why it is refused, if it is:
+    the limits of the site hold here too."""
     address = site.bind[0]
     tcp = (_name(address.host), address.port) if isinstance(address, TcpAddress) else None
     environ = connection_environ(base, tcp, ("127.0.0.1", 0) if tcp else None)
@@ -90,7 +96,7 @@ def _request(site: Site, page: str, base: Environ) -> Request:
     head = f"GET {slash}{path} HTTP/1.1\r\nHost: {host or _authority(tcp)}\r\nUser-Agent: {AGENT}\r\n\r\n"
     parser = Parser(site.limits, environ, RequestIds(), None)
     parser.feed(head.encode())
-    return parser.take()
+    return parser.error or parser.take()
 
 
 def _name(host: str) -> str:
