@@ -10,12 +10,14 @@ threads that end by themselves before a fork (pthread_atfork(3)), as OpenBLAS's 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import re
 import socket
-import stat
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from typing import Final
 from superwsgi.worker.starts import Places, place
 
 _PAIRED: Final = "an end of a socket pair"
+_SOCKET: Final = re.compile(r"socket:\[(\d+)\]")
 _TASKS: Final = Path("/proc/self/task")
 _MOST: Final = 5
 """Hazards that are named; the rest are counted."""
@@ -97,7 +100,7 @@ def _native_threads() -> Iterator[str]:
 
 
 def _tasks() -> set[int]:
-    return {int(entry.name) for entry in _TASKS.iterdir()}
+    return {int(entry.name) for entry in _entries(_TASKS)}
 
 
 def _task_name(task: int) -> str:
@@ -110,10 +113,17 @@ def _task_name(task: int) -> str:
 
 def _fork_in_vain() -> None:
     """A fork for its pthread_atfork(3) handlers alone."""
-    child = os.fork()
+    child = fork_quietly()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
+
+
+def fork_quietly() -> int:
+    """fork(2) without Python's warning of other threads: who forks has looked, or the operator has chosen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 # Descriptors.
@@ -137,8 +147,10 @@ def _asyncio_loops() -> Iterator[str]:
         return
     for found in gc.get_objects():
         # Not isinstance: it asks a lazy proxy for its __class__, and so wakes what is behind it.
-        if issubclass(type(found), events.AbstractEventLoop) and not found.is_closed():
-            yield f"{'a running' if found.is_running() else 'an open'} event loop of asyncio"
+        if issubclass(type(found), events.AbstractEventLoop):
+            with contextlib.suppress(Exception):  # another library's, that has not all of its methods
+                if not found.is_closed():
+                    yield f"{'a running' if found.is_running() else 'an open'} event loop of asyncio"
 
 
 def _connections(harmless: frozenset[int]) -> Iterator[str]:
@@ -149,7 +161,11 @@ def _connections(harmless: frozenset[int]) -> Iterator[str]:
 
 def _describe(fd: int) -> str | None:
     """A socket by its peer; None where sharing it does no harm."""
-    with socket.socket(fileno=os.dup(fd)) as sock:
+    try:
+        copy = os.dup(fd)
+    except OSError:  # closed meanwhile, by a thread
+        return None
+    with socket.socket(fileno=copy) as sock:
         if sock.type not in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
             return None
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -172,18 +188,24 @@ def _spell(address: object) -> str:
 
 def _open_sockets() -> Iterator[tuple[int, int]]:
     """(descriptor, inode)."""
-    for fd, _ in _descriptors():
-        status = os.fstat(fd)
-        if stat.S_ISSOCK(status.st_mode):
-            yield fd, status.st_ino
+    for fd, target in _descriptors():
+        found = _SOCKET.fullmatch(target)
+        if found:
+            yield fd, int(found[1])
 
 
 def _descriptors() -> list[tuple[int, str]]:
     """(descriptor, what it is: proc(5)) of all that are open."""
     found = []
-    for link in Path("/proc/self/fd").iterdir():
-        try:
+    for link in _entries(Path("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # the one that listed them
             found.append((int(link.name), str(link.readlink())))
-        except OSError:  # the one that listed them
-            continue
     return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Nothing where there is no /proc: then nothing can be found out."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []

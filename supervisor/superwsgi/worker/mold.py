@@ -13,7 +13,6 @@ import signal
 import socket
 import time
 import traceback
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import NoReturn
 
@@ -161,7 +160,7 @@ class Mold:
         try:
             self._before_fork(request)
             self._forking = True
-            between = _fork_quietly()
+            between = hazards.fork_quietly()
             if between == 0:
                 self._in_between(request, channel_fd)
             os.waitpid(between, 0)
@@ -182,7 +181,7 @@ class Mold:
     def _in_between(self, request: Fork, channel_fd: int) -> None:
         """The process between mold and worker: forks and ends."""
         try:
-            if _fork_quietly() == 0:
+            if hazards.fork_quietly() == 0:
                 self._forking = False
                 self._channel.close()
                 process.main(self._start(request, channel_fd))
@@ -219,10 +218,3 @@ def _certificates(site: Site) -> Certificates | None:
     if certificates is not None:
         certificates.quieten()
     return certificates
-
-
-def _fork_quietly() -> int:
-    """fork(2) without Python's warning of other threads: `preload: true` is the operator's choice."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
