@@ -148,6 +148,6 @@ SCENARIOS = {
         f"{IDLE} idle keep-alive connections: hello world, 1 worker, {CONNECTIONS} ordinary connections",
         {**COLUMNS, "bytes": Column("memory per idle connection, PSS (bytes)", ",.0f")},
         idle,
-        supervisors_only=True,
+        fits=lambda server: server.supervises,
     ),
 }
