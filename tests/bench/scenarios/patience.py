@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import resource
 import socket
 import threading
@@ -21,10 +22,12 @@ CONNECTIONS = 4
 """Of the ordinary requests."""
 
 STEP_SECONDS = 0.05
-"""Between two bytes of each client that trickles, and two sips of each that reads slowly."""
+"""Between two bytes of each client that trickles, and two sips of each that reads slowly. They take turns:
+all at once would be a burst, which is felt on the core of the load too."""
 
 SETTLE_SECONDS = 2.0
-"""For 60 times 50 MB to be handed over, which takes a while, of whoever has to copy them."""
+"""For 60 times 50 MB to be handed over, which takes a while, of whoever has to copy them; for the kernel to
+be done with 5,000 new connections."""
 
 SIP = 1024
 HEAD = b"POST / HTTP/1.1\r\nHost: bench\r\nContent-Length: 100000\r\n"
@@ -58,6 +61,7 @@ def idle(server: Server, bench: Bench) -> Sample:
                 client.sendall(GET % b"/")
                 if not client.recv(4096):
                     raise BenchError("it does not keep idle connections")
+            time.sleep(SETTLE_SECONDS)
             per_connection = (tree.pss() - before) / IDLE
             busy = _load(job, bench)
     return {**_sample(quiet, busy), "bytes": per_connection}
@@ -93,10 +97,10 @@ def _going_on(clients: list[socket.socket], step: Step) -> Iterator[None]:
         client.setblocking(False)
 
     def go_on() -> None:
-        while not stop.wait(STEP_SECONDS):
-            for client in clients:
-                with contextlib.suppress(OSError):
-                    step(client)
+        turns = itertools.cycle(clients)
+        while not stop.wait(STEP_SECONDS / len(clients)):
+            with contextlib.suppress(OSError):
+                step(next(turns))
 
     thread = threading.Thread(target=go_on)
     thread.start()
