@@ -123,13 +123,26 @@ def close_waits(environ, start_response):
     return Closing()
 
 
+def close_waits_later(environ, start_response):
+    gate.wait(0.05)
+    return close_waits(environ, start_response)
+
+
+def whole_then_error(environ, start_response):
+    start_response("200 OK", [("Content-Length", "9")])
+    yield b"all of it"
+    raise ValueError("after the end")
+
+
 PATHS = {
+    "/error": whole_then_error,
     "/said": said,
     "/file": file,
     "/endless": endless,
     "/ticks": ticks,
     "/polls": polls,
     "/closing": close_waits,
+    "/closing-later": close_waits_later,
     "/echo": echo,
     "/wait": wait,
     "/exit": leave,

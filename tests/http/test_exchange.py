@@ -32,6 +32,7 @@ class Recorder:
         self.pieces.append(data)
 
     send_piece = send
+    send_last = send
 
     def send_file(self, span):
         self.send(os.pread(span.fd, span.size, span.offset))

@@ -8,7 +8,7 @@ import socket
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,7 +110,9 @@ class Client:
 class Running:
     """A worker's loop, seen from outside."""
 
-    def __init__(self, app: Callable[..., Any], site: Site, unix: bool = False) -> None:
+    def __init__(
+        self, app: Callable[..., Any], site: Site, unix: bool = False, early: Sequence[str] = ()
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.error_file = Path(self.folder.name, "error.log")
         self.access_file = Path(self.folder.name, "access.log")
@@ -122,6 +124,7 @@ class Running:
         else:
             self.listener = listen()
         self.address = self.listener.getsockname()
+        self.early = [self.connect().get(path) for path in early]
         self.board = Scoreboard.create(1, site.threads + 1)
         self.recycled: list[str] = []
         self._fds = [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in self._files]
@@ -160,6 +163,8 @@ class Running:
         assert self.loop.join(DEADLINE)
         if self.access is not None:
             self.access.close()
+        for client in self.early:
+            client.sock.close()
         for fd in self._fds:
             os.close(fd)
         self.folder.cleanup()
@@ -171,6 +176,7 @@ def running(
     *,
     threads: int = 2,
     unix: bool = False,
+    early: Sequence[str] = (),
     requests: Requests | None = None,
     limits: Limits | None = None,
     peers: Proxy | None = None,
@@ -178,6 +184,7 @@ def running(
     level: Literal["debug", "info"] = "info",
     **timeouts: float,
 ) -> Iterator[Running]:
+    """`early` are paths that clients ask for before the worker starts: it finds all of them at once."""
     site = Site(
         name="test",
         apps={"/": "test:app"},
@@ -190,7 +197,7 @@ def running(
         tls=tls or Tls(),
         log=Log(level=level),
     )
-    worker = Running(app, site, unix)
+    worker = Running(app, site, unix, early)
     try:
         yield worker
     finally:

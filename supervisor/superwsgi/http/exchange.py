@@ -24,7 +24,8 @@ App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[byt
 
 
 class Channel(Protocol):
-    """Where a response goes; after a piece the application has more to say. Sending raises ClientGone."""
+    """Where a response goes; after a piece the application has more to say, after the last nothing follows.
+    Sending raises ClientGone."""
 
     @property
     def gone(self) -> bool:
@@ -36,6 +37,7 @@ class Channel(Protocol):
 
     def send(self, data: bytes) -> None: ...
     def send_piece(self, data: bytes) -> None: ...
+    def send_last(self, data: bytes) -> None: ...
     def send_file(self, span: Span) -> None: ...
 
 
@@ -145,9 +147,15 @@ class Exchange:
             raise WsgiError("write() after the end of the response")
         if not self._begun:
             head = self._start(None)
-            self._channel.send_piece(head + self._framed(data))
+            self._send(head + self._framed(data))
         elif data and (framed := self._framed(data)):
-            self._channel.send_piece(framed)
+            self._send(framed)
+
+    def _send(self, data: bytes) -> None:
+        if self._framing is _LENGTH and self.sent == self._length:
+            self._channel.send_last(data)
+        else:
+            self._channel.send_piece(data)
 
     def _deliver(self, result: Any) -> None:
         if isinstance(result, (list, tuple)):
@@ -170,7 +178,7 @@ class Exchange:
             head = self._start(len(body))
             body = self._framed(body)
             if len(body) < _JOINED:
-                self._channel.send(head + body)
+                self._send(head + body)
             else:
                 self._channel.send(head)
                 self._channel.send(body)

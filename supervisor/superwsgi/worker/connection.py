@@ -37,6 +37,11 @@ SPEAKING: Final = LISTENING | select.EPOLLOUT
 _COPIED: Final = 256 << 10
 """Bytes of a file that are read at once, where it has to be copied."""
 
+_HELD: Final = 16 << 10
+"""Bytes of a response that may wait for others; sending more takes so long that nothing is won."""
+
+NO_LEASE: Final[list[None]] = []
+
 _RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() sends a reset
 
 
@@ -45,8 +50,8 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_epoll", "_missed", "_room", "_waits", "begun", "client", "deadline", "ended", "entry",
-        "fd", "gone", "last", "loss", "mark", "out", "outbox", "owner", "parser", "pending", "preface",
-        "remote", "satisfied", "sock", "spoke", "state", "tls", "unsent", "writing",
+        "fd", "gone", "held", "last", "lease", "loss", "mark", "out", "outbox", "owner", "parser",
+        "pending", "preface", "remote", "satisfied", "sock", "spoke", "state", "tls", "unsent", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +80,8 @@ class Connection:
         self.writing = threading.Lock()
         self.outbox = Outbox(stores)
         self.begun = False  # some of the present response has been sent
+        self.lease = NO_LEASE  # while there is one, the end of it may wait for the answers of others
+        self.held = b""  # what does
         self.spoke = 0  # when the application last sent a piece of it
         self.last = False  # it is the connection's last
         self.satisfied = False  # the client asked for no more: nothing it sent is unread
@@ -142,26 +149,12 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send, or keep for whoever polls. Raises ClientGone."""
-        with self.writing:
-            if self.gone:
-                raise ClientGone(len(data))
-            self.begun = True
-            if self.outbox.size:
-                self._wait_for_room(len(data))
-            if self.outbox.size:
-                self._keep(data)
-            else:
-                try:
-                    sent = self.out.send(data)
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    self._cut()
-                    raise ClientGone(len(data)) from None
-                if sent == len(data):
-                    return
-                self._keep(memoryview(data)[sent:])
-        if self._missed:
+        self.writing.acquire()  # a `with` takes twice as long, and this is once a request
+        try:
+            done = self._send(data)
+        finally:
+            self.writing.release()
+        if not done and self._missed:
             self.flush()
 
     @property
@@ -173,6 +166,31 @@ class Connection:
         """Like send, and a sign of life from the application."""
         self.send(data)
         self.spoke = time.monotonic_ns()
+
+    def send_last(self, data: bytes) -> None:
+        """Like send, with the end of a response: during a `lease` it is held until `release`."""
+        if not self.lease or len(data) > _HELD or self.outbox.size:
+            self.send(data)
+            return
+        if self.gone:
+            raise ClientGone(len(data))
+        self.begun = True
+        self.held = data
+        if not self.lease:  # since we looked; whoever took it may have found nothing held
+            self.release()
+
+    def release(self) -> None:
+        """Send what is held, unless the client has `gone`; where nothing is held, all has been sent."""
+        self.writing.acquire()
+        try:
+            done = not self.held or self._send(self.held)
+            self.held = b""
+        except ClientGone:
+            done = True
+        finally:
+            self.writing.release()
+        if not done and self._missed:
+            self.flush()
 
     def send_file(self, span: Span) -> None:
         """Like send, with bytes of a file."""
@@ -217,9 +235,31 @@ class Connection:
 
     def _cut(self) -> None:
         self.gone = True
-        self.unsent += self.outbox.size
+        self.unsent += self.outbox.size + len(self.held)
+        self.held = b""
         self.outbox.clear()
         self._tell_of_room()
+
+    def _send(self, data: bytes) -> bool:
+        """Whether nothing had to be kept."""
+        if self.gone:
+            raise ClientGone(len(data))
+        self.begun = True
+        if self.outbox.size:
+            self._wait_for_room(len(data))
+        if self.outbox.size:
+            self._keep(data)
+            return False
+        try:
+            sent = self.out.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._cut()
+            raise ClientGone(len(data)) from None
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+        return sent == len(data)
 
     def _flush(self) -> None:
         if self.gone or self.outbox.size == 0:

@@ -39,6 +39,9 @@ from superwsgi.worker.watch import Watch
 BATCH: Final = 64
 """Events taken from the kernel at once."""
 
+HELD: Final = SECOND // 1000
+"""How long an answer may wait for those of others, in ns."""
+
 _LOST: Final = select.EPOLLERR | select.EPOLLHUP
 
 _BEAT: Final = int(BEAT * SECOND)
@@ -175,6 +178,7 @@ class Loop:
             try:
                 if not hand.holds and not self._service.take_queued(hand):
                     self._baton.take(hand)
+                    self._release_held()
                 while hand.holds and not self._stopped:
                     self._turn(hand)
             except Exception as error:
@@ -190,10 +194,14 @@ class Loop:
         """What the holder of the baton does next.
 
         All that is ready is read and parsed before the application is called for any of it: the parser's code
-        is fetched into the processor's caches once for all, and not again after each call. It costs the first
-        one some microseconds.
+        is fetched into the processor's caches once for all, and not again after each call. So is what sends:
+        answers leave together, and a client with many connections is woken once, not for each. The first of
+        them waits HELD for the others, and no longer for a call that blocks than that one's lease.
         """
         service = self._service
+        if service.leaving and (not service.complete or self._overdue()):
+            service.send_leaving(hand)
+            return
         if service.queue and service.take_queued(hand):
             return
         if service.complete:
@@ -205,6 +213,17 @@ class Loop:
             if service.handshakes:
                 self._handshakes.step(hand)
             self._poll()
+
+    def _overdue(self) -> bool:
+        """Whether the first answer has waited long enough for others."""
+        return time.monotonic_ns() - self._service.leaving[0].at > HELD
+
+    def _release_held(self) -> None:
+        """Whoever had the baton before is still in the application, with an answer that it held."""
+        for each in self._hands:
+            connection = each.connection
+            if connection is not None and connection.held:
+                connection.release()
 
     def _replace(self, lost: Hand) -> None:
         """A new thread for one that was written off, under its number and on its record."""

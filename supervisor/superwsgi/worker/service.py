@@ -25,7 +25,7 @@ from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import NEVER, Alarm, deadline_after
 from superwsgi.worker.arrivals import Arrivals
 from superwsgi.worker.baton import Baton
-from superwsgi.worker.connection import Connection
+from superwsgi.worker.connection import NO_LEASE, Connection
 from superwsgi.worker.ending import Ending
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.room import Addresses
@@ -51,6 +51,17 @@ BODY_SIZE: Final = 64 << 10
 HEAD_SIZE: Final = 16 << 10
 """Bytes read at once: of a body, and where heads are expected. What stands behind a request is kept until
 that has been answered."""
+
+
+class Answered:
+    """A request that was answered `at` some time, by an answer that is held."""
+
+    __slots__ = ("at", "connection", "exchange")
+
+    def __init__(self, connection: Connection, exchange: Exchange, at: int) -> None:
+        self.connection = connection
+        self.exchange = exchange
+        self.at = at
 
 
 class Service:
@@ -83,6 +94,7 @@ class Service:
         self.complete: deque[Connection] = deque()
         self.queue: deque[Connection] = deque()
         self.handshakes: deque[Connection] = deque()
+        self.leaving: deque[Answered] = deque()
         self.slots: list[None] = [None] * threads
         self.waits = waits(timeouts)
         self.now = time.monotonic_ns()
@@ -192,11 +204,13 @@ class Service:
         if connection.tls is not None:
             if connection.state is State.HANDSHAKE:
                 return self._await_step(connection, connection.tls, data)
+            connection.writing.acquire()  # as in its send
             try:
-                with connection.writing:
-                    data = connection.tls.open(data)
+                data = connection.tls.open(data)
             except OSError:
+                connection.writing.release()
                 return self.ending.close(connection)
+            connection.writing.release()
             if not data:
                 return True
         parser = connection.parser
@@ -254,6 +268,7 @@ class Service:
         connection.deadline = NEVER
         connection.begun = False
         connection.satisfied = not request.keep_alive
+        connection.lease = hand.lease if self.complete else NO_LEASE
         exchange = Exchange(self._gateway, request, connection, now)
         hand.connection, hand.exchange = connection, exchange
         hand.deadline = deadline = now + self._request_timeout
@@ -281,7 +296,26 @@ class Service:
             self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:
             self._on_recycle("requests")
-        return self._conclude(connection, exchange, done)
+        if connection.held and hand.holds and not exchange.broken:
+            self.leaving.append(Answered(connection, exchange, done))
+            return False
+        return self._leave(connection, exchange, done)
+
+    def send_leaving(self, hand: Hand) -> None:
+        """Send the answers that waited for each other, and go on with their connections."""
+        while self.leaving:
+            answered = self.leaving.popleft()
+            connection = answered.connection
+            hand.attended = connection
+            owned = self._leave(connection, answered.exchange, answered.at)
+            hand.attended = None
+            if owned:
+                self.let_go(connection, hand)
+
+    def _leave(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+        if connection.held:
+            connection.release()
+        return self._conclude(connection, exchange, now)
 
     def _conclude(self, connection: Connection, exchange: Exchange, now: int) -> bool:
         """The application is done with the request; is the client, too?"""

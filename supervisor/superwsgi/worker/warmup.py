@@ -137,6 +137,7 @@ class _Nowhere:
         pass
 
     send_piece = send
+    send_last = send
 
     def send_file(self, span: Span) -> None:
         pass
