@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN
+from superwsgi.http.host import is_host, split_port
 from superwsgi.http.peers import Peer, Trusted
 from superwsgi.http.request import Environ
 
@@ -26,8 +27,6 @@ _NODE: Final = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}))(?::([0-9]{1,5})|:_[A-Za-z0-9._-]+)?"
     r"|([0-9A-Fa-f:.]{2,45}|unix:)"
 )
-# RFC 3986 section 3.2.2 without user information and percent-encoding
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._~!$&'()*+;=-]{1,255})(?::([0-9]{1,5}))?")
 # RFC 7239 section 4: forwarded-pair, or none, and what ends it. Proxies leave out the quotes that a port or
 # an IPv6 address needs, and put spaces behind semicolons; neither makes it ambiguous.
 _PAIR: Final = re.compile(
@@ -76,15 +75,15 @@ def believe(environ: Environ, trusted: Trusted) -> None:
     by_name, by_rfc = _x_forwarded(environ, trusted), _forwarded(environ, trusted)
     client = _agreed(by_name.client, by_rfc.client, "client")
     scheme = _agreed(by_name.scheme, by_rfc.scheme, "scheme")
-    host = _HOST.fullmatch(_agreed(by_name.host, by_rfc.host, "host") or "")
+    host = _agreed(by_name.host, by_rfc.host, "host")
     if client:
         environ["REMOTE_ADDR"] = client
         environ["REMOTE_PORT"] = by_name.client_port or by_rfc.client_port
     if scheme:
         set_scheme(environ, scheme)
     if host:
-        environ["SERVER_NAME"] = host[1]
-        environ["SERVER_PORT"] = host[2] or _DEFAULT_PORTS[environ["wsgi.url_scheme"]]
+        environ["SERVER_NAME"], port = split_port(host)
+        environ["SERVER_PORT"] = port or _DEFAULT_PORTS[environ["wsgi.url_scheme"]]
     if by_name.port:
         environ["SERVER_PORT"] = by_name.port
 
@@ -175,7 +174,7 @@ def _scheme(text: str | None) -> str | None:
 
 
 def _host(text: str | None) -> str | None:
-    return text.lower() if text is not None and _HOST.fullmatch(text) else None
+    return text.lower() if text is not None and is_host(text) else None
 
 
 def _port(text: str | None) -> str | None:

@@ -17,7 +17,8 @@ from superwsgi.config.schema import Limits
 from superwsgi.http.body import Body
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import VALUE, EnvironKeys
-from superwsgi.http.target import HOSTS, check_host, read_line, split_target
+from superwsgi.http.host import HOSTS, check_host
+from superwsgi.http.target import read_line, split_target
 
 Environ = dict[str, Any]
 

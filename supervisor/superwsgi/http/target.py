@@ -1,38 +1,26 @@
-"""The request line: method, target, version, and the host in a target or in Host.
+"""The request line: method, target, version. The host in a target has its grammar in host.py.
 
-RFC 9112 section 3 and RFC 3986 section 3.2, less what no client needs and two parties could read in two ways:
+RFC 9112 section 3, less what no client needs and two parties could read in two ways:
 
 - Methods are those that llhttp knows, of HTTP and WebDAV; others are 501 (RFC 9110 section 9.1). One in small
   letters would pass a proxy's rule for POST, and become POST in a framework that does not mind.
 - A target is visible ASCII without a fragment. Raw UTF-8 is no URI (RFC 3986 section 2), and proxies differ
   in what they make of it.
-- No comma in a host: it is how two Host fields look once somebody has joined them.
 """
 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address
 from typing import Final
 
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN
+from superwsgi.http.host import check_host
 
 _LINE: Final = re.compile(rf"({TOKEN.pattern}) ([!-~]+) HTTP/([0-9]\.[0-9])")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _VERSIONS: Final = frozenset({"HTTP/1.1", "HTTP/1.0"})
-_REG_NAME: Final = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+")
-_ADDRESS: Final = re.compile(r"\[([0-9A-Fa-f:.]+)\]")
-_PORT: Final = re.compile(r"[0-9]{0,5}")
-_LAST_PORT: Final = 65535
-
-_REMEMBERED: Final = 1024
-_USUAL: Final = 64
-"""Characters of a host that is worth remembering."""
-
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-HOSTS: Final[set[str]] = set()
-"""Those that were right lately."""
 
 # What speaks another protocol, by how it begins.
 _FOREIGN: Final = {
@@ -101,27 +89,3 @@ def split_target(method: str, target: str) -> tuple[str, str]:
     host, path = rest[:at], rest[at:]
     check_host(host)
     return host, path if path.startswith("/") else f"/{path}"
-
-
-def check_host(host: str) -> None:
-    """Raise HttpError unless it is `host` or `host:port`: RFC 9110 section 7.2, RFC 3986 section 3.2.2."""
-    name, colon, port = host.rpartition(":")
-    if not colon or host.endswith("]"):
-        name, port = host, ""
-    if not _PORT.fullmatch(port) or int(port or 0) > _LAST_PORT:
-        raise HttpError(400, "impossible port in the host")
-    address = _ADDRESS.fullmatch(name)
-    if not (_is_ipv6(address[1]) if address else _REG_NAME.fullmatch(name)):
-        raise HttpError(400, "impossible host")
-    if len(host) <= _USUAL:
-        if len(HOSTS) >= _REMEMBERED:
-            HOSTS.clear()  # clients choose the names; those in use are soon here again
-        HOSTS.add(host)
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        IPv6Address(text)
-    except ValueError:
-        return False
-    return True
