@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
-
-
-@pytest.fixture(autouse=True)
-def _closed_gate():
-    gate.clear()
-    while inside.acquire(blocking=False):
-        pass
-    yield
-    gate.set()
 
 
 def test_a_head_that_does_not_end():

@@ -13,15 +13,6 @@ from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
 
-@pytest.fixture(autouse=True)
-def _closed_gate():
-    gate.clear()
-    while inside.acquire(blocking=False):
-        pass
-    yield
-    gate.set()
-
-
 class TestAFullQueue:
     @pytest.mark.parametrize("places", [0, 2])
     def test_is_a_503(self, places):

@@ -11,15 +11,6 @@ from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
 
-@pytest.fixture(autouse=True)
-def _closed_gate():
-    gate.clear()
-    while inside.acquire(blocking=False):
-        pass
-    yield
-    gate.set()
-
-
 def test_many_requests_on_one_connection():
     with running(app) as worker, worker.connect() as client:
         for _ in range(20):

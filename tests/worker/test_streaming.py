@@ -13,15 +13,6 @@ from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
 
-@pytest.fixture(autouse=True)
-def _closed_gate():
-    gate.clear()
-    while inside.acquire(blocking=False):
-        pass
-    yield
-    gate.set()
-
-
 def reset(client):
     """Leave as a process does that is killed with bytes unread."""
     client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

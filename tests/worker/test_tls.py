@@ -37,15 +37,6 @@ def tls(pair):
     return Tls(certificate=str(pair.certificate), key=str(pair.key))
 
 
-@pytest.fixture(autouse=True)
-def _closed_gate():
-    gate.clear()
-    while inside.acquire(blocking=False):
-        pass
-    yield
-    gate.set()
-
-
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
 def context(request, ca):
     context = ca.client()
