@@ -8,7 +8,7 @@ import pytest
 
 from superwsgi.config.addresses import address, network, server_name
 from superwsgi.config.grammar import Invalid
-from superwsgi.config.schema import InheritedAddress, TcpAddress, UnixAddress
+from superwsgi.config.listening import InheritedAddress, TcpAddress, UnixAddress
 
 FOLDER = Path("/srv/shop")
 

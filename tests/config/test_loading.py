@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.loading import load
 from superwsgi.config.schema import (
     Limits,
@@ -17,10 +18,8 @@ from superwsgi.config.schema import (
     NamedCertificate,
     Requests,
     Site,
-    TcpAddress,
     Timeouts,
     Tls,
-    UnixAddress,
 )
 from tests.config.sites import APP, EVERYTHING, loaded, problems
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.loading import from_options
-from superwsgi.config.schema import Site, TcpAddress, UnixAddress
+from superwsgi.config.schema import Site
 
 
 def test_an_application_alone_has_the_defaults(tmp_path: Path) -> None:

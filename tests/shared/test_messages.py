@@ -9,7 +9,8 @@ import pytest
 
 from superwsgi import messages
 from superwsgi.channel import Channel, Closed
-from superwsgi.config.schema import Site, TcpAddress, UnixAddress
+from superwsgi.config.listening import TcpAddress, UnixAddress
+from superwsgi.config.schema import Site
 
 SITE = Site(
     name="shop", apps={"/": "shop:app"}, bind=(TcpAddress("::1", 80), UnixAddress("/run/x", owner="www"))

@@ -13,7 +13,8 @@ import msgspec
 
 from superwsgi.channel import Channel, Closed
 from superwsgi.cli.serve import read_or_exit
-from superwsgi.config.schema import Site, Tls, UnixAddress
+from superwsgi.config.listening import UnixAddress
+from superwsgi.config.schema import Site, Tls
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.words import duration, ending
 from superwsgi.master import launch

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.grammar import Invalid, path
-from superwsgi.config.schema import Address, InheritedAddress, TcpAddress, UnixAddress
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress
 
 _EXPECTED: Final = "host:port, [IPv6]:port, unix:path or systemd"
 _NETWORK: Final = "a network such as 10.0.0.0/8 or fd00::/8, an address, or unix"

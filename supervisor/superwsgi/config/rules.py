@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from superwsgi.config.schema import Memory, Site, TcpAddress, Tls, UnixAddress, speaks_tls
+from superwsgi.config.listening import TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.schema import Memory, Site, Tls
 
 
 class Rule(NamedTuple):

@@ -1,7 +1,8 @@
 """The site file's keys as typed data: one field a setting, with its default, unit and one line of help.
 
 The reference site file, the errors of the loader and the documentation come from these fields.
-Nothing here touches the outside: no DNS, no files, no users, no imports of the application.
+The kinds of their values are in units.py. Nothing here touches the outside: no DNS, no files, no users, no
+imports of the application.
 """
 
 from __future__ import annotations
@@ -10,100 +11,32 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"unit": "duration"})]
-"""A duration in seconds; in a site file `250ms`, `30s`, `5m`, `1h` or a number of seconds."""
-
-Deadline = Annotated[float, Meta(gt=0, extra_json_schema={"unit": "duration"})]
-"""A duration that cannot be 0: nothing would ever be in time, and 0 does not mean never."""
-
-Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"unit": "size"})]
-"""A size in bytes; in a site file `8K`, `100M`, `1G` or a number of bytes."""
-
-Share = Annotated[float, Meta(gt=0, le=1, extra_json_schema={"unit": "percent"})]
-"""A share of the memory this process may use, 0 < share <= 1; in a site file `40%`."""
-
-Octal = Annotated[int, Meta(ge=0, le=0o777, extra_json_schema={"unit": "octal"})]
-"""Permission bits; in a site file octal digits, quoted or not."""
-
-Switch = Annotated[bool, Meta(extra_json_schema={"unit": "switch"})]
-"""In a site file `on` or `off`."""
-
-Count = Annotated[int, Meta(ge=0)]
-PositiveCount = Annotated[int, Meta(ge=1)]
-
-Processes = Annotated[int, Meta(ge=1, le=1024)]
-"""More is a slip of the hand: one worker a CPU is the rule, and few machines have as many CPUs. Each has an
-interpreter of its own, some 10 MB at the least, and a scoreboard is laid out for all of them."""
-
-Threads = Annotated[int, Meta(ge=1, le=1000)]
-"""Threads of one interpreter take turns: more of them only wait longer, and for more requests at once there
-are workers. Each takes a stack, and a place among the processes that a user or a control group may have."""
-
-Backlog = Annotated[int, Meta(ge=1, le=65535)]
-"""What listen(2) takes on every kernel; net.core.somaxconn may cut it down further."""
-
-SiteName = Annotated[str, Meta(extra_json_schema={"unit": "name"})]
-Account = Annotated[str, Meta(extra_json_schema={"unit": "account"})]
-Variable = Annotated[str, Meta(extra_json_schema={"unit": "variable"})]
-FilePath = Annotated[str, Meta(extra_json_schema={"unit": "path"})]
-ControlPath = Annotated[str, Meta(extra_json_schema={"unit": "control"})]
-SocketPath = Annotated[str, Meta(extra_json_schema={"unit": "socket"})]
-LogFile = Annotated[str, Meta(extra_json_schema={"unit": "log"})]
-LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
-Network = Annotated[str, Meta(extra_json_schema={"unit": "network"})]
-ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
-Function = Annotated[str, Meta(extra_json_schema={"unit": "function"})]
-Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
-ServerName = Annotated[str, Meta(extra_json_schema={"unit": "server_name"})]
-
-
-class TcpAddress(Struct, frozen=True, tag="tcp"):
-    """`host:port` or `[IPv6]:port`, behind `https://` where TLS is spoken; port 0 lets the kernel choose one,
-    which the log then names."""
-
-    host: str
-    port: int
-    tls: bool = False
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https://' if self.tls else ''}{host}:{self.port}"
-
-
-class UnixAddress(Struct, frozen=True, tag="unix"):
-    """`unix:/path`, or the mapping `{unix: /path, mode: "0660", owner: www-data, group: www-data}`."""
-
-    path: SocketPath = field(name="unix")
-    mode: Octal = 0o666
-    owner: Account | None = None
-    group: Account | None = None
-
-    def __str__(self) -> str:
-        return f"unix:{self.path}"
-
-
-class InheritedAddress(Struct, frozen=True, tag="inherited"):
-    """`systemd`, `systemd:NAME` or `fd://N`: listening sockets that the master is started with.
-
-    `systemd` is all that socket units have passed, `systemd:NAME` those with this FileDescriptorName=,
-    `fd://N` the descriptor of that number. Behind `https://` they speak TLS.
-    """
-
-    name: str = ""
-    fd: int | None = None
-    tls: bool = False
-
-    def __str__(self) -> str:
-        name = f"systemd:{self.name}" if self.name else "systemd"
-        return f"{'https://' if self.tls else ''}{name if self.fd is None else f'fd://{self.fd}'}"
-
-
-Address = TcpAddress | UnixAddress | InheritedAddress
-
-
-def speaks_tls(address: Address) -> bool:
-    return not isinstance(address, UnixAddress) and address.tls
-
+from superwsgi.config.listening import Address, TcpAddress
+from superwsgi.config.units import (
+    Account,
+    Backlog,
+    Bytes,
+    ControlPath,
+    Count,
+    Deadline,
+    FilePath,
+    Function,
+    ImportString,
+    LogFile,
+    LogFormat,
+    Mount,
+    Network,
+    Octal,
+    PositiveCount,
+    Processes,
+    Seconds,
+    ServerName,
+    Share,
+    SiteName,
+    Switch,
+    Threads,
+    Variable,
+)
 
 Application = Annotated[
     ImportString,

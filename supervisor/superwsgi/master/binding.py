@@ -12,7 +12,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from superwsgi.config.schema import Address, Site, TcpAddress, UnixAddress
+from superwsgi.config.listening import Address, TcpAddress, UnixAddress
+from superwsgi.config.schema import Site
 from superwsgi.log.files import try_making
 from superwsgi.master.inherited import NotInherited
 from superwsgi.master.listener import Listener, Place

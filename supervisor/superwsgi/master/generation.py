@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import msgspec
 
 from superwsgi.channel import Channel, Closed
-from superwsgi.config.schema import Site, speaks_tls
+from superwsgi.config.listening import speaks_tls
+from superwsgi.config.schema import Site
 from superwsgi.master import machine, sockets, states
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handles import MoldHandle, WorkerHandle

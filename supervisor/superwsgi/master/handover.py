@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from superwsgi.config.schema import Address, Site
+from superwsgi.config.listening import Address
+from superwsgi.config.schema import Site
 from superwsgi.master.states import GenerationState, WorkerState
 
 VERSION: Final = 1

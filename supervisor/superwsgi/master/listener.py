@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from superwsgi.config.schema import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.master.handover import HeldListener
 
 _WILDCARDS: Final = ("0.0.0.0", "::")

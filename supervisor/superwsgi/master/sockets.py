@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import msgspec
 
-from superwsgi.config.schema import Address, InheritedAddress, Site, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.schema import Site
 from superwsgi.master.binding import BindError, bind_tcp, bind_unix, explained, own, owner_of, place_of
 from superwsgi.master.inherited import STORED, Inherited
 from superwsgi.master.listener import Listener

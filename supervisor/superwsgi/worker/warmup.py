@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.apps.types import Environ, StartResponse, WSGIApp
-from superwsgi.config.schema import Site, TcpAddress, speaks_tls
+from superwsgi.config.listening import TcpAddress, speaks_tls
+from superwsgi.config.schema import Site
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.errors import HttpError
 from superwsgi.http.exchange import Exchange, Gateway
