@@ -9,9 +9,10 @@ import pytest
 from superwsgi.channel import Channel
 from superwsgi.config.schema import Log, Site, Timeouts
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.generation import Generation
 from superwsgi.master.handles import WorkerHandle
 from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.shared import Shared
 from superwsgi.master.states import WorkerEvent, WorkerState
 
 

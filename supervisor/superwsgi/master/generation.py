@@ -8,29 +8,25 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from superwsgi.channel import Channel, Closed
 from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
-from superwsgi.master import machine, sockets, states
+from superwsgi.master import machine, states
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handles import MoldHandle, WorkerHandle
 from superwsgi.master.handover import HeldGeneration
-from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
 from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy import backoff
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.shared import Shared
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Boot, Drain, Fork, Message, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import transport
-from superwsgi.worker.privileges import identity
 
 SPARE_WORKERS = 16
 """How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
@@ -42,37 +38,6 @@ _GRACE = 2.0
 
 class CannotFork(Exception):
     """No worker can be forked just now; the text says why."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the master opens for a generation, with the rights that only it has."""
-
-    listeners: list[Listener]
-    logs: LogFiles
-    warnings: Sequence[str] = ()
-
-    @classmethod
-    def prepare(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener] = ()) -> Shared:
-        """Open log files and listeners, as far as they are not there.
-
-        Certificates are only looked at: the mold reads them again, and the master keeps no key.
-        Raises CertificateError, LogTargetError, PrivilegeError or BindError, with nothing left open.
-        """
-        identity(site)
-        certificates = transport.load(site.tls)
-        warnings = certificates.warnings if certificates is not None else ()
-        logs = LogFiles.open(site.log)
-        try:
-            return cls(sockets.prepare(site, open_already, inherited), logs, warnings)
-        except BaseException:
-            logs.close()
-            raise
-
-    def give_up(self, kept: Iterable[Listener]) -> None:
-        """Close all but the listeners that are `kept`."""
-        sockets.close(listener for listener in self.listeners if listener not in kept)
-        self.logs.close()
 
 
 class Generation:

@@ -26,7 +26,7 @@ from superwsgi.master.children import Children
 from superwsgi.master.commands import Commands
 from superwsgi.master.control import Control
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.generation import Generation
 from superwsgi.master.handles import WorkerHandle
 from superwsgi.master.handover import Handover
 from superwsgi.master.inherited import Inherited
@@ -39,6 +39,7 @@ from superwsgi.master.reaper import Reaper, become_subreaper
 from superwsgi.master.reloads import Reloads
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
+from superwsgi.master.shared import Shared
 from superwsgi.master.states import GenerationEvent, WorkerState
 from superwsgi.master.takeover import Taken
 from superwsgi.master.upgrade import Upgrade

@@ -17,11 +17,12 @@ from superwsgi.log.words import duration
 from superwsgi.master import sockets
 from superwsgi.master.attempts import Attempts
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.generation import Generation
 from superwsgi.master.handover import VERSION, Handover, HeldListener
 from superwsgi.master.launch import Launch
 from superwsgi.master.listener import Listener
 from superwsgi.master.policy import governor
+from superwsgi.master.shared import Shared
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
 
 _TARGETS = (GenerationState.READY, GenerationState.SERVING)

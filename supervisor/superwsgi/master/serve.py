@@ -14,13 +14,13 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.binding import BindError
-from superwsgi.master.generation import Shared
 from superwsgi.master.handover import HandoverError, handed_over
 from superwsgi.master.inherited import Inherited
 from superwsgi.master.launch import Launch
 from superwsgi.master.master import OK, Master, ReadSite
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
+from superwsgi.master.shared import Shared
 from superwsgi.master.takeover import Taken, rehearse
 from superwsgi.master.upgrade import REHEARSAL
 from superwsgi.worker.privileges import PrivilegeError

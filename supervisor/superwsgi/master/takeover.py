@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generation import Generation, Shared
+from superwsgi.master.generation import Generation
 from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
 from superwsgi.master.inherited import Inherited, reopened
 from superwsgi.master.launch import Launch
 from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.shared import Shared
 from superwsgi.scoreboard import Scoreboard
 
 
