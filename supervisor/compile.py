@@ -1,31 +1,43 @@
 """The build step that compiles modules on the way of a request, for the wheel: mypyc makes C of typed Python.
 
-A hook of hatchling, switched on with HATCH_BUILD_HOOKS_ENABLE=1; pyproject.toml has the list of modules. What
-is compiled goes from a temporary folder into the wheel, beside the sources: nothing is written to the
-checkout, where it would be imported in the place of sources that have changed since.
+A hook of hatchling; pyproject.toml has the list of modules. Where there is no C compiler, or it fails,
+the wheel is plain Python, which does the same. What is compiled goes from a temporary folder into the
+wheel, beside the sources: nothing is written to the checkout, where it would be imported in the place of
+sources that have changed since.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+_COMPILER = ("mypy[mypyc]>=1.15", "setuptools>=70")
 _MYPY = ("--config-file=", "--ignore-missing-imports")  # strictness is the lint's business
 
 
 class CompileHook(BuildHookInterface):
     """`modules` are glob patterns below this file's folder, `except` what they shall not match."""
 
+    def dependencies(self) -> list[str]:
+        """Of the build; those of the package itself are there for their types."""
+        return [*_COMPILER, *self.metadata.core.dependencies] if _can_compile() else []
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if version == "editable":
-            return
         self._folder = TemporaryDirectory(prefix="superwsgi-compile-")
+        if version == "editable" or not _can_compile():
+            return
         sources = Path(self.root, "supervisor")
-        _compile(sources, self._modules(sources), Path(self._folder.name))
+        try:
+            _compile(sources, self._modules(sources), Path(self._folder.name))
+        except (Exception, SystemExit) as error:  # mypyc exits where it finds something wrong
+            self.app.display_warning(f"superwsgi is not compiled, but plain Python: {error}")
+            return
         libraries = Path(self._folder.name, "lib")
         for library in libraries.rglob("*.so"):
             build_data["force_include"][str(library)] = str(library.relative_to(libraries))
@@ -33,8 +45,7 @@ class CompileHook(BuildHookInterface):
         build_data["infer_tag"] = True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        if version != "editable":
-            self._folder.cleanup()
+        self._folder.cleanup()
 
     def _modules(self, sources: Path) -> list[str]:
         """Relative to `sources`: the paths stand in tracebacks, and linecache finds them on sys.path."""
@@ -43,6 +54,11 @@ class CompileHook(BuildHookInterface):
             for key in ("modules", "except")
         )
         return sorted(str(path.relative_to(sources)) for path in wanted - refused)
+
+
+def _can_compile() -> bool:
+    """Whether there are a C compiler and Python's headers."""
+    return shutil.which("cc") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
 
 
 def _compile(sources: Path, modules: list[str], folder: Path) -> None:

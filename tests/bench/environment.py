@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 from tests.bench.servers import OURS, REPOSITORY, SERVERS
@@ -69,9 +67,4 @@ class Environment:
 
     def _pip(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self._bin / "python"), "-m", "pip", "--disable-pip-version-check", *arguments]
-        variables = {**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"} if _can_compile() else None
-        return subprocess.run(command, capture_output=True, text=True, env=variables)
-
-
-def _can_compile() -> bool:
-    return shutil.which("cc") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
+        return subprocess.run(command, capture_output=True, text=True)
