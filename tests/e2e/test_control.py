@@ -184,7 +184,7 @@ class TestReload:
         )
         done = site.command("reload", "--wait")
         assert done.returncode == 1
-        assert "reload rolled back: generation 2 worker 1: exit code 9" in done.stderr
+        assert "reload rolled back: generation 2: worker 1: exit code 9" in done.stderr
 
     def test_two_at_once(self, site, start_command):
         """The second takes the place of the first while that loads; both hear how it went."""

@@ -31,7 +31,7 @@ def _conclude(what: str, ended: Ended) -> None:
     if ended.outcome is Outcome.COMPLETE:
         click.echo(f"generation {ended.generation} serves, after {duration(ended.seconds)}")
         sys.exit(0)
-    of = f"generation {ended.generation} " if ended.generation is not None else ""
+    of = f"generation {ended.generation}: " if ended.generation is not None else ""
     click.echo(f"superwsgi: {what} {ended.outcome.value}: {of}{ended.reason}", err=True)
     if ended.detail:
         click.echo(ended.detail.rstrip(), err=True)
