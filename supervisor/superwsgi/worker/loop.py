@@ -1,7 +1,8 @@
 """The threaded loop of a worker: equal threads around one epoll.
 
 Whoever holds the baton polls, hands out what is ready, and works like the others; see baton.py for when it is
-passed on, service.py for what is done with a connection, watch.py for deadlines, acceptor.py for listeners.
+passed on, acceptor.py for listeners, admission.py for what they accept, service.py for what is done with a
+connection, watch.py for deadlines.
 This file has the threads, the poll, and the end: drain and stop.
 """
 
@@ -12,27 +13,24 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Final
 
 from superwsgi.config.schema import Site
-from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.exchange import App, Gateway
-from superwsgi.http.parser import Parser
-from superwsgi.http.peers import UNIX, Trusted
+from superwsgi.http.peers import Trusted
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
-from superwsgi.worker.acceptor import Accepted, Acceptor
+from superwsgi.worker.acceptor import Acceptor
+from superwsgi.worker.admission import Admission
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
-from superwsgi.worker.complaint import Complaint
-from superwsgi.worker.connection import LISTENING, Connection
+from superwsgi.worker.connection import Connection
 from superwsgi.worker.hand import Hand
 from superwsgi.worker.handshakes import Handshakes
 from superwsgi.worker.service import Service
 from superwsgi.worker.states import State
-from superwsgi.worker.stores import Stores
 from superwsgi.worker.transport import Certificates
 from superwsgi.worker.watch import Watch
 
@@ -70,8 +68,6 @@ class Loop:
         certificates: Certificates | None = None,
     ) -> None:
         self._site = site
-        self._certificates = certificates
-        self._secured = secured
         self._listeners = listeners
         self._board = board
         self._errors = errors
@@ -79,9 +75,6 @@ class Loop:
         self._alarm = Alarm()
         self._baton = Baton()
         self._gateway = Gateway(app, errors, closing=site.timeouts.keepalive == 0)
-        self._base = base_environ(
-            errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1
-        )
         self._acceptor = Acceptor(
             listeners,
             self._epoll,
@@ -92,7 +85,7 @@ class Loop:
             self._census,
             self._make_room,
         )
-        self._trusted = Trusted(site.proxy.trusted)
+        trusted = Trusted(site.proxy.trusted)
         self._service = Service(
             self._gateway,
             limits=site.limits,
@@ -104,7 +97,7 @@ class Loop:
             board=board,
             acceptor=self._acceptor,
             access=access,
-            trusted=self._trusted,
+            trusted=trusted,
             on_recycle=on_recycle,
         )
         self._handshakes = Handshakes(self._service, errors)
@@ -117,9 +110,16 @@ class Loop:
             replace=self._replace,
             on_hang=lambda: on_recycle("hang"),
         )
-        self._unwatched = Complaint(errors, "connection not watched")
-        self._unspooled = Complaint(errors, "no temporary file for a response")
-        self._stores = Stores(site.limits.spool, self._no_spool)
+        self._admission = Admission(
+            site,
+            self._service,
+            self._gateway,
+            epoll=self._epoll,
+            alarm=self._alarm,
+            trusted=trusted,
+            secured=secured,
+            certificates=certificates,
+        )
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
         self._draining = False
@@ -250,7 +250,7 @@ class Loop:
                     self._mark(connection, mask)
             for fd, _ in events:
                 if fd in self._acceptor:
-                    self._admit(self._acceptor.accept(fd, now))
+                    self._admission.admit(self._acceptor.accept(fd, now))
                 elif fd == alarm.fd:
                     os.eventfd_read(fd)
         except Exception:
@@ -319,7 +319,7 @@ class Loop:
             self._draining = self._gateway.closing = True
             self._board.set("accepting", 0)
             service.waits[State.IDLE] = self._linger
-            self._admit(self._acceptor.close())
+            self._admission.admit(self._acceptor.close())
         for connection in list(service.connections.values()):
             if connection.state in (State.NEW, State.IDLE):
                 connection.deadline = min(connection.deadline, now + self._linger)
@@ -337,42 +337,7 @@ class Loop:
             connection.sock.close()
         self._finished.set()
 
-    # Connections.
-
-    def _admit(self, accepted: Iterable[Accepted]) -> None:
-        for sock, address, listener in accepted:
-            sock.setblocking(False)
-            client = address[:2] if sock.family != socket.AF_UNIX else None
-            environ = connection_environ(self._base, server_of(listener, sock), client)
-            remote = client[0] if client else ""
-            believed = self._trusted.peer(remote or UNIX).trusted
-            parser = Parser(
-                self._site.limits, environ, self._gateway.ids, self._trusted if believed else None
-            )
-            connection = Connection(
-                sock, remote, parser, self._epoll, self._alarm, self._service.waits, self._stores
-            )
-            if self._certificates is not None and listener in self._secured:
-                connection.secure(self._certificates.accept(sock, environ))
-            if self._site.proxy.protocol:
-                connection.state = State.PROXY
-            self._service.arrivals.adopt(connection, self._service.now)
-            if connection.state is State.PROXY and not believed:
-                self._service.ending.turn_away(connection, "not in proxy.trusted, and proxy.protocol is on")
-            elif self._begin(connection):
-                self._service.let_go(connection)
-
-    def _begin(self, connection: Connection) -> bool:
-        """False where it was closed."""
-        try:
-            self._epoll.register(connection.fd, LISTENING)
-        except OSError as error:  # fs.epoll.max_user_watches, or memory
-            self._unwatched.make(self._service.now, error=error.strerror, next="closed")
-            return self._service.ending.close(connection)
-        return self._service.arrivals.count(connection, self._service.now)
-
-    def _no_spool(self, error: OSError) -> None:
-        self._unspooled.make(time.monotonic_ns(), error=error.strerror, next="applications wait for clients")
+    # What the acceptor asks.
 
     def _make_room(self, now: int) -> bool:
         return self._service.arrivals.make_room(now)
@@ -384,11 +349,3 @@ class Loop:
     def _busy(self) -> bool:
         """Whether a request is in the application."""
         return len(self._service.slots) < self._site.threads
-
-
-def server_of(listener: socket.socket, sock: socket.socket) -> tuple[str, int] | None:
-    """Address and port that a client reached; None for a unix socket."""
-    if listener.family == socket.AF_UNIX:
-        return None
-    host, port = listener.getsockname()[:2]
-    return (sock.getsockname()[0], port) if host in ("0.0.0.0", "::") else (host, port)
