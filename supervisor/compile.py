@@ -1,4 +1,4 @@
-"""The build step that compiles modules on the way of a request, for the wheel: mypyc makes C of typed Python.
+"""The build step that compiles the modules on the request path, for the wheel: mypyc makes C of typed Python.
 
 A hook of hatchling; pyproject.toml has the list of modules. Where there is no C compiler, or it fails,
 the wheel is plain Python, which does the same. What is compiled goes from a temporary folder into the

@@ -57,14 +57,6 @@ def lines(path):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def wait_lines(path, count):
-    return wait_for(
-        lambda: got if len(got := lines(path)) >= count else None,
-        f"{count} lines",
-        context=lambda: lines(path),
-    )
-
-
 def exchange(site):
     """Everything that may be said to a server; the statuses are checked."""
     with Wire(site.connect()) as wire:

@@ -30,7 +30,7 @@ Signals to the master process:
 
 
 def _build() -> str:
-    """What runs: `Python 3.13.0, compiled`, where mypyc made C of the modules on the way of a request."""
+    """What runs: `Python 3.13.0, compiled`, where mypyc made C of the modules on the request path."""
     module = find_spec("superwsgi.http.parser")
     compiled = module is not None and isinstance(module.loader, ExtensionFileLoader)
     return f"Python {sys.version.split()[0]}, {'compiled' if compiled else 'pure Python'}"
