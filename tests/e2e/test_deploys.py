@@ -1,0 +1,54 @@
+"""Deploy after deploy under load, good ones and broken ones: a deploy is a non-event."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.daemon import wait_for
+from tests.e2e.load import Load
+
+GOOD = """
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"{number}"]
+"""
+BROKEN = "from nowhere import app\n"
+RAISES = """
+    def app(environ, start_response):
+        raise RuntimeError("first request")
+"""
+EXITS = """
+    import os
+    def app(environ, start_response):
+        os._exit(5)
+"""
+
+
+@pytest.mark.parametrize(("preload", "fails"), [(True, RAISES), (False, EXITS)])
+def test_twenty_in_a_row(daemon, preload, fails):
+    """Every third is broken, every fifth fails at its first request."""
+    daemon.write("app.py", GOOD.format(number=0))
+    daemon.site(workers=2, preload=preload, warmup=["/"], rollout={"confirm": "100ms"}, log={"access": "off"})
+    daemon.start()
+    daemon.wait_serving(2)
+    kept = Load(daemon.address, clients=4, pause=0.002)
+    new = Load(daemon.address, clients=2, pause=0.005, keep_alive=False)
+    serving = b"0"
+    with kept, new:
+        for number in range(1, 21):
+            bad = BROKEN if number % 3 == 0 else fails if number % 5 == 0 else None
+            daemon.write("app.py", bad or GOOD.format(number=number))
+            done = daemon.command("reload", "--wait", "-c", "site.yaml")
+            assert done.returncode == (1 if bad else 0), done
+            serving = serving if bad else b"%d" % number
+            check_version((kept, new), serving)
+    assert kept.broken == new.broken == []
+    print(f"{len(kept.answers) + len(new.answers)} answers, p99 {kept.p99() * 1e3:.1f} ms")
+
+
+def check_version(loads, version):
+    """Every request from now on; each client may have begun one before."""
+    for load in loads:
+        mark = len(load.answers) + 4
+        wait_for(lambda load=load, mark=mark: len(load.answers) > mark + 10, "answers")
+        assert {body for body, _ in load.answers[mark:]} == {version}
