@@ -115,8 +115,8 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(daemon, manager):
     daemon.send(signal.SIGHUP)
     told = manager.hear_until(lambda message: "RELOADING" in message)
     assert abs(int(told["MONOTONIC_USEC"]) - time.monotonic_ns() // 1000) < DEADLINE * 1e6
-    manager.hear_until(lambda message: "READY" in message)
     manager.hear_until(is_status("generation 2"))
+    manager.hear_until(lambda message: "READY" in message)
 
 
 @pytest.mark.parametrize("broken", ["app", "site"])
@@ -131,8 +131,8 @@ def test_a_failed_reload_ends_and_the_status_says_why(daemon, manager, broken):
         daemon.site(workers="many")
     daemon.send(signal.SIGHUP)
     manager.hear_until(lambda message: "RELOADING" in message)
-    manager.hear_until(lambda message: "READY" in message)
     told = manager.hear_until(is_status("reload failed: "))
+    manager.hear_until(lambda message: "READY" in message)
     assert "generation 1" in told["STATUS"]
     assert ("no_such_module" if broken == "app" else "workers") in told["STATUS"]
 

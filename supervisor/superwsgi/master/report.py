@@ -15,7 +15,7 @@ from superwsgi.master.rollout import RollOut
 from superwsgi.master.states import WorkerState
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks at the workers' counters, for the status line."""
+"""Seconds between two looks at the workers' counters, for the rate of requests."""
 
 _MARGIN: Final = 5.0
 """Seconds that a start or stop may take beyond the site's own deadlines."""
@@ -59,6 +59,7 @@ class Report:
         self._stored: set[str] = set()
         self._counted: dict[int, int] = {}  # requests by worker, at the last look
         self._looked_at = 0.0
+        self._rate = 0.0
 
     @property
     def listeners_stored(self) -> bool:
@@ -69,8 +70,7 @@ class Report:
         """The first generation is being loaded, for at most `boot` seconds."""
         if self._notifier:
             self._notifier.takes(boot + _MARGIN)
-            self._looked_at = now
-            self._tell_status(now)
+            self._look(now)
         if self._notifier.watchdog is not None:
             self._feed_watchdog(now)
 
@@ -78,6 +78,7 @@ class Report:
         """After every turn of the loop: what has changed."""
         if not self._notifier:
             return
+        self._notifier.status(spell(self._summary()))
         self._notifier.phase(phase(self._rollout, stopping=stopping))
         if not stopping:
             self._store_listeners()
@@ -112,11 +113,7 @@ class Report:
             self._notifier.alive()
         self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
 
-    def _tell_status(self, now: float) -> None:
-        self._notifier.status(spell(self._summary(now)))
-        self._loop.call_at(now + INTERVAL, self._tell_status)
-
-    def _summary(self, now: float) -> Summary:
+    def _summary(self) -> Summary:
         rollout = self._rollout
         target = rollout.target() or rollout.candidate
         workers = [worker for generation in rollout for worker in generation.workers.values()]
@@ -124,11 +121,11 @@ class Report:
             serving=sum(worker.state is WorkerState.SERVING for worker in workers),
             wanted=target.wanted if target is not None else 0,
             generation=rollout.current.number if rollout.current is not None else None,
-            rate=self._rate(now),
+            rate=self._rate,
             trouble=rollout.trouble,
         )
 
-    def _rate(self, now: float) -> float:
+    def _look(self, now: float) -> None:
         """Requests a second since the last look; a worker that went takes its last ones with it."""
         counted = {
             worker.key: generation.board.requests(worker.slot)
@@ -137,4 +134,5 @@ class Report:
         }
         answered = sum(count - self._counted.get(key, 0) for key, count in counted.items())
         elapsed, self._looked_at, self._counted = now - self._looked_at, now, counted
-        return answered / elapsed if elapsed > 0 else 0.0
+        self._rate = answered / elapsed if elapsed > 0 else 0.0
+        self._loop.call_at(now + INTERVAL, self._look)
