@@ -246,6 +246,22 @@ def test_pid_file_and_name_change_with_the_generation(site):
     assert not new.exists()
 
 
+def test_after_a_pid_file_was_taken_by_others_the_way_back_is_open(site):
+    old, new = site.folder / "old.pid", site.folder / "new.pid"
+    site.site(workers=1, pidfile="old.pid")
+    reload(site)
+    site.site(workers=1, pidfile="new.pid")
+    mark = site.mark()
+    site.send(signal.SIGHUP)
+    site.wait_log("rolled out", since=mark)
+    with new.open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        site.wait_log("not changed reason=.*is held by process", since=mark)
+    site.site(workers=1, pidfile="old.pid")
+    reload(site)
+    assert old.read_text() == f"{site.pid}\n"
+
+
 def test_a_pid_file_that_cannot_be_had_does_not_take_over(site):
     taken = site.folder / "taken.pid"
     with taken.open("w") as holder:

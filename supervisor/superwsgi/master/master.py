@@ -259,7 +259,7 @@ class Master:
         current = self._rollout.current
         assert current is not None
         site = self._read_site()
-        PidFile(site.pidfile if site.pidfile != self._site.pidfile else None).check()
+        self._pidfile.check_move(site.pidfile)
         self._control.check(site)
         shared = Shared.prepare(site, self._inherited, current.listeners)
         self._errors.info("reload begun")

@@ -51,6 +51,12 @@ class PidFile:
             self.release()
             raise _cannot_write(self._path, error) from None
 
+    def check_move(self, path: str | None) -> None:
+        """Find out whether `move` would succeed. Raises PidFileError."""
+        anew = PidFile(path)
+        if anew._path != self._path:
+            anew.check()
+
     def move(self, path: str | None) -> None:
         """Write another file in the place of this one. Raises PidFileError; this one then stays."""
         anew = PidFile(path)
