@@ -84,7 +84,8 @@ class WorkerStatus(Struct, frozen=True):
 
 class Snapshot(_Message, frozen=True):
     """The site as it is. `uptime` in seconds; `candidate` is the generation that is being rolled out,
-    `wanted` how many workers there should be, `trouble` why the last reload failed."""
+    `wanted` how many workers there should be, `trouble` why the last reload failed,
+    `file` the absolute path of its site file, where it has one."""
 
     site: str
     program: str
@@ -97,6 +98,7 @@ class Snapshot(_Message, frozen=True):
     addresses: list[str]
     trouble: str
     workers: list[WorkerStatus]
+    file: str | None = None
 
 
 class Stage(Enum):

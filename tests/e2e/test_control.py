@@ -135,6 +135,22 @@ class TestStatus:
         site.wait_log("serving", since=mark)
         assert site.command("status").returncode == 0
 
+    @pytest.mark.parametrize(
+        "text", ["app: app:app\nname: shop\n", "wrokers: ["], ids=["of its name", "broken"]
+    )
+    def test_a_file_of_another_site_does_not_reach_this_one(self, site, text):
+        other = site.write("other/site.yaml", text)
+        for command in ("stop", "reload", "upgrade", "status"):
+            done = site.command(command, "-c", other)
+            assert done.returncode in (2, 3), (command, done)
+            assert "wrokers" in text or f"is that of {site.folder / 'site.yaml'}" in done.stderr
+        assert site.get().text == "one"
+        assert "asked to" not in site.log
+
+    def test_a_site_file_by_another_path(self, site):
+        (site.folder / "link").symlink_to(site.folder)
+        assert site.command("status", "-c", "link/site.yaml").returncode == 0
+
     def test_a_site_whose_file_is_broken_meanwhile(self, site):
         site.write("site.yaml", "wrokers: [")
         assert site.command("status", "-c", "site.yaml").returncode == 0

@@ -17,7 +17,16 @@ import click
 from superwsgi.config import grammar
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import load
-from superwsgi.control import Answer, NotUnderstood, Refused, Request, decode_answer, encode
+from superwsgi.control import (
+    Answer,
+    NotUnderstood,
+    Refused,
+    Request,
+    Snapshot,
+    Status,
+    decode_answer,
+    encode,
+)
 from superwsgi.master import runtime
 from superwsgi.master.serve import CONFIGURATION, FAILED
 
@@ -63,7 +72,13 @@ def find(site_file: str | None, socket_path: str | None) -> list[Path]:
         fail(f"{site_file}: control is off", CONFIGURATION)
     if site.control is not None:
         return [Path(site.control)]
-    return runtime.sockets(site.name, os.environ) or [_expected(site.name)]
+    instead = {path: _served_instead(path, site_file) for path in runtime.sockets(site.name, os.environ)}
+    found = [path for path, other in instead.items() if other is None]
+    if instead and not found:
+        others = ", ".join(f"{path} is that of {other}" for path, other in instead.items())
+        then = "give the site file a control of its own, or --control SOCKET here"
+        fail(f"no master of {site_file} answers: {others}; {then}", NOT_RUNNING)
+    return found or [_expected(site.name)]
 
 
 def only_one(paths: list[Path]) -> Path:
@@ -91,11 +106,31 @@ def fail(message: str, code: int) -> NoReturn:
 
 def _despite(error: ConfigError, site_file: str) -> list[Path]:
     """A site file may be broken while its site runs: then the site's usual name may help."""
-    found = runtime.sockets(grammar.name_from(Path(site_file).stem), os.environ)
+    named = runtime.sockets(grammar.name_from(Path(site_file).stem), os.environ)
+    found = [path for path in named if _served_instead(path, site_file) is None]
     if not found:
         click.echo(str(error), err=True)
         sys.exit(CONFIGURATION)
     return found
+
+
+def _served_instead(path: Path, site_file: str) -> str | None:
+    """What the master at a control socket serves instead of this file; None where it may be this file. Two
+    files may have the same name, and a stop or reload must not reach the wrong site."""
+    try:
+        with Conversation(path) as master:
+            answers = (each for each in master.ask(Status()) if isinstance(each, Snapshot))
+            served = next((each.file or "no site file" for each in answers), None)
+    except NotReached:
+        return None  # the command itself will say so
+    return None if served is None or _same_file(served, site_file) else served
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except OSError:
+        return one == str(Path(other).absolute())
 
 
 def _expected(name: str) -> Path:

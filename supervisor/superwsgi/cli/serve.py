@@ -37,4 +37,4 @@ def serve(path: str) -> None:
       1  anything else
     """
     path = str(Path(path).absolute())  # for HUP, whatever the working folder is by then
-    sys.exit(serve_site(lambda: load(path, os.environ), launch.execute))
+    sys.exit(serve_site(lambda: load(path, os.environ), launch.execute, path))

@@ -64,14 +64,16 @@ class Master:
         pidfile: PidFile,
         inherited: Inherited,
         notifier: Notifier,
+        site_file: str | None = None,
         taken: Taken | None = None,
     ) -> None:
-        """`taken` is what an earlier program of this process has left."""
+        """`read_site` reads `site_file`; `taken` is what an earlier program of this process has left."""
         self._site = site  # of the current generation
         self._shared = shared
         self._inherited = inherited
         self._pidfile = pidfile
         self._read_site = read_site
+        self._site_file = site_file
         self._loop = EventLoop()
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
@@ -267,8 +269,14 @@ class Master:
 
     def snapshot(self, now: float) -> Snapshot:
         """The site as it is."""
-        name, began = self._site.name, self._began
-        return status.snapshot(self._rollout, name=name, began=began, stopping=self.stopping, now=now)
+        return status.snapshot(
+            self._rollout,
+            name=self._site.name,
+            file=self._site_file,
+            began=self._began,
+            stopping=self.stopping,
+            now=now,
+        )
 
     def _reopen_logs(self) -> None:
         for generation in self._rollout:

@@ -31,18 +31,18 @@ CONFIGURATION: Final = 2
 NOT_BOUND: Final = 4
 
 
-def serve(read_site: ReadSite, launch: Launch) -> int:
+def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> int:
     """Serve until stopped, or go on where an earlier program of this process has left off. Returns the exit
-    code; what keeps it from starting goes to stderr."""
+    code; what keeps it from starting goes to stderr. `site_file` is the absolute path of what is read."""
     try:
         handover = handed_over(os.environ)
         if handover is None:
-            return _start(read_site, launch)
+            return _start(read_site, launch, site_file)
         if os.environ.pop(REHEARSAL, None):
             rehearse(handover)
             read_site()
             return OK
-        return _go_on(Taken.open(handover), read_site, launch)
+        return _go_on(Taken.open(handover), read_site, launch, site_file)
     except BindError as error:
         return _refuse(error, NOT_BOUND)
     except ConfigError as error:
@@ -54,7 +54,7 @@ def serve(read_site: ReadSite, launch: Launch) -> int:
         return _refuse(error, FAILED)
 
 
-def _start(read_site: ReadSite, launch: Launch) -> int:
+def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
     site = read_site()
     with _pid_file(site) as pidfile:
@@ -62,11 +62,18 @@ def _start(read_site: ReadSite, launch: Launch) -> int:
         for name in inherited.left_over():
             notifier.forget(name)
         return Master(
-            site, shared, read_site, launch, pidfile=pidfile, inherited=inherited, notifier=notifier
+            site,
+            shared,
+            read_site,
+            launch,
+            pidfile=pidfile,
+            inherited=inherited,
+            notifier=notifier,
+            site_file=site_file,
         ).run()
 
 
-def _go_on(taken: Taken, read_site: ReadSite, launch: Launch) -> int:
+def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     notifier = Notifier(os.environ)
     with _pid_file(taken.site) as pidfile:
         return Master(
@@ -77,6 +84,7 @@ def _go_on(taken: Taken, read_site: ReadSite, launch: Launch) -> int:
             pidfile=pidfile,
             inherited=taken.inherited,
             notifier=notifier,
+            site_file=site_file,
             taken=taken,
         ).run()
 

@@ -22,11 +22,14 @@ _MISSING = "missing"
 _CRASH_LOOP = "crash-loop"
 
 
-def snapshot(rollout: RollOut, *, name: str, began: float, stopping: bool, now: float) -> Snapshot:
-    """The site called `name`, whose master began to run at `began` (monotonic seconds)."""
+def snapshot(
+    rollout: RollOut, *, name: str, file: str | None, began: float, stopping: bool, now: float
+) -> Snapshot:
+    """The site called `name`, of `file`, whose master began to run at `began` (monotonic seconds)."""
     target = rollout.target() or rollout.candidate
     return Snapshot(
         site=name,
+        file=file,
         program=__version__,
         pid=os.getpid(),
         uptime=now - began,
