@@ -119,6 +119,57 @@ def test_a_reload_is_told_from_its_beginning_to_its_end(daemon, manager):
     manager.hear_until(lambda message: "READY" in message)
 
 
+def test_a_reload_may_take_as_long_as_the_site_file_says(daemon, manager):
+    daemon.write("app.py", APP)
+    daemon.site(workers=1)
+    start(daemon, manager)
+    manager.hear_until(lambda message: "READY" in message)
+    daemon.write("app.py", "import time\ntime.sleep(60)\n")
+    daemon.send(signal.SIGHUP)
+    manager.hear_until(lambda message: "RELOADING" in message)
+    for _ in range(2):
+        told = manager.hear_until(lambda message: "EXTEND_TIMEOUT_USEC" in message)
+        assert int(told["EXTEND_TIMEOUT_USEC"]) > 5e6, "until the next one comes"
+
+
+def test_the_status_line_tells_how_far_a_stop_is(daemon, manager):
+    daemon.write(
+        "app.py",
+        """
+        import os, time
+        def app(environ, start_response):
+            open("in hand", "w").close()
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            start_response("200 OK", [])
+            return [b"x"]
+        """,
+    )
+    daemon.site(workers=2)
+    start(daemon, manager)
+    manager.hear_until(is_status("2 of 2 workers"))
+    with daemon.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for((daemon.folder / "in hand").exists)
+        daemon.send(signal.SIGTERM)
+        manager.hear_until(is_status("stopping, 1 worker left"))
+        (daemon.folder / "go").touch()
+        manager.hear_until(is_status("stopped"))
+    assert daemon.wait_exit() == 0
+
+
+def test_the_last_status_of_a_failed_start_says_why(daemon, manager):
+    daemon.write("app.py", "import no_such_module\n")
+    daemon.site(workers=1)
+    start(daemon, manager)
+    assert daemon.wait_exit() == 3
+    while manager.hears_within(0):
+        pass
+    last = [message["STATUS"] for message in manager.said if "STATUS" in message][-1]
+    assert last.startswith("did not start: ")
+    assert "no_such_module" in last
+
+
 @pytest.mark.parametrize("broken", ["app", "site"])
 def test_a_failed_reload_ends_and_the_status_says_why(daemon, manager, broken):
     daemon.write("app.py", APP)

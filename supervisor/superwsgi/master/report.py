@@ -15,16 +15,20 @@ from superwsgi.master.rollout import RollOut
 from superwsgi.master.states import WorkerState
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks at the workers' counters, for the rate of requests."""
+"""Seconds between two looks at the workers' counters, for the rate of requests, and between two requests for
+more time while a reload goes on."""
 
 _MARGIN: Final = 5.0
-"""Seconds that a start or stop may take beyond the site's own deadlines."""
+"""Seconds that a start or stop may take beyond the site's deadlines, and a reload beyond the next look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the status line says; `rate` in requests a second, `trouble` is why the last reload failed."""
+    """What the status line says: `present` workers exist and `serving` of them take requests, `rate` in
+    requests a second; `trouble` is why the last generation failed, the first or that of a reload."""
 
+    phase: Phase
+    present: int
     serving: int
     wanted: int
     generation: int | None
@@ -34,11 +38,21 @@ class Summary:
 
 def spell(summary: Summary) -> str:
     """`3 of 4 workers, generation 7, 812 req/s`."""
+    if summary.phase is Phase.STOPPING:
+        return _farewell(summary)
     parts = [f"{summary.serving} of {summary.wanted} workers"]
     parts += [f"generation {summary.generation}"] if summary.generation is not None else ["starting"]
     parts += [f"{summary.rate:.0f} req/s"]
     line = ", ".join(parts)
     return f"{line}; reload failed: {summary.trouble}" if summary.trouble else line
+
+
+def _farewell(summary: Summary) -> str:
+    """`stopping, 2 workers left`; the last one is what `systemctl status` goes on showing."""
+    if summary.generation is None and summary.trouble:
+        return f"did not start: {summary.trouble}"
+    left = f"{summary.present} worker{'s' if summary.present != 1 else ''} left"
+    return f"stopping, {left}" if summary.present else "stopped"
 
 
 def phase(rollout: RollOut, *, stopping: bool) -> Phase:
@@ -78,8 +92,9 @@ class Report:
         """After every turn of the loop: what has changed."""
         if not self._notifier:
             return
-        self._notifier.status(spell(self._summary()))
-        self._notifier.phase(phase(self._rollout, stopping=stopping))
+        now_in = phase(self._rollout, stopping=stopping)
+        self._notifier.status(spell(self._summary(now_in)))
+        self._notifier.phase(now_in)
         if not stopping:
             self._store_listeners()
 
@@ -113,11 +128,13 @@ class Report:
             self._notifier.alive()
         self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
 
-    def _summary(self) -> Summary:
+    def _summary(self, now_in: Phase) -> Summary:
         rollout = self._rollout
         target = rollout.target() or rollout.candidate
         workers = [worker for generation in rollout for worker in generation.workers.values()]
         return Summary(
+            phase=now_in,
+            present=len(workers),
             serving=sum(worker.state is WorkerState.SERVING for worker in workers),
             wanted=target.wanted if target is not None else 0,
             generation=rollout.current.number if rollout.current is not None else None,
@@ -135,4 +152,6 @@ class Report:
         answered = sum(count - self._counted.get(key, 0) for key, count in counted.items())
         elapsed, self._looked_at, self._counted = now - self._looked_at, now, counted
         self._rate = answered / elapsed if elapsed > 0 else 0.0
+        if self._rollout.candidate is not None and self._rollout.current is not None:
+            self._notifier.takes(INTERVAL + _MARGIN)  # it ends by the site file's deadlines, not the unit's
         self._loop.call_at(now + INTERVAL, self._look)
