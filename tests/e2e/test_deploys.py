@@ -46,6 +46,23 @@ def test_twenty_in_a_row(daemon, preload, fails):
     print(f"{len(kept.answers) + len(new.answers)} answers, p99 {kept.p99() * 1e3:.1f} ms")
 
 
+@pytest.mark.parametrize("ends", ["os._exit(5)", "ctypes.string_at(0)"])
+def test_code_whose_first_request_ends_the_worker(daemon, ends):
+    """Without `warmup` it is clients who find out, but only those that max_failures workers had in hand."""
+    daemon.write("app.py", GOOD.format(number=0))
+    daemon.site(workers=2, rollout={"confirm": "30s", "max_failures": 3}, log={"access": "off"})
+    daemon.start()
+    daemon.wait_serving(2)
+    clients = 6
+    with Load(daemon.address, clients, pause=0.005, keep_alive=False) as load:
+        daemon.write("app.py", f"import ctypes, os\ndef app(environ, start_response):\n    {ends}\n")
+        done = daemon.command("reload", "--wait", "-c", "site.yaml")
+        assert done.returncode == 1, done
+        check_version([load], b"0")
+    assert 1 <= len(load.broken) <= 3 * clients
+    print(f"{len(load.broken)} broken of {len(load.answers)}")
+
+
 def check_version(loads, version):
     """Every request from now on; each client may have begun one before."""
     for load in loads:
