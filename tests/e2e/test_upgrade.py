@@ -126,6 +126,28 @@ def test_a_program_that_cannot_go_on_is_refused(site, installation, how):
     assert software(site) == "superwsgi/1.2"
 
 
+HANGS = ("cli/main.py", "import click", "import time; time.sleep(600); import click")
+
+
+def test_a_program_that_hangs_is_refused(site, installation):
+    site.site(workers=2, pidfile="pid", timeouts={"boot": "3s"})
+    site.send(signal.SIGHUP)
+    site.wait_log("reload complete")
+    installation.install("1.1", broken=HANGS)
+    site.send(signal.SIGUSR2)
+    site.wait_log(r'upgrade refused reason="the new program was not ready after 3s \(timeouts.boot\)"')
+    assert software(site) == "superwsgi/1.0"
+
+
+def test_a_program_that_hangs_does_not_outlive_the_site(site, installation):
+    installation.install("1.1", broken=HANGS)
+    site.send(signal.SIGUSR2)
+    trial = int(site.wait_log(r"upgrade begun .*pid=(\d+)")[1])
+    assert site.stop() == 0
+    wait_for(lambda: not psutil.pid_exists(trial), "end of the trial")
+    assert "upgrade refused" not in site.log
+
+
 def test_a_configuration_that_is_wrong_by_then_is_refused_too(site):
     site.site(workers="many")
     mark = site.mark()

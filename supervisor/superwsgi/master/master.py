@@ -237,6 +237,7 @@ class Master:
         if self._rollout.candidate is not None and self._rollout.current is not None:
             self._rollout.withdraw(now)
         self.stopping = True
+        self.upgrade.end()
         self._report.stops()
         for generation in self._rollout:
             generation.apply(GenerationEvent.RETIRE)

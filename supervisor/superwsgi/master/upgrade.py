@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Final
 
 from superwsgi.log.error import ErrorLog
-from superwsgi.log.words import ending
+from superwsgi.log.words import duration, ending
 from superwsgi.master import handover
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handover import Handover
@@ -32,6 +32,7 @@ class Stage(Enum):
     ASKED = auto()
     REHEARSING = auto()
     REHEARSED = auto()
+    ENDED = auto()  # the site stops
 
 
 class Upgrade:
@@ -52,6 +53,8 @@ class Upgrade:
         self._watch = watch
         self._possible = possible
         self._said = b""
+        self._trial: subprocess.Popen[bytes] | None = None
+        self._late = ""  # why the trial was ended
         self.refusal: tuple[str, str] | None = None
         """Why the last one did not take place: the reason, and what the new program has said."""
 
@@ -63,6 +66,13 @@ class Upgrade:
             self.stage = Stage.ASKED
             self.refusal = None
 
+    def end(self) -> None:
+        """The site stops: no upgrade takes place any more, and no trial outlives us."""
+        self.stage = Stage.ENDED
+        self.refusal = "the site is being stopped", ""
+        if self._trial is not None:
+            _kill(self._trial)
+
     def go_on(self, errors: ErrorLog, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
         if self.stage is Stage.ASKED:
@@ -72,7 +82,7 @@ class Upgrade:
 
     def _rehearse(self, errors: ErrorLog, now: float, patience: float) -> None:
         self.stage = Stage.IDLE
-        self._said = b""
+        self._said, self._late = b"", ""
         state = self._collect()
         fd = state.write()
         environ = {**os.environ, **handover.announce(fd), REHEARSAL: "1"}
@@ -92,10 +102,11 @@ class Upgrade:
         finally:
             os.close(fd)
         self.stage = Stage.REHEARSING
+        self._trial = trial
         errors.info("upgrade begun", next="trying the new program", pid=trial.pid)
         self._listen(trial)
         self._watch(trial.pid, lambda code, _: self._rehearsed(errors, trial, code))
-        self._loop.call_at(now + patience, lambda _: _kill(trial))
+        self._loop.call_at(now + patience, lambda _: self._end_late(trial, patience))
 
     def _listen(self, trial: subprocess.Popen[bytes]) -> None:
         assert trial.stdout is not None
@@ -116,11 +127,22 @@ class Upgrade:
         self._hear(trial)
         self._loop.forget(trial.stdout.fileno())
         trial.stdout.close()
+        self._trial = None
+        if self.stage is Stage.ENDED:
+            return
         if code == 0:
             self.stage = Stage.REHEARSED
             return
         lines = self._said.decode("utf-8", "replace").strip().splitlines()
+        if self._late:
+            self.refuse(errors, self._late, "\n".join(lines))
+            return
         self.refuse(errors, lines[-1] if lines else f"it ended with {ending(code)}", "\n".join(lines[:-1]))
+
+    def _end_late(self, trial: subprocess.Popen[bytes], patience: float) -> None:
+        if trial.returncode is None:
+            self._late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
+            _kill(trial)
 
     def refuse(self, errors: ErrorLog, reason: str, detail: str = "") -> None:
         """It does not take place."""
