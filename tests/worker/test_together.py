@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import select
 import socket
 
 import pytest
 
+from superwsgi.config.schema import Limits
+from superwsgi.http.identity import RequestIds
+from superwsgi.http.parser import Parser
 from superwsgi.worker.alarm import Alarm
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.stores import Stores
@@ -63,8 +67,9 @@ def connection():
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    with ours, theirs:
-        connection = Connection(ours, "", None, None, Alarm(), {}, Stores(0, lambda error: None))
+    parser = Parser(Limits(), {}, RequestIds())
+    with ours, theirs, select.epoll() as epoll:
+        connection = Connection(ours, "", parser, epoll, Alarm(), {}, Stores(0, lambda error: None))
         connection.lease = [None]
         yield connection, theirs
 
