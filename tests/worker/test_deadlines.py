@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
+
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
@@ -184,10 +188,25 @@ class TestDrain:
             assert worker.loop.join(20)
 
 
-def test_stop_waits_for_nobody():
+@pytest.fixture(params=["all threads", "one thread"])
+def begin(request, monkeypatch):
+    """Has the threads begin that have not: those for whom `stop` came too early."""
+    begun, run = threading.Event(), threading.Thread.run
+
+    def late(thread):
+        assert thread.name not in ("hand-1", "hand-2") or begun.wait(20)
+        run(thread)
+
+    if request.param == "one thread":
+        monkeypatch.setattr(threading.Thread, "run", late)
+    return begun.set
+
+
+def test_stop_waits_for_nobody(begin):
     with running(app) as worker, worker.connect() as client:
         client.get("/wait")
         assert inside.acquire(timeout=10)
         worker.loop.stop()
+        begin()
         assert worker.loop.join(20)
         assert client.rest() == b""

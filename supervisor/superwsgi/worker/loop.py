@@ -186,9 +186,12 @@ class Loop:
                 self._service.recover(hand)
         if self._forked:
             os._exit(0)
-        if hand.holds:
-            self._close_all()
-            self._baton.give(hand)
+        if hand.written_off:
+            return
+        if not hand.holds:
+            self._baton.take(hand)  # whoever has it may be in the application for ever
+        self._close_all()
+        self._baton.give(hand)
 
     def _turn(self, hand: Hand) -> None:
         """What the holder of the baton does next.
