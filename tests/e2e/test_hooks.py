@@ -1,5 +1,6 @@
 """`hooks`: what the application wants done before and after a fork, and at a worker's end."""
 
+import re
 import signal
 
 import pytest
@@ -129,6 +130,7 @@ def test_one_that_hangs_is_ended_by_timeouts_boot(site, name):
     site.start(ready=False)
     assert site.wait_exit() == 3
     assert "timeouts.boot" in site.log
+    assert re.search(r"(?s)still booting.*File .*app.py\", line \d+ in hang", site.log), site.log
 
 
 def test_one_that_hangs_at_the_end_of_a_worker_without_a_master(site):

@@ -1,5 +1,6 @@
 """`warmup`: the first requests are the server's own."""
 
+import re
 import signal
 
 import pytest
@@ -117,6 +118,7 @@ def test_one_that_hangs_is_ended_by_timeouts_boot(site, preload):
     site.start(ready=False)
     assert site.wait_exit() == 3
     assert "timeouts.boot" in site.log
+    assert re.search(r"(?s)still booting.*File .*app.py\", line 3 in app", site.log), site.log
 
 
 def test_a_connection_that_it_opens_is_a_fork_hazard(site):

@@ -29,6 +29,11 @@ from superwsgi.messages import (
 from superwsgi.scoreboard import WorkerCounters
 
 
+def _to_write(boot: float) -> float:
+    """Seconds before the end of timeouts.boot in which a process that still boots can write where it is."""
+    return min(0.5, boot / 4)
+
+
 class Children:
     """Every process below the master."""
 
@@ -63,9 +68,9 @@ class Children:
             self._mold_lost(generation, f"cannot start a mold: {error.strerror}", "", now)
             return
         self._listen_to_mold(generation, mold)
-        self._loop.call_at(
-            now + generation.site.timeouts.boot, lambda _: self._check_loaded(generation, mold)
-        )
+        boot = generation.site.timeouts.boot
+        self._loop.call_at(now + boot - _to_write(boot), lambda _: self._ask_slow_mold(generation, mold))
+        self._loop.call_at(now + boot, lambda _: self._check_loaded(generation, mold))
 
     def fork(self, generation: Generation, number: int, now: float) -> None:
         try:
@@ -76,6 +81,22 @@ class Children:
             log.warning("not forked", reason=str(error), next="again in 1s")
             return
         self._listen_to_worker(generation, worker)
+        boot = generation.site.timeouts.boot
+        self._loop.call_at(now + boot - _to_write(boot), lambda _: self._ask_slow_worker(generation, worker))
+
+    def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:
+        if generation.mold is mold and not mold.loaded:
+            self._say_slow({"gen": generation.number, "pid": mold.pid})
+            generation.ask_mold_for_stacks()
+
+    def _ask_slow_worker(self, generation: Generation, worker: WorkerHandle) -> None:
+        if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+            self._say_slow(worker.who())
+            generation.ask_for_stacks(worker)
+
+    def _say_slow(self, who: dict[str, object]) -> None:
+        log = self._rollout.errors.bind(**who)
+        log.warning("still booting", next="its stacks follow; killed at timeouts.boot")
 
     def _listen_to_mold(self, generation: Generation, mold: MoldHandle) -> None:
         self._loop.on_readable(mold.channel.fileno(), lambda now: self._hear_mold(generation, mold, now))

@@ -243,8 +243,16 @@ class Generation:
             self._kill_mold(self.mold)  # it has not forked what it was asked to
 
     def ask_for_stacks(self, worker: WorkerHandle) -> None:
-        """Have a worker write where its threads are into the error log, even where one holds the GIL."""
+        """Have a worker write where its threads are into the error log, even where one holds the GIL, or the
+        mold where the worker has not been forked yet."""
+        if worker.pid is None and self.mold is not None:
+            self.ask_mold_for_stacks()
         self._signal(worker, signal.SIGUSR2)
+
+    def ask_mold_for_stacks(self) -> None:
+        """The same of the mold."""
+        if self.mold is not None:
+            os.kill(self.mold.pid, signal.SIGUSR2)
 
     def died(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what was its, and count an early death."""

@@ -124,6 +124,7 @@ class Mold:
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
         if self._error_fd is not None:
             faulthandler.enable(self._error_fd)
+            faulthandler.register(signal.SIGUSR2, self._error_fd)  # its workers' too, until they serve
         self._certificates = _certificates(self._site)  # while we may read their keys
         settle(self._site)
         orphan.end_with(self._master)

@@ -244,6 +244,7 @@ class Worker:
         """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT, HUP
         and the like are for the master, although a terminal sends them to every process of its group. After
         the application's import, which may have set its own."""
+        faulthandler.unregister(signal.SIGUSR2)  # the mold's: what is registered, register() leaves as it is
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_IGN)
         if self._start.error_fd is not None:
