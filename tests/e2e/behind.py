@@ -122,9 +122,7 @@ class Behind:
         return slowest
 
     def reload(self):
-        mark = self.daemon.mark()
-        self.daemon.send(signal.SIGHUP)
-        self.daemon.wait_log("rolled out", since=mark)
+        self.daemon.reload("rolled out")
 
     def kill_a_worker(self):
         before = self.daemon.wait_workers(2)

@@ -128,6 +128,12 @@ class Daemon:
     def send(self, number, pid=None):
         os.kill(pid or self.pid, number)
 
+    def reload(self, outcome="reload complete"):
+        """HUP, and the match of `outcome` in what the log says of it."""
+        mark = self.mark()
+        self.send(signal.SIGHUP)
+        return self.wait_log(outcome, since=mark)
+
     def wait_exit(self, deadline=DEADLINE):
         """The exit code (negative: signal)."""
         assert self.process is not None

@@ -1,7 +1,6 @@
 """One id a request: in the environ, the response and both logs of a real daemon."""
 
 import json
-import signal
 import socket
 
 import pytest
@@ -90,9 +89,7 @@ def test_refusals_too(site):
 
 def test_no_worker_makes_the_id_of_another(site):
     made = [ask(site).fields["x-request-id"] for _ in range(20)]
-    mark = site.mark()
-    site.send(signal.SIGHUP)
-    site.wait_log("reload complete", since=mark)
+    site.reload()
     made += [ask(site).fields["x-request-id"] for _ in range(20)]
     assert len(set(made)) == 40
     assert len({identity.rpartition("-")[0] for identity in made}) >= 2

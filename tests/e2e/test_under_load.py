@@ -39,12 +39,6 @@ def site(daemon):
     return daemon
 
 
-def reload(site):
-    mark = site.mark()
-    site.send(signal.SIGHUP)
-    site.wait_log("reload complete", since=mark)
-
-
 def version_and_pid(body):
     version, pid = body.split()
     return int(version), int(pid)
@@ -68,7 +62,7 @@ class TestReload:
         with kept, new:
             for number in range(1, 6):
                 site.version(number)
-                reload(site)
+                site.reload()
                 self.check_version(kept, number)
                 self.check_version(new, number)
         for load in (kept, new):
@@ -92,7 +86,7 @@ class TestReload:
             site.version(
                 1, before="time.sleep(1)\nend = time.monotonic() + 1\nwhile time.monotonic() < end: pass"
             )
-            reload(site)
+            site.reload()
         assert kept.broken == new.broken == []
         assert max(seconds for _, seconds in kept.answers + new.answers) < SOON
 
@@ -107,7 +101,7 @@ class TestReload:
         ):
             site.version(1)
             site.site(workers=2, bind=["127.0.0.1:0", "127.0.0.3:0", "unix:new.sock"], log={"access": "off"})
-            reload(site)
+            site.reload()
         assert kept.broken == new.broken == []
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(old, 5)
@@ -127,7 +121,7 @@ class TestReload:
         ):
             site.version(1)
             before = site.workers()
-            reload(site)
+            site.reload()
             wait_for(lambda: not set(site.workers()) & set(before), "end of the old workers")
         assert kept.broken == new.broken == []
         assert version_and_pid(site.get().body)[0] == 1
