@@ -77,6 +77,7 @@ def test_a_graceful_stop_answers_what_is_in_hand(site):
         site.wait_log("stopping")
         assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
     assert site.wait_exit() == 0
+    assert site.log.endswith("stopped exit_code=0\n")
 
 
 def wait_busy(site):

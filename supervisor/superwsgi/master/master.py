@@ -120,7 +120,9 @@ class Master:
                 self._control.update(now)
             self._control.end(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
-        return APP_NOT_LOADED if self._rollout.first_failed else OK
+        code = APP_NOT_LOADED if self._rollout.first_failed else OK
+        self._errors.info("stopped", exit_code=code)
+        return code
 
     def _start(self, now: float) -> None:
         """Raises BindError where the control socket that the site names cannot be had, with nothing begun."""
