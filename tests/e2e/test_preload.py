@@ -33,6 +33,16 @@ def imports(site):
     return (site.folder / "imports").read_text().splitlines()
 
 
+def test_a_mold_whose_interpreter_hangs_is_ended_by_timeouts_boot(site):
+    """Before it can write its stacks; SIGUSR2 asks for them."""
+    site.write("slow/sitecustomize.py", "import time\ntime.sleep(60)\n")
+    site.site(workers=1, env={"PYTHONPATH": str(site.folder / "slow")}, timeouts={"boot": "1s"})
+    site.start(ready=False)
+    assert site.wait_exit() == 3
+    assert "timeouts.boot" in site.log
+    assert "signal 12" not in site.log
+
+
 @pytest.mark.parametrize(("preload", "count"), [("auto", 1), (True, 1), (False, 3)])
 def test_how_often_a_harmless_application_is_imported(site, preload, count):
     site.site(workers=3, preload=preload)

@@ -33,7 +33,7 @@ def execute(site: Site, theirs: socket.socket, _private: Iterable[int]) -> int:
         [sys.executable, "-c", _PROGRAM],
         {**os.environ, **site.env},
         file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), MOLD_FD)],
-        setsigmask=[],
+        setsigmask=[signal.SIGUSR2],  # until it can write its stacks
         setsigdef=[
             number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)
         ],

@@ -125,6 +125,7 @@ class Mold:
         if self._error_fd is not None:
             faulthandler.enable(self._error_fd)
             faulthandler.register(signal.SIGUSR2, self._error_fd)  # its workers' too, until they serve
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])  # blocked since execve(2)
         self._certificates = _certificates(self._site)  # while we may read their keys
         settle(self._site)
         orphan.end_with(self._master)
