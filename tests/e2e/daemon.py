@@ -59,6 +59,7 @@ class Daemon:
         self.log_file = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.family: set[int] = set()
+        self.count = 1
 
     @property
     def environ(self):
@@ -92,6 +93,7 @@ class Daemon:
     def site(self, text="", bind="127.0.0.1:0", app="app:app", **keys):
         """Its site file; `app=None` where `apps` or `text` has the application. Reloads are confirmed sooner
         than by default."""
+        self.count = keys.get("workers", 1)
         keys = {"bind": bind, "rollout": {"confirm": "1s"}, **({} if app is None else {"app": app}), **keys}
         lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items()]
         return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
@@ -103,6 +105,7 @@ class Daemon:
         return self.spawn([*COMMAND, *map(str, arguments)], ready=ready, env=env)
 
     def spawn(self, command, *, ready=True, env=None, pass_fds=()):
+        mark = self.mark()
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -114,11 +117,13 @@ class Daemon:
                 env={**self.environ, **(env or {})},
             )
         if ready:
-            self.wait_ready()
+            self.wait_ready(since=mark)
         return self
 
-    def wait_ready(self):
-        self.wait_log(r"\bserving\b")
+    def wait_ready(self, since=0):
+        """Until as many workers as the site file wants have begun to serve: before, connections go to the
+        others."""
+        self.wait_log("(?s)" + ".*\\bserving\\b" * self.count, since)
 
     @property
     def pid(self):
@@ -171,10 +176,6 @@ class Daemon:
             return match
 
         return wait_for(found, f"{pattern!r} in the log", deadline, lambda: self.log)
-
-    def wait_serving(self, count):
-        """Until `count` workers have begun to serve: before that, connections go to the others."""
-        self.wait_log("(?s)" + ".* serving " * count)
 
     # What it serves.
 

@@ -30,7 +30,6 @@ def test_twenty_in_a_row(daemon, preload, fails):
     daemon.write("app.py", GOOD.format(number=0))
     daemon.site(workers=2, preload=preload, warmup=["/"], rollout={"confirm": "100ms"}, log={"access": "off"})
     daemon.start()
-    daemon.wait_serving(2)
     kept = Load(daemon.address, clients=4, pause=0.002)
     new = Load(daemon.address, clients=2, pause=0.005, keep_alive=False)
     serving = b"0"
@@ -52,7 +51,6 @@ def test_code_whose_first_request_ends_the_worker(daemon, ends):
     daemon.write("app.py", GOOD.format(number=0))
     daemon.site(workers=2, rollout={"confirm": "30s", "max_failures": 3}, log={"access": "off"})
     daemon.start()
-    daemon.wait_serving(2)
     clients = 6
     with Load(daemon.address, clients, pause=0.005, keep_alive=False) as load:
         daemon.write("app.py", f"import ctypes, os\ndef app(environ, start_response):\n    {ends}\n")

@@ -31,7 +31,6 @@ def site(daemon):
         version(0)
         daemon.site(**{"log": {"access": "off"}, **keys})
         daemon.start(env={"PYTHONPATH": str(FIXTURE_APPS)})
-        daemon.wait_serving(keys["workers"])
         return daemon
 
     daemon.version = version
@@ -185,10 +184,10 @@ def four_workers(shared_daemon):
         workers=4, threads=2, app="e2e_work:app", chdir=str(FIXTURE_APPS), log={"access": "off"}
     )
     shared_daemon.start()
-    shared_daemon.wait_serving(4)
     return shared_daemon
 
 
+@pytest.mark.alone  # a worker that another test keeps from running can't take its share
 class TestBalance:
     def check(self, counted):
         assert sum(counted.values()) == 200
@@ -238,7 +237,6 @@ class TestBusy:
     @pytest.mark.parametrize("work", ["rest", "spin"])
     def test_quick_requests_do_not_wait_behind_a_long_one(self, site, work):
         site.begin(workers=4, threads=1)
-        wait_for(lambda: len(re.findall(r" serving took=", site.log)) == 4, "four workers that serve")
         quick(site, 8)
         with Wire(site.connect()) as long:
             long.send(request(f"/{work}/6"))
@@ -251,9 +249,9 @@ class TestBusy:
         """Their clients get a 504 at timeouts.request; nobody else notices, that worker's clients neither."""
         site.begin(workers=2, threads=2, timeouts={"request": "1s"})
         with contextlib.ExitStack() as stack:
-            wires = [stack.enter_context(Wire(site.connect())) for _ in range(8)]
             by_worker = defaultdict(list)
-            for wire in wires:
+            while len(by_worker) < 2 or max(map(len, by_worker.values())) < 3:
+                wire = stack.enter_context(Wire(site.connect()))
                 by_worker[wire.ask().body].append(wire)
             (_, (other, *_)), (said, (same, *stuck)) = sorted(
                 by_worker.items(), key=lambda item: len(item[1])

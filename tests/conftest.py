@@ -1,0 +1,60 @@
+"""What all tests share: some have to run alone."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+
+class Turns:
+    """Who runs when, in whichever process of pytest-xdist: tests marked `alone`, or any others together.
+
+    Two of our own files are locked. Who waits to be alone holds the second one, so that nobody else begins.
+    """
+
+    def __init__(self):
+        here = Path(__file__)
+        self.lock = here.open()
+        self.next = (here.parent / "tools.py").open()
+        self.alone = False
+
+    def begin(self, alone):
+        if alone and self.alone:
+            return
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        fcntl.flock(self.next, kind)
+        fcntl.flock(self.lock, kind)
+        fcntl.flock(self.next, fcntl.LOCK_UN)
+        self.alone = alone
+
+    def end(self, alone_again):
+        if not (self.alone and alone_again):
+            fcntl.flock(self.lock, fcntl.LOCK_UN)
+            self.alone = False
+
+    def close(self):
+        self.lock.close()
+        self.next.close()
+
+
+TURNS = pytest.StashKey[Turns]()
+
+
+def alone(item):
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: no other test may run meanwhile, in whichever process")
+    config.stash[TURNS] = turns = Turns()
+    config.add_cleanup(turns.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    turns = item.config.stash[TURNS]
+    turns.begin(alone(item))
+    try:
+        return (yield)
+    finally:
+        turns.end(alone(nextitem))
