@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, Tls
 from superwsgi.scoreboard import Scoreboard, WorkerCounters
 from superwsgi.worker import transport
+from tests.fixtureapps.wsgi_paths import gate
 from tests.worker.solo import listen, make_loop
 
 DEADLINE = 20.0
@@ -159,8 +161,13 @@ class Running:
             return client.get(path, *fields).response()
 
     def close(self) -> None:
+        """And wait for threads that are still in the application: they write into the log."""
         self.loop.stop()
         assert self.loop.join(DEADLINE)
+        gate.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("hand-"):
+                thread.join(DEADLINE)
         if self.access is not None:
             self.access.close()
         for client in self.early:

@@ -17,15 +17,6 @@ from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
 
-@pytest.fixture(autouse=True)
-def _closed_gate():
-    gate.clear()
-    while inside.acquire(blocking=False):
-        pass
-    yield
-    gate.set()
-
-
 def test_each_gets_its_answer():
     with running(app, early=["/", "/said"] * 20) as worker:
         answers = [client.response() for client in worker.early]
