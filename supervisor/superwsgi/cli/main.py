@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
@@ -55,7 +54,6 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi reload --wait           new code, and whether it serves
     superwsgi upgrade --wait          a new superwsgi or Python, in place
     """
-    _open_standard_descriptors()
     if context.invoked_subcommand is not None:
         if path is not None:
             raise click.UsageError(
@@ -66,14 +64,6 @@ def main(context: click.Context, path: str | None) -> None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
     context.invoke(serve, path=path)
-
-
-def _open_standard_descriptors() -> None:
-    """Where one was closed (`superwsgi >&-`), /dev/null takes its number: else some file of ours would, and
-    with it what anybody prints."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
 
 
 for command in (serve, run, check, status, reload, upgrade, stop):

@@ -1,0 +1,13 @@
+"""The standard descriptors of a process that was started without some of them (`superwsgi >&-`)."""
+
+from __future__ import annotations
+
+import os
+
+
+def provide() -> None:
+    """Let /dev/null take the numbers that are free: else some file of ours would, and with it what anybody
+    prints."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
