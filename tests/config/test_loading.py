@@ -142,6 +142,13 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("ap: x", "2:1: unknown key 'ap': did you mean 'app'?"),
         ("body: 8", "2:1: unknown key 'body': did you mean 'timeouts.body' or 'limits.body'?"),
         ("graceful: 8", "2:1: unknown key 'graceful': did you mean 'timeouts.graceful'?"),
+        (
+            "worker_class: gthread",
+            "2:1: unknown key 'worker_class': leave it out: every worker runs 'threads'",
+        ),
+        ("timeout: 30", "2:1: unknown key 'timeout': here it is 'timeouts.request'"),
+        ("reload: true", "2:1: unknown key 'reload': files are not watched: to develop, use the framework's"),
+        ("timeouts: {timeout: 8}", "2:12: unknown key 'timeouts.timeout': known: boot, head"),
         ("timeouts: {threads: 8}", "2:12: unknown key 'timeouts.threads': did you mean 'threads'?"),
         ("timeouts: {lame-duck: 8}", "2:12: unknown key 'timeouts.lame-duck': did you mean 'lame_duck'?"),
         ("memory: {xyz: 8}", "2:10: unknown key 'memory.xyz': known: soft, hard, measure"),

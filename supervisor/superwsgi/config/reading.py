@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import inspect
 
-from superwsgi.config import addresses, applications, grammar
+from superwsgi.config import addresses, applications, grammar, newcomers
 from superwsgi.config.errors import Place, Problem, nearest, one_of
 from superwsgi.config.grammar import Invalid
 from superwsgi.config.schema import Site
@@ -97,8 +97,10 @@ class Reader:
     def _unknown(self, path: str, key: Text, fields: Iterable[str]) -> None:
         hint = "not available in this version"
         if path not in _NOT_IN_THIS_VERSION:
-            known = list(fields) if "." in path else ["app", *fields]
-            hint = _elsewhere(key.text) or nearest(key.text, known) or f"known: {', '.join(known)}"
+            nested = "." in path
+            known = list(fields) if nested else ["app", *fields]
+            hint = "" if nested else newcomers.hint(key.text)
+            hint = hint or _elsewhere(key.text) or nearest(key.text, known) or f"known: {', '.join(known)}"
         self._problems.append(Problem(key.place, f"unknown key {path!r}", hint))
 
     def _value(self, kind: inspect.Type, node: Node, path: str, unit: str | None = None) -> Any:
