@@ -57,11 +57,15 @@ def run(
     mean to a master, and child processes that the script has started are reaped by it. Returns when stopped
     as asked. Raises SystemExit with the exit code of `superwsgi` where it cannot serve, TypeError for
     arguments that `app.run` does not have either, ValueError for development options that are on, and
-    RuntimeError in another thread than the main one.
+    RuntimeError in another thread than the main one, and in a module that superwsgi imports.
     """
     _refuse_development(development)
     if not callable(app):
         raise TypeError(f"app is {type(app).__name__}, not a WSGI application")
+    if mold.is_program():
+        raise RuntimeError(
+            "superwsgi imports this module to serve it: call superwsgi.run below `if __name__ == '__main__':`"
+        )
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("superwsgi.run takes over the process's signals: call it from the main thread")
     try:

@@ -76,7 +76,7 @@ def test_a_module_in_a_package(module: Module) -> None:
         ("shop app:x", "module:attribute"),
         ("shop:make(1)", "without arguments"),
         ("src/shop.py:app", "src.shop:app"),
-        ("shop.py:app", "module named 'shop.py'"),
+        ("shop.py:app", "no module named 'shop.py', a module stands without .py: shop:app"),
     ],
 )
 def test_what_is_no_import_string(module: Module, spec: str, reason: str) -> None:
@@ -90,13 +90,19 @@ def test_what_is_no_import_string(module: Module, spec: str, reason: str) -> Non
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ("shopp:application", "shopp:application: no module named 'shopp', did you mean 'shop'?"),
+        (
+            "shopp:application",
+            f"shopp:application: no module named 'shopp' in {Path.cwd()} or among the packages of "
+            f"{sys.prefix}, did you mean 'shop'?",
+        ),
         ("shop.wsgy:application", "shop.wsgy:application: no module named 'shop.wsgy', did you mean 'wsgi'?"),
         ("shop.wsgi.x:app", "shop.wsgi.x:app: no module named 'shop.wsgi.x'"),
         (
             "shop.wsgi:aplication",
             "module 'shop.wsgi' has no attribute 'aplication', did you mean 'application'?",
         ),
+        ("shop.wsgi:app", "module 'shop.wsgi' has no attribute 'app', did you mean 'application'?"),
+        ("shop.wsgi:server", "module 'shop.wsgi' has no attribute 'server', did you mean 'application'?"),
         ("shop.wsgi:application.app", "'application' has no attribute 'app'"),
         ("shop.wsgi:name", "it cannot be called, its type is str"),
         ("shop.wsgi:name()", "'name' is no function but of type str"),
@@ -147,6 +153,11 @@ def test_what_fails_at_its_import(module: Module, source: str, reason: str, deta
     assert "superwsgi" not in error.detail
 
 
+def test_a_missing_package_is_said_with_where_packages_come_from(module: Module) -> None:
+    module("shop", "import nothing_such\n")
+    assert refusal("shop:app").reason.endswith(f"line 1); the packages are those of {sys.prefix}")
+
+
 def test_the_line_named_is_the_one_of_the_application(module: Module, tmp_path: Path) -> None:
     module("shop.settings", "import os\n\nDEBUG = os.environ['NOT_SET_HERE']\n")
     module("shop.wsgi", "import shop.settings\n")
@@ -168,7 +179,11 @@ def test_the_line_named_is_the_one_of_the_application(module: Module, tmp_path: 
             "it takes no (environ, start_response): for a factory, write shop:make()",
         ),
         ("def make(config=None): pass", "shop:make", "for a factory, write shop:make()"),
-        ("async def app(scope, receive, send): pass", "shop:app", "as ASGI applications do"),
+        (
+            "async def app(scope: dict, receive: int, send: int) -> None: pass",
+            "shop:app",
+            "it takes (scope, receive, send), as ASGI applications do: this is a WSGI server; wrap it by",
+        ),
         ("def app(environ): pass", "shop:app", "it takes (environ), a WSGI application takes"),
         (
             "def __getattr__(name): raise OSError(name)",

@@ -75,6 +75,11 @@ def test_wrong_usage_ends_with_2(site, arguments):
         ("application = 1", "app"),
         ("raise SystemExit(0)", "SystemExit"),
         ("import os; os._exit(0)", "exit code 0"),
+        ("import superwsgi; superwsgi.run(print, port=0)", "call superwsgi.run below `if __name__ =="),
+        (
+            "import subprocess, sys; sys.exit(subprocess.call([sys.executable, *sys.orig_argv[1:]]))",
+            "does the module call app.run(debug=True)?",
+        ),
     ],
 )
 def test_an_application_that_does_not_load_ends_with_3(site, code, words, preload):

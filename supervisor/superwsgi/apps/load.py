@@ -12,14 +12,18 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.applications import import_string
 from superwsgi.config.grammar import Invalid
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.lines import printable, spell_exception
+
+_USUAL: Final = ("application", "app", "create_app", "make_app")
+"""What applications and their factories are called."""
 
 
 class AppError(Exception):
@@ -75,10 +79,8 @@ def _module(spec: _Spec) -> ModuleType:
         return importlib.import_module(spec.module)
     except ModuleNotFoundError as exc:
         if exc.name is not None and f"{spec.module}.".startswith(f"{exc.name}."):
-            spec.fail(
-                f"no module named {exc.name!r}{_near(exc.name.rpartition('.')[2], _siblings(exc.name))}"
-            )
-        _fail_import(spec, exc)
+            spec.fail(f"no module named {exc.name!r}{_instead(spec, exc.name)}")
+        _fail_import(spec, exc, f"; the packages are those of {sys.prefix}")
     except SyntaxError as exc:
         spec.fail(f"{exc.filename}, line {exc.lineno}: {exc.msg}", exc)
     except SystemExit as exc:
@@ -87,13 +89,22 @@ def _module(spec: _Spec) -> ModuleType:
         _fail_import(spec, exc)
 
 
-def _fail_import(spec: _Spec, exc: BaseException) -> NoReturn:
-    spec.fail(f"importing {spec.module} failed: {spell_exception(exc)}{_at(exc)}", exc)
+def _fail_import(spec: _Spec, exc: BaseException, more: str = "") -> NoReturn:
+    spec.fail(f"importing {spec.module} failed: {spell_exception(exc)}{_at(exc)}{more}", exc)
 
 
 def _at(exc: BaseException) -> str:
     place = raised_at(exc)
     return f" ({place})" if place else ""
+
+
+def _instead(spec: _Spec, missing: str) -> str:
+    """Where it was looked for, and what may have been meant."""
+    if missing.endswith(".py"):
+        return f", a module stands without .py: {spec.text.replace('.py:', ':', 1)}"
+    package, _, name = missing.rpartition(".")
+    where = "" if package else f" in {Path.cwd()} or among the packages of {sys.prefix}"
+    return where + _near(name, _siblings(missing))
 
 
 def _siblings(module: str) -> list[str]:
@@ -102,8 +113,8 @@ def _siblings(module: str) -> list[str]:
     return [found.name for found in pkgutil.iter_modules(path)]
 
 
-def _near(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
+def _near(name: str, known: list[str], cutoff: float = 0.6) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=cutoff)
     return f", did you mean {near[0]!r}?" if near else ""
 
 
@@ -114,7 +125,9 @@ def _attribute(spec: _Spec, module: ModuleType) -> object:
         try:
             found = getattr(found, name)
         except AttributeError:
-            spec.fail(f"{owner} has no attribute {name!r}{_near(name, dir(found))}")
+            known = dir(found)
+            meant = _near(name, known) or _near(name, [usual for usual in _USUAL if usual in known], 0)
+            spec.fail(f"{owner} has no attribute {name!r}{meant}")
         except BaseException as exc:
             spec.fail(f"{owner} fails to give {name!r}: {spell_exception(exc)}{_at(exc)}", exc)
         owner = repr(name)
@@ -148,7 +161,10 @@ def _check_application(spec: _Spec, app: object) -> None:
     if accepts(app, 0) and not spec.is_factory:
         spec.fail(f"{what} takes no (environ, start_response): for a factory, write {spec.text}()")
     if accepts(app, 3):
-        spec.fail(f"{what} takes {_signature(app)}, as ASGI applications do: a WSGI application is needed")
+        spec.fail(
+            f"{what} takes {_signature(app)}, as ASGI applications do: this is a WSGI server; "
+            "wrap it by a2wsgi.ASGIMiddleware, or serve it by an ASGI server"
+        )
     spec.fail(f"{what} takes {_signature(app)}, a WSGI application takes (environ, start_response)")
 
 
@@ -166,4 +182,7 @@ def accepts(function: object, arguments: int) -> bool:
 
 
 def _signature(function: object) -> str:
-    return str(inspect.signature(function))  # type: ignore[arg-type]  # callable() said yes
+    """Its parameters, without their annotations."""
+    signature = inspect.signature(function)  # type: ignore[arg-type]  # callable() said yes
+    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))

@@ -11,6 +11,7 @@ import faulthandler
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Iterable, Sequence
@@ -40,8 +41,16 @@ _MASTERS = (
 
 def main() -> NoReturn:
     """The program of a freshly executed mold."""
-    os.set_inheritable(MOLD_FD, False)
+    try:
+        os.set_inheritable(MOLD_FD, False)
+    except OSError:  # as the reloaders of development servers do
+        sys.exit("superwsgi: a mold was executed again; does the module call app.run(debug=True)?")
     begin(Channel(socket.socket(fileno=MOLD_FD)))
+
+
+def is_program() -> bool:
+    """Whether this process was executed as a mold, or forked from one that was."""
+    return getattr(sys.modules["__main__"], "main", None) is main
 
 
 def begin(
