@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.config.schema import Limits, Proxy
-from superwsgi.worker import room
+from superwsgi.worker import room, states
 from superwsgi.worker.alarm import SECOND
 from superwsgi.worker.room import Addresses, client_of
 from superwsgi.worker.states import State
@@ -98,6 +98,19 @@ class TestConnectionsOfOneClient:
             assert worker.errors.count("too many connections of one client") == 1
             eventually(lambda: worker.counters.connections == 0)
             assert worker.fetch()[0] == 200
+
+    def test_those_that_were_refused_keep_nobody_out(self, monkeypatch):
+        """They are heard out, but only while there is room for others."""
+        monkeypatch.setattr(states, "LINGER", 3600 * SECOND)
+        limits = Limits(per_address=1, connections=4)
+        with running(app, limits=limits, peers=Proxy(trusted=())) as worker, worker.connect() as first:
+            assert first.get().response()[0] == 200
+            crowd = [worker.connect() for _ in range(20)]
+            for client in crowd:
+                assert client.response()[0] == 429
+            assert first.get().response()[0] == 200
+            for client in crowd:
+                client.sock.close()
 
     def test_those_of_a_trusted_proxy_are_not_counted(self):
         with running(app, limits=Limits(per_address=1)) as worker:

@@ -16,7 +16,7 @@ from superwsgi.worker.alarm import Alarm
 from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.ending import Ending
-from superwsgi.worker.room import Addresses, client_of, longest_silent
+from superwsgi.worker.room import Addresses, client_of, least_needed
 from superwsgi.worker.states import Event, State
 
 _CROWDED: Final = HttpError(429, "more connections than limits.per_address")
@@ -91,15 +91,16 @@ class Arrivals:
         return self._ending.refuse(connection, _CROWDED, now)
 
     def make_room(self, now: int) -> bool:
-        """Close some connections that have been silent for long; False where there are none."""
+        """Close some connections that nobody needs, or few; False where there are none."""
         count = max(1, len(self._connections) // 32)
-        candidates = longest_silent(self._connections.values(), self._waits, now, count)
-        return sum(map(self._close_silent, candidates)) > 0
+        candidates = least_needed(self._connections.values(), self._waits, now, count)
+        return sum(map(self._close_unneeded, candidates)) > 0
 
-    def _close_silent(self, connection: Connection) -> bool:
+    def _close_unneeded(self, connection: Connection) -> bool:
         if not connection.owner.acquire(False):
             return False
-        if connection.state in (State.NEW, State.IDLE) and not connection.has_spoken():
+        state = connection.state
+        if state is State.LINGERING or (state in (State.NEW, State.IDLE) and not connection.has_spoken()):
             return not self._ending.close(connection)
         connection.owner.release()
         return False

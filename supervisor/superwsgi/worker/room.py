@@ -20,22 +20,34 @@ POLITE: Final = 2 * SECOND
 """How long a connection has been silent at the least before it is closed for others: a client that goes on at
 once would find it closed with a request on its way."""
 
-_SILENT: Final = frozenset({State.NEW, State.IDLE})
+_LINGERING: Final = State.LINGERING
+_UNNEEDED: Final = frozenset({State.NEW, State.IDLE, State.LINGERING})
 
 _SITE_BYTES: Final = 8
 
 
-def longest_silent(
+def least_needed(
     connections: Iterable[Connection], waits: dict[State, int], now: int, count: int
 ) -> list[Connection]:
-    """Up to `count` connections that are between two requests, or before their first: browsers open some
-    that they may need, and who wants to keep others out opens many. `waits` says how long each may stay."""
-    silent = [
-        (connection.deadline - waits[connection.state], connection.fd, connection)
+    """Up to `count` connections. First those that have had their last response: whoever is refused and stays
+    would take the place of others as if it had not been. Then those between two requests, or before their
+    first: browsers open some that they may need, and who wants to keep others out opens many. `waits` says
+    how long each may stay."""
+    unneeded = [
+        (
+            connection.state is not _LINGERING,
+            connection.deadline - waits[connection.state],
+            connection.fd,
+            connection,
+        )
         for connection in connections
-        if connection.state in _SILENT
+        if connection.state in _UNNEEDED
     ]
-    return [connection for since, _, connection in heapq.nsmallest(count, silent) if since <= now - POLITE]
+    return [
+        connection
+        for silent, since, _, connection in heapq.nsmallest(count, unneeded)
+        if not silent or since <= now - POLITE
+    ]
 
 
 class Addresses:
