@@ -163,13 +163,15 @@ def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
     if length > limits.body:
         raise HttpError(413, "body over limits.body")
     if length == 0:
+        settle_length(environ, 0)
         return None
     request.body = Body(limits.body_memory)
     return Sized(request.body, length)
 
 
 def settle_length(environ: Environ, size: int) -> None:
-    """The body is here as a whole: applications read CONTENT_LENGTH, and need not know of chunks."""
+    """The body is here as a whole: applications read CONTENT_LENGTH, and need not know of chunks, nor of more
+    leading zeros than int() takes."""
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ.pop("HTTP_EXPECT", None)
     environ["CONTENT_LENGTH"] = str(size)
