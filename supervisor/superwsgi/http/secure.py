@@ -23,7 +23,11 @@ _SHORT: Final = {
 }
 """RFC 4514 section 3."""
 
-_ESCAPED: Final = {ord(mark): f"\\{mark}" for mark in '\\,+"<>;'} | {0: "\\00"}  # RFC 4514 section 2.4
+# RFC 4514 section 2.4; it leaves controls but NUL to us, and a line end must not get into a field or a log.
+_ESCAPED: Final = {
+    **{ord(mark): f"\\{mark}" for mark in '\\,+"<>;'},
+    **{code: f"\\{code:02X}" for code in (*range(32), 127)},
+}
 
 
 def tls_environ(version: str, cipher: str, server_name: str) -> Environ:
