@@ -45,6 +45,7 @@ def workers(count: int, threads: int) -> Iterator[tuple[tuple[str, int], Scorebo
             os.waitpid(pid, 0)
 
 
+@pytest.mark.alone  # a worker that another test keeps from running can't take its share
 @pytest.mark.parametrize("waiting", [False, True])
 def test_connections_are_shared_evenly(waiting):
     with workers(4, 2) as (address, board, _):
