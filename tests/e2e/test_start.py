@@ -149,6 +149,16 @@ class TestCheck:
         assert done.returncode == 3
         assert "nosuchmodule" in done.stderr
 
+    def test_an_import_that_hangs_is_shown_by_its_stack(self, site):
+        site.write(
+            "app.py", "import threading\n\ndef serve_myself(): threading.Event().wait()\n\nserve_myself()"
+        )
+        site.site("timeouts: {boot: 1s}\n")
+        done = run(site.folder, "check", "-c", "site.yaml")
+        assert done.returncode == 3
+        assert 'app.py", line 5 in <module>' in done.stderr
+        assert "not loaded after 1s (timeouts.boot); its stacks stand above" in done.stderr
+
     def test_everything_at_once(self, site):
         site.write("app.py", "import nosuchmodule")
         site.site("user: nobody-of-that-name\nlog: {error: no/such/folder.log}\npidfile: neither/this.pid\n")

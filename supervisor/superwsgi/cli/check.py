@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
@@ -26,6 +28,10 @@ from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker import transport
 from superwsgi.worker.privileges import PrivilegeError, identity
 from superwsgi.worker.transport import CertificateError
+
+_STDERR: Final = 2
+_TO_WRITE: Final = 0.5
+"""Seconds for a mold to write its stacks in."""
 
 
 @click.command(short_help="Find out whether a site would start, without starting it.")
@@ -61,14 +67,16 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
     with theirs:
         pid = launch.execute(site, theirs, ())
     channel.set_timeout(site.timeouts.boot)
-    channel.send(Boot(os.getpid(), 1, site, error_log=False, access_log=False), [board.fd])
+    channel.send(Boot(os.getpid(), 1, site, error_log=True, access_log=False), [board.fd, _STDERR])
     try:
         message, _ = channel.receive()
         assert isinstance(message, Loaded | LoadFailed)
         return message
     except TimeoutError:
+        _show_stacks(pid, channel)
         os.kill(pid, signal.SIGKILL)
-        return LoadFailed(f"not loaded after {duration(site.timeouts.boot)} (timeouts.boot)")
+        within = duration(site.timeouts.boot)
+        return LoadFailed(f"not loaded after {within} (timeouts.boot); its stacks stand above")
     except Closed:
         _, status = os.waitpid(pid, 0)
         return LoadFailed(
@@ -77,6 +85,14 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
     finally:
         channel.close()
         board.close()
+
+
+def _show_stacks(pid: int, channel: Channel) -> None:
+    """Have the mold say where it hangs, and give it time to."""
+    os.kill(pid, signal.SIGUSR2)
+    channel.set_timeout(_TO_WRITE)
+    with contextlib.suppress(TimeoutError, Closed):
+        channel.receive()
 
 
 def _consequence(site: Site) -> str:
