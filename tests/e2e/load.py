@@ -8,6 +8,15 @@ import contextlib
 import http.client
 import threading
 import time
+from typing import NamedTuple
+
+from tests.e2e.daemon import wait_for
+
+
+class Reply(NamedTuple):
+    body: bytes
+    seconds: float
+    began: float
 
 
 class Load:
@@ -25,7 +34,7 @@ class Load:
         self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
         self.broken = []
         self.lost = []  # of each connection that broke, its last answer; empty where it had none
-        self.answers = []  # (body, seconds)
+        self.answers = []
 
     def __enter__(self):
         for thread in self._threads:
@@ -39,11 +48,21 @@ class Load:
             assert not thread.is_alive(), "a client hangs"
 
     def bodies(self):
-        return {body for body, _ in self.answers}
+        return {answer.body for answer in self.answers}
+
+    def bodies_from_now(self, count=10):
+        """What so many requests get, or more, that nobody has begun yet."""
+        now = time.monotonic()
+
+        def fresh():
+            return [answer.body for answer in self.answers if answer.began > now]
+
+        wait_for(lambda: len(fresh()) >= count, "answers")
+        return set(fresh())
 
     def p99(self, since=0):
         """Seconds, over the answers after the first `since`."""
-        taken = sorted(seconds for _, seconds in self.answers[since:])
+        taken = sorted(answer.seconds for answer in self.answers[since:])
         return taken[int(len(taken) * 0.99)]
 
     def _ask(self):
@@ -61,7 +80,7 @@ class Load:
                 connection.close()
                 last = b""
                 continue
-            self.answers.append((body, time.monotonic() - began))
+            self.answers.append(Reply(body, time.monotonic() - began, began))
             if response.status != 200 or (self._expect is not None and body not in self._expect):
                 self.broken.append(f"{response.status} {body[:80]!r}")
             last = body
