@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from superwsgi.config.formats import ACCESS_NAMES
+from superwsgi.config.reading import SITE, key_paths
 from superwsgi.config.reference import markdown_table
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -16,3 +18,18 @@ def test_the_table_of_keys_is_the_schemas():
 def test_files_it_links_to_exist():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("http") or (Path(__file__).parents[2] / target).exists(), target
+
+
+def test_the_keys_it_names_for_gunicorns_settings_are_there():
+    table = _section("Coming from Gunicorn")
+    named = set(re.findall(r"`((?:timeouts|requests|memory|proxy|log|tls|hooks)\.\w+)`", table))
+    assert named
+    assert named <= set(key_paths(SITE))
+
+
+def test_it_has_every_name_of_an_access_log_template():
+    assert set(ACCESS_NAMES) <= set(re.findall(r"`(\w+)`", _section("Logs")))
+
+
+def _section(title):
+    return README.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
