@@ -12,17 +12,7 @@ import pytest
 
 from superwsgi.config.schema import NamedCertificate, Tls
 from superwsgi.worker.transport import CertificateError, load
-from tests.certificates import Authority, der, encrypted
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def pair(ca):
-    return ca.pair("localhost")
+from tests.certificates import der, encrypted
 
 
 def problems(certificate, key=None, **more):

@@ -23,16 +23,6 @@ GREETING = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def ca(tmp_path_factory):
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def pair(ca):
-    return ca.pair("localhost")
-
-
-@pytest.fixture(scope="module")
 def tls(pair):
     return Tls(certificate=str(pair.certificate), key=str(pair.key))
 
