@@ -15,7 +15,7 @@ import pytest
 
 from superwsgi.config.schema import Limits, NamedCertificate, Proxy, Tls
 from superwsgi.worker.transport import load
-from tests.certificates import Authority
+from tests.certificates import Authority, with_bytes_for_a_name
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
@@ -438,3 +438,17 @@ def test_a_client_whose_certificate_is_not_known(tls, ca, staff, context, client
         with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"), worker.connect(context) as connection:
             connection.get().response()
         assert worker.errors == ""
+
+
+def test_a_client_whose_certificate_python_cannot_read(tls, context, tmp_path):
+    """An authority may sign a name of any bytes; ssl decodes them all."""
+    odd = with_bytes_for_a_name(tmp_path)
+    asked = Tls(certificate=tls.certificate, key=tls.key, client_ca=str(odd.certificate))
+    context.load_cert_chain(*odd)
+    with running(app, tls=asked, level="debug") as worker:
+        with contextlib.suppress(OSError), worker.connect(context) as connection:
+            assert connection.get().rest() == b""
+        eventually(lambda: worker.counters.connections == 0)
+        assert "handshake failed" in worker.errors
+        assert "client certificate" in worker.errors
+        assert "Traceback" not in worker.errors

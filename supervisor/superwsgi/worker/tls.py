@@ -82,7 +82,12 @@ class Tls:
             self._answer()
             raise OSError(reason(error)) from None
         self._answer()
-        self._environ.update(environ_of(self._session))
+        try:
+            self._environ.update(environ_of(self._session))
+        except (
+            UnicodeDecodeError
+        ):  # getpeercert() takes all names for UTF-8, whatever an authority has signed
+            raise OSError("a name in the client certificate is not UTF-8") from None
         return True
 
     def _answer(self) -> None:
