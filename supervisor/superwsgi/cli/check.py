@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,11 +63,19 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
     """Import a site's application in a mold that forks nothing and is thrown away."""
     site = msgspec.structs.replace(site, preload=True, warmup=())
     channel, theirs = Channel.pair()
-    board = Scoreboard.create(1, 1)
-    with theirs:
-        pid = launch.execute(site, theirs, ())
-    channel.set_timeout(site.timeouts.boot)
-    channel.send(Boot(os.getpid(), 1, site, error_log=True, access_log=False), [board.fd, _STDERR])
+    with closing(channel), closing(Scoreboard.create(1, 1)) as board:
+        try:
+            with theirs:
+                pid = launch.execute(site, theirs, ())
+        except OSError as error:
+            return LoadFailed(f"cannot start a mold: {error.strerror}")
+        channel.set_timeout(site.timeouts.boot)
+        boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False)
+        channel.send(boot, [board.fd, _STDERR])
+        return _outcome(pid, channel, site)
+
+
+def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
     try:
         message, _ = channel.receive()
         assert isinstance(message, Loaded | LoadFailed)
@@ -82,16 +90,13 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
         return LoadFailed(
             f"the process that imports it ended with {ending(os.waitstatus_to_exitcode(status))}"
         )
-    finally:
-        channel.close()
-        board.close()
 
 
 def _show_stacks(pid: int, channel: Channel) -> None:
     """Have the mold say where it hangs, and give it time to."""
     os.kill(pid, signal.SIGUSR2)
     channel.set_timeout(_TO_WRITE)
-    with contextlib.suppress(TimeoutError, Closed):
+    with suppress(TimeoutError, Closed):
         channel.receive()
 
 

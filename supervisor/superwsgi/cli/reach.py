@@ -17,6 +17,7 @@ import click
 from superwsgi.config import grammar
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import load
+from superwsgi.config.schema import Site
 from superwsgi.control import (
     Answer,
     NotUnderstood,
@@ -78,7 +79,7 @@ def find(site_file: str | None, socket_path: str | None) -> list[Path]:
         others = ", ".join(f"{path} is that of {other}" for path, other in instead.items())
         then = "give the site file a control of its own, or --control SOCKET here"
         fail(f"no master of {site_file} answers: {others}; {then}", NOT_RUNNING)
-    return found or [_expected(site.name)]
+    return found or [_expected(site)]
 
 
 def only_one(paths: list[Path]) -> Path:
@@ -133,8 +134,16 @@ def _same_file(one: str, other: str) -> bool:
         return one == str(Path(other).absolute())
 
 
-def _expected(name: str) -> Path:
-    return runtime.SYSTEM / f"{name}.sock"
+def _expected(site: Site) -> Path:
+    """Where its socket would be. Exits where a master of this user has none."""
+    path = runtime.control_path(site, os.environ)
+    if path is None:
+        fail(
+            "a master of this user has no control socket, since XDG_RUNTIME_DIR is not set: "
+            "let `control` in the site file name one",
+            NOT_RUNNING,
+        )
+    return path
 
 
 class Conversation:
@@ -150,6 +159,11 @@ class Conversation:
         try:
             self._sock.connect(str(path))
             self._sock.settimeout(_PATIENCE)
+        except PermissionError:
+            self._sock.close()
+            raise NotReached(
+                f"no access to {path}: only root and the user that its master runs as have it"
+            ) from None
         except OSError as error:
             self._sock.close()
             reason = error.strerror or str(error)

@@ -28,13 +28,15 @@ Launch = Callable[[Site, socket.socket, Iterable[int]], int]
 
 def execute(site: Site, theirs: socket.socket, _private: Iterable[int]) -> int:
     """A mold that is a fresh interpreter; everything private is close-on-exec. Raises OSError."""
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-c", _PROGRAM],
-        {**os.environ, **site.env},
-        file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), MOLD_FD)],
-        setsigmask=[signal.SIGUSR2],  # until it can write its stacks
-        setsigdef=[
-            number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)
-        ],
-    )
+    catchable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", _PROGRAM],
+            {**os.environ, **site.env},
+            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), MOLD_FD)],
+            setsigmask=[signal.SIGUSR2],  # until it can write its stacks
+            setsigdef=catchable,
+        )
+    except OSError as error:
+        raise OSError(error.errno, f"{sys.executable}: {error.strerror}") from None
