@@ -48,6 +48,15 @@ class Fork(_Message, frozen=True):
     proven: bool = False
 
 
+class Become(_Message, frozen=True):
+    """Be worker `worker` yourself, for `slot`: asked once, of a mold that has said Unforkable. Descriptor and
+    `proven` as in Fork."""
+
+    worker: int
+    slot: int
+    proven: bool = False
+
+
 # Master to mold and worker.
 
 
@@ -84,9 +93,11 @@ class Loaded(_Message, frozen=True):
 
 
 class Unforkable(_Message, frozen=True):
-    """The import has left what a fork would break, so this mold ends: let the workers import themselves."""
+    """The import, `seconds` long, has left what a fork would break: this process can itself become one
+    worker, and the others have to import the application themselves."""
 
     hazards: list[str]
+    seconds: float = 0.0
 
 
 class LoadFailed(_Message, frozen=True):
@@ -135,6 +146,7 @@ class Recycle(_Message, frozen=True):
 Message = (
     Boot
     | Fork
+    | Become
     | Reopen
     | Drain
     | Stop

@@ -18,11 +18,12 @@ SITE = Site(
 EXAMPLES = [
     messages.Boot(812, 3, SITE, True, False, (False, True)),
     messages.Fork(2, 17),
+    messages.Become(1, 0, proven=True),
     messages.Reopen(True, True),
     messages.Drain(0.5, 30.0),
     messages.Stop(),
     messages.Loaded(0.25, ["thread 'metrics' started at shop/metrics.py:12"]),
-    messages.Unforkable(["a connection to 10.0.0.5:5432"]),
+    messages.Unforkable(["a connection to 10.0.0.5:5432"], 0.25),
     messages.LoadFailed("no module named 'shöp'", "Traceback\n  …"),
     messages.Started(4711),
     messages.ForkFailed(17, "cannot fork"),

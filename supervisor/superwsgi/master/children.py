@@ -53,7 +53,7 @@ class Children:
         if mold is not None and mold.channel.fileno() >= 0:
             self._listen_to_mold(generation, mold)
         elif mold is not None:
-            generation.dismiss_mold(now)
+            generation.hurry_mold(now, generation.site.timeouts.graceful)
         for worker in generation.workers.values():
             if worker.channel.fileno() >= 0:
                 self._listen_to_worker(generation, worker)
@@ -83,6 +83,8 @@ class Children:
         self._listen_to_worker(generation, worker)
         boot = generation.site.timeouts.boot
         self._loop.call_at(now + boot - _to_write(boot), lambda _: self._ask_slow_worker(generation, worker))
+        if generation.mold is None:  # it has become this worker
+            self.start_mold(generation, now)
 
     def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
@@ -123,7 +125,7 @@ class Children:
                 if message.hazards:
                     self._warn_of_hazards(generation, message.hazards)
             elif isinstance(message, Unforkable):
-                mold.hazards = message.hazards
+                self._unforkable(generation, mold, message, now)
             elif isinstance(message, LoadFailed):
                 mold.failure, mold.detail = message.reason, message.detail
             elif isinstance(message, ForkFailed):
@@ -225,18 +227,30 @@ class Children:
             self._loop.forget(mold.channel.fileno())
             mold.channel.close()
         generation.mold = None
-        if mold.hazards and not generation.is_leaving():
-            self._start_unforkable(generation, mold.hazards, now)
-        elif not generation.is_leaving():
+        if generation.is_leaving():
+            return
+        if mold.hazards:
+            self.start_mold(generation, now)  # one that imports nothing
+        else:
             self._mold_lost(generation, mold.failure or f"mold ended with {ending(code)}", mold.detail, now)
 
-    def _start_unforkable(self, generation: Generation, hazards: list[str], now: float) -> None:
-        """A mold that has not imported anything takes the place of one that must not be forked."""
+    def _unforkable(self, generation: Generation, mold: MoldHandle, said: Unforkable, now: float) -> None:
+        """Its process becomes the next worker, and a mold that imports nothing takes its place; where the
+        workers are there already, as after the loss of an earlier mold, it ends."""
         log = self._rollout.errors.bind(gen=generation.number)
-        reason = f"{', '.join(hazards)} would not survive a fork"
-        log.warning("not preloaded", reason=reason, next="workers import the application themselves")
+        reason = f"{', '.join(said.hazards)} would not survive a fork"
+        log.warning(
+            "not preloaded",
+            reason=reason,
+            took=duration(said.seconds),
+            next="workers import the application themselves",
+        )
         generation.forkable = False
-        self.start_mold(generation, now)
+        mold.hazards, mold.loaded = said.hazards, True
+        generation.apply(GenerationEvent.LOADED)
+        if generation.is_proven():
+            generation.dismiss_mold(now)
+            generation.hurry_mold(now, 0.0)
 
     def _mold_lost(self, generation: Generation, reason: str, detail: str, now: float) -> None:
         """A candidate is given up; what serves goes on with its workers, and gets a new mold."""

@@ -25,7 +25,7 @@ from superwsgi.master.policy import backoff
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.shared import Shared
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
-from superwsgi.messages import Boot, Drain, Fork, Message, Reopen, Stop
+from superwsgi.messages import Become, Boot, Drain, Fork, Message, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
 
 SPARE_WORKERS = 16
@@ -144,13 +144,22 @@ class Generation:
         return self.mold
 
     def dismiss_mold(self, now: float) -> None:
-        """Tell the mold to end, by closing its channel; one that is busy importing, or that does not end, is
-        killed."""
+        """Tell the mold to end, by closing its channel; one that is busy importing is killed."""
         mold = self.mold
         if mold is not None and mold.channel.fileno() >= 0:
             self._loop.forget(mold.channel.fileno())
             mold.channel.close()
-            self._loop.call_at(now + (_GRACE if mold.loaded else 0.0), lambda _: self._kill_mold(mold))
+            if not mold.loaded:
+                self._loop.call_at(now, lambda _: self._kill_mold(mold))
+            elif not self.workers:
+                self.hurry_mold(now, self.site.timeouts.graceful)
+
+    def hurry_mold(self, now: float, patience: float) -> None:
+        """Kill a dismissed mold that has not ended in `patience` seconds. It may wait for the last of its
+        workers, to remove what they all have used."""
+        mold = self.mold
+        if mold is not None and mold.channel.fileno() < 0:
+            self._loop.call_at(now + max(patience, _GRACE), lambda _: self._kill_mold(mold))
 
     def _kill_mold(self, mold: MoldHandle) -> None:
         if self.mold is mold:  # else it has ended, and its process id may be another's
@@ -174,14 +183,25 @@ class Generation:
         slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
         if slot is None:
             raise CannotFork("no room on the scoreboard: old workers still drain")
-        channel = self._ask_mold(Fork(number, slot, self.is_proven()))
+        mold = self.mold
+        becomes = mold is not None and bool(mold.hazards)
         self.board.clear(slot)
+        channel = self._ask_mold((Become if becomes else Fork)(number, slot, self.is_proven()))
         overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
         worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
         self.workers[slot] = worker
+        if mold is not None and becomes:
+            self._hand_over(mold, worker)
         return worker
 
-    def _ask_mold(self, request: Fork) -> Channel:
+    def _hand_over(self, mold: MoldHandle, worker: WorkerHandle) -> None:
+        """The mold's process is the worker's from now on."""
+        worker.pid = mold.pid
+        self._loop.forget(mold.channel.fileno())
+        mold.channel.close()
+        self.mold = None
+
+    def _ask_mold(self, request: Fork | Become) -> Channel:
         """Our end of the channel of the worker that was asked for."""
         if self.mold is None:
             raise CannotFork("no mold")
@@ -260,6 +280,8 @@ class Generation:
         self._loop.forget(worker.channel.fileno())
         worker.channel.close()
         del self.workers[worker.slot]
+        if not self.workers:
+            self.hurry_mold(now, self.site.timeouts.graceful)
         if worker.asked_to_go is None or worker.failure is not None:
             self._count_death(worker, now)
 

@@ -98,13 +98,13 @@ class MoldHandle:
     pid: int
     channel: Channel
     loaded: bool = False
-    hazards: list[str] = field(default_factory=list)  # why it must not be forked
+    hazards: list[str] = field(default_factory=list)  # why it must not be forked, but become a worker
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, where there is one
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
-        return cls(held.pid, Channel.of(held.channel), held.loaded)
+        return cls(held.pid, Channel.of(held.channel), held.loaded, held.hazards)
 
     def hold(self) -> HeldMold:
-        return HeldMold(self.pid, self.channel.held(), self.loaded)
+        return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards)

@@ -41,6 +41,7 @@ class HeldMold(Struct, frozen=True):
     pid: int
     channel: int | None
     loaded: bool
+    hazards: list[str] = []
 
 
 class HeldWorker(Struct, frozen=True):

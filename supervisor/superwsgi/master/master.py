@@ -200,8 +200,8 @@ class Master:
     def _perform(self, action: governor.Action, now: float) -> None:
         if isinstance(action, governor.Fork):
             target = self._rollout.target()
-            assert target is not None
-            self._children.fork(target, action.number, now)
+            if target is not None and target.can_fork():  # else its mold has become the worker before
+                self._children.fork(target, action.number, now)
             return
         generation, worker = self._worker(action.key)
         if isinstance(action, governor.Drain):
@@ -244,6 +244,8 @@ class Master:
         for generation in self._rollout:
             generation.apply(GenerationEvent.RETIRE)
             generation.dismiss_mold(now)
+            if fast:
+                generation.hurry_mold(now, 0.0)
             lame_duck = 0.0 if fast else generation.site.timeouts.lame_duck
             self._loop.call_at(now + lame_duck, partial(self._close_listeners, generation))
             for worker in list(generation.workers.values()):

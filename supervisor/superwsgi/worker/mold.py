@@ -7,6 +7,7 @@ of the nearest child subreaper above, which is the master.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import signal
@@ -23,9 +24,9 @@ from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import MOLD_FD, Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
-from superwsgi.messages import Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
+from superwsgi.messages import Become, Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import hazards, orphan, process, transport
+from superwsgi.worker import exits, hazards, orphan, process, transport
 from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, settle
 from superwsgi.worker.hooks import HookedWorker, Hooks
 from superwsgi.worker.starts import thread_starts
@@ -84,22 +85,20 @@ def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> Non
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    try:
-        message, fds = channel.receive()
-        assert isinstance(message, Boot)
-        mold = Mold(channel, message, fds, app)
+    message, fds = channel.receive()
+    assert isinstance(message, Boot)
+    mold = Mold(channel, message, fds, app)
+    with contextlib.suppress(Closed):
         try:
             found = [*already, *mold.load()]
         except Unloadable as error:
             channel.send(LoadFailed(error.reason, error.detail))
-            return
-        if found and app is None and message.site.preload == "auto":
-            channel.send(Unforkable(found))
-            return
-        channel.send(Loaded(time.monotonic() - began, found))
-        mold.serve()
-    except Closed:
-        return
+        else:
+            took = time.monotonic() - began
+            alone = found and app is None and message.site.preload == "auto"
+            channel.send(Unforkable(found, took) if alone else Loaded(took, found))
+            mold.serve()
+    mold.end()
 
 
 class Mold:
@@ -112,6 +111,7 @@ class Mold:
         self._generation = boot.generation
         self._proven = boot.proven
         self._app = app
+        self._lent = app is not None  # by the script that runs us, which has its own end
         self._hooks = Hooks()
         board, *rest = fds
         self._board = Scoreboard.attach(board)
@@ -123,6 +123,8 @@ class Mold:
         self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
         self._certificates: Certificates | None = None
         self._forking = False  # a worker, at the master's request
+        self._shared: exits.Shared | None = None  # with its workers, where it has imported for them
+        self._has_forked = False
         os.register_at_fork(after_in_child=self._let_go)
 
     def load(self) -> list[str]:
@@ -139,7 +141,10 @@ class Mold:
         settle(self._site)
         orphan.end_with(self._master)
         found = self._preload() if self._app is None and self._site.preload else []
+        if self._app is not None:
+            self._shared = exits.Shared(removing=not self._lent)
         freeze()
+        orphan.outlive()  # from here on our channel tells
         return found
 
     def _preload(self) -> list[str]:
@@ -156,8 +161,18 @@ class Mold:
             message, fds = self._channel.receive()
             if isinstance(message, Fork):
                 self._fork(message, fds[0])
+            elif isinstance(message, Become):
+                self._become(message, fds[0])
             elif isinstance(message, Reopen):
                 process.take_log_files(message, fds, self._error_fd, self._access_fd)
+
+    def end(self) -> None:
+        """What an ordinary exit of the interpreter would run; once workers have been forked, what none of
+        them may, and not before they are gone."""
+        alone = not self._lent if self._shared is None else self._shared.outlast()
+        if alone:
+            process.end_within(self._site.timeouts.graceful)
+            exits.run_removers() if self._has_forked else exits.run()
 
     def _let_go(self) -> None:
         """In a child that the application forked, here or in a worker that still imports it: it must not keep
@@ -174,6 +189,7 @@ class Mold:
             between = hazards.fork_quietly()
             if between == 0:
                 self._in_between(request, channel_fd)
+            self._has_forked = True
             os.waitpid(between, 0)
         except Unloadable as error:
             self._channel.send(ForkFailed(request.slot, error.reason, error.detail))
@@ -186,8 +202,16 @@ class Mold:
     def _before_fork(self, request: Fork) -> None:
         """Raises Unloadable."""
         if self._hooks.before_fork is not None:
+            orphan.end_with(self._master)  # while we do not listen
             self._hooks.before_fork(HookedWorker(self._site.name, self._generation, request.worker, None))
+            orphan.outlive()
         flush_output()
+
+    def _become(self, request: Become, channel_fd: int) -> NoReturn:
+        """A worker whose application is nobody else's."""
+        self._shared = None
+        self._channel.close()
+        process.main(self._start(request, channel_fd))
 
     def _in_between(self, request: Fork, channel_fd: int) -> None:
         """The process between mold and worker: forks and ends."""
@@ -201,7 +225,7 @@ class Mold:
         finally:
             os._exit(0)
 
-    def _start(self, request: Fork, channel_fd: int) -> process.Start:
+    def _start(self, request: Fork | Become, channel_fd: int) -> process.Start:
         return process.Start(
             site=self._site,
             master=self._master,
@@ -209,6 +233,7 @@ class Mold:
             worker=request.worker,
             app=self._app,
             hooks=self._hooks,
+            shared=self._shared,
             proven=request.proven,
             channel=Channel(socket.socket(fileno=channel_fd)),
             board=self._board.writer(request.slot),

@@ -6,7 +6,6 @@ of the loop. A worker whose master vanishes drains and ends.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import faulthandler
 import os
@@ -30,8 +29,9 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals
-from superwsgi.worker import descriptors, orphan
+from superwsgi.worker import descriptors, exits, orphan
 from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, reseed
+from superwsgi.worker.exits import Shared
 from superwsgi.worker.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.loop import Loop
 from superwsgi.worker.transport import Certificates
@@ -51,6 +51,7 @@ class Start:
     worker: int
     app: WSGIApp | None
     hooks: Hooks
+    shared: Shared | None  # with its siblings, where it has the application from their mold
     proven: bool  # a sibling has served
     channel: Channel
     board: WorkerWriter
@@ -148,6 +149,8 @@ class Worker:
     def _load(self) -> WSGIApp:
         """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""
         start = self._start
+        if start.shared is not None:
+            start.shared.leave()
         if start.app is not None:
             reseed()
             self._call(start.hooks.after_fork)
@@ -229,13 +232,14 @@ class Worker:
         for a stuck thread."""
         assert self._loop is not None
         self._loop.stop()
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, self._start.site.timeouts.boot)
+        end_within(self._start.site.timeouts.boot)
         try:
             self._call(self._hooks.worker_exit)
         except Unloadable as error:
             self._errors.error("hook failed", error.detail, reason=error.reason, next="ending nevertheless")
-        atexit._run_exitfuncs()
+        exits.run()
+        if self._start.shared is not None:
+            self._start.shared.end_worker()
         if self._access is not None:
             self._access.close()
         return 0
@@ -268,6 +272,12 @@ class Worker:
             worker=start.worker,
             generation=start.generation,
         )
+
+
+def end_within(seconds: float) -> None:
+    """Be killed where what is left to do takes longer."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def take_log_files(message: Reopen, fds: Sequence[int], error_fd: int | None, access_fd: int | None) -> None:

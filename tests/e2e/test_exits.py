@@ -1,0 +1,179 @@
+"""Exit handlers: what the import has made outlives each worker, and nothing of it is left at the end."""
+
+import signal
+import sys
+import textwrap
+
+import pytest
+
+from tests.e2e.daemon import wait_for
+
+MAKES = {
+    "a temporary folder": """
+        FOLDER = tempfile.TemporaryDirectory(dir=".")
+        PATH = FOLDER.name
+    """,
+    "rmtree": """
+        PATH = tempfile.mkdtemp(dir=".")
+        atexit.register(shutil.rmtree, PATH)
+    """,
+    "a function of its own": """
+        PATH = tempfile.mkdtemp(dir=".")
+        @atexit.register
+        def clean_up():
+            shutil.rmtree(PATH)
+    """,
+    "a file": """
+        PATH = tempfile.mkdtemp(dir=".", prefix="parent")
+        PATH = tempfile.mkstemp(dir=PATH)
+        os.close(PATH[0])
+        PATH = PATH[1]
+        atexit.register(os.rmdir, os.path.dirname(PATH))
+        atexit.register(os.unlink, PATH)
+    """,
+    "a method": """
+        FOLDER = tempfile.TemporaryDirectory(dir=".")
+        PATH = FOLDER.name
+        atexit.register(FOLDER.cleanup)
+    """,
+    "weakref.finalize": """
+        class Cache: pass
+        CACHE = Cache()
+        PATH = tempfile.mkdtemp(dir=".")
+        weakref.finalize(CACHE, shutil.rmtree, PATH)
+    """,
+}
+
+APP = """
+import atexit, os, pathlib, shutil, tempfile, weakref
+{made}
+open("made", "a").write(PATH + "\\n")
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"there" if os.path.exists(PATH) else b"gone"]
+"""
+
+
+def write(site, made):
+    site.write("app.py", APP.format(made=textwrap.dedent(made)))
+
+
+def left(site):
+    """What of all that was made is there."""
+    made = [site.folder / line for line in (site.folder / "made").read_text().splitlines()]
+    return [str(path) for path in made if path.exists()]
+
+
+@pytest.mark.parametrize("preload", ["auto", False])
+@pytest.mark.parametrize("made", MAKES.values(), ids=MAKES.keys())
+def test_it_lives_as_long_as_a_worker_that_uses_it(daemon, made, preload):
+    write(daemon, made)
+    daemon.site(workers=2, preload=preload)
+    daemon.start()
+    first, _ = daemon.wait_workers(2)
+    mark = daemon.mark()
+    daemon.send(signal.SIGTERM, first)
+    daemon.wait_log("(?s)ended.*serving|serving.*ended|died.*serving", since=mark)
+    assert {daemon.get().text for _ in range(20)} == {"there"}
+    daemon.reload()
+    assert {daemon.get().text for _ in range(20)} == {"there"}
+    generations = 1 if preload else 2
+    wait_for(lambda: len(left(daemon)) == generations, "the old one gone", context=lambda: left(daemon))
+    assert daemon.stop() == 0
+    assert left(daemon) == []
+
+
+def test_a_worker_that_still_answers_keeps_it(daemon):
+    write(daemon, MAKES["rmtree"])
+    text = (daemon.folder / "app.py").read_text()
+    slow = text.replace(
+        "return [", "import time; time.sleep(2 * (environ['PATH_INFO'] == '/slow')); return ["
+    )
+    daemon.write("app.py", slow)
+    daemon.site(workers=1)
+    daemon.start()
+    client = daemon.client()
+    client.request("GET", "/slow")
+    daemon.reload()
+    assert client.getresponse().read() == b"there"
+    wait_for(lambda: len(left(daemon)) == 1, "the old one gone", context=lambda: left(daemon))
+    assert daemon.stop() == 0
+    assert left(daemon) == []
+
+
+def test_the_last_worker_removes_it_where_the_mold_was_killed(daemon):
+    write(daemon, MAKES["a temporary folder"])
+    daemon.site(workers=2)
+    daemon.start()
+    (mold,) = [p.pid for p in daemon.children() if "mold" in " ".join(p.cmdline())]
+    mark = daemon.mark()
+    daemon.send(signal.SIGKILL, mold)
+    daemon.wait_log("mold ready", since=mark)
+    assert daemon.get().text == "there"
+    assert daemon.stop() == 0
+    assert left(daemon) == []
+
+
+def test_it_goes_with_its_workers_where_the_master_was_killed(daemon):
+    write(daemon, MAKES["a temporary folder"])
+    daemon.site(workers=2)
+    daemon.start()
+    family = daemon.children()
+    daemon.send(signal.SIGKILL)
+    wait_for(lambda: not any(each.is_running() for each in family), "all gone")
+    assert left(daemon) == []
+
+
+def test_what_is_not_known_to_remove_runs_in_each_worker(daemon):
+    daemon.write(
+        "app.py",
+        """
+        import atexit, os
+        @atexit.register
+        def flush():
+            with open("flushed", "a") as file:
+                file.write(f"{os.getpid()}\\n")
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"x"]
+        """,
+    )
+    daemon.site(workers=3)
+    daemon.start()
+    workers = daemon.wait_workers(3)
+    assert daemon.stop() == 0
+    assert sorted(map(int, (daemon.folder / "flushed").read_text().split())) == sorted(workers)
+
+
+def test_an_import_that_fails_leaves_nothing(daemon):
+    write(daemon, MAKES["a temporary folder"])
+    with (daemon.folder / "app.py").open("a") as file:
+        file.write("\nimport missing\n")
+    daemon.site()
+    daemon.start(ready=False)
+    assert daemon.wait_exit() == 3
+    assert left(daemon) == []
+    assert daemon.command("check", "-c", "site.yaml").returncode == 3
+    assert left(daemon) == []
+
+
+def test_check_leaves_nothing(daemon):
+    write(daemon, MAKES["a temporary folder"])
+    daemon.site()
+    assert daemon.command("check", "-c", "site.yaml").returncode == 0
+    wait_for(lambda: left(daemon) == [], "the folder gone")
+
+
+def test_a_script_removes_its_own(daemon):
+    write(daemon, MAKES["a temporary folder"])
+    with (daemon.folder / "app.py").open("a") as file:
+        file.write("\nimport superwsgi\nsuperwsgi.run(app, '127.0.0.1', 0, processes=2)\n")
+    daemon.count = 2
+    daemon.spawn([sys.executable, "app.py"])
+    mark = daemon.mark()
+    daemon.send(signal.SIGTERM, daemon.wait_workers(2)[0])
+    daemon.wait_log("serving", since=mark)
+    assert {daemon.get().text for _ in range(20)} == {"there"}
+    assert daemon.stop() == 0
+    assert left(daemon) == []
