@@ -58,8 +58,8 @@ def main(
 ) -> None:
     """Run this server and its peers on the same work, alternating, and report medians.
 
-    Scenarios: hello, flask, body, sleep, connect, access-log, tls, idle, mold, reload, slow-head, slow-body,
-    slow-read, idle-connections.
+    Scenarios: hello, flask, body, sleep, connect, access-log, tls, idle, mold, hazard, reload, slow-head,
+    slow-body, slow-read, idle-connections.
     Peers: gunicorn, waitress, granian, bjoern, fastpysgi, uwsgi.
     """
     draw = plotter() if plot else None

@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 class Job:
     """What a server is asked to run: an `app` as module:attribute, on a port of 127.0.0.1.
 
-    `preload`: import it before the fork, where that is not what the server does by itself.
+    `preload`: whether to import it before the fork; None for what the server does by itself.
     """
 
     app: str
@@ -38,7 +38,7 @@ class Job:
     close: bool = False
     access_log: Path | None = None
     tls: Pair | None = None
-    preload: bool = False
+    preload: bool | None = None
     connections: int = 1000
 
     @property
@@ -66,6 +66,7 @@ def _superwsgi(job: Job) -> list[str]:
         "chdir": str(REPOSITORY),
         "log": {"access": str(job.access_log or "off")},
         "tls": job.tls._asdict() if job.tls else {},
+        "preload": False if job.preload is False else "auto",
         "limits": {"connections": job.connections},
     }
     path = job.folder / "site.yaml"

@@ -1,7 +1,7 @@
 """Every scenario by its name on the command line, in the order of the report."""
 
 from tests.bench.bench import Scenario
-from tests.bench.scenarios import access_log, idle, mold, patience, reload, tls, work
+from tests.bench.scenarios import access_log, hazard, idle, mold, patience, reload, tls, work
 
 SCENARIOS: dict[str, Scenario] = {
     **work.SCENARIOS,
@@ -9,6 +9,7 @@ SCENARIOS: dict[str, Scenario] = {
     "tls": tls.SCENARIO,
     "idle": idle.SCENARIO,
     "mold": mold.SCENARIO,
+    "hazard": hazard.SCENARIO,
     "reload": reload.SCENARIO,
     **patience.SCENARIOS,
 }
