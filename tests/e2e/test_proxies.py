@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from superwsgi.http.claims import FORWARDING
 from tests.e2e.daemon import FIXTURE_APPS
 from tests.e2e.wire import Wire, request
 from tests.http.proxy_headers import SSL, V1, summed
@@ -89,6 +90,30 @@ def test_nobody_else_is(site, framework, spelled):
         "port": str(port),
         "forwarded": [],
     }
+
+
+def fields(site, source, sent):
+    """The fields that the application sees."""
+    with connect(site, source) as wire:
+        answer = wire.ask("/flask/fields", fields=sent)
+        assert answer.status == 200, answer
+        return json.loads(answer.body)
+
+
+NAMES = sorted(FORWARDING.keys() - {"forwarded", "x-forwarded-for", "x-request-id"})  # these are understood
+
+
+@pytest.mark.parametrize("names", [NAMES[at : at + 60] for at in range(0, len(NAMES), 60)], ids=len)
+def test_all_that_proxies_may_say_is_passed_on_from_trusted_ones_alone(site, names):
+    keys = {f"HTTP_{name.upper().replace('-', '_')}" for name in names}
+    sent = [f"{name.title()}: claimed" for name in names]
+    sent += [f"{name.replace('-', '_')}: confused" for name in names if "-" in name][:30]
+    believed = fields(site, "127.0.0.1", sent)
+    assert {believed[key] for key in keys} == {"claimed"}
+    assert "confused" not in believed.values()
+    told = fields(site, "127.0.0.2", sent)
+    assert not keys & told.keys()
+    assert not {"claimed", "confused"} & set(told.values())
 
 
 def test_requests_of_one_connection_have_nothing_of_each_other(site):

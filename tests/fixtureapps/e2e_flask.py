@@ -38,6 +38,10 @@ def make():
             "forwarded": sorted(key for key in request.environ if "FORWARDED" in key),
         }
 
+    @app.get("/fields")
+    def fields():
+        return {key: value for key, value in request.environ.items() if key.startswith("HTTP_")}
+
     @app.post("/upload")
     def upload():
         file = request.files["file"]

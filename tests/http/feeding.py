@@ -23,7 +23,9 @@ class Fed:
     """A parser, and all requests that it gave: `requests` has every one that was complete so far."""
 
     def __init__(self, trusted: Trusted | None = None, **limits: int) -> None:
-        self.parser = Parser(Limits(**limits), {"wsgi.input": None}, RequestIds(), trusted)
+        self.parser = Parser(
+            Limits(**limits), {"wsgi.input": None, "wsgi.url_scheme": "http"}, RequestIds(), trusted
+        )
         self.requests: deque[Request] = deque()
 
     def feed(self, *pieces: bytes) -> Fed:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from superwsgi.http.claims import is_claim
 from superwsgi.http.errors import HttpError, WsgiError
 
 # RFC 9110 section 5.6.2: token
@@ -28,25 +29,6 @@ HOP_BY_HOP: Final = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-    }
-)
-
-# What proxies say of their clients, under the names that applications, frameworks and their extensions ask
-# for it: from anybody else it is a lie. With these goes every name that begins with X-Forwarded.
-FORWARDING: Final = frozenset(
-    {
-        *("forwarded", "forwarded-for", "x-forwarded", "x-original-forwarded-for"),
-        *(
-            "x-real-ip",
-            "x-client-ip",
-            "x-cluster-client-ip",
-            "client-ip",
-            "true-client-ip",
-            "proxy-client-ip",
-        ),
-        *("wl-proxy-client-ip", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "remote-addr"),
-        *("x-scheme", "x-url-scheme", "front-end-https", "x-host", "x-original-host", "x-original-proto"),
-        *("x-script-name", "x-original-url", "x-rewrite-url", "x-request-id"),
     }
 )
 
@@ -71,6 +53,9 @@ class EnvironKeys:
 
     def learn(self, name: str) -> str:
         """The key of a name. Raises HttpError for what is no name."""
+        known = self.known.get(name)
+        if known is not None:
+            return known
         if not TOKEN.fullmatch(name):
             raise HttpError(400, "impossible field name")
         key = self._key(name.lower())
@@ -81,15 +66,10 @@ class EnvironKeys:
         return key
 
     def _key(self, lower: str) -> str:
-        if "_" in lower or lower == "proxy" or not (self._believed or is_plain(lower)):
+        if "_" in lower or lower == "proxy" or (not self._believed and is_claim(lower)):
             return ""
         upper = lower.upper().replace("-", "_")
         return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
-
-
-def is_plain(lower: str) -> bool:
-    """Whether a field of this name says nothing that only a proxy can know."""
-    return lower not in FORWARDING and not lower.startswith("x-forwarded-")
 
 
 FROM_TRUSTED: Final = EnvironKeys(believed=True)

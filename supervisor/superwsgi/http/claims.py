@@ -1,0 +1,89 @@
+"""Fields that say what only a proxy can know: who the client is, how and where it connected.
+
+Applications, frameworks and their extensions look for them under many names, each the habit of some proxy,
+cloud or content network. From a peer that is not trusted they are the client's own word, and never reach the
+application; what a trusted one sends is passed on as it is, since only the operator knows which of them that
+proxy sets.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_BY_SOURCE: Final[dict[str, tuple[str, ...]]] = {
+    "RFC 7239": ("forwarded",),
+    "X-Forwarded-For and its like, as django-ipware, request-ip and others look for them": (
+        *("x-forwarded", "x-forwarded-for", "forwarded-for", "forwarded-for-ip", "x-forward-for"),
+        *("x-forwarded-proto", "x-forwarded-protocol", "x-forwarded-scheme", "x-forwarded-ssl"),
+        *("x-forwarded-host", "x-forwarded-server", "x-forwarded-port", "x-forwarded-by"),
+        *("x-forwarded-prefix", "x-forwarded-path", "x-forwarded-client-cert", "x-forwarded-user"),
+    ),
+    "nginx, its habit": ("x-real-ip", "x-real-port", "x-scheme"),
+    "ingress-nginx": ("x-original-forwarded-for", "x-original-uri"),
+    "Apache's mod_remoteip, Azure App Service": ("x-client-ip", "x-client-port"),
+    "Rackspace, Riverbed": ("x-cluster-client-ip", "cluster-client-ip"),
+    "NetScaler; Rails and PHP applications ask for it": ("client-ip", "http-client-ip"),
+    "Akamai, Cloudflare": ("true-client-ip", "x-true-client-ip", "akamai-client-ip"),
+    "Cloudflare": ("cf-connecting-ip", "cf-connecting-ipv6", "cf-pseudo-ipv4", "cf-visitor"),
+    "Fastly": ("fastly-client-ip", "fastly-ssl", "fastly-temp-xff"),
+    "Amazon CloudFront": ("cloudfront-viewer-address", "cloudfront-forwarded-proto"),
+    "Google App Engine and other services": (
+        *("x-appengine-user-ip", "x-appengine-remote-addr", "x-proxyuser-ip", "x-google-real-ip"),
+    ),
+    "Azure Front Door, Application Gateway, App Service": (
+        *("x-azure-clientip", "x-azure-socketip", "x-original-host", "disguised-host"),
+        *("was-default-hostname", "x-arr-ssl"),
+    ),
+    "Fly.io": ("fly-client-ip", "fly-forwarded-port", "fly-forwarded-proto", "fly-forwarded-ssl"),
+    "Vercel": ("x-vercel-forwarded-for", "x-vercel-proxied-for"),
+    "Netlify": ("x-nf-client-connection-ip",),
+    "DigitalOcean": ("do-connecting-ip",),
+    "Alibaba": ("ali-cdn-real-ip", "ali-real-client-ip"),
+    "Huawei, ChinaCache and other networks in China": ("cdn-src-ip", "cdn-real-ip", "x-cdn-src-ip"),
+    "Tencent EdgeOne": ("eo-connecting-ip", "eo-client-ip", "edge-inner-client-ip"),
+    "Imperva": ("incap-client-ip", "x-incap-client-ip"),
+    "Sucuri": ("x-sucuri-clientip", "x-sucuri-client-ip"),
+    "StackPath": ("x-sp-forwarded-ip", "x-sp-edge-ip", "x-sp-edge-scheme"),
+    "F5": ("rlnclientipaddr",),
+    "Ezoic, GTranslate": ("x-middleton-ip", "x-gt-viewer-ip"),
+    "Envoy and Istio": (
+        *("x-envoy-external-address", "x-envoy-internal", "x-envoy-original-path"),
+        *("x-envoy-original-host", "x-envoy-original-dst-host"),
+    ),
+    "WebLogic's plug-ins": ("wl-proxy-client-ip", "proxy-client-ip", "wl-proxy-ssl"),
+    "ASP.NET Core, for what it has replaced": (
+        *("x-original-for", "x-original-proto", "x-original-prefix", "x-original-remote-endpoint"),
+    ),
+    "HAProxy, option originalto": ("x-original-to",),
+    "Exchange and webmail": ("x-originating-ip",),
+    "IIS and its URL rewriting, Symfony": ("front-end-https", "x-original-url", "x-rewrite-url"),
+    "deployments below a prefix, as snippets of Flask's and Gunicorn's have it": (
+        *("x-script-name", "script-name", "path-info"),
+    ),
+    "lists of names in applications and their extensions": (
+        *("remote-addr", "remote-host", "remote-port", "remote-ip"),
+        *("x-remote-addr", "x-remote-host", "x-remote-ip", "x-remote-port"),
+        *("real-ip", "x-true-ip", "x-ip", "x-connecting-ip", "x-device-ip", "x-user-ip", "x-coming-from"),
+        *("x-source-ip", "source-ip", "x-host", "x-http-host-override", "https", "x-https"),
+        *("x-url-scheme", "x-protocol-scheme"),
+    ),
+    "the id by which proxies and applications follow a request": ("x-request-id",),
+}
+
+FORWARDING: Final = {name: source for source, names in _BY_SOURCE.items() for name in names}
+"""Name in small letters → whose it is."""
+
+# What the next proxy will call it: any name with `forwarded` in it, and whatever ends in the address, scheme,
+# host or port of somebody on the way.
+_FAMILY: Final = re.compile(
+    r"forwarded|^x-forward-"
+    r"|(?:client|real|true|connecting|remote|source|src|user|viewer|visitor|origin|original|originating|socket)"
+    r"-?(?:ip(?:-?v[46])?|(?:ip-?)?addr(?:ess)?)$"
+    r"|(?:client|viewer|visitor|edge|url|original)-(?:proto(?:col)?|scheme|ssl|tls|host|port)$"
+)
+
+
+def is_claim(lower: str) -> bool:
+    """Whether a field of this name, in small letters, says what only a proxy can know."""
+    return lower in FORWARDING or _FAMILY.search(lower) is not None
