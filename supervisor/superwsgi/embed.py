@@ -13,7 +13,7 @@ from typing import Final
 
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel
-from superwsgi.config import grammar
+from superwsgi.config import naming
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
@@ -41,13 +41,16 @@ def run(
     processes: int = 1,
     *,
     threads: int = THREADS,
+    name: str | None = None,
     **development: object,
 ) -> None:
     """Serve `app` until stopped, as `superwsgi run` does, with the same master and workers.
 
     The drop-in for `app.run(host, port, threaded=…, processes=…)` of Flask, 127.0.0.1:5000 by default:
     `threaded=True` gives each of the `processes` workers `threads` threads, `threaded=False` one. `host` may
-    be `unix:///path`. What `app.run` has for development (`debug`, `use_reloader`, …) may stand there, off.
+    be `unix:///path`. `name` is what `superwsgi status` calls the site: by default the script's name or,
+    where that is `app.py` or the like, its folder's. What `app.run` has for development (`debug`,
+    `use_reloader`, …) may stand there, off.
 
     The application object exists only in this process, so workers are forked from it. Hence HUP replaces the
     workers by fresh ones of the same object, without losing a request; it cannot load changed code or
@@ -75,7 +78,7 @@ def run(
             bind=[_address(host or "127.0.0.1", 5000 if port is None else port)],
             workers=processes,
             threads=threads if threaded else 1,
-            name=_script_name(),
+            name=name or _script_name(),
             prefix="",
         )
     except ConfigError as error:
@@ -96,11 +99,12 @@ def run_simple(
     threaded: bool = False,
     processes: int = 1,
     threads: int = THREADS,
+    name: str | None = None,
     **development: object,
 ) -> None:
     """`run` with the argument order and defaults of werkzeug's `run_simple`."""
     development |= {"use_reloader": use_reloader, "use_debugger": use_debugger}
-    run(application, hostname, port, threaded, processes, threads=threads, **development)
+    run(application, hostname, port, threaded, processes, threads=threads, name=name, **development)
 
 
 @dataclass(frozen=True)
@@ -141,5 +145,6 @@ def _address(host: str, port: int) -> str:
 
 
 def _script_name() -> str:
-    """The script's name without its ending: what the site is called in process titles."""
-    return grammar.name_from(Path(sys.argv[0]).stem or "python")
+    """What the site is called: by the script, which may have come from `-c` or standard input."""
+    script = Path(sys.argv[0])
+    return naming.of_file(str(script)) if script.is_file() else naming.of_module("__main__", Path.cwd())

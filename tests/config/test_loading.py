@@ -87,12 +87,12 @@ def test_a_site_survives_json(tmp_path: Path, text: str) -> None:
 
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
-    assert loaded(tmp_path, APP) == Site(name="site", apps={"/": "shop:app"}, chdir=str(tmp_path))
+    assert loaded(tmp_path, APP) == Site(name=tmp_path.name, apps={"/": "shop:app"}, chdir=str(tmp_path))
 
 
 def test_a_section_with_nothing_below_it_has_its_defaults(tmp_path: Path) -> None:
     site = loaded(tmp_path, f"{APP}timeouts:\nenv:\nmemory:\n  # soft: 400M\n")
-    assert site == Site(name="site", apps={"/": "shop:app"}, chdir=str(tmp_path))
+    assert site == Site(name=tmp_path.name, apps={"/": "shop:app"}, chdir=str(tmp_path))
 
 
 def test_the_file_gives_name_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

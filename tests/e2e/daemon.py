@@ -91,11 +91,11 @@ class Daemon:
         return path
 
     def site(self, text="", bind="127.0.0.1:0", app="app:app", **keys):
-        """Its site file; `app=None` where `apps` or `text` has the application. Reloads are confirmed sooner
-        than by default."""
+        """Its site file; `app=None` where `apps` or `text` has the application, `name=None` for one that has
+        the name of its folder. Reloads are confirmed sooner than by default."""
         self.count = keys.get("workers", 1)
-        keys = {"bind": bind, "rollout": {"confirm": "1s"}, **({} if app is None else {"app": app}), **keys}
-        lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items()]
+        keys = {"name": "site", "bind": bind, "rollout": {"confirm": "1s"}, "app": app, **keys}
+        lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items() if v is not None]
         return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
 
     # Its life.

@@ -26,6 +26,7 @@ from superwsgi.master.serve import CONFIGURATION, serve
 @click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one a usable CPU.  [auto]")
 @click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [8]")
 @click.option("--chdir", default=".", metavar="FOLDER", help="Working folder, also on sys.path.  [.]")
+@click.option("--name", metavar="NAME", help="What `superwsgi status` calls it.  [the module or the folder]")
 @click.option(
     "--preload/--no-preload",
     default=None,
@@ -39,6 +40,7 @@ def run(
     workers: str | None,
     threads: str | None,
     chdir: str,
+    name: str | None,
     preload: bool | None,
 ) -> None:
     """Serve an application without a site file.
@@ -54,6 +56,7 @@ def run(
             workers=workers,
             threads=threads,
             chdir=chdir,
+            name=name,
             preload=preload,
         )
     except ConfigError as error:

@@ -6,14 +6,13 @@ The site file is read here and nothing else is touched: no DNS, no users, no oth
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from msgspec import inspect
 
-from superwsgi.config import document, grammar
+from superwsgi.config import document, naming
 from superwsgi.config.errors import ConfigError, Place, Problem
 from superwsgi.config.reading import SITE, Reader
 from superwsgi.config.rules import broken_rules
@@ -33,7 +32,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
     problems: list[Problem] = []
     root = document.parse(_content(file), file, environ, problems)
     folder = Path(file).absolute().parent
-    return _site(_top(root, file), folder, grammar.name_from(Path(file).stem), problems)
+    return _site(_top(root, file), folder, naming.of_file(file), problems)
 
 
 def from_options(
@@ -49,7 +48,8 @@ def from_options(
     key: str | None = None,
     prefix: str = "--",
 ) -> Site:
-    """The site of a command line without a site file; relative paths start at `chdir`.
+    """The site of a command line without a site file; relative paths start at `chdir`, and `name` is
+    by default that of the module or of this folder.
 
     `prefix` is what stands before an option's name in errors: `--` for a command, nothing for a function.
     Raises ConfigError.
@@ -60,8 +60,8 @@ def from_options(
         top["bind"] = Items(tuple(map(Text, bind)))
     if tls := _texts({"certificate": certificate, "key": key}):
         top["tls"] = _keys(tls)
-    module = re.split("[:.]", app)[0]
-    return _site(_keys(top), Path(chdir).absolute(), grammar.name_from(module), [], prefix)
+    folder = Path(chdir).absolute()
+    return _site(_keys(top), folder, naming.of_module(app, folder), [], prefix)
 
 
 def _texts(options: Mapping[str, object]) -> dict[str, Node]:

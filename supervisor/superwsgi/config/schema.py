@@ -245,7 +245,13 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=['{/: "shop.wsgi:application", api.example.com/v1: "api:create_app()"}'],
         ),
     ]
-    name: Annotated[SiteName, Meta(description="the site's name; default: the file's", examples=["shop"])]
+    name: Annotated[
+        SiteName,
+        Meta(
+            description="the site's name; default: the file's, or its folder's for site.yaml and its like",
+            examples=["shop"],
+        ),
+    ]
     bind: Annotated[
         tuple[Annotated[Address, Meta(extra_json_schema={"unit": "address"})], ...],
         Meta(

@@ -1,0 +1,80 @@
+"""The name of a site that has been given none: that of its file or module, or, where half of all sites call
+these alike (`site.yaml`, `app:app`), that of the folder in which it stands.
+
+The path is taken as the operator has written it, with no link resolved: where `current` is a link to the
+newest release, a deploy must not rename the site.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from superwsgi.config import grammar
+
+COMMON: Final = frozenset(
+    {
+        *("site", "superwsgi", "config", "conf", "configuration", "settings", "default"),
+        *(
+            "app",
+            "application",
+            "wsgi",
+            "asgi",
+            "main",
+            "__main__",
+            "index",
+            "manage",
+            "run",
+            "serve",
+            "server",
+        ),
+        *("service", "web", "webapp", "website", "project", "src"),
+    }
+)
+"""Names of files and modules that say nothing about the site."""
+
+_PASSED: Final = frozenset(
+    {
+        *("current", "previous", "latest", "release", "releases"),
+        *("config", "conf", "etc", "deploy"),
+    }
+)
+"""Folders that say nothing about the site: it has the name of one above."""
+
+_OF_RELEASES: Final = frozenset({"release", "releases"})
+
+# 42, 20260131120000, 2026-01-31_12-00-00, v1.2.3; a commit's hash, short or long
+_RELEASE: Final = re.compile(r"v?\d+(?:[._:t-]?\d+)*|(?=[a-f]*\d)[0-9a-f]{7,40}")
+
+_OF_SITE_FILES: Final = re.compile(r"/etc/superwsgi|.*/\.config/superwsgi")
+"""Where files are told apart by their own names, as `superwsgi@shop` does it."""
+
+
+def of_file(file: str) -> str:
+    """`shop` for `shop.yaml` wherever it is, and for `/srv/shop/site.yaml`."""
+    path = Path(os.path.normpath(Path(file).absolute()))
+    if _OF_SITE_FILES.fullmatch(str(path.parent)):
+        return grammar.name_from(path.stem)
+    return _of(path.stem, path.parent)
+
+
+def of_module(module: str, folder: Path) -> str:
+    """`shop` for `shop.wsgi:application`, and for `app:app` in the folder `shop`."""
+    return _of(re.split("[:.]", module)[0], Path(os.path.normpath(folder.absolute())))
+
+
+def _of(own: str, folder: Path) -> str:
+    name = grammar.name_from(own)
+    if name.lower() not in COMMON:
+        return name
+    above = (each for each in (folder, *folder.parents) if not _is_passed(each))
+    return next((grammar.name_from(each.name) for each in above), name)
+
+
+def _is_passed(folder: Path) -> bool:
+    """Whether a folder says nothing about the site: it is one release of it, for example."""
+    name = folder.name.lower().lstrip(".")
+    nameless = re.search("[a-z0-9]", name) is None
+    return nameless or name in _PASSED or bool(_RELEASE.fullmatch(name)) or folder.parent.name in _OF_RELEASES
