@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from superwsgi.cli.follow import follow
-from superwsgi.cli.reach import NOT_RUNNING, Conversation, NotReached, fail, find, only_one, which_site
+from superwsgi.cli.reach import Conversation, NotReached, fail
+from superwsgi.cli.which import Which, find_one, which_site
 from superwsgi.control import Reload
 from superwsgi.master.serve import FAILED
 
@@ -13,9 +14,10 @@ from superwsgi.master.serve import FAILED
 @click.command(short_help="Load new configuration and code, without losing a request.")
 @which_site
 @click.option("-w", "--wait", is_flag=True, help="Follow the roll-out until it has succeeded or failed.")
-def reload(site_file: str | None, socket_path: str | None, wait: bool) -> None:
+def reload(which: Which, wait: bool) -> None:
     """Read the site file again and load the application anew, beside what serves; then workers move over one
-    by one. If anything about it is broken, what served before goes on serving.
+    by one. If anything about it is broken, what served before goes on serving. Which site: the one
+    called NAME, or the only one that runs here.
 
     \b
     Exit codes:
@@ -23,11 +25,11 @@ def reload(site_file: str | None, socket_path: str | None, wait: bool) -> None:
       1  it failed or was rolled back; the reason is on stderr
       2  usage or configuration       3  no master answers
     """
-    path = only_one(find(site_file, socket_path))
+    path = find_one(which)
     try:
         with Conversation(path) as master:
             follow("reload", master.ask(Reload(follow=wait)), wait=wait)
     except NotReached as error:
-        fail(str(error), NOT_RUNNING)
+        fail(str(error), error.code)
     if wait:
         fail("the master is gone before the reload has ended", FAILED)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
-from superwsgi.cli.reach import NOT_RUNNING, Conversation, NotReached, find, which_site
-from superwsgi.control import Snapshot, Status, WorkerStatus, encode
+from superwsgi.cli.reach import NOT_RUNNING, fail
+from superwsgi.cli.which import Found, Which, find, nothing_runs, which_site
+from superwsgi.control import Snapshot, WorkerStatus, encode
 from superwsgi.log.words import duration, size
+from superwsgi.master.serve import FAILED
 
 _COLUMNS = (
     "worker", "pid", "gen", "state", "age", "requests", "in flight", "connections", "memory", "last death",
@@ -20,41 +21,43 @@ _COLUMNS = (
 @click.command(short_help="Show what a site does now.")
 @which_site
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON a site.")
-def status(site_file: str | None, socket_path: str | None, as_json: bool) -> None:
-    """Show what a site does now: its generation, its workers, and why they died. Without an option, all sites
-    whose control sockets are where superwsgi puts them.
+def status(which: Which, as_json: bool) -> None:
+    """Show what a site does now: its generation, its workers, and why they died. Which site: the one
+    called NAME, or all whose control sockets are where superwsgi puts them.
 
     \b
     Exit codes:
       0  all of them serve            2  usage or configuration
       1  one does not serve           3  no master answers
     """
-    paths = find(site_file, socket_path)
-    if not paths:
-        click.echo("no site runs here that this user can see", err=True)
-    found = [snapshot for path in paths if (snapshot := _ask(path)) is not None]
-    for number, snapshot in enumerate(found):
-        if as_json:
-            click.echo(encode(snapshot), nl=False)
-        else:
-            click.echo("\n" * (number > 0) + spell(snapshot), nl=False)
-    if len(found) < max(len(paths), 1):
-        sys.exit(NOT_RUNNING)
-    sys.exit(0 if all(any(w.state == "serving" for w in snapshot.workers) for snapshot in found) else 1)
+    found = find(which)
+    if not found:
+        fail(nothing_runs(), NOT_RUNNING)
+    for each in found:
+        if each.problem is not None:
+            click.echo(f"superwsgi: {each.problem}", err=True)
+    snapshots = [each.served for each in found if each.served is not None]
+    click.echo(b"".join(map(encode, snapshots)) if as_json else "\n".join(_spelled(found)), nl=False)
+    sys.exit(next((each.problem.code for each in found if each.problem is not None), _health(snapshots)))
 
 
-def _ask(path: Path) -> Snapshot | None:
-    try:
-        with Conversation(path) as master:
-            return next((each for each in master.ask(Status()) if isinstance(each, Snapshot)), None)
-    except NotReached as error:
-        click.echo(f"superwsgi: {error}", err=True)
-        return None
+def _health(snapshots: Iterable[Snapshot]) -> int:
+    serving = (any(worker.state == "serving" for worker in snapshot.workers) for snapshot in snapshots)
+    return 0 if all(serving) else FAILED
 
 
-def spell(snapshot: Snapshot) -> str:
-    """The site in two or three lines, and its workers as a table."""
-    return "\n".join([*_head(snapshot), "", *_table(snapshot.workers), ""])
+def _spelled(found: Sequence[Found]) -> Iterator[str]:
+    """Where several have one name, with what else tells them apart."""
+    names = [each.served.site for each in found if each.served is not None]
+    for each in found:
+        if each.served is not None:
+            alike = names.count(each.served.site) > 1
+            yield spell(each.served, f"{each.served.file or 'no site file'}, {each.path}" if alike else "")
+
+
+def spell(snapshot: Snapshot, where: str = "") -> str:
+    """The site in a few lines, `where` its file and socket are among them, and its workers as a table."""
+    return "\n".join([*_head(snapshot), *filter(None, [where]), "", *_table(snapshot.workers), ""])
 
 
 def _head(snapshot: Snapshot) -> Iterator[str]:

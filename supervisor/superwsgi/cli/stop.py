@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import click
 
-from superwsgi.cli.reach import NOT_RUNNING, Conversation, NotReached, fail, find, only_one, which_site
+from superwsgi.cli.reach import Conversation, NotReached, fail
+from superwsgi.cli.which import Which, find_one, which_site
 from superwsgi.control import Stop
 
 
@@ -17,15 +18,16 @@ from superwsgi.control import Stop
 @which_site
 @click.option("--fast", is_flag=True, help="At once; requests in hand are lost.")
 @click.option("-w", "--wait", is_flag=True, help="Until the master and all its processes have ended.")
-def stop(site_file: str | None, socket_path: str | None, fast: bool, wait: bool) -> None:
-    """End a site: workers answer what they have in hand, for at most timeouts.graceful.
+def stop(which: Which, fast: bool, wait: bool) -> None:
+    """End a site: workers answer what they have in hand, for at most timeouts.graceful. Which site: the
+    one called NAME, or the only one that runs here.
 
     \b
     Exit codes:
       0  it stops (with --wait: it has ended)
       2  usage or configuration       3  no master answers
     """
-    path = only_one(find(site_file, socket_path))
+    path = find_one(which)
     try:
         with Conversation(path) as master, _process(master.master) as process:
             for _ in master.ask(Stop(fast=fast, follow=wait)):
@@ -34,7 +36,7 @@ def stop(site_file: str | None, socket_path: str | None, fast: bool, wait: bool)
             if process is not None:
                 select.select([process], [], [])
     except NotReached as error:
-        fail(str(error), NOT_RUNNING)
+        fail(str(error), error.code)
 
 
 @contextlib.contextmanager

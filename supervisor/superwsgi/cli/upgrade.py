@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from superwsgi.cli.follow import follow
-from superwsgi.cli.reach import NOT_RUNNING, Conversation, NotReached, fail, find, only_one, which_site
+from superwsgi.cli.reach import Conversation, NotReached, fail
+from superwsgi.cli.which import Which, find_one, which_site
 from superwsgi.control import Upgrade, Watch
 from superwsgi.master.serve import FAILED
 
@@ -13,10 +14,10 @@ from superwsgi.master.serve import FAILED
 @click.command(short_help="Replace superwsgi and Python themselves, without losing a request.")
 @which_site
 @click.option("-w", "--wait", is_flag=True, help="Follow it until workers of the new program serve.")
-def upgrade(site_file: str | None, socket_path: str | None, wait: bool) -> None:
+def upgrade(which: Which, wait: bool) -> None:
     """Have the master execute its program anew, in the same process, after superwsgi or Python were installed
     anew; then workers move over as in a reload. A program that cannot start is refused, and what serves
-    goes on.
+    goes on. Which site: the one called NAME, or the only one that runs here.
 
     \b
     Exit codes:
@@ -24,7 +25,7 @@ def upgrade(site_file: str | None, socket_path: str | None, wait: bool) -> None:
       1  it was refused, or its workers failed; the reason is on stderr
       2  usage or configuration       3  no master answers
     """
-    path = only_one(find(site_file, socket_path))
+    path = find_one(which)
     try:
         with Conversation(path) as master:
             follow("upgrade", master.ask(Upgrade(follow=wait)), wait=wait)
@@ -32,6 +33,6 @@ def upgrade(site_file: str | None, socket_path: str | None, wait: bool) -> None:
             with Conversation(path) as successor:
                 follow("upgrade", successor.ask(Watch()), wait=True)
     except NotReached as error:
-        fail(str(error), NOT_RUNNING)
+        fail(str(error), error.code)
     if wait:
         fail("the master is gone before the upgrade has ended", FAILED)

@@ -27,7 +27,7 @@ _INHERITED: Final = re.compile(r"systemd(?::.*[^0-9].*|:)?|fd:.*")
 _SOCKET_NAME: Final = re.compile(r"[!-9;-~]{0,255}")
 _FD: Final = re.compile(r"[3-9]|[1-9][0-9]{1,5}")
 
-_SOCKET_PATH_BYTES: Final = 107
+SOCKET_PATH_BYTES: Final = 107
 """sun_path less its final NUL (unix(7))."""
 
 
@@ -94,8 +94,8 @@ def socket_path(text: str, folder: Path) -> str:
         raise Invalid("the path of a socket", "sockets without a file are not available")
     absolute = path(text, folder)
     length = len(absolute.encode())
-    if length > _SOCKET_PATH_BYTES:
-        expected = f"the path of a socket, at most {_SOCKET_PATH_BYTES} bytes"
+    if length > SOCKET_PATH_BYTES:
+        expected = f"the path of a socket, at most {SOCKET_PATH_BYTES} bytes"
         raise Invalid(expected, f"{absolute} has {length}")
     return absolute
 

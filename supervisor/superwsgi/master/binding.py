@@ -24,6 +24,10 @@ class BindError(Exception):
     """An address could not be bound; the text names it, the reason and what to do."""
 
 
+class InUse(BindError):
+    """Something that is not ours to remove is at the path of a socket."""
+
+
 @contextlib.contextmanager
 def explained(address: Address) -> Iterator[None]:
     """Turn what the system says into a BindError."""
@@ -165,7 +169,7 @@ def _remove_stale(address: UnixAddress) -> None:
     """Remove a socket file that a dead process left; raise BindError for anything else that is in the way."""
     try:
         if not stat.S_ISSOCK(os.lstat(address.path).st_mode):
-            raise BindError(f"cannot bind {address}: a file that is not a socket is there; move it away")
+            raise InUse(f"cannot bind {address}: a file that is not a socket is there; move it away")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -177,4 +181,4 @@ def _remove_stale(address: UnixAddress) -> None:
             return
         except BlockingIOError:
             pass
-    raise BindError(f"cannot bind {address}: another program listens there")
+    raise InUse(f"cannot bind {address}: another program listens there")

@@ -19,6 +19,7 @@ from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, de
 from superwsgi.log.error import ErrorLog
 from superwsgi.master import runtime
 from superwsgi.master.binding import BindError, bind_private, check_private
+from superwsgi.master.claim import claim
 from superwsgi.master.commands import Follow
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.listener import Listener
@@ -36,6 +37,13 @@ _BACKLOG: Final = 1024
 _AT_ONCE: Final = 16
 _PAUSE: Final = 1.0
 """Seconds before the next try where a connection could not be accepted, for want of descriptors."""
+
+_WITHOUT: Final = (
+    "superwsgi status does not reach this site; mend it and send HUP, or let `control` name a socket"
+)
+_TELL_APART: Final = (
+    "commands reach this site by -c FILE or --control SOCKET; a name of its own tells them apart"
+)
 
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: process, user, group
 
@@ -67,6 +75,7 @@ class Control:
         self._environ = environ
         self._errors = errors
         self._handler = handler
+        self._warned: object = None
         self._clients: dict[int, _Client] = {}  # by descriptor, in the order of their coming
 
     # The socket.
@@ -79,20 +88,42 @@ class Control:
     def open(self, site: Site) -> None:
         """Listen where the site says, and nowhere else. Raises BindError for an address that it names; where
         that goes by the site's name, it can be done without."""
-        path = runtime.control_path(site, self._environ)
-        if path is None:
+        if site.control == runtime.OFF:
             self.close()
-        elif self._path() != str(path) or self.listener is None or not self.listener.can_be_reached():
-            try:
-                listener = _bind(path, make_folder=site.control is None)
-            except BindError as error:
-                if site.control is not None:
-                    raise
-                then = "superwsgi status does not reach this site; control in its file names a socket"
-                self._errors().warning("no control socket", reason=str(error), next=then)
-                return
-            self.close()
-            self.take(listener)
+        elif site.control is None:
+            self._open_by_name(site.name)
+        elif self._path() != site.control or not self._can_be_reached():
+            self._replace(bind_private(site.control, _BACKLOG))
+
+    def _open_by_name(self, name: str) -> None:
+        """A site stays where it is, whatever place has become free."""
+        path = Path(self._path() or "/")
+        if self._can_be_reached() and any(each.has(path) for each in runtime.places(name, self._environ)):
+            return
+        try:
+            listener, other = claim(name, self._environ, _BACKLOG)
+        except BindError as error:
+            self._warn("no control socket", reason=str(error), next=_WITHOUT)
+            return
+        self._replace(listener)
+        if other is not None:
+            reason = f"the site at {other} is called {name}, too"
+            self._warn(
+                "control socket has a number", socket=str(self._path()), reason=reason, next=_TELL_APART
+            )
+
+    def _warn(self, event: str, **fields: str) -> None:
+        """Once, not at each reload."""
+        if self._warned != (event, fields):
+            self._errors().warning(event, **fields)
+        self._warned = event, fields
+
+    def _replace(self, listener: Listener) -> None:
+        self.close()
+        self.take(listener)
+
+    def _can_be_reached(self) -> bool:
+        return self.listener is not None and self.listener.can_be_reached()
 
     def take(self, listener: Listener) -> None:
         """Serve a socket that is open already."""
@@ -233,13 +264,3 @@ class Control:
             del self._clients[client.sock.fileno()]
             self._loop.forget(client.sock.fileno())
             client.sock.close()
-
-
-def _bind(path: Path, *, make_folder: bool) -> Listener:
-    """Raises BindError."""
-    try:
-        if make_folder:
-            path.parent.mkdir(mode=0o755, exist_ok=True)
-    except OSError as error:
-        raise BindError(f"cannot make {path.parent}: {error.strerror}") from None
-    return bind_private(str(path), _BACKLOG)
