@@ -117,6 +117,15 @@ def test_a_file_that_is_served_under_another_name(folder: Path) -> None:
         assert "old: ready" in run("status", "-c", file)[1]
 
 
+def test_a_socket_that_the_file_names_and_its_master_has_not_read_yet(folder: Path) -> None:
+    file = folder / "site.yaml"
+    file.write_text(f"app: app:app\ncontrol: {folder}/new.sock\n")
+    with answering(folder / "control.sock", encode(snapshot("site", str(file)))):
+        assert "site: ready" in run("status", "-c", file)[1]
+    code, said = run("status", "-c", file)
+    assert (code, f"no master answers at {folder}/new.sock" in said) == (3, True)
+
+
 def test_a_socket_that_the_file_names_and_another_site_has(folder: Path) -> None:
     file, path = folder / "site.yaml", folder / "shared.sock"
     file.write_text(f"app: app:app\ncontrol: {path}\n")

@@ -121,7 +121,7 @@ class TestOneName:
         assert "control socket has a number" not in first.log
         said = second.wait_log("control socket has a number socket=(.*) reason=(.*) next=(.*)")
         assert said[1] == str(folder / "shop-2.sock")
-        assert f"the site at {folder / 'shop.sock'} is called shop, too" in said[2]
+        assert f"another site listens at {folder / 'shop.sock'}" in said[2]
         assert "-c FILE or --control SOCKET" in said[3]
 
     def test_commands_reach_the_right_one_or_none(self, user, sites):

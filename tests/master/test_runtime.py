@@ -1,5 +1,6 @@
 """Where control sockets are, which of them a master gets, and folders that one user alone may enter."""
 
+import fcntl
 import os
 import socket
 import stat
@@ -119,12 +120,31 @@ class TestClaim:
             said = {each.stdout.readline().strip() for each in claimants}
             assert said == {f"unix:{place}" for place in runtime.sockets(environ)}
             assert len(said) == len(claimants)
+            assert {each.name for each in path.iterdir()} == {each.name for each in runtime.sockets(environ)}
             for place in runtime.sockets(environ):
                 with socket.socket(socket.AF_UNIX) as sock:
                     sock.connect(str(place))
         finally:
             for each in claimants:
                 each.communicate()
+
+    def test_one_that_stands_still_meanwhile(self, folder, bind):
+        """It is not waited for any longer than a moment, and its lock is not taken from it."""
+        path, environ = folder
+        with (path / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(BindError, match=r"another process has held .*/\.lock for 2s"):
+                claim("shop", environ, 8)
+        claimed = claim("shop", environ, 8).listener
+        claimed.close()
+        assert not list(path.iterdir())
+
+    def test_a_link_in_the_place_of_the_lock_is_not_followed(self, folder):
+        path, environ = folder
+        (path / ".lock").symlink_to(path / "target")
+        with pytest.raises(BindError, match="Too many levels of symbolic links"):
+            claim("shop", environ, 8)
+        assert not (path / "target").exists()
 
     def test_a_path_that_is_too_long_for_a_socket(self, tmp_path):
         path = tmp_path / ("x" * 100)

@@ -51,8 +51,9 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi run shop.wsgi:app       serve an application without a file
     superwsgi check -c site.yaml      find out whether a site would start
     superwsgi status                  show what the sites of this machine do
-    superwsgi reload --wait           new code, and whether it serves
-    superwsgi upgrade --wait          a new superwsgi or Python, in place
+    superwsgi status shop             show what one of them does
+    superwsgi reload shop --wait      new code, and whether it serves
+    superwsgi upgrade shop --wait     a new superwsgi or Python, in place
     """
     if context.invoked_subcommand is not None:
         if path is not None:

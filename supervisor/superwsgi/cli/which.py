@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -25,6 +25,8 @@ from superwsgi.config.schema import Site
 from superwsgi.control import Snapshot, Status
 from superwsgi.master import runtime
 from superwsgi.master.serve import CONFIGURATION
+
+_AT_ONCE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +143,8 @@ def _described(each: Found) -> str:
 
 def _everywhere() -> list[Found]:
     """All at once: one that hangs does not hold up the others."""
-    paths = runtime.sockets(os.environ)
-    with ThreadPoolExecutor(max(len(paths), 1)) as pool:
-        return list(pool.map(_look, paths))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(_look, runtime.sockets(os.environ)))
 
 
 def _look(path: Path) -> Found:
@@ -174,19 +175,19 @@ def _looks_like_a_file(name: str) -> bool:
 
 
 def _of_file(file: str) -> list[Found]:
-    """The masters of a site file, which may be broken while they run."""
+    """The masters of a site file, in which anything may have been changed since they read it."""
     site, error = _load(file)
     if site is not None and site.control == runtime.OFF:
         fail(f"{file}: control is off", CONFIGURATION)
-    named = site.control if site is not None else None
-    found = [_look(Path(named))] if named is not None else _everywhere()
+    named = [_look(Path(site.control))] if site is not None and site.control is not None else []
+    found = named if any(each.serves(file) for each in named) else _everywhere()
     serving = [each for each in found if each.serves(file)]
     if serving:
         return serving
     if site is None:
         click.echo(str(error), err=True)
         sys.exit(CONFIGURATION)
-    return _silent(file, [each for each in found if named is not None or each.is_called(site.name)])
+    return _silent(file, named or [each for each in found if each.is_called(site.name)])
 
 
 def _load(file: str) -> tuple[Site | None, ConfigError | None]:

@@ -69,25 +69,31 @@ def _first_free(place: Place, backlog: int) -> Claim:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Raises OSError."""
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    """Raises OSError, or BindError where somebody else stays for too long."""
+    path = folder / ".lock"
+    lock = _lock(path)
     try:
-        _take(lock)
         yield
     finally:
+        path.unlink(missing_ok=True)  # whoever waits for it makes a new one
         os.close(lock)
 
 
-def _take(lock: int) -> None:
-    """flock(2). Raises BindError where somebody has it for too long."""
+def _lock(path: Path) -> int:
     until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise BindError(
-                    f"another process has held the lock of the control sockets for {_PATIENCE:g}s"
-                ) from None
-            time.sleep(_PAUSE)
+    while time.monotonic() < until:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if _has_locked(lock, path):
+            return lock
+        os.close(lock)
+        time.sleep(_PAUSE)
+    raise BindError(f"another process has held {path} for {_PATIENCE:g}s")
+
+
+def _has_locked(lock: int, path: Path) -> bool:
+    """flock(2), of the file that is there: not of one that its holder has just removed."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        return False

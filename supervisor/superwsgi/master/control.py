@@ -42,7 +42,7 @@ _WITHOUT: Final = (
     "superwsgi status does not reach this site; mend it and send HUP, or let `control` name a socket"
 )
 _TELL_APART: Final = (
-    "commands reach this site by -c FILE or --control SOCKET; a name of its own tells them apart"
+    "reached by -c FILE or --control SOCKET, and by its name where no other site has the same"
 )
 
 _CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: process, user, group
@@ -81,7 +81,8 @@ class Control:
     # The socket.
 
     def check(self, site: Site) -> None:
-        """Find out whether `open` would succeed. Raises BindError."""
+        """A reload begins: find out whether `open` would succeed. Raises BindError."""
+        self._warned = None
         if site.control is not None and site.control not in (runtime.OFF, self._path()):
             check_private(site.control)
 
@@ -107,13 +108,15 @@ class Control:
             return
         self._replace(listener)
         if other is not None:
-            reason = f"the site at {other} is called {name}, too"
             self._warn(
-                "control socket has a number", socket=str(self._path()), reason=reason, next=_TELL_APART
+                "control socket has a number",
+                socket=str(self._path()),
+                reason=f"another site listens at {other}",
+                next=_TELL_APART,
             )
 
     def _warn(self, event: str, **fields: str) -> None:
-        """Once, not at each reload."""
+        """Once a start or reload, in which `open` is called more than once."""
         if self._warned != (event, fields):
             self._errors().warning(event, **fields)
         self._warned = event, fields
