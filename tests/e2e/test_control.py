@@ -302,7 +302,7 @@ class TestSocket:
 
     def test_and_is_another_one_if_it_is_not(self, site):
         """The same file served twice; which of the two is meant only the socket can tell."""
-        site.site(workers=1)
+        site.site(workers=1, name="shop")
         other = Daemon(site.folder)
         other.log_file = site.folder / "other.log"
         try:

@@ -49,10 +49,10 @@ def test_wrong_site_files_end_with_2_and_say_where(site):
     site.site("thraeds: 3\ntimeouts: {head: soon}\nworkers: 80000\n")
     done = run(site.folder, "-c", "site.yaml")
     assert done.returncode == 2
-    assert "site.yaml:4:1" in done.stderr
+    assert "site.yaml:5:1" in done.stderr
     assert "threads" in done.stderr
-    assert "site.yaml:5:" in done.stderr
-    assert "site.yaml:6:10: workers: expected a whole number from 1 to 1024, or auto" in done.stderr
+    assert "site.yaml:6:" in done.stderr
+    assert "site.yaml:7:10: workers: expected a whole number from 1 to 1024, or auto" in done.stderr
 
 
 def test_a_missing_site_file(site):
