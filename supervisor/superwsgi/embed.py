@@ -124,7 +124,7 @@ class _ForkWith:
 
 def _hazards() -> list[str]:
     """What of this process its workers will do without."""
-    return hazards.examine(hazards.inherited_sockets(), {})
+    return hazards.examine(hazards.inherited(), hazards.Places())
 
 
 def _refuse_development(options: dict[str, object]) -> None:

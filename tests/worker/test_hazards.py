@@ -3,6 +3,8 @@
 import _thread
 import asyncio
 import contextlib
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,22 +14,38 @@ from functools import partial
 import pytest
 
 from superwsgi.worker import hazards
-from superwsgi.worker.starts import thread_starts
+from superwsgi.worker.hazards.places import _MAKERS, _resolve
 from tests.e2e.daemon import wait_for
+from tests.worker.imported import FOUND, HARMLESS
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """What is found after each of the imports, by its name."""
+    folder = tmp_path_factory.mktemp("left")
+    code = {name: code for name, (code, _) in FOUND.items()} | HARMLESS
+    program = [sys.executable, "-m", "tests.worker.examined", str(folder)]
+    subprocess.run(program, input=json.dumps(code), text=True, check=True, timeout=120)
+    return {name: json.loads((folder / name).read_text()) for name in code}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_is_found(left, name):
+    for words in FOUND[name][1]:
+        assert any(words in said for said in left[name]), left[name]
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_harmless(left, name):
+    assert left[name] == []
 
 
 @pytest.fixture
 def found():
     """What `hazards.examine` finds besides what there was before the test."""
-    harmless = hazards.sockets()
-    before = hazards.examine(harmless, {})
-    return lambda starts=None: [
-        each for each in hazards.examine(harmless, starts or {}) if each not in before
-    ]
-
-
-def test_nothing(found):
-    assert found() == []
+    before, nowhere = hazards.now(), hazards.Places()
+    already = hazards.examine(before, nowhere)
+    return lambda places=nowhere: [each for each in hazards.examine(before, places) if each not in already]
 
 
 @contextlib.contextmanager
@@ -80,53 +98,69 @@ def test_a_thread_that_threading_does_not_know(found):
     assert thread.startswith("a thread without a name running ")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="the interpreter does not tell")
-class TestWhereThreadsAreStarted:
-    def test_the_line_that_starts_it(self, found):
+class TestTheLineThatMadeIt:
+    def test_of_a_thread(self, found):
         def start(run):
             threading.Thread(target=run, name="metrics").start()
 
-        with thread_starts() as starts, waiting(start):
-            (thread,) = found(starts)
+        with hazards.recorded() as places, waiting(start):
+            (thread,) = found(places)
         assert thread.startswith("thread 'metrics' started at ")
         assert thread.endswith(f"{HERE}:{start.__code__.co_firstlineno + 1}")
 
-    def test_a_library_that_starts_it_is_not_blamed(self, found):
+    def test_a_library_is_not_blamed(self, found):
         def start(run):
             timer = threading.Timer(0, run)
             exec(compile("timer.start()", threading.__file__, "exec"), {"timer": timer})
 
-        with thread_starts() as starts, waiting(start):
-            (thread,) = found(starts)
+        with hazards.recorded() as places, waiting(start):
+            (thread,) = found(places)
         assert f"{HERE}:{start.__code__.co_firstlineno + 2}" in thread
 
-    def test_nothing_is_left_behind(self):
-        with thread_starts():
-            pass
-        assert not any(map(sys.monitoring.get_tool, (3, 4)))
+    def test_afterwards_all_is_as_before(self):
+        before = makers()
+        with hazards.recorded():
+            during = makers()
+        assert makers() == before
+        assert all(during[path] is not before[path] for path in before)
 
-    def test_another_tool_may_have_the_place(self):
-        for tool in (3, 4):
-            sys.monitoring.use_tool_id(tool, "another")
-        try:
-            with thread_starts() as starts:
-                assert starts == {}
-        finally:
-            for tool in (3, 4):
-                sys.monitoring.free_tool_id(tool)
+    def test_who_has_kept_what_stood_there_can_go_on(self):
+        with hazards.recorded() as places:
+            kept = open
+        with kept(__file__) as file:
+            assert places.of([("descriptor", file.fileno())]) is None
+            assert file.name == __file__
+
+    def test_what_others_have_put_there_meanwhile_stays(self, monkeypatch):
+        monkeypatch.setattr("os.pipe", os.pipe)
+        with hazards.recorded():
+            os.pipe = theirs = object()
+        assert os.pipe is theirs
+
+    def test_it_is_like_the_function_in_whose_place_it_stands(self):
+        with hazards.recorded():
+
+            class Storage:
+                opener = open
+
+            with Storage().opener(__file__) as file:
+                assert file.name == __file__
+            assert open.__name__ == "open"
+
+
+def makers():
+    """Those that this Python has."""
+    there = {path: getattr(*_resolve(path), None) for path in _MAKERS}
+    return {path: maker for path, maker in there.items() if maker is not None}
 
 
 def found_after(code):
     """What `hazards.examine` finds in a process of its own that has run `code`."""
-    script = f"{code}\nfrom superwsgi.worker import hazards\nprint(hazards.examine(frozenset(), {{}}))"
+    script = (
+        f"from superwsgi.worker import hazards as h; b = h.now()\n{code}\nprint(h.examine(b, h.Places()))"
+    )
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
     return said.stdout.strip() or said.stderr
-
-
-def test_threads_of_native_libraries():
-    """faulthandler's is written in C, and Python does not know it."""
-    said = found_after("import faulthandler; faulthandler.dump_traceback_later(60)")
-    assert said == "['a thread of a native library']"
 
 
 def test_native_threads_that_end_before_a_fork_are_none():
@@ -162,25 +196,6 @@ def test_connections_over_ipv6_and_unix_sockets(found, tmp_path):
         assert found() == ["a listening socket on @superwsgi-test-hazards"]
 
 
-def test_sockets_that_can_be_shared(found, tmp_path):
-    with (
-        socket.socket(type=socket.SOCK_DGRAM) as statsd,
-        socket.socket(),
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog,
-    ):
-        statsd.connect(("127.0.0.1", 8125))
-        log.bind(str(tmp_path / "log"))
-        syslog.connect(str(tmp_path / "log"))
-        assert found() == []
-
-
-def test_what_was_there_before_is_no_hazard():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        said = hazards.examine(hazards.sockets(), {})
-        assert not any(str(server.getsockname()[1]) in each for each in said)
-
-
 def test_an_event_loop_with_all_that_it_has(found):
     loop = asyncio.new_event_loop()
     try:
@@ -198,10 +213,6 @@ def test_an_event_loop_with_all_that_it_has(found):
 def run_loop(loop, wait_to_go):
     loop.run_until_complete(loop.run_in_executor(None, wait_to_go))
     loop.run_until_complete(loop.shutdown_default_executor())
-
-
-def test_an_epoll_instance_of_something_else():
-    assert found_after("import select; e = select.epoll()") == "['an event loop (epoll)']"
 
 
 def threads(count, name):

@@ -12,11 +12,14 @@ _HERE: Final = str(Path(__file__).parent.parent) + "/"
 _OWN: Final = (_HERE, "superwsgi/")  # the latter where compiled
 _DEMO: Final = _HERE + "demo/"
 _IMPORTLIB: Final = (str(Path(importlib.__file__).parent) + "/", "<frozen importlib")
-_LIBRARIES: Final = ("<", *{sysconfig.get_path(name) + "/" for name in ("stdlib", "purelib", "platlib")})
+_RECORDER: Final = _HERE + "worker/hazards/"  # passes on what an application calls while it is imported
+_STANDARD: Final = ("<", sysconfig.get_path("stdlib") + "/")
+_PACKAGES: Final = tuple({sysconfig.get_path(name) + "/" for name in ("purelib", "platlib")})
 
 
 def application_traceback(exc: BaseException) -> str:
-    """The text of `exc` and its causes, without importlib's frames and superwsgi's before the application's.
+    """The text of `exc` and its causes, without importlib's frames, and without superwsgi's that stand before
+    the application's or record what it does.
 
     Where there are none of the application, the server itself is at fault, and its frames stay; but a
     module with a syntax error has no frame, and the fault is its own.
@@ -35,7 +38,17 @@ def raised_at(exc: BaseException) -> str:
 
 def is_library(filename: str) -> bool:
     """Whether code in that file is installed, or the server's, and not the application's own."""
-    return filename.startswith(_LIBRARIES) or _is_own(filename)
+    return is_standard(filename) or is_installed(filename) or _is_own(filename)
+
+
+def is_standard(filename: str) -> bool:
+    """Whether that file is Python's own, below which packages may be installed."""
+    return filename.startswith(_STANDARD) and not filename.startswith(_PACKAGES)
+
+
+def is_installed(filename: str) -> bool:
+    """Whether that file is of a package, other than the server."""
+    return filename.startswith(_PACKAGES) and not _is_own(filename)
 
 
 def _trim(report: traceback.TracebackException, blameless: bool) -> None:
@@ -48,7 +61,7 @@ def _trim(report: traceback.TracebackException, blameless: bool) -> None:
 
 
 def _from_application(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
-    frames = [frame for frame in stack if not frame.filename.startswith(_IMPORTLIB)]
+    frames = [frame for frame in stack if not frame.filename.startswith((*_IMPORTLIB, _RECORDER))]
     first = next((at for at, frame in enumerate(frames) if not _is_own(frame.filename)), len(frames))
     return frames[first:]
 

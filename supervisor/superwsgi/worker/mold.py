@@ -29,7 +29,6 @@ from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker import exits, hazards, orphan, process, transport
 from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, settle
 from superwsgi.worker.hooks import HookedWorker, Hooks
-from superwsgi.worker.starts import thread_starts
 from superwsgi.worker.transport import CertificateError, Certificates
 from superwsgi.worker.warmup import warm_up
 
@@ -148,12 +147,12 @@ class Mold:
         return found
 
     def _preload(self) -> list[str]:
-        ours = hazards.sockets()
-        with thread_starts() as starts:
+        before = hazards.now()
+        with hazards.recorded() as places:
             self._app = load_apps(self._site)
             self._hooks = Hooks.load(self._site)
             warm_up(self._site, self._app, self._errors, required=not self._proven)
-        return hazards.examine(ours, starts)
+        return hazards.examine(before, places)
 
     def serve(self) -> None:
         """Fork what the master asks for. Raises Closed when there is no master any more."""

@@ -1,0 +1,66 @@
+"""Fork hazards: what an import has left behind in this process that is more than memory (fork(2)).
+
+A child has only the thread that forked: what the others did stops, and the locks that they held stay locked.
+It shares every descriptor, and with it the offset of a file, the bytes of a pipe, the answers on a
+connection. It does not have the parent's child processes, timers, record locks and interpreters. So what was
+not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold between the
+import and the first fork, in the main thread; it changes nothing, but that log files are flushed.
+
+What a fork does inherit, each process for itself, is as if the worker had imported the application: working
+folder, umask, limits, priority, environment, signal handlers and mask, seccomp filters, memory policies. So
+are the interpreter's own switches (tracemalloc, profilers), and the wake-up descriptor of signals, which a
+worker sets anew. An SQLite database in memory is memory: it has neither file nor lock, and each worker had
+one of its own without preloading, too. Of System V semaphores (semop(2), SEM_UNDO) and process keyrings
+nothing can be found out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from superwsgi.worker.hazards import descriptors, keeping, memory, threads
+from superwsgi.worker.hazards.before import Before, inherited, now
+from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.places import Places, recorded
+from superwsgi.worker.hazards.threads import fork_quietly
+from superwsgi.worker.hazards.variables import variables
+
+__all__ = ["Before", "Places", "examine", "fork_quietly", "inherited", "now", "recorded"]
+
+_MOST: Final = 5
+"""Hazards that are named; the rest are counted."""
+
+_LONGEST: Final = 200
+"""Characters of one: an application chooses the names of its threads."""
+
+
+def examine(before: Before, places: Places) -> list[str]:
+    """What of this process does not survive a fork, in words, with the line that has made it where that was
+    recorded."""
+    found: list[Found] = [*threads.of_python(), *keeping.children()]  # before the next look forks one of ours
+    found += [*threads.native(), *keeping.interpreters(), *descriptors.find(before.descriptors)]
+    found += [*memory.find(before.mappings), *keeping.timers()]
+    return _summed(_words(found, places))
+
+
+def _summed(said: Iterable[str]) -> list[str]:
+    """Each once, with how often it was found."""
+    counts = Counter(said)
+    named = [what[:_LONGEST] + (f" ({n} of them)" if n > 1 else "") for what, n in counts.items()]
+    return named[:_MOST] + ([f"{len(named) - _MOST} more"] if len(named) > _MOST else [])
+
+
+def _words(found: Iterable[Found], places: Places) -> Iterator[str]:
+    """`a pipe made at shop/tools.py:12`, or by the variable that holds it, or as it is."""
+    held: dict[int, str] | None = None
+    for each in found:
+        place = places.of(each.keys)
+        if place is not None:
+            yield f"{each.what} {each.verb} at {place}"
+            continue
+        if each.fd is not None and held is None:
+            held = variables()
+        name = held.get(each.fd) if held is not None and each.fd is not None else None
+        yield f"{each.what} held by {name}" if name else each.what + each.otherwise

@@ -1,0 +1,178 @@
+"""Descriptors that an import has opened: each is a hazard, unless its kind is in the table of harmless ones.
+
+A child's descriptor is the parent's (fork(2)): one offset of a file, one queue of bytes, one lock for all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Set
+from typing import Any, Final
+
+from superwsgi.worker.hazards import finding, memory, sockets
+from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.objects import Objects, loop_descriptors
+from superwsgi.worker.hazards.places import shown
+from superwsgi.worker.hazards.reading import Identity, Open, all_open
+
+_SQLITE: Final = b"SQLite format 3\0"
+_BESIDE_SQLITE: Final = ("-wal", "-shm", "-journal")
+_SHARED_MEMORY: Final = ("/dev/shm/", "/memfd:")
+
+_KINDS: Final = {
+    "eventpoll": "an event loop (epoll)",
+    "inotify": "watched files (inotify)",
+    "io_uring": "an event loop (io_uring)",
+    "pidfd": "a handle of a process (pidfd)",
+    "signalfd": "a queue of signals (signalfd)",
+    "timerfd": "a timer (timerfd)",
+}
+"""What the kernel calls an anonymous inode, in words."""
+
+_EMPTY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7)}
+"""/dev/null, zero and full: Linux's Documentation/admin-guide/devices.txt."""
+
+_RANDOM_DEVICES: Final = {os.makedev(1, minor) for minor in (8, 9)}
+
+
+def find(harmless: Set[Identity]) -> Iterator[Found]:
+    """Of the descriptors that are not in `harmless`."""
+    opened = [each for each in all_open() if each.identity not in harmless]
+    if not opened:
+        return
+    around = _Around(opened)
+    around.objects.flush(each.fd for each in opened if _appends(each, around))
+    found = [each for each in opened if each.locked or not any(is_so(each, around) for is_so in _HARMLESS)]
+    for loop in around.objects.loops:
+        yield _say_loop(loop)
+    of_loops = {fd for loop in around.objects.loops for fd in loop_descriptors(loop)}
+    yield from map(_say, _each_once(each for each in found if each.fd not in of_loops))
+
+
+class _Around:
+    """What a descriptor alone does not tell."""
+
+    def __init__(self, opened: Iterable[Open]) -> None:
+        self.objects = Objects()
+        self.mapped = Counter(each.path for each in memory.mapped())
+        self.unheld = Counter(each.target for each in opened if each.position and not self.is_held(each))
+        shareable = (each for each in opened if each.fd in self.objects.shareable)
+        self.shareable = {each.target for each in shareable}
+
+    def is_held(self, each: Open) -> bool:
+        """By a file object of Python's, that would read on where the offset is."""
+        return each.fd in self.objects.files
+
+
+# The harmless kinds.
+
+
+def _names_a_place(each: Open, _: _Around) -> bool:
+    return bool(each.flags & os.O_PATH)
+
+
+def _is_folder(each: Open, _: _Around) -> bool:
+    return stat.S_ISDIR(each.stat.st_mode) and each.position == 0
+
+
+def _is_empty_device(each: Open, _: _Around) -> bool:
+    return stat.S_ISCHR(each.stat.st_mode) and each.stat.st_rdev in _EMPTY_DEVICES
+
+
+def _is_random(each: Open, around: _Around) -> bool:
+    is_device = stat.S_ISCHR(each.stat.st_mode) and each.stat.st_rdev in _RANDOM_DEVICES
+    return is_device and each.fd not in around.objects.buffered
+
+
+def _appends(each: Open, _: _Around) -> bool:
+    return each.is_file and each.flags & (os.O_ACCMODE | os.O_APPEND) == os.O_WRONLY | os.O_APPEND
+
+
+def _is_mapped(each: Open, around: _Around) -> bool:
+    """mmap keeps a duplicate of the descriptor that it was given, whose offset is wherever that was."""
+    mappings = around.mapped[each.target]
+    if not (each.is_file and each.only_reads and mappings and not each.is_deleted):
+        return False
+    is_duplicate = not around.is_held(each) and around.unheld[each.target] <= mappings
+    return (each.position == 0 or is_duplicate) and os.pread(each.fd, len(_SQLITE), 0) != _SQLITE
+
+
+def _is_shareable(each: Open, around: _Around) -> bool:
+    is_duplicate = each.target in around.shareable and not around.is_held(each)
+    return each.fd in around.objects.shareable or is_duplicate
+
+
+def _only_sends(each: Open, around: _Around) -> bool:
+    if not stat.S_ISSOCK(each.stat.st_mode):
+        return False
+    is_sender = each.fd in around.objects.senders and sockets.is_datagram(each.fd)
+    return is_sender or sockets.receives_nothing(each.fd)
+
+
+_HARMLESS: Final[tuple[Callable[[Open, _Around], bool], ...]] = (
+    _names_a_place,  # O_PATH: there is nothing to read or write, and no offset
+    _is_folder,  # of which nothing has been read: it serves as the start of paths (openat(2))
+    _is_empty_device,  # gives everybody the same, and keeps nothing
+    _is_random,  # gives everybody something else; but what Python has read ahead, each fork has, too
+    _appends,  # each write(2) goes whole to the end, wherever the offset is: log files
+    _is_mapped,  # its bytes are read from memory, not at the offset; SQLite's locks are another matter
+    _is_shareable,  # its library is known to share it well
+    _only_sends,  # messages arrive whole whoever sends them, and there is no answer that another could take
+)
+"""Each with the reason. A lock on it makes any of them a hazard (flock(2), fcntl(2))."""
+
+
+# In words.
+
+
+def _each_once(found: Iterable[Open]) -> Iterator[Open]:
+    """A file by one of its descriptors, an SQLite database without its other files."""
+    files: dict[str, Open] = {}
+    for each in found:
+        if each.is_file:
+            files.setdefault(each.target, each)
+        else:
+            yield each
+    yield from (each for each in files.values() if not _is_beside(each.target, files))
+
+
+def _is_beside(target: str, files: Iterable[str]) -> bool:
+    return any(target == file + suffix for file in files for suffix in _BESIDE_SQLITE)
+
+
+def _say_loop(loop: Any) -> Found:
+    keys = [key for fd in loop_descriptors(loop)[:1] for key in finding.descriptor(fd)]
+    return Found(f"{'a running' if loop.is_running() else 'an open'} event loop of asyncio", tuple(keys))
+
+
+def _say(each: Open) -> Found:
+    keys: tuple[finding.Key, ...] = finding.descriptor(each.fd)
+    if each.locked:
+        keys = (finding.lock(each.fd), *keys)
+        return Found(f"a lock on {shown(each.path)}", keys, fd=each.fd)
+    if each.is_file:
+        return Found(_describe_file(each), keys, "opened", each.fd, otherwise=", which is open")
+    return Found(_describe(each), keys[:1], fd=each.fd)
+
+
+def _describe(each: Open) -> str:
+    mode = each.stat.st_mode
+    if stat.S_ISSOCK(mode):
+        return sockets.describe(each.fd)
+    if stat.S_ISFIFO(mode):
+        return "a pipe" if each.target.startswith("pipe:") else f"a named pipe, {shown(each.path)}"
+    if stat.S_ISDIR(mode):
+        return f"a folder that is being read, {shown(each.path)}"
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return f"an open device, {each.path}"
+    return _KINDS.get(each.kind, f"a descriptor ({each.kind or each.target})")
+
+
+def _describe_file(each: Open) -> str:
+    if each.path.startswith(_SHARED_MEMORY):
+        return f"memory that processes share ({each.path})"
+    if each.is_deleted:
+        return f"a temporary file ({each.path})"
+    return f"the file {shown(each.path)}"

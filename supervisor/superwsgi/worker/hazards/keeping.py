@@ -1,0 +1,55 @@
+"""What the kernel and the interpreter keep for this process alone: child processes, timers, interpreters."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from superwsgi.worker.hazards import finding
+from superwsgi.worker.hazards.finding import Found
+
+_TIMERS: Final = {
+    signal.ITIMER_REAL: "ITIMER_REAL",
+    signal.ITIMER_VIRTUAL: "ITIMER_VIRTUAL",
+    signal.ITIMER_PROF: "ITIMER_PROF",
+}
+_INTERPRETERS: Final = ("_interpreters", "_xxsubinterpreters")
+"""The module that makes them, since Python 3.13 and before."""
+
+
+def children() -> Iterator[Found]:
+    """Child processes that are alive: workers would all talk to the same, and none could wait for it."""
+    import psutil  # 9 ms that only who imports an application needs to spend
+
+    for child in psutil.Process().children():
+        try:
+            if child.status() == psutil.STATUS_ZOMBIE:
+                continue
+            name = child.name()
+        except psutil.Error:  # it has just ended
+            continue
+        yield Found(f"a child process ({name})", keys=(finding.process(child.pid),), verb="started")
+
+
+def timers() -> Iterator[Found]:
+    """getitimer(2), timer_create(2): a child has none of its parent's."""
+    for which, name in _TIMERS.items():
+        if any(signal.getitimer(which)):
+            yield Found(f"a timer ({name})", keys=(finding.timer(which),), verb="set")
+    try:
+        made = Path("/proc/self/timers").read_text()
+    except OSError:  # a kernel without
+        return
+    yield from [Found("a timer (timer_create)")] * sum(line.startswith("ID:") for line in made.splitlines())
+
+
+def interpreters() -> Iterator[Found]:
+    """PyOS_AfterFork_Child() deletes all but the main one."""
+    for name in _INTERPRETERS:
+        module = sys.modules.get(name)
+        if module is not None:
+            yield from [Found("an interpreter beside the main one")] * (len(module.list_all()) - 1)
+            return

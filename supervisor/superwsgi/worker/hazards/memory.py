@@ -1,0 +1,83 @@
+"""Memory that a fork does not copy, by proc(5): maps, smaps and status.
+
+What is mapped shared is one for all workers: a lock in it that a killed worker held hangs the others. A
+mapped file that is on the disk by its name is the same one without preloading, and so are device memory and
+what only reads; other shared memory each worker would have had for itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from superwsgi.worker.hazards import finding
+from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.reading import all_open
+
+_SELF: Final = Path("/proc/self")
+_DELETED: Final = " (deleted)"
+_SEMAPHORE: Final = "/dev/shm/sem."
+_MAPPING: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ (....) \S+ (\S+) (\d+) *(.*)")
+_KEPT_FROM_CHILDREN: Final = re.compile(r"^VmFlags:.* dc\b", re.MULTILINE)
+_LOCKED: Final = re.compile(r"^VmLck:\s*[1-9]", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """A line of /proc/self/maps, as far as it matters here."""
+
+    rights: str  # `rw-s`
+    device: str
+    inode: str
+    path: str
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return self.device, self.inode
+
+    @property
+    def is_nameless(self) -> bool:
+        return self.path.endswith(_DELETED) or self.path.startswith("/SYSV")
+
+
+def find(harmless: Set[tuple[str, str]]) -> Iterator[Found]:
+    """What is not in `harmless`, nor has a descriptor, which says more."""
+    described = {each.target for each in all_open()}
+    for each in shared():
+        if each.is_nameless and each.identity not in harmless and each.path not in described:
+            yield Found(_say(each), keys=(finding.mapping(*each.identity),))
+    if _KEPT_FROM_CHILDREN.search(_read("smaps")):
+        yield Found("memory that children do not get (MADV_DONTFORK)")
+    if _LOCKED.search(_read("status")):
+        yield Found("memory locked against swapping (mlock)")
+
+
+def shared() -> list[Mapping]:
+    """Those that can be written to, each once."""
+    return list(dict.fromkeys(each for each in mapped() if each.rights[1] == "w" and each.rights[3] == "s"))
+
+
+def mapped() -> Iterator[Mapping]:
+    for line in _read("maps").splitlines():
+        found = _MAPPING.fullmatch(line)
+        if found:
+            yield Mapping(*found.groups())
+
+
+def _say(each: Mapping) -> str:
+    if each.path.startswith(_SEMAPHORE):
+        return "a lock that processes share (semaphore)"
+    if each.path.startswith("/[aio]"):
+        return "asynchronous input and output (io_setup)"
+    return "memory that processes share"
+
+
+def _read(name: str) -> str:
+    """Empty where there is no /proc."""
+    try:
+        return (_SELF / name).read_text(errors="backslashreplace")
+    except OSError:
+        return ""

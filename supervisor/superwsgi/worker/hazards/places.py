@@ -1,0 +1,233 @@
+"""Where things were made, while an application is imported: the line that a developer looks for.
+
+What makes them is wrapped meanwhile, as the table at the end says. A wrapper passes on, and looks at what
+came of it. It stays with whoever has kept it (`from os import pipe`), and only passes on from then on. An
+audit hook could not be taken away again, and would cost every id() and open() of the workers 150 ns for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any, Final
+
+from superwsgi.log.frames import is_installed, is_library
+from superwsgi.worker.hazards import finding, memory, reading
+from superwsgi.worker.hazards.finding import Key
+
+_Arguments = tuple[Any, ...]
+_Look = Callable[[Any], Iterable[Key]]
+"""What was made, to what that is known by."""
+
+_Watch = Callable[[_Arguments], _Look]
+"""Called with the arguments before the call of what is wrapped."""
+
+
+class Places:
+    """`shop/metrics.py:12` by what was made there."""
+
+    def __init__(self) -> None:
+        self._places: dict[Key, str | None] = {}
+        self.recording = True
+
+    def of(self, keys: Iterable[Key]) -> str | None:
+        """Of the first of `keys` that is known."""
+        return next((place for key in keys if (place := self._places.get(key))), None)
+
+    def note(self, keys: Iterable[Key]) -> None:
+        """As made by who calls."""
+        here = _here(sys._getframe(1))
+        self._places.update(dict.fromkeys(keys, here))
+
+
+@contextmanager
+def recorded() -> Iterator[Places]:
+    """Record where things are made until the block ends."""
+    places = Places()
+    with ExitStack() as stack:
+        for path, watch in _MAKERS.items():
+            owner, name = _resolve(path)
+            if hasattr(owner, name):
+                stack.enter_context(_wrapped(owner, name, watch, places))
+        stack.callback(setattr, places, "recording", False)
+        yield places
+
+
+def place(filename: str, line: int) -> str:
+    """`shop/metrics.py:12`."""
+    return f"{shown(filename)}:{line}"
+
+
+def shown(filename: str) -> str:
+    """From the working folder where it is below."""
+    below = os.path.relpath(filename)
+    return filename if below.startswith("..") else below
+
+
+def _here(frame: FrameType | None) -> str | None:
+    """The nearest caller that is in no library, or else the nearest in one that is not Python's own."""
+    nearest = None
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not is_library(filename):
+            return place(filename, frame.f_lineno)
+        if nearest is None and is_installed(filename):
+            nearest = place(filename, frame.f_lineno)
+        frame = frame.f_back
+    return nearest
+
+
+# Wrapping.
+
+
+class _Wrapper:
+    """In the place of a function written in C: like that, and unlike one written in Python, it does not
+    become a method where somebody makes it an attribute of a class."""
+
+    def __init__(self, function: Callable[..., Any], watch: _Watch, places: Places) -> None:
+        self._function = function
+        self._watch = watch
+        self._places = places
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._places.recording:
+            return self._function(*args, **kwargs)
+        look = self._watch(args)
+        made = self._function(*args, **kwargs)
+        with contextlib.suppress(Exception):  # an application may have put anything in the place of anything
+            self._places.note(look(made))
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+    def as_method(self) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self(*args, **kwargs)
+
+
+@contextmanager
+def _wrapped(owner: Any, name: str, watch: _Watch, places: Places) -> Iterator[None]:
+    function = getattr(owner, name)
+    wrapper = _Wrapper(function, watch, places)
+    ours = wrapper.as_method() if name == "__init__" else wrapper
+    setattr(owner, name, ours)
+    try:
+        yield
+    finally:
+        if vars(owner).get(name) is ours:  # and nobody else's by now
+            setattr(owner, name, function)
+
+
+def _resolve(path: str) -> tuple[Any, str]:
+    """The object that has what `path` names, and its name. Modules written in C are imported; others import
+    from those what they have, or are there already."""
+    module, *names, name = path.split(".")
+    with contextlib.suppress(ImportError):  # Python can be built without it
+        owner = importlib.import_module(module) if module.startswith("_") else sys.modules.get(module)
+        for each in names:
+            owner = getattr(owner, each, None)
+        return owner, name
+    return None, name
+
+
+# What to look at, by what is called.
+
+
+def _descriptors(_: _Arguments) -> _Look:
+    """Of what is a descriptor, has one, or is several."""
+
+    def look(made: Any) -> Iterator[Key]:
+        for each in made if isinstance(made, tuple) else (made,):
+            yield from finding.descriptor(each if isinstance(each, int) else each.fileno())
+
+    return look
+
+
+def _first_argument(arguments: _Arguments) -> _Look:
+    """Of a constructor: what it has filled."""
+    return lambda _: _descriptors(())(arguments[0])
+
+
+def _new_files(_: _Arguments) -> _Look:
+    """Of what does not say which files it has opened."""
+    before = {each.identity for each in reading.all_open()}
+
+    def look(_: Any) -> Iterator[Key]:
+        for each in reading.all_open():
+            if each.is_file and each.identity not in before:
+                yield from finding.descriptor(each.fd)
+
+    return look
+
+
+def _new_mappings(_: _Arguments) -> _Look:
+    before = set(memory.shared())
+    return lambda _: [finding.mapping(*each.identity) for each in memory.shared() if each not in before]
+
+
+def _processes(_: _Arguments) -> _Look:
+    """forkpty(3) gives a descriptor, too."""
+    return lambda made: [finding.process(made[0] if isinstance(made, tuple) else made)]
+
+
+def _threads(_: _Arguments) -> _Look:
+    return lambda made: [finding.thread(made if isinstance(made, int) else made.ident)]
+
+
+def _locks(arguments: _Arguments) -> _Look:
+    file = arguments[0]
+    return lambda _: [finding.lock(file if isinstance(file, int) else file.fileno())]
+
+
+def _timers(arguments: _Arguments) -> _Look:
+    return lambda _: [finding.timer(arguments[0])]
+
+
+def _alarms(_: _Arguments) -> _Look:
+    return lambda _: [finding.timer(signal.ITIMER_REAL)]
+
+
+_MAKERS: Final[dict[str, _Watch]] = {
+    "builtins.open": _descriptors,
+    "io.open": _descriptors,
+    "_io.open": _descriptors,  # tempfile
+    "pathlib._NormalAccessor.open": _descriptors,  # until Python 3.10
+    "os.open": _descriptors,
+    "os.dup": _descriptors,
+    "os.eventfd": _descriptors,
+    "os.memfd_create": _descriptors,
+    "os.openpty": _descriptors,
+    "os.pidfd_open": _descriptors,
+    "os.pipe": _descriptors,
+    "os.pipe2": _descriptors,
+    "os.timerfd_create": _descriptors,
+    "_posixshmem.shm_open": _descriptors,
+    "selectors.EpollSelector._selector_cls": _descriptors,  # not select.epoll, a class: annotations name it
+    "socket.socket.__init__": _first_argument,
+    "_sqlite3.connect": _new_files,
+    "sqlite3.connect": _new_files,
+    "sqlite3.dbapi2.connect": _new_files,
+    "_multiprocessing.SemLock": _new_mappings,
+    "os.fork": _processes,
+    "os.forkpty": _processes,
+    "os.posix_spawn": _processes,
+    "os.posix_spawnp": _processes,
+    "_posixsubprocess.fork_exec": _processes,
+    "subprocess._fork_exec": _processes,
+    "_thread.start_new_thread": _threads,
+    "_thread.start_joinable_thread": _threads,
+    "threading._start_new_thread": _threads,
+    "threading._start_joinable_thread": _threads,
+    "fcntl.flock": _locks,
+    "fcntl.lockf": _locks,
+    "fcntl.fcntl": _locks,  # F_OFD_SETLK, F_SETLEASE
+    "os.lockf": _locks,
+    "signal.setitimer": _timers,
+    "signal.alarm": _alarms,
+}

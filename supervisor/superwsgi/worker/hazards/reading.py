@@ -1,0 +1,89 @@
+"""The descriptors of this process, as the kernel tells of them: fstat(2), and /proc/self/fd and fdinfo of
+proc(5)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+Identity = tuple[object, ...]
+"""Equal for what is the same: of a descriptor and its duplicates (dup(2)), of a mapping."""
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+_ANONYMOUS: Final = "anon_inode:"
+
+
+@dataclass(frozen=True)
+class Open:
+    """One open descriptor."""
+
+    fd: int
+    target: str  # what the kernel calls it: a path, `socket:[4711]`, `anon_inode:[eventpoll]`
+    stat: os.stat_result
+    flags: int  # as of open(2)
+    position: int  # its offset, in bytes
+    locked: bool  # flock(2), or this process by fcntl(2)
+
+    @property
+    def identity(self) -> Identity:
+        inode = (self.stat.st_dev, self.stat.st_ino)
+        if self.is_file:  # opened twice it has two offsets
+            return *inode, self.position, self.flags & ~os.O_CLOEXEC
+        # All of this kind have one inode; then the number has to do.
+        return *inode, self.fd if self.target.startswith(_ANONYMOUS) else None
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.stat.st_mode)
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.is_file and self.stat.st_nlink == 0
+
+    @property
+    def is_inheritable(self) -> bool:
+        """Over execve(2)."""
+        return not self.flags & os.O_CLOEXEC
+
+    @property
+    def only_reads(self) -> bool:
+        return self.flags & os.O_ACCMODE == os.O_RDONLY
+
+    @property
+    def kind(self) -> str:
+        """`eventpoll` of what has no file at all, else empty."""
+        name = self.target.removeprefix(_ANONYMOUS)
+        return "" if name == self.target else name.strip("[]")
+
+    @property
+    def path(self) -> str:
+        return self.target.removesuffix(" (deleted)")
+
+
+def all_open() -> list[Open]:
+    found = []
+    for link in entries(_DESCRIPTORS):
+        with contextlib.suppress(OSError):  # the one that listed them, or a thread has closed it
+            found.append(_look(int(link.name), str(link.readlink())))
+    return found
+
+
+def entries(folder: Path) -> list[Path]:
+    """Nothing where there is no /proc: then nothing can be found out."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _look(fd: int, target: str) -> Open:
+    fields: dict[str, str] = {}
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        fields[name] = value.strip()
+    flags, position = int(fields.get("flags", "0"), 8), int(fields.get("pos", "0"))
+    return Open(fd, target, os.fstat(fd), flags, position, "lock" in fields)

@@ -1,0 +1,107 @@
+"""Threads: of those that run when a process forks, the child has none but the one that forked.
+
+Native threads that end by themselves before a fork (pthread_atfork(3)), as OpenBLAS's do, are no hazard.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from superwsgi.log.frames import is_standard
+from superwsgi.worker.hazards import finding
+from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.places import place
+from superwsgi.worker.hazards.reading import entries
+
+_TASKS: Final = Path("/proc/self/task")
+_BOOTSTRAP: Final = frozenset(
+    {
+        threading.Thread.run.__code__,
+        threading.Thread._bootstrap.__code__,  # type: ignore[attr-defined]
+        threading.Thread._bootstrap_inner.__code__,  # type: ignore[attr-defined]
+    }
+)
+"""What every thread of Python's runs around its own function."""
+
+_SURVIVED: Final = frozenset(
+    {
+        # jemalloc, in pyarrow and others: its pthread_atfork(3) handlers switch the thread off in a child,
+        # where whoever frees memory gives it back to the kernel itself.
+        "jemalloc_bg_thd",
+    }
+)
+"""Native threads, by their name, that their library does without in a child."""
+
+
+def of_python() -> Iterator[Found]:
+    """Those that Python knows, by name and by where they were started, or else by what they run."""
+    threads = {thread.ident: thread for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        if ident != threading.get_ident():
+            thread = threads.get(ident)
+            name = f"thread {thread.name!r}" if thread is not None else "a thread without a name"
+            runs = f" running {_runs(frame)}"
+            yield Found(name, keys=(finding.thread(ident),), verb="started", otherwise=runs)
+
+
+def _runs(frame: FrameType) -> str:
+    """The function that a thread was started with: its place, or its name where that is Python's own."""
+    code, module = frame.f_code, frame.f_globals.get("__name__")
+    while frame.f_back is not None and frame.f_back.f_code not in _BOOTSTRAP:
+        frame = frame.f_back
+        code, module = frame.f_code, frame.f_globals.get("__name__")
+    if is_standard(code.co_filename):
+        return f"{module}.{code.co_name}"
+    return place(code.co_filename, code.co_firstlineno)
+
+
+def native() -> Iterator[Found]:
+    """Threads that Python does not know, of libraries written in other languages, and that a fork in this
+    process does not make end beforehand."""
+    unnamed = len(sys._current_frames()) - threading.active_count()  # Python's, but not of `threading`
+    # Ours besides: after a fork, `threading` has the number that it had before.
+    own = {threading.get_native_id(), *(thread.native_id for thread in threading.enumerate())}
+    unknown = _tasks() - own
+    if len(unknown) <= unnamed:
+        return
+    _fork_in_vain()
+    names = {task: _task_name(task) for task in unknown & _tasks()}
+    left = [name for name in names.values() if name not in _SURVIVED]
+    if len(left) > unnamed:
+        named = sorted({*left} - {_task_name(os.getpid()), ""})
+        of = f" ({', '.join(named)})" if named else ""
+        yield from [Found(f"a thread of a native library{of}")] * (len(left) - unnamed)
+
+
+def _tasks() -> set[int]:
+    return {int(entry.name) for entry in entries(_TASKS)}
+
+
+def _task_name(task: int) -> str:
+    """proc(5): a thread that its library has not named has the name of the process."""
+    try:
+        return (_TASKS / str(task) / "comm").read_text().strip()
+    except OSError:  # it has just ended
+        return ""
+
+
+def _fork_in_vain() -> None:
+    """A fork for its pthread_atfork(3) handlers alone."""
+    child = fork_quietly()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def fork_quietly() -> int:
+    """fork(2) without Python's warning of other threads: who forks has looked, or the operator has chosen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
