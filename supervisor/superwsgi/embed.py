@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from superwsgi.apps import refusal
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel
 from superwsgi.config import naming
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
+from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.serve import CONFIGURATION, serve
 from superwsgi.worker import hazards, mold
 
@@ -69,6 +71,10 @@ def run(
         raise RuntimeError(
             "superwsgi imports this module to serve it: call superwsgi.run below `if __name__ == '__main__':`"
         )
+    reason = refusal()
+    if reason is not None:
+        print(f"superwsgi.run: {reason}", file=sys.stderr)
+        raise SystemExit(APP_NOT_LOADED)
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("superwsgi.run takes over the process's signals: call it from the main thread")
     try:

@@ -138,17 +138,17 @@ FOUND = {
     ),
     "a folder that is being read": (
         "import os\nS = os.scandir(os.path.dirname(os.__file__))\nnext(S)",
-        ["a folder that is being read, "],
+        ["a folder that is being read ("],
     ),
     "random bytes read ahead": (
         "F = open('/dev/urandom', 'rb')\nF.read(1)",
-        ["an open device, /dev/urandom made at app.py:1"],
+        ["an open device (/dev/urandom) made at app.py:1"],
     ),
-    "a terminal": ("import os\nT = os.openpty()", ["an open device, /dev/ptmx made at app.py:2"]),
+    "a terminal": ("import os\nT = os.openpty()", ["an open device (/dev/ptmx) made at app.py:2"]),
     "a pipe": ("import os\nP = os.pipe()", ["a pipe made at app.py:2 (2 of them)"]),
     "a named pipe": (
         "import os\nos.mkfifo('p')\nP = os.open('p', os.O_RDWR)",
-        ["a named pipe, p made at app.py:3"],
+        ["a named pipe (p) made at app.py:3"],
     ),
     "a client over UDP": (
         "from socket import *\nS = socket(type=SOCK_DGRAM)\nS.connect(('127.0.0.1', 9))",
@@ -190,7 +190,7 @@ FOUND = {
     "eventfd": ("import os\nE = os.eventfd(0)", ["a descriptor (eventfd) made at app.py:2"]),
     "memfd": (
         "import os\nE = os.memfd_create('m')",
-        ["memory that processes share (/memfd:m) opened at app.py:2"],
+        ["memory that processes share (/memfd:m) made at app.py:2"],
     ),
     "pidfd": ("import os\nE = os.pidfd_open(1)", ["a handle of a process (pidfd) made at app.py:2"]),
     "a queue of messages": (
@@ -262,7 +262,7 @@ HARMLESS = {
     "devices that keep nothing": (
         "import os\nN = open(os.devnull, 'w')\nZ = open('/dev/zero', 'rb')\nR = os.open('/dev/urandom', 0)"
     ),
-    "duplicates of what there was": "import os\nD = [os.dup(fd) for fd in range(3)]",
+    "duplicates of what there was": "import os\nprint('x', flush=True)\nD = [os.dup(fd) for fd in range(3)]",
     "a database in memory": "import sqlite3\nC = sqlite3.connect(':memory:')\nC.execute('create table t(a)')",
     "private memory": "import mmap\nM = mmap.mmap(-1, 9, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)",
 }

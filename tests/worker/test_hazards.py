@@ -25,7 +25,8 @@ def left(tmp_path_factory):
     folder = tmp_path_factory.mktemp("left")
     code = {name: code for name, (code, _) in FOUND.items()} | HARMLESS
     program = [sys.executable, "-m", "tests.worker.examined", str(folder)]
-    subprocess.run(program, input=json.dumps(code), text=True, check=True, timeout=120)
+    with (folder / "printed").open("w") as printed:
+        subprocess.run(program, input=json.dumps(code), stdout=printed, text=True, check=True, timeout=120)
     return {name: json.loads((folder / name).read_text()) for name in code}
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from superwsgi.apps.load import AppError, load
 from superwsgi.apps.mount import mount
+from superwsgi.apps.patched import refusal
 from superwsgi.apps.types import WSGIApp
 
-__all__ = ["AppError", "load_all"]
+__all__ = ["AppError", "load_all", "refusal"]
 
 
 def load_all(apps: Mapping[str, str]) -> WSGIApp:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple, NoReturn
 
+from superwsgi.apps.patched import refusal
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.applications import import_string
 from superwsgi.config.grammar import Invalid
@@ -53,6 +54,7 @@ def load(text: str) -> WSGIApp:
     found = _attribute(spec, _module(spec))
     app = _make(spec, found) if spec.is_factory else found
     _check_application(spec, app)
+    _check_threads(spec)
     return app  # type: ignore[return-value]  # checked as far as that can be
 
 
@@ -62,6 +64,7 @@ def load_function(text: str) -> Callable[..., object]:
     found = _attribute(spec, _module(spec))
     if not callable(found):
         spec.fail(f"it cannot be called, its type is {type(found).__name__}")
+    _check_threads(spec)
     return found
 
 
@@ -166,6 +169,12 @@ def _check_application(spec: _Spec, app: object) -> None:
             "wrap it by a2wsgi.ASGIMiddleware, or serve it by an ASGI server"
         )
     spec.fail(f"{what} takes {_signature(app)}, a WSGI application takes (environ, start_response)")
+
+
+def _check_threads(spec: _Spec) -> None:
+    reason = refusal()
+    if reason is not None:
+        spec.fail(reason)
 
 
 def accepts(function: object, arguments: int) -> bool:

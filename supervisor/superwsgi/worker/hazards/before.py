@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from superwsgi.worker.hazards.memory import shared
-from superwsgi.worker.hazards.reading import Identity, all_open
+from superwsgi.worker.hazards.reading import Open, all_open
 
 
 @dataclass(frozen=True)
 class Before:
     """Descriptors and shared memory that are no hazard."""
 
-    descriptors: Set[Identity]
+    descriptors: Sequence[Open]
     mappings: Set[tuple[str, str]]
 
 
 def now() -> Before:
     """All that there is."""
-    return Before(
-        frozenset(each.identity for each in all_open()),
-        frozenset(each.identity for each in shared()),
-    )
+    return Before(all_open(), frozenset(each.identity for each in shared()))
 
 
 def inherited() -> Before:
     """What whoever executed this program has left to it: Python's own are close-on-exec (PEP 446)."""
-    left = (each for each in all_open() if each.is_inheritable)
-    return Before(frozenset(each.identity for each in left), frozenset())
+    return Before([each for each in all_open() if each.is_inheritable], frozenset())

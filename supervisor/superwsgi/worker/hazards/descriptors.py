@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from superwsgi.worker.hazards import finding, memory, sockets
 from superwsgi.worker.hazards.finding import Found
 from superwsgi.worker.hazards.objects import Objects, loop_descriptors
 from superwsgi.worker.hazards.places import shown
-from superwsgi.worker.hazards.reading import Identity, Open, all_open
+from superwsgi.worker.hazards.reading import Open, all_open
 
 _SQLITE: Final = b"SQLite format 3\0"
 _BESIDE_SQLITE: Final = ("-wal", "-shm", "-journal")
@@ -37,9 +37,10 @@ _EMPTY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7)}
 _RANDOM_DEVICES: Final = {os.makedev(1, minor) for minor in (8, 9)}
 
 
-def find(harmless: Set[Identity]) -> Iterator[Found]:
-    """Of the descriptors that are not in `harmless`."""
-    opened = [each for each in all_open() if each.identity not in harmless]
+def find(before: Iterable[Open]) -> Iterator[Found]:
+    """Of the descriptors that are neither one of those that were open before, nor a duplicate of such a
+    one."""
+    opened = _opened_since(before)
     if not opened:
         return
     around = _Around(opened)
@@ -49,6 +50,15 @@ def find(harmless: Set[Identity]) -> Iterator[Found]:
         yield _say_loop(loop)
     of_loops = {fd for loop in around.objects.loops for fd in loop_descriptors(loop)}
     yield from map(_say, _each_once(each for each in found if each.fd not in of_loops))
+
+
+def _opened_since(before: Iterable[Open]) -> list[Open]:
+    """Offsets of files have moved on since."""
+    places = {each.place for each in before}
+    now = all_open()
+    known = {each.identity for each in before if not each.is_file}
+    known |= {each.identity for each in now if each.place in places}
+    return [each for each in now if each.identity not in known]
 
 
 class _Around:
@@ -150,11 +160,14 @@ def _say_loop(loop: Any) -> Found:
 def _say(each: Open) -> Found:
     keys: tuple[finding.Key, ...] = finding.descriptor(each.fd)
     if each.locked:
-        keys = (finding.lock(each.fd), *keys)
-        return Found(f"a lock on {shown(each.path)}", keys, fd=each.fd)
-    if each.is_file:
-        return Found(_describe_file(each), keys, "opened", each.fd, otherwise=", which is open")
-    return Found(_describe(each), keys[:1], fd=each.fd)
+        return Found(f"a lock on {shown(each.path)}", (finding.lock(each.fd), *keys), fd=each.fd)
+    if not each.is_file:
+        return Found(_describe(each), keys[:1], fd=each.fd)
+    if each.path.startswith(_SHARED_MEMORY):
+        return Found(f"memory that processes share ({each.path})", keys, fd=each.fd)
+    if each.is_deleted:
+        return Found(f"a temporary file ({each.path})", keys, fd=each.fd)
+    return Found(f"the file {shown(each.path)}", keys, "opened", each.fd, otherwise=" left open")
 
 
 def _describe(each: Open) -> str:
@@ -162,17 +175,9 @@ def _describe(each: Open) -> str:
     if stat.S_ISSOCK(mode):
         return sockets.describe(each.fd)
     if stat.S_ISFIFO(mode):
-        return "a pipe" if each.target.startswith("pipe:") else f"a named pipe, {shown(each.path)}"
+        return "a pipe" if each.target.startswith("pipe:") else f"a named pipe ({shown(each.path)})"
     if stat.S_ISDIR(mode):
-        return f"a folder that is being read, {shown(each.path)}"
+        return f"a folder that is being read ({shown(each.path)})"
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        return f"an open device, {each.path}"
+        return f"an open device ({each.path})"
     return _KINDS.get(each.kind, f"a descriptor ({each.kind or each.target})")
-
-
-def _describe_file(each: Open) -> str:
-    if each.path.startswith(_SHARED_MEMORY):
-        return f"memory that processes share ({each.path})"
-    if each.is_deleted:
-        return f"a temporary file ({each.path})"
-    return f"the file {shown(each.path)}"

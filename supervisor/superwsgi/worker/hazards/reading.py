@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 Identity = tuple[object, ...]
-"""Equal for what is the same: of a descriptor and its duplicates (dup(2)), of a mapping."""
+"""Equal for what is the same."""
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _ANONYMOUS: Final = "anon_inode:"
@@ -29,12 +29,18 @@ class Open:
     locked: bool  # flock(2), or this process by fcntl(2)
 
     @property
+    def place(self) -> Identity:
+        """Equal as long as the number stands for the same."""
+        return self.fd, self.stat.st_dev, self.stat.st_ino
+
+    @property
     def identity(self) -> Identity:
+        """Equal for duplicates (dup(2)), at the same time."""
+        if self.target.startswith(_ANONYMOUS):  # there is but one inode for all of them
+            return self.place
         inode = (self.stat.st_dev, self.stat.st_ino)
-        if self.is_file:  # opened twice it has two offsets
-            return *inode, self.position, self.flags & ~os.O_CLOEXEC
-        # All of this kind have one inode; then the number has to do.
-        return *inode, self.fd if self.target.startswith(_ANONYMOUS) else None
+        # A file that is opened twice has two offsets.
+        return (*inode, self.position, self.flags & ~os.O_CLOEXEC) if self.is_file else inode
 
     @property
     def is_file(self) -> bool:
