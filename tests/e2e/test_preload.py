@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -52,6 +53,77 @@ def test_how_often_a_harmless_application_is_imported(site, preload, count):
     wait_for(lambda: site.log.count(" serving") == 3)
     assert len(imports(site)) == count
     assert "hazard" not in site.log
+
+
+ECHO = """
+    import threading
+    from {module} import *
+    {made}
+    LOCK = threading.Lock()
+    def app(environ, start_response):
+        said = environ["QUERY_STRING"]
+        with LOCK:
+            answer = {ask}
+        start_response("200 OK", [])
+        return [answer.encode()]
+"""
+SHARED = {
+    "a pool of processes": (
+        *("concurrent.futures", "POOL = ProcessPoolExecutor(1)", "POOL.submit(str, said).result()"),
+        "a pipe made at app.py:4 ",
+    ),
+    "a child with pipes": (
+        "subprocess",
+        "CAT = Popen('cat', stdin=PIPE, stdout=PIPE, text=True, bufsize=1)",
+        "(CAT.stdin.write(f'{said}\\n'), CAT.stdout.readline())[1].strip()",
+        "a child process (cat) started at app.py:4",
+    ),
+    "a file that is read": (
+        "pathlib",
+        "FILE = Path(__file__).open()",
+        "(FILE.seek(0), FILE.read(), said)[2]",
+        "the file app.py opened at app.py:4",
+    ),
+    "a database": (
+        "sqlite3",
+        "CON = connect('x.db', check_same_thread=False)",
+        "CON.execute('select ?', [said]).fetchone()[0]",
+        "the file x.db opened at app.py:4",
+    ),
+    "a lock": (
+        "fcntl",
+        "FILE = open('lk', 'w'); flock(FILE, LOCK_SH)",
+        "said",
+        "a lock on lk made at app.py:4",
+    ),
+    "a client over UDP": (
+        "socket",
+        "S = socket(type=SOCK_DGRAM); S.bind(('127.0.0.1', 0)); S.connect(S.getsockname())",
+        "(S.send(said.encode()), S.recv(99))[1].decode()",
+        "a socket for datagrams to 127.0.0.1:",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_who_would_share_it_gets_its_own_answers(site, kind):
+    module, made, ask, named = SHARED[kind]
+    site.write("app.py", ECHO.format(module=module, made=made, ask=ask))
+    site.site(workers=2)
+    site.start()
+    assert named in site.wait_log("gen=1 not preloaded .*").group()
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(lambda n: site.get(f"/?{n}").text, range(60)))
+    assert answers == [str(n) for n in range(60)]
+
+
+def test_check_says_the_same_and_what_to_do(site):
+    site.write("app.py", "import os\nP = os.pipe()\ndef app(environ, start_response): pass\n")
+    site.site()
+    said = site.command("check", "-c", "site.yaml")
+    assert said.returncode == 0
+    assert "a pipe made at app.py:2 (2 of them) would not survive a fork" in said.stdout
+    assert "hooks.after_fork" in said.stdout
 
 
 class TestHazards:

@@ -56,7 +56,7 @@ def check(path: str) -> None:
         sys.exit(CONFIGURATION)
     click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
     if result.hazards and site.preload:
-        click.echo(f"preload: {', '.join(result.hazards)} would not survive a fork{_consequence(site)}")
+        click.echo(f"preload: {', '.join(result.hazards)} would not survive a fork: {_consequence(site)}")
 
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
@@ -101,7 +101,11 @@ def _show_stacks(pid: int, channel: Channel) -> None:
 
 
 def _consequence(site: Site) -> str:
-    return "; so every worker imports the application itself" if site.preload == "auto" else ""
+    if site.preload == "auto":
+        return (
+            "every worker imports the application itself; to share its memory, make them in hooks.after_fork"
+        )
+    return "the workers are forked without them; make them in hooks.after_fork, or set preload: auto"
 
 
 def _loadable(site: Site) -> Site:

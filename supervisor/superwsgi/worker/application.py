@@ -11,6 +11,7 @@ from superwsgi import apps
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.schema import Site
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
+from superwsgi.worker import prometheus
 from superwsgi.worker.privileges import PrivilegeError, drop
 
 
@@ -60,8 +61,10 @@ def flush_output() -> None:
 
 
 def reseed() -> None:
-    """After a fork: make the workers' random numbers differ. Those of random, secrets, uuid, ssl and hashlib
-    do by themselves; NumPy's global generator would draw the same in each."""
+    """After a fork: make the workers' random numbers differ, and their files of metrics. The numbers of
+    random, secrets, uuid, ssl and hashlib do by themselves; NumPy's global generator would draw the same in
+    each."""
+    prometheus.adopt()
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
         with contextlib.suppress(Exception):  # one that the application has put there may have no seed

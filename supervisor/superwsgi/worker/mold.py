@@ -26,7 +26,7 @@ from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import Become, Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import exits, hazards, orphan, process, transport
+from superwsgi.worker import exits, hazards, orphan, process, prometheus, transport
 from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, settle
 from superwsgi.worker.hooks import HookedWorker, Hooks
 from superwsgi.worker.transport import CertificateError, Certificates
@@ -152,7 +152,10 @@ class Mold:
             self._app = load_apps(self._site)
             self._hooks = Hooks.load(self._site)
             warm_up(self._site, self._app, self._errors, required=not self._proven)
-        return hazards.examine(before, places)
+        found = hazards.examine(before, places)
+        if not found or self._site.preload is True:  # it is going to be forked
+            prometheus.disown()
+        return found
 
     def serve(self) -> None:
         """Fork what the master asks for. Raises Closed when there is no master any more."""

@@ -39,9 +39,15 @@ _LONGEST: Final = 200
 def examine(before: Before, places: Places) -> list[str]:
     """What of this process does not survive a fork, in words, with the line that has made it where that was
     recorded."""
-    found: list[Found] = [*threads.of_python(), *keeping.children()]  # before the next look forks one of ours
-    found += [*threads.native(), *keeping.interpreters(), *descriptors.find(before.descriptors)]
-    found += [*memory.find(before.mappings), *keeping.timers()]
+    found = [
+        *threads.of_python(),
+        *threads.native(),
+        *keeping.children(),
+        *keeping.interpreters(),
+        *descriptors.find(before.descriptors),
+        *memory.find(before.mappings),
+        *keeping.timers(),
+    ]
     return _summed(_words(found, places))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,28 +12,34 @@ from typing import Final
 
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.reading import entries
 
 _TIMERS: Final = {
     signal.ITIMER_REAL: "ITIMER_REAL",
     signal.ITIMER_VIRTUAL: "ITIMER_VIRTUAL",
     signal.ITIMER_PROF: "ITIMER_PROF",
 }
+_ENDED: Final = ("Z", "X", "x")
 _INTERPRETERS: Final = ("_interpreters", "_xxsubinterpreters")
 """The module that makes them, since Python 3.13 and before."""
 
 
 def children() -> Iterator[Found]:
     """Child processes that are alive: workers would all talk to the same, and none could wait for it."""
-    import psutil  # 9 ms that only who imports an application needs to spend
+    for pid, name, state, parent in _processes():
+        if parent == os.getpid() and state not in _ENDED:
+            yield Found(f"a child process ({name})", keys=(finding.process(pid),), verb="started")
 
-    for child in psutil.Process().children():
-        try:
-            if child.status() == psutil.STATUS_ZOMBIE:
-                continue
-            name = child.name()
-        except psutil.Error:  # it has just ended
-            continue
-        yield Found(f"a child process ({name})", keys=(finding.process(child.pid),), verb="started")
+
+def _processes() -> Iterator[tuple[int, str, str, int]]:
+    """(process id, name, state, parent): proc_pid_stat(5). Without psutil, which who has dropped its rights
+    may not be able to import any more."""
+    for entry in entries(Path("/proc")):
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has just ended
+                before, _, after = (entry / "stat").read_text(errors="replace").rpartition(")")
+                state, parent, *_ = after.split()
+                yield int(entry.name), before.partition("(")[2], state, int(parent)
 
 
 def timers() -> Iterator[Found]:

@@ -1,0 +1,65 @@
+"""prometheus_client in its multiprocess mode: a file of numbers for each process, so one for each worker.
+
+A mold that has imported the application has such files, too. They become what they would be had each worker
+imported it: nothing in the mold, and in each worker a file that begins with the numbers of the import. What
+the library does by itself, a file anew once it sees that the process is another, would count the mold as a
+process of its own and start the workers from zero: an `info` that is 0, a smallest value that is nobody's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from superwsgi.worker.hazards.objects import alive
+
+_FILE: Final = "prometheus_client.mmap_dict.MmapedDict"
+_VALUE: Final = "prometheus_client.values.MultiProcessValue.<locals>.MmapedValue"
+
+_files: Final[list[Any]] = []
+_values: Final[list[Any]] = []
+"""The mold's, which its workers inherit."""
+
+
+def disown() -> None:
+    """Before the first fork: take the mold's files out of the folder in which they are added up."""
+    if "prometheus_client.mmap_dict" not in sys.modules:
+        return
+    found = alive({_FILE, _VALUE})
+    _values.extend(found[_VALUE])
+    for each in found[_FILE]:
+        with contextlib.suppress(OSError, AttributeError):  # gone, or a version that is made otherwise
+            if each._fname.endswith(_suffix()):
+                Path(each._fname).unlink()
+                _files.append(each)
+
+
+def adopt() -> None:
+    """After a fork: give this worker files of its own. The library opens them when it sees who asks."""
+    for each in _files:
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            _write(Path(each._fname.rpartition("_")[0] + _suffix()), bytes(each._m))
+    for value in _values:
+        with contextlib.suppress(Exception):
+            value.get()
+    _files.clear()
+    _values.clear()
+
+
+def _suffix() -> str:
+    return f"_{os.getpid()}.db"
+
+
+def _write(path: Path, numbers: bytes) -> None:
+    """At once for those who add up just now; not where a worker that is gone had the same number, whose file
+    the library goes on with."""
+    draft = path.with_suffix(".new")
+    draft.write_bytes(numbers)
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
