@@ -54,7 +54,7 @@ FOUND = {
     ),
     "shared memory without a descriptor": (
         "import mmap\nM = mmap.mmap(-1, 9)",
-        ["memory that processes share"],
+        ["memory that processes share held by app.M"],
     ),
     "memory that is not forked": (
         "from mmap import *\nM = mmap(-1, 4096, MAP_PRIVATE | MAP_ANONYMOUS)\nM.madvise(MADV_DONTFORK)",

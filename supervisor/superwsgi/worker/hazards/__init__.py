@@ -25,7 +25,7 @@ from superwsgi.worker.hazards.before import Before, inherited, now
 from superwsgi.worker.hazards.finding import Found
 from superwsgi.worker.hazards.places import Places, recorded
 from superwsgi.worker.hazards.threads import fork_quietly
-from superwsgi.worker.hazards.variables import variables
+from superwsgi.worker.hazards.variables import Variables
 
 __all__ = ["Before", "Places", "examine", "fork_quietly", "inherited", "now", "recorded"]
 
@@ -60,13 +60,12 @@ def _summed(said: Iterable[str]) -> list[str]:
 
 def _words(found: Iterable[Found], places: Places) -> Iterator[str]:
     """`a pipe made at shop/tools.py:12`, or by the variable that holds it, or as it is."""
-    held: dict[int, str] | None = None
+    variables: Variables | None = None
     for each in found:
         place = places.of(each.keys)
         if place is not None:
             yield f"{each.what} {each.verb} at {place}"
             continue
-        if each.fd is not None and held is None:
-            held = variables()
-        name = held.get(each.fd) if held is not None and each.fd is not None else None
-        yield f"{each.what} held by {name}" if name else each.what + each.otherwise
+        variables = variables or Variables()
+        holder = variables.holder(each)
+        yield f"{each.what} held by {holder}" if holder else each.what + each.otherwise

@@ -16,7 +16,8 @@ class Found:
     what: str
     keys: tuple[Key, ...] = ()
     verb: str = "made"
-    fd: int | None = None  # by which a variable may hold it
+    fd: int | None = None
+    addresses: range = range(0)  # these and `fd`: by what a variable may hold it
     otherwise: str = ""  # said where nobody knows who has made it
 
 

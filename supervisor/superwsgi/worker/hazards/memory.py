@@ -20,8 +20,8 @@ from superwsgi.worker.hazards.reading import all_open
 _SELF: Final = Path("/proc/self")
 _DELETED: Final = " (deleted)"
 _SEMAPHORE: Final = "/dev/shm/sem."
-_MAPPING: Final = re.compile(r"[0-9a-f]+-[0-9a-f]+ (....) \S+ (\S+) (\d+) *(.*)")
-_KEPT_FROM_CHILDREN: Final = re.compile(r"^VmFlags:.* dc\b", re.MULTILINE)
+_MAPPING: Final = re.compile(r"([0-9a-f]+-[0-9a-f]+) (....) \S+ (\S+) (\d+) *(.*)")
+_KEPT_FROM_CHILDREN: Final = re.compile(r"^VmFlags:.* dc ", re.MULTILINE)
 _LOCKED: Final = re.compile(r"^VmLck:\s*[1-9]", re.MULTILINE)
 
 
@@ -29,6 +29,7 @@ _LOCKED: Final = re.compile(r"^VmLck:\s*[1-9]", re.MULTILINE)
 class Mapping:
     """A line of /proc/self/maps, as far as it matters here."""
 
+    span: str  # `7f04f51e1000-7f04f51e2000`
     rights: str  # `rw-s`
     device: str
     inode: str
@@ -37,6 +38,10 @@ class Mapping:
     @property
     def identity(self) -> tuple[str, str]:
         return self.device, self.inode
+
+    @property
+    def addresses(self) -> range:
+        return range(*(int(each, 16) for each in self.span.split("-")))
 
     @property
     def is_nameless(self) -> bool:
@@ -48,7 +53,7 @@ def find(harmless: Set[tuple[str, str]]) -> Iterator[Found]:
     described = {each.target for each in all_open()}
     for each in shared():
         if each.is_nameless and each.identity not in harmless and each.path not in described:
-            yield Found(_say(each), keys=(finding.mapping(*each.identity),))
+            yield Found(_say(each), (finding.mapping(*each.identity),), addresses=each.addresses)
     if _KEPT_FROM_CHILDREN.search(_read("smaps")):
         yield Found("memory that children do not get (MADV_DONTFORK)")
     if _LOCKED.search(_read("status")):

@@ -1,37 +1,41 @@
-"""Which variable of the application holds a descriptor: for those whose making nobody could watch."""
+"""Which variable of the application holds what was found: for what nobody could watch being made."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import mmap
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from superwsgi.log.frames import is_library
+from superwsgi.worker.hazards.finding import Found
 
 
-def variables() -> dict[int, str]:
-    """`shop.db.connection` by descriptor, of the variables of modules that are in no library."""
-    held: dict[int, str] = {}
-    for name, value in _globals():
-        fd = _descriptor(value)
-        if fd is not None:
-            held.setdefault(fd, name)
-    return held
+class Variables:
+    """`shop.db.connection`, by its descriptor or its address in memory, of modules that are in no library."""
+
+    def __init__(self) -> None:
+        self._by_fd: dict[int, str] = {}
+        self._by_address: dict[int, str] = {}
+        for name, value in _globals():
+            with contextlib.suppress(Exception):  # closed, or not what it seems
+                # Not isinstance, nor asked of the value: a lazy proxy would wake what is behind it.
+                if issubclass(type(value), mmap.mmap):
+                    self._by_address[ctypes.addressof(ctypes.c_char.from_buffer(value))] = name
+                elif callable(getattr(type(value), "fileno", None)):
+                    self._by_fd.setdefault(value.fileno(), name)
+
+    def holder(self, found: Found) -> str | None:
+        if found.fd is not None:
+            return self._by_fd.get(found.fd)
+        return next((name for at, name in self._by_address.items() if at in found.addresses), None)
 
 
-def _globals() -> Iterator[tuple[str, object]]:
+def _globals() -> Iterator[tuple[str, Any]]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and not is_library(file):
             for variable, value in list(vars(module).items()):
                 yield f"{name}.{variable}", value
-
-
-def _descriptor(value: object) -> int | None:
-    # Asked of the type: a lazy proxy's instance would wake what is behind it.
-    if not callable(getattr(type(value), "fileno", None)):
-        return None
-    with contextlib.suppress(Exception):  # closed, or not what it seems
-        fd = value.fileno()  # type: ignore[attr-defined]
-        return fd if isinstance(fd, int) and fd >= 0 else None
-    return None
