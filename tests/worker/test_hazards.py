@@ -3,6 +3,7 @@
 import _thread
 import asyncio
 import contextlib
+import copy
 import json
 import os
 import socket
@@ -147,6 +148,7 @@ class TestTheLineThatMadeIt:
             with Storage().opener(__file__) as file:
                 assert file.name == __file__
             assert open.__name__ == "open"
+            assert copy.deepcopy(open) is open
 
 
 def makers():

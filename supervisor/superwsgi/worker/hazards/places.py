@@ -33,17 +33,17 @@ class Places:
     """`shop/metrics.py:12` by what was made there."""
 
     def __init__(self) -> None:
-        self._places: dict[Key, str | None] = {}
+        self._lines: dict[Key, tuple[str, int] | None] = {}
         self.recording = True
 
     def of(self, keys: Iterable[Key]) -> str | None:
         """Of the first of `keys` that is known."""
-        return next((place for key in keys if (place := self._places.get(key))), None)
+        line = next((line for key in keys if (line := self._lines.get(key))), None)
+        return place(*line) if line is not None else None
 
     def note(self, keys: Iterable[Key]) -> None:
         """As made by who calls."""
-        here = _here(sys._getframe(1))
-        self._places.update(dict.fromkeys(keys, here))
+        self._lines.update(dict.fromkeys(keys, _here(sys._getframe(1))))
 
 
 @contextmanager
@@ -70,15 +70,15 @@ def shown(filename: str) -> str:
     return filename if below.startswith("..") else below
 
 
-def _here(frame: FrameType | None) -> str | None:
+def _here(frame: FrameType | None) -> tuple[str, int] | None:
     """The nearest caller that is in no library, or else the nearest in one that is not Python's own."""
     nearest = None
     while frame is not None:
         filename = frame.f_code.co_filename
         if not is_library(filename):
-            return place(filename, frame.f_lineno)
+            return filename, frame.f_lineno
         if nearest is None and is_installed(filename):
-            nearest = place(filename, frame.f_lineno)
+            nearest = filename, frame.f_lineno
         frame = frame.f_back
     return nearest
 
@@ -106,6 +106,9 @@ class _Wrapper:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._function, name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._function.__reduce_ex__(protocol)  # a copy of a function is that function
 
     def as_method(self) -> Callable[..., Any]:
         return lambda *args, **kwargs: self(*args, **kwargs)
