@@ -67,34 +67,3 @@ def test_what_was_printed_last_is_printed(daemon):
     daemon.start()
     assert daemon.stop() == 0
     assert daemon.log.count("good bye\n") == 1
-
-
-def test_prometheus_counts_each_worker_in_a_file_of_its_own(daemon):
-    """prometheus_client in multi-process mode, imported and used before the fork."""
-    pytest.importorskip("prometheus_client")
-    daemon.write(
-        "app.py",
-        """
-        from prometheus_client import CollectorRegistry, Counter, generate_latest, multiprocess
-        HITS = Counter("hits", "requests")
-        HITS.inc()  # in the mold, before the fork
-        def app(environ, start_response):
-            start_response("200 OK", [("Content-Type", "text/plain")])
-            if environ["PATH_INFO"] == "/metrics":
-                registry = CollectorRegistry()
-                multiprocess.MultiProcessCollector(registry)
-                return [generate_latest(registry)]
-            HITS.inc()
-            return [b"hit"]
-        """,
-    )
-    (daemon.folder / "metrics").mkdir()
-    daemon.site(workers=2, env={"PROMETHEUS_MULTIPROC_DIR": "metrics"})
-    daemon.start()
-    wait_for(lambda: daemon.log.count(" serving ") == 2, "two workers")
-    assert "hazard" not in daemon.log
-    assert "not preloaded" not in daemon.log
-    for _ in range(40):
-        assert daemon.get().text == "hit"
-    assert "hits_total 41.0" in daemon.get("/metrics").text
-    assert len(list((daemon.folder / "metrics").glob("counter_*"))) >= 2
