@@ -1,5 +1,6 @@
 """Exit handlers: what the import has made outlives each worker, and nothing of it is left at the end."""
 
+import contextlib
 import signal
 import sys
 import textwrap
@@ -93,10 +94,10 @@ def test_a_worker_that_still_answers_keeps_it(daemon):
     daemon.write("app.py", slow)
     daemon.site(workers=1)
     daemon.start()
-    client = daemon.client()
-    client.request("GET", "/slow")
-    daemon.reload()
-    assert client.getresponse().read() == b"there"
+    with contextlib.closing(daemon.client()) as client:
+        client.request("GET", "/slow")
+        daemon.reload()
+        assert client.getresponse().read() == b"there"
     wait_for(lambda: len(left(daemon)) == 1, "the old one gone", context=lambda: left(daemon))
     assert daemon.stop() == 0
     assert left(daemon) == []
