@@ -1,20 +1,27 @@
 """A channel carries messages and descriptors between two of our processes: a SOCK_SEQPACKET pair (unix(7)).
 
-A packet is a message, whole or not at all; end of file means that the other process is gone.
+A packet is a message, whole or not at all; end of file means that the other process is gone. The other end of
+the master's belongs to processes that run application code: what comes from there may be forged.
 """
 
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
+import struct
 from collections.abc import Sequence
+from typing import Any, Final
 
-from superwsgi.messages import Message, decode, encode
+from superwsgi.messages import Message, Word, decode, decode_word, encode
 
-_PACKET = 192 << 10
-_MAX_FDS = 250  # SCM_MAX_FD is 253
+_PACKET: Final = 192 << 10
+_MAX_FDS: Final = 250  # SCM_MAX_FD is 253
 
+_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: process, user, group
+_SO_PASSRIGHTS: Final = 83
+"""Since Linux 6.16; the socket module does not know it."""
 
 MOLD_FD = 3
 """Where a freshly executed mold finds its end of the channel."""
@@ -24,8 +31,20 @@ class Closed(Exception):
     """The other end is gone."""
 
 
+class Forged(Exception):
+    """What came cannot be what it says; the text says why, `sender` is the process that has sent it."""
+
+    def __init__(self, reason: str, sender: int) -> None:
+        super().__init__(reason)
+        self.sender = sender
+
+
+class Garbled(Forged):
+    """What came is no message at all."""
+
+
 class Channel:
-    """One end. `send` and `receive` block or not as the socket does; both raise Closed."""
+    """One end: the master's hears, the others receive. Blocks or not as the socket does."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -35,8 +54,7 @@ class Channel:
     def pair(cls) -> tuple[Channel, socket.socket]:
         """(the master's end, which never blocks; the socket for the other process, which does)."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        return cls(ours), theirs
+        return cls(_guarded(ours)), theirs
 
     @classmethod
     def of(cls, fd: int | None) -> Channel:
@@ -48,8 +66,7 @@ class Channel:
             return channel
         sock = socket.socket(fileno=fd)
         sock.set_inheritable(False)
-        sock.setblocking(False)
-        return cls(sock)
+        return cls(_guarded(sock))
 
     def held(self) -> int | None:
         """Its descriptor, while it is open."""
@@ -74,23 +91,17 @@ class Channel:
             raise Closed from error
 
     def receive(self) -> tuple[Message, list[int]]:
-        """The next message and its descriptors (close-on-exec).
+        """The master's next message, and its descriptors (close-on-exec).
 
         Raises Closed, BlockingIOError, or ValueError for a packet that is no message of ours.
         """
         fds: array.array[int] = array.array("i")
-        try:
-            raw, rights, _, _ = self._sock.recvmsg(
-                _PACKET, socket.CMSG_SPACE(_MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
-            )
-        except ConnectionResetError:
-            raw = b""
-        if not raw:
-            self.ended = True
-            raise Closed
-        for level, kind, data in rights:
+        raw, beside, _ = self._next(_MAX_FDS * fds.itemsize)
+        for level, kind, data in beside:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        if not raw:
+            raise self._closed()
         try:
             return decode(raw), list(fds)
         except ValueError:
@@ -98,5 +109,51 @@ class Channel:
                 os.close(fd)
             raise
 
+    def hear(self) -> tuple[Word, int]:
+        """The next word of a mold or worker, on the master's end, and the process that has sent it, as the
+        kernel says. Descriptors find no room here, so the kernel lets go of them.
+
+        Raises Closed, BlockingIOError, Forged, or Garbled.
+        """
+        raw, beside, flags = self._next(_CREDENTIALS.size)
+        if not beside:  # an empty packet has credentials too
+            raise self._closed()
+        sender, _, _ = _CREDENTIALS.unpack(beside[0][2])
+        if flags & socket.MSG_CTRUNC:
+            raise Forged("a message with descriptors", sender)
+        if flags & socket.MSG_TRUNC:
+            raise Forged(f"a message of more than {_PACKET} bytes", sender)
+        try:
+            return decode_word(raw), sender
+        except (ValueError, RecursionError) as error:
+            raise Garbled(f"not a message of ours ({error})", sender) from None
+
+    def _next(self, room: int) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
+        """A packet, what came beside it in so many bytes, and its flags. Raises Closed, BlockingIOError."""
+        beside: list[Any]
+        try:
+            raw, beside, flags, _ = self._sock.recvmsg(
+                _PACKET, socket.CMSG_SPACE(room), socket.MSG_CMSG_CLOEXEC
+            )
+        except (BlockingIOError, TimeoutError):
+            raise
+        except OSError:  # reset; or the application has closed our descriptor, or put another in its place
+            raise self._closed() from None
+        return raw, beside, flags
+
+    def _closed(self) -> Closed:
+        self.ended = True
+        return Closed()
+
     def close(self) -> None:
         self._sock.close()
+
+
+def _guarded(sock: socket.socket) -> socket.socket:
+    """The master's end: never blocks, is told who has sent each message (SO_PASSCRED, unix(7)), and takes no
+    descriptors where the kernel can refuse them: to let go of one may mean to wait for it (SO_LINGER)."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    with contextlib.suppress(OSError):  # an older kernel
+        sock.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+    return sock

@@ -6,10 +6,22 @@ go with a message travel beside it (SCM_RIGHTS); the docstring says which, in or
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from superwsgi.config.schema import Site
+
+REASON_LIMIT: Final = 2 << 10
+DETAIL_LIMIT: Final = 16 << 10
+"""Characters that a word carries at most: in JSON six times that still fits a packet."""
+
+# What a mold or worker says is refused beyond these bounds: application code may have said it.
+Reason = Annotated[str, Meta(max_length=REASON_LIMIT)]
+Detail = Annotated[str, Meta(max_length=DETAIL_LIMIT)]
+Seconds = Annotated[float, Meta(ge=0)]
+Number = Annotated[int, Meta(ge=0, lt=1 << 31)]
 
 
 class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
@@ -88,7 +100,7 @@ class Loaded(_Message, frozen=True):
     """Workers can be forked; it took `seconds` since the mold began. What is named in `hazards` does not
     survive the fork; it is done nevertheless."""
 
-    seconds: float
+    seconds: Seconds
     hazards: list[str] = []
 
 
@@ -97,22 +109,22 @@ class Unforkable(_Message, frozen=True):
     worker, and the others have to import the application themselves."""
 
     hazards: list[str]
-    seconds: float = 0.0
+    seconds: Seconds
 
 
 class LoadFailed(_Message, frozen=True):
     """The generation cannot serve: one line of reason, and the traceback's text where there is one."""
 
-    reason: str
-    detail: str = ""
+    reason: Reason
+    detail: Detail = ""
 
 
 class ForkFailed(_Message, frozen=True):
     """The worker for `slot` could not be forked: as LoadFailed."""
 
-    slot: int
-    reason: str
-    detail: str = ""
+    slot: Number
+    reason: Reason
+    detail: Detail = ""
 
 
 # Worker to master.
@@ -121,50 +133,35 @@ class ForkFailed(_Message, frozen=True):
 class Started(_Message, frozen=True):
     """I run as `pid`: a worker's first word, on its own channel so that it cannot be overtaken."""
 
-    pid: int
+    pid: Number
 
 
 class Ready(_Message, frozen=True):
     """Serving; it took `seconds` since the fork."""
 
-    seconds: float
+    seconds: Seconds
 
 
 class BootFailed(_Message, frozen=True):
     """The worker cannot serve and ends: as LoadFailed."""
 
-    reason: str
-    detail: str = ""
+    reason: Reason
+    detail: Detail = ""
 
 
 class Recycle(_Message, frozen=True):
     """Please replace me, I go on serving until then."""
 
-    reason: str
+    reason: Reason
 
 
-Message = (
-    Boot
-    | Fork
-    | Become
-    | Reopen
-    | Drain
-    | Stop
-    | Loaded
-    | Unforkable
-    | LoadFailed
-    | Started
-    | ForkFailed
-    | Ready
-    | BootFailed
-    | Recycle
-)
+Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFailed | Recycle
+"""What the master hears."""
+
+Message = Boot | Fork | Become | Reopen | Drain | Stop | Word
 
 _decoder = msgspec.json.Decoder(Message)
-
-REASON_LIMIT = 2 << 10
-DETAIL_LIMIT = 16 << 10
-"""Characters that a message carries at most: in JSON six times that still fits a packet."""
+_words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
 
 
 def encode(message: Message) -> bytes:
@@ -175,3 +172,9 @@ def decode(raw: bytes) -> Message:
     """The message in `raw`. Raises ValueError (msgspec.ValidationError) where it is none."""
     message: Message = _decoder.decode(raw)
     return message
+
+
+def decode_word(raw: bytes) -> Word:
+    """The word of a mold or worker in `raw`. Raises ValueError where it is none, RecursionError where it is
+    nested beyond reason."""
+    return _words.decode(raw)

@@ -5,11 +5,15 @@ its descriptor. Every field has one writer, so there are no locks: a counter is 
 of the thread or worker that owns it, and a reader adds them up. One table per record says where each
 field lies; writer, reader and test come from it.
 
+Application code runs in the workers and can write anything anywhere on it. So its size is sealed
+(memfd_create(2)), a reader believes no count that could not be, and the master not even the header.
+
     header | slot 0: worker record, thread record 0 .. T-1 | slot 1: ...
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -54,6 +58,9 @@ THREAD: Final = {
     "latency_sum": 1,  # ns
     "latency": BUCKETS,
 }
+
+_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_MOST: Final = (1 << 63) - 1
 
 IDLE: Final = 0
 IN_REQUEST: Final = 1
@@ -118,21 +125,23 @@ class Scoreboard:
     """The whole board over one memfd. `create` in the master, `attach` in everyone who was sent `fd`."""
 
     def __init__(self, fd: int, slots: int, threads: int) -> None:
-        """`threads` is the number of records: one more than a worker runs requests at once."""
+        """`threads` is the number of records: one more than a worker runs requests at once. Raises ValueError
+        where `fd` is not sealed memory of that size: what can shrink is a SIGBUS to its readers."""
+        _require(fd, _size(slots, threads))
         self.fd = fd
         self.slots = slots
         self.threads = threads
         self.slot_words = _WORKER_WORDS + threads * _THREAD_WORDS
-        self._map = mmap.mmap(fd, (_HEADER_WORDS + slots * self.slot_words) * WORD)
+        self._map = mmap.mmap(fd, _size(slots, threads))
         self.words = memoryview(self._map).cast("Q")
         self.bytes = memoryview(self._map)
 
     @classmethod
     def create(cls, slots: int, threads: int) -> Scoreboard:
         """A board of `slots` workers with `threads` threads each, all zero. Raises OSError."""
-        fd = os.memfd_create("superwsgi-scoreboard", os.MFD_CLOEXEC)
-        size = (_HEADER_WORDS + slots * (_WORKER_WORDS + threads * _THREAD_WORDS)) * WORD
-        os.ftruncate(fd, size)
+        fd = os.memfd_create("superwsgi-scoreboard", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, _size(slots, threads))
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
         board = cls(fd, slots, threads)
         for name, value in (("magic", MAGIC), ("version", VERSION), ("slots", slots), ("threads", threads)):
             board.words[_HEADER_AT[name]] = value
@@ -147,11 +156,16 @@ class Scoreboard:
         header = memoryview(raw).cast("Q")
         if header[_HEADER_AT["magic"]] != MAGIC:
             raise ValueError("not a scoreboard: wrong magic")
-        if header[_HEADER_AT["version"]] != VERSION:
-            raise ValueError(
-                f"scoreboard version {header[_HEADER_AT['version']]}, this program reads {VERSION}"
-            )
+        _require_version(header[_HEADER_AT["version"]])
         return cls(fd, header[_HEADER_AT["slots"]], header[_HEADER_AT["threads"]])
+
+    @classmethod
+    def take_over(cls, fd: int, threads: int, version: int) -> Scoreboard:
+        """The board of an earlier program of the master, whatever its workers have written on it. Raises
+        ValueError where it is of another version, or not sealed."""
+        _require_version(version)
+        slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // (_WORKER_WORDS + threads * _THREAD_WORDS)
+        return cls(fd, slots, threads)
 
     def close(self) -> None:
         """Give the memory back. Writers made from this board must not be used any more."""
@@ -171,7 +185,7 @@ class Scoreboard:
     def read(self, slot: int) -> WorkerCounters:
         """What the worker in `slot` has counted so far and has in hand."""
         words, at = self.words, self._slot_at(slot)
-        own = {name: words[at + offset] for name, offset in _WORKER_AT.items()}
+        own = {name: _possible(words[at + offset]) for name, offset in _WORKER_AT.items()}
         threads = [self._thread_at(slot, n) for n in range(self.threads)]
         return WorkerCounters(
             pid=own["pid"],
@@ -179,14 +193,14 @@ class Scoreboard:
             connections=own["connections"],
             accepted=own["accepted"],
             queued=own["queued"],
-            busy=self._busy(slot),
+            busy=_possible(self._busy(slot)),
             refused=own["refused"],
             heartbeat=own["heartbeat"] / 1e9,
-            requests=sum(words[t + _REQUESTS] for t in threads),
-            failures=sum(words[t + _FAILURES] for t in threads),
-            sent=sum(words[t + _SENT] for t in threads),
+            requests=_possible(sum(words[t + _REQUESTS] for t in threads)),
+            failures=_possible(sum(words[t + _FAILURES] for t in threads)),
+            sent=_possible(sum(words[t + _SENT] for t in threads)),
             latency_sum=sum(words[t + _LATENCY_SUM] for t in threads) / 1e9,
-            latency=tuple(sum(words[t + _LATENCY + b] for t in threads) for b in range(BUCKETS)),
+            latency=tuple(_possible(sum(words[t + _LATENCY + b] for t in threads)) for b in range(BUCKETS)),
             in_flight=tuple(self._in_flight(slot)),
         )
 
@@ -233,6 +247,32 @@ class Scoreboard:
     def _text(self, at: int, size: int) -> str:
         raw = bytes(self.bytes[at * WORD : at * WORD + size])
         return raw.split(b"\0", 1)[0].decode("latin-1")
+
+
+def _size(slots: int, threads: int) -> int:
+    """Bytes."""
+    return (_HEADER_WORDS + slots * (_WORKER_WORDS + threads * _THREAD_WORDS)) * WORD
+
+
+def _require_version(version: int) -> None:
+    """Raises ValueError."""
+    if version != VERSION:
+        raise ValueError(f"scoreboard version {version}, this program reads {VERSION}")
+
+
+def _require(fd: int, size: int) -> None:
+    """Raises ValueError."""
+    try:
+        sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+    except OSError:  # not memory
+        sealed = False
+    if not sealed or os.fstat(fd).st_size != size:
+        raise ValueError("not a scoreboard: no sealed memory of its size")
+
+
+def _possible(count: int) -> int:
+    """A sum of counters as a number that is one: signed 64 bits hold it."""
+    return count if count < _MOST else _MOST
 
 
 class WorkerWriter:

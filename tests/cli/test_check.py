@@ -5,6 +5,7 @@ import pytest
 
 from superwsgi.cli.check import load_apart
 from superwsgi.config.loading import load
+from superwsgi.config.schema import Site
 from superwsgi.messages import LoadFailed
 
 
@@ -14,3 +15,11 @@ def test_an_interpreter_that_cannot_be_executed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sys, "executable", "/no/such/python")
     result = load_apart(load(tmp_path / "site.yaml", {}))
     assert result == LoadFailed("cannot start a mold: /no/such/python: No such file or directory")
+
+
+def test_an_application_that_speaks_for_its_process(tmp_path):
+    """Its import writes to the process's channel."""
+    for word in ("hello", '{"type":"unforkable","hazards":[]}', '{"type":"started","pid":1}'):
+        (tmp_path / "app.py").write_text(f"import os, time\nos.write(3, b'{word}')\ntime.sleep(60)\n")
+        result = load_apart(Site(name="x", apps={"/": "app:app"}, chdir=str(tmp_path)))
+        assert "impossible message" in result.reason

@@ -1,14 +1,16 @@
 """Messages and channels: what goes in comes out."""
 
+import contextlib
 import os
 import socket
 import typing
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from superwsgi import messages
-from superwsgi.channel import Channel, Closed
+from superwsgi import channel, messages
+from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.schema import Site
 
@@ -86,9 +88,9 @@ def test_the_masters_end_never_blocks(channels):
         _fill(ours)
 
 
-def _fill(channel):
+def _fill(end):
     while True:
-        channel.send(messages.Stop())
+        end.send(messages.Stop())
 
 
 def test_the_longest_traceback_fits(channels):
@@ -112,3 +114,84 @@ def test_a_channel_is_a_packet_socket():
     assert theirs.type == socket.SOCK_SEQPACKET
     ours.close()
     theirs.close()
+
+
+def descriptors():
+    return sorted(link.name for link in Path("/proc/self/fd").iterdir())
+
+
+class TestHearing:
+    """The master's end, whatever the other end is made to send."""
+
+    def test_who_has_sent_it(self, channels):
+        ours, other = channels
+        child = os.fork()
+        if child == 0:
+            other.send(messages.Ready(1.0))
+            os._exit(0)
+        os.waitpid(child, 0)
+        other.send(messages.Ready(2.0))
+        assert [ours.hear(), ours.hear()] == [
+            (messages.Ready(1.0), child),
+            (messages.Ready(2.0), os.getpid()),
+        ]
+
+    @pytest.mark.parametrize("refused_by_the_kernel", [True, False])
+    def test_descriptors_do_not_arrive(self, channels, refused_by_the_kernel):
+        ours, other = channels
+        if not refused_by_the_kernel:
+            with contextlib.suppress(OSError):  # kernels that never refuse them do not know the option
+                ours._sock.setsockopt(socket.SOL_SOCKET, channel._SO_PASSRIGHTS, 1)
+        before = descriptors()
+        try:
+            other.send(messages.Ready(1.0), [0] * 200)
+        except Closed:
+            assert refused_by_the_kernel
+        else:
+            with pytest.raises(Forged, match="descriptors"):
+                ours.hear()
+        assert descriptors() == before
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            *(b"", b"{}", b"\xff\0", b'{"type":"nonsense"}', b"[" * 100_000, b"1" * 100_000),
+            b'{"type":"ready","seconds":1,"x":' + b"[" * 100_000,
+            *(b'{"type":"ready","seconds":%s}' % seconds for seconds in (b"-1", b"1e999", b"NaN", b'"1"')),
+            *(b'{"type":"started","pid":%s}' % pid for pid in (b"-1", b"1.5", b"true", b"4294967296")),
+            b'{"type":"forkfailed","slot":-1,"reason":"x"}',
+            b'{"type":"recycle","reason":"%s"}' % (b"x" * (messages.REASON_LIMIT + 1)),
+            b'{"type":"bootfailed","reason":"x","detail":"%s"}' % (b"x" * (messages.DETAIL_LIMIT + 1)),
+            *(messages.encode(each) for each in EXAMPLES if type(each) not in typing.get_args(messages.Word)),
+        ],
+    )
+    def test_what_no_mold_or_worker_says(self, channels, raw):
+        ours, other = channels
+        other._sock.send(raw)
+        with pytest.raises(Garbled) as caught:
+            ours.hear()
+        assert caught.value.sender == os.getpid()
+        other.send(messages.Ready(1.0))
+        assert ours.hear() == (messages.Ready(1.0), os.getpid())
+
+    def test_what_is_longer_than_a_packet(self, channels):
+        ours, other = channels
+        other._sock.send(b" " * (channel._PACKET + 1))
+        with pytest.raises(Forged, match="more than"):
+            ours.hear()
+
+    def test_an_end_that_has_closed(self, channels):
+        ours, other = channels
+        other._sock.shutdown(socket.SHUT_WR)
+        with pytest.raises(Closed):
+            ours.hear()
+        assert ours.ended
+
+
+def test_a_descriptor_that_is_a_channel_no_longer(channels):
+    """As after os.closerange in an application."""
+    _, other = channels
+    os.close(other.fileno())
+    with pytest.raises(Closed):
+        other.receive()
+    other._sock.detach()

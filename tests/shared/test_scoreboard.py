@@ -1,5 +1,6 @@
 """The scoreboard: what a writer writes a reader reads, through another mapping of the same memory."""
 
+import fcntl
 import os
 
 import pytest
@@ -91,3 +92,49 @@ def test_another_version_is_refused(board):
     board.words[1] = scoreboard.VERSION + 1
     with pytest.raises(ValueError, match="scoreboard version"):
         Scoreboard.attach(board.fd)
+
+
+class TestHostile:
+    """Application code in a worker can write whatever it likes wherever it likes."""
+
+    def test_nobody_changes_its_size(self, board):
+        for size in (0, 4096, 1 << 20):
+            with pytest.raises(PermissionError):
+                os.ftruncate(board.fd, size)
+        with pytest.raises(PermissionError):
+            fcntl.fcntl(board.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+        assert board.read(0).requests == 0
+
+    @pytest.mark.parametrize("fill", [b"\xff", b"\x01", b"\x1b"])
+    def test_numbers_and_texts_that_cannot_be(self, board, fill):
+        board.bytes[:] = fill * len(board.bytes)
+        for slot in range(board.slots):
+            read = board.read(slot)
+            numbers = [*read.latency, read.requests, read.sent, read.failures, read.connections, read.busy]
+            assert all(0 <= number < 1 << 63 for number in numbers)
+            assert board.requests(slot) > 0
+            assert len(read.in_flight) <= board.threads
+            assert board.pulse(slot)[1]
+            assert len(list(board.peers(slot))) == board.slots - 1
+
+    @pytest.mark.parametrize(("field", "value"), [(2, 1 << 63), (2, 2), (3, 0), (3, (1 << 64) - 1)])
+    def test_a_header_that_is_not_of_its_size(self, board, field, value):
+        board.words[field] = value
+        with pytest.raises(ValueError, match="not a scoreboard"):
+            Scoreboard.attach(board.fd)
+
+    def test_a_master_does_not_need_the_header(self, board):
+        board.bytes[:32] = b"\xff" * 32
+        taken = Scoreboard.take_over(board.fd, 2, scoreboard.VERSION)
+        assert (taken.slots, taken.threads) == (3, 2)
+        with pytest.raises(ValueError, match="scoreboard version"):
+            Scoreboard.take_over(board.fd, 2, scoreboard.VERSION + 1)
+
+    def test_memory_that_is_not_sealed(self, board):
+        fd = os.memfd_create("other", os.MFD_ALLOW_SEALING)
+        os.write(fd, bytes(board.bytes))
+        with pytest.raises(ValueError, match="no sealed memory"):
+            Scoreboard.attach(fd)
+        with pytest.raises(ValueError, match="no sealed memory"):
+            Scoreboard.take_over(fd, 2, scoreboard.VERSION)
+        os.close(fd)

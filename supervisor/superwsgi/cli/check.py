@@ -13,13 +13,13 @@ from typing import Final
 import click
 import msgspec
 
-from superwsgi.channel import Channel, Closed
+from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.cli.serve import read_or_exit
 from superwsgi.config.listening import UnixAddress
 from superwsgi.config.schema import Site, Tls
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.words import duration, ending
-from superwsgi.master import launch
+from superwsgi.master import hearing, launch
 from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.runtime import OFF
 from superwsgi.master.serve import CONFIGURATION
@@ -77,12 +77,17 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
 
 def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
     try:
-        message, _ = channel.receive()
-        assert isinstance(message, Loaded | LoadFailed)
-        return message
+        message, sender = channel.hear()
+        hearing.after(hearing.MOLD, hearing.Said.NOTHING, message, sender=sender, of=pid)
+        if isinstance(message, Loaded | LoadFailed):
+            return message
+        raise Forged(f"{type(message).__name__} to a check", sender)
+    except Forged as error:
+        _end(pid)
+        return LoadFailed(f"the process that imports it sent an impossible message: {error}")
     except TimeoutError:
         _show_stacks(pid, channel)
-        os.kill(pid, signal.SIGKILL)
+        _end(pid)
         within = duration(site.timeouts.boot)
         return LoadFailed(f"not loaded after {within} (timeouts.boot); its stacks stand above")
     except Closed:
@@ -92,12 +97,17 @@ def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
         )
 
 
+def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 def _show_stacks(pid: int, channel: Channel) -> None:
     """Have the mold say where it hangs, and give it time to."""
     os.kill(pid, signal.SIGUSR2)
     channel.set_timeout(_TO_WRITE)
-    with suppress(TimeoutError, Closed):
-        channel.receive()
+    with suppress(TimeoutError, Closed, Forged):
+        channel.hear()
 
 
 def _consequence(site: Site) -> str:

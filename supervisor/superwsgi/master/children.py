@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from typing import Final
 
-from superwsgi.channel import Channel, Closed
+from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.words import duration, ending
+from superwsgi.master import hearing, reaper, states
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generation import CannotFork, Generation
+from superwsgi.master.generation import GRACE, CannotFork, Generation
 from superwsgi.master.handles import MoldHandle, WorkerHandle
 from superwsgi.master.policy import backoff, death
-from superwsgi.master.reaper import ExitCode, Reaper
+from superwsgi.master.reaper import ExitCode
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
 from superwsgi.messages import (
@@ -20,11 +22,11 @@ from superwsgi.messages import (
     ForkFailed,
     Loaded,
     LoadFailed,
-    Message,
     Ready,
     Recycle,
     Started,
     Unforkable,
+    Word,
 )
 from superwsgi.scoreboard import WorkerCounters
 
@@ -34,13 +36,16 @@ def _to_write(boot: float) -> float:
     return min(0.5, boot / 4)
 
 
+_STRAYS: Final = 3
+"""Packets of a mold that may be no messages of ours."""
+
+
 class Children:
     """Every process below the master."""
 
-    def __init__(self, rollout: RollOut, loop: EventLoop, reaper: Reaper) -> None:
+    def __init__(self, rollout: RollOut, loop: EventLoop) -> None:
         self._rollout = rollout
         self._loop = loop
-        self._reaper = reaper
         self._watched: dict[int, Callable[[ExitCode, float], None]] = {}
 
     def watch(self, pid: int, ended: Callable[[ExitCode, float], None]) -> None:
@@ -110,54 +115,123 @@ class Children:
     def drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         """Drain a worker, by its own latest word of whether it serves."""
         self._hear_worker(generation, worker, now)
-        if worker.state is not WorkerState.GONE:
+        if WorkerEvent.DRAIN in states.WORKER[worker.state]:
             generation.drain(worker, reason, now)
 
     # What they say.
 
     def _hear_mold(self, generation: Generation, mold: MoldHandle, now: float) -> None:
-        for message in self._messages(mold.channel):
-            if isinstance(message, Loaded):
-                mold.loaded = True
-                generation.apply(GenerationEvent.LOADED)
-                took = duration(message.seconds)
-                self._rollout.errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
-                if message.hazards:
-                    self._warn_of_hazards(generation, message.hazards)
-            elif isinstance(message, Unforkable):
-                self._unforkable(generation, mold, message, now)
-            elif isinstance(message, LoadFailed):
-                mold.failure, mold.detail = message.reason, message.detail
-            elif isinstance(message, ForkFailed):
-                worker = generation.workers.get(message.slot)
-                if worker is not None:
-                    worker.failure, worker.detail = message.reason, message.detail
-                    self._worker_ended(generation, worker, None, now)
+        try:
+            for word, sender in self._words(mold.channel):
+                mold.said = hearing.after(hearing.MOLD, mold.said, word, sender=sender, of=mold.pid)
+                self._heed_mold(generation, mold, word, sender, now)
+        except Garbled as error:
+            self._count_stray(generation, mold, error)
+            self._hear_mold(generation, mold, now)
+        except Forged as error:
+            self._break_mold(generation, mold, error)
+        if mold.channel.ended:
+            self._loop.call_at(now + GRACE, lambda _: self._end_mute(generation, mold))
+
+    def _count_stray(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
+        """A mold's channel has a number that applications take for something else, as s6 has it."""
+        mold.strays += 1
+        if mold.strays > _STRAYS:
+            self._break_mold(generation, mold, error)
+        else:
+            log = self._rollout.errors.bind(gen=generation.number, pid=mold.pid)
+            log.warning("stray message", reason=str(error), next="ignored")
+
+    def _heed_mold(
+        self, generation: Generation, mold: MoldHandle, word: Word, sender: int, now: float
+    ) -> None:
+        """Raises Forged."""
+        if isinstance(word, Loaded):
+            mold.loaded = True
+            generation.apply(GenerationEvent.LOADED)
+            took = duration(word.seconds)
+            self._rollout.errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
+            if word.hazards:
+                self._warn_of_hazards(generation, word.hazards)
+        elif isinstance(word, Unforkable):
+            self._unforkable(generation, mold, word, now)
+        elif isinstance(word, LoadFailed):
+            mold.failure, mold.detail = word.reason, word.detail
+        elif isinstance(word, ForkFailed):
+            worker = generation.workers.get(word.slot)
+            if worker is None or worker.pid is not None:
+                raise Forged(f"ForkFailed for slot {word.slot}", sender)
+            worker.failure, worker.detail = word.reason, word.detail
+            self._worker_ended(generation, worker, None, now)
+
+    def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
+        """A mold that has said what it cannot: it is not listened to any more, and killed."""
+        self._stop_listening(mold.channel)
+        mold.loaded, mold.hazards = False, []
+        mold.failure = f"impossible message: {error}"
+        log = self._rollout.errors.bind(gen=generation.number, pid=mold.pid)
+        log.error("broken mold", reason=mold.failure, next="killed")
+        os.kill(mold.pid, signal.SIGKILL)
+
+    def _end_mute(self, generation: Generation, mold: MoldHandle) -> None:
+        if generation.mold is mold:
+            mold.failure = mold.failure or "it has closed its channel and goes on"
+            os.kill(mold.pid, signal.SIGKILL)
 
     def _hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         was_forking = worker.pid is None
         self._read_worker(generation, worker, now)
-        if was_forking and worker.pid is not None:
-            code = self._reaper.claim(worker.pid)
-            if code is not None:
-                self._worker_ended(generation, worker, code, now)
-            elif worker.state in (WorkerState.DRAINING, WorkerState.ENDING):
-                os.kill(worker.pid, signal.SIGTERM)  # told to go before it had begun
-        elif worker.pid is None and worker.channel.ended:
+        if worker.state is WorkerState.GONE:
+            return
+        if worker.pid is None and worker.channel.ended:
+            self._never_started(generation, worker, now)
+        elif worker.channel.ended:
+            generation.cut_off(worker, now)
+        elif was_forking and worker.state in (WorkerState.DRAINING, WorkerState.ENDING):
+            generation.signal(worker, signal.SIGTERM)  # told to go before it had begun
+
+    def _never_started(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        """Its mold says why, before it closes its end of a channel that it could not hand on."""
+        if generation.mold is not None:
+            self._hear_mold(generation, generation.mold, now)
+        if worker.state is not WorkerState.GONE:
             self._worker_ended(generation, worker, None, now)
 
     def _read_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
-        for message in self._messages(worker.channel):
-            if isinstance(message, Started):
-                worker.pid = message.pid
-                worker.apply(WorkerEvent.STARTED)
-            elif isinstance(message, Ready):
-                self._worker_ready(generation, worker, message, now)
-            elif isinstance(message, BootFailed):
-                worker.failure, worker.detail = message.reason, message.detail
-            elif isinstance(message, Recycle) and worker.recycle is None:
-                worker.recycle = message.reason
-                self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=message.reason)
+        try:
+            for word, sender in self._words(worker.channel):
+                if worker.pid is None:
+                    worker.pid = hearing.beginner(word, sender=sender, is_free=self._is_free)
+                worker.said = hearing.after(hearing.WORKER, worker.said, word, sender=sender, of=worker.pid)
+                self._heed_worker(generation, worker, word, now)
+        except Forged as error:
+            self._break_worker(generation, worker, error, now)
+
+    def _heed_worker(self, generation: Generation, worker: WorkerHandle, word: Word, now: float) -> None:
+        if isinstance(word, Started):
+            worker.apply(WorkerEvent.STARTED)
+        elif isinstance(word, Ready):
+            self._worker_ready(generation, worker, word, now)
+        elif isinstance(word, BootFailed):
+            worker.failure, worker.detail = word.reason, word.detail
+        elif isinstance(word, Recycle):
+            worker.recycle = word.reason
+            self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
+
+    def _break_worker(self, generation: Generation, worker: WorkerHandle, error: Forged, now: float) -> None:
+        """A worker that has said what it cannot: it is not listened to any more, killed, and replaced."""
+        self._stop_listening(worker.channel)
+        if worker.pid is None and self._is_free(error.sender):
+            worker.pid = error.sender
+        worker.failure = f"impossible message: {error}"
+        log = self._rollout.errors.bind(**worker.who())
+        log.error("broken worker", reason=worker.failure, next="killed")
+        generation.kill(worker, "broken", now)
+
+    def _is_free(self, pid: int) -> bool:
+        """Whether it is a child of ours of which we do not know what it is."""
+        known = (handle.pid for generation in self._rollout for handle in generation.handles())
+        return pid not in self._watched and pid not in known and reaper.is_child(pid)
 
     def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
         worker.apply(WorkerEvent.READY)
@@ -172,30 +246,33 @@ class Children:
         if self._rollout.current is None and generation is self._rollout.candidate:
             self._rollout.promote(now)
 
-    def _messages(self, channel: Channel) -> Iterator[Message]:
-        """What has arrived; a channel whose other end is gone is not listened to any longer."""
-        while channel.fileno() >= 0:  # what a message leads to may close it
+    def _words(self, channel: Channel) -> Iterator[tuple[Word, int]]:
+        """What has arrived, and from which process. Raises Forged."""
+        while channel.fileno() >= 0 and not channel.ended:  # what a word leads to may close it
             try:
-                yield channel.receive()[0]
+                yield channel.hear()
             except BlockingIOError:
                 return
             except Closed:
                 self._loop.forget(channel.fileno())
-                return
-            except ValueError as error:
-                self._rollout.errors.warning("not a message of ours", reason=str(error), next="ignored")
+
+    def _stop_listening(self, channel: Channel) -> None:
+        channel.ended = True
+        self._loop.forget(channel.fileno())
 
     # How they end.
 
     def reap(self, now: float) -> None:
         """Collect every child that has ended."""
-        for pid, code in self._reaper.collect():
+        for pid, code in reaper.ended():
             if not self._ended(pid, code, now):
-                self._reaper.keep(pid, code)
-        if all(
-            worker.pid is not None for generation in self._rollout for worker in generation.workers.values()
-        ):
-            self._reaper.forget()
+                self._hear_beginners(now)  # the first word of a worker may not have been read yet
+                self._ended(pid, code, now)  # else it is a stranger, which an application has left behind
+
+    def _hear_beginners(self, now: float) -> None:
+        for generation in self._rollout:
+            for worker in [worker for worker in generation.workers.values() if worker.pid is None]:
+                self._hear_worker(generation, worker, now)
 
     def _ended(self, pid: int, code: ExitCode, now: float) -> bool:
         """Whether the process that ended is one that we know."""
@@ -217,8 +294,9 @@ class Children:
         log.warning("fork hazards", found=", ".join(hazards), next="workers are forked without them")
 
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
-        if generation.mold is mold and not mold.loaded and mold.failure is None:
-            mold.failure = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
+        if generation.mold is mold and not mold.loaded:
+            late = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
+            mold.failure = mold.failure or late
             os.kill(mold.pid, signal.SIGKILL)
 
     def _mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
@@ -307,7 +385,9 @@ class Children:
         if worker.failure is not None:
             fields["reason"] = worker.failure
         if counters.in_flight:
-            in_hand = (f"{r.method} {r.path} {duration(now - r.started)}" for r in counters.in_flight)
+            in_hand = (
+                f"{r.method} {r.path} {duration(max(0.0, now - r.started))}" for r in counters.in_flight
+            )
             fields["in_hand"] = ", ".join(in_hand)
         errors = self._rollout.errors.bind(**worker.who())
         if verdict is death.Verdict.EXPECTED:

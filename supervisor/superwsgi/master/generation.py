@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -32,7 +33,7 @@ SPARE_WORKERS = 16
 """How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
 replacement is there before it goes."""
 
-_GRACE = 2.0
+GRACE = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
 
 
@@ -84,7 +85,7 @@ class Generation:
         """A generation that an earlier program of this process has handed over. Raises ValueError where its
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
-        board = Scoreboard.attach(held.board)
+        board = Scoreboard.take_over(held.board, held.site.threads + 1, held.board_version)
         generation = cls(held.number, held.site, shared, launch, loop, board)
         generation.state, generation.wanted = held.state, held.wanted
         generation.most_workers = board.slots // 2
@@ -159,7 +160,7 @@ class Generation:
         workers, to remove what they all have used."""
         mold = self.mold
         if mold is not None and mold.channel.fileno() < 0:
-            self._loop.call_at(now + max(patience, _GRACE), lambda _: self._kill_mold(mold))
+            self._loop.call_at(now + max(patience, GRACE), lambda _: self._kill_mold(mold))
 
     def _kill_mold(self, mold: MoldHandle) -> None:
         if self.mold is mold:  # else it has ended, and its process id may be another's
@@ -186,7 +187,7 @@ class Generation:
         mold = self.mold
         becomes = mold is not None and bool(mold.hazards)
         self.board.clear(slot)
-        channel = self._ask_mold((Become if becomes else Fork)(number, slot, self.is_proven()))
+        channel = self._ask_mold((Become if becomes else Fork)(number, slot, self.is_proven()), now)
         overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
         worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
         self.workers[slot] = worker
@@ -201,18 +202,21 @@ class Generation:
         mold.channel.close()
         self.mold = None
 
-    def _ask_mold(self, request: Fork | Become) -> Channel:
-        """Our end of the channel of the worker that was asked for."""
-        if self.mold is None:
+    def _ask_mold(self, request: Fork | Become, now: float) -> Channel:
+        """Our end of the channel of the worker that was asked for. A mold that does not listen ends just now,
+        or is ended."""
+        mold = self.mold
+        if mold is None:
             raise CannotFork("no mold")
         try:
             channel, theirs = Channel.pair()
         except OSError as error:
             raise CannotFork(f"no channel: {error.strerror}") from None
         try:
-            self.mold.channel.send(request, [theirs.fileno()])
+            mold.channel.send(request, [theirs.fileno()])
         except (Closed, BlockingIOError):
             channel.close()
+            self._loop.call_at(now + GRACE, lambda _: self._kill_mold(mold))
             raise CannotFork("its mold does not listen") from None
         finally:
             theirs.close()
@@ -226,39 +230,43 @@ class Generation:
         worker.apply(WorkerEvent.DRAIN)
         if serving:
             self.give_time_to_drain(worker, now)
-            self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful))
+            self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful), now)
         else:
-            worker.deadline = now + _GRACE
-            worker.overdue = "did not end when told to"
-            self._signal(worker, signal.SIGTERM)
+            worker.give_until(now + GRACE, "did not end when told to")
+            self.signal(worker, signal.SIGTERM)
 
     def give_time_to_drain(self, worker: WorkerHandle, now: float) -> None:
         """A draining worker may have requests in hand."""
         timeouts = self.site.timeouts
-        worker.deadline = now + timeouts.lame_duck + timeouts.graceful + _GRACE
-        worker.overdue = f"not drained after {timeouts.graceful:g}s (timeouts.graceful)"
+        until = now + timeouts.lame_duck + timeouts.graceful + GRACE
+        worker.give_until(until, f"not drained after {timeouts.graceful:g}s (timeouts.graceful)")
+
+    def cut_off(self, worker: WorkerHandle, now: float) -> None:
+        """A worker's channel has ended: its exit is on its way, or it has closed it and goes on."""
+        if not worker.cut_off:
+            worker.cut_off = True
+            worker.give_until(now + GRACE, "has closed its channel and goes on")
 
     def end(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """End a worker at once, politely first."""
         worker.asked_to_go = worker.asked_to_go or reason
         serving = worker.state in (WorkerState.SERVING, WorkerState.DRAINING)
         worker.apply(WorkerEvent.STOP)
-        worker.deadline = now + _GRACE
-        worker.overdue = "did not end when told to"
+        worker.give_until(now + GRACE, "did not end when told to")
         if serving:
-            self._tell(worker, Stop())
+            self._tell(worker, Stop(), now)
         else:
-            self._signal(worker, signal.SIGKILL)
+            self.signal(worker, signal.SIGKILL)
 
     def kill(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """End a worker by SIGKILL."""
-        if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
-            worker.failure = reason
+        if worker.cut_off or worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+            worker.failure = worker.failure or reason
         worker.asked_to_go = worker.asked_to_go or reason
         worker.apply(WorkerEvent.STOP)
-        worker.deadline = now + _GRACE
+        worker.deadline = now + GRACE
         worker.overdue = "killed, but still there"
-        self._signal(worker, signal.SIGKILL)
+        self.signal(worker, signal.SIGKILL)
         if worker.pid is None and self.mold is not None:
             self._kill_mold(self.mold)  # it has not forked what it was asked to
 
@@ -267,7 +275,7 @@ class Generation:
         mold where the worker has not been forked yet."""
         if worker.pid is None and self.mold is not None:
             self.ask_mold_for_stacks()
-        self._signal(worker, signal.SIGUSR2)
+        self.signal(worker, signal.SIGUSR2)
 
     def ask_mold_for_stacks(self) -> None:
         """The same of the mold."""
@@ -289,13 +297,14 @@ class Generation:
         served = None if worker.ready_at is None else now - worker.ready_at
         since_last = None if self.last_early_death is None else now - self.last_early_death
         # An application that does not load will not load a moment later either.
-        before = max(self.early_deaths, backoff.FREE) if worker.failure else self.early_deaths
+        unloadable = worker.failure is not None and served is None
+        before = max(self.early_deaths, backoff.FREE) if unloadable else self.early_deaths
         self.early_deaths = backoff.streak(before, served=served, since_last=since_last)
         if self.early_deaths:
             self.last_early_death = now
         self.fork_at = now + backoff.delay(self.early_deaths)
 
-    def reopen_logs(self) -> None:
+    def reopen_logs(self, now: float) -> None:
         """Raises LogTargetError; the processes of this generation then keep the old files."""
         self.logs.reopen()
         message = Reopen(self.logs.error is not None, self.logs.access is not None)
@@ -304,7 +313,7 @@ class Generation:
             with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
                 self.mold.channel.send(message, fds)
         for worker in self.workers.values():
-            self._tell(worker, message, fds)
+            self._tell(worker, message, now, fds)
 
     def is_proven(self) -> bool:
         """Whether a worker of it has served."""
@@ -322,15 +331,22 @@ class Generation:
         self.board.close()
         self.logs.close()
 
-    def _tell(self, worker: WorkerHandle, message: Message, fds: list[int] | None = None) -> None:
-        """Send, or kill a worker that has stopped listening."""
-        try:
-            worker.channel.send(message, fds or [])
-        except Closed:
-            pass  # it has ended; its exit is on its way
-        except BlockingIOError:
-            self._signal(worker, signal.SIGKILL)
+    def handles(self) -> Iterator[MoldHandle | WorkerHandle]:
+        """All of its processes."""
+        if self.mold is not None:
+            yield self.mold
+        yield from self.workers.values()
 
-    def _signal(self, worker: WorkerHandle, number: int) -> None:
+    def _tell(self, worker: WorkerHandle, message: Message, now: float, fds: Sequence[int] = ()) -> None:
+        """Send, or end a worker that has stopped listening."""
+        try:
+            worker.channel.send(message, fds)
+        except Closed:
+            self.cut_off(worker, now)
+        except BlockingIOError:
+            worker.failure = "does not read its channel"
+            self.kill(worker, worker.failure, now)
+
+    def signal(self, worker: WorkerHandle, number: int) -> None:
         if worker.pid is not None:
             os.kill(worker.pid, number)  # our child, not reaped yet: the process id is still its own

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from superwsgi.channel import Channel
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker
+from superwsgi.master.hearing import Said
 from superwsgi.master.policy.governor import WorkerView
 from superwsgi.master.states import WorkerEvent, WorkerState
 
@@ -33,8 +34,10 @@ class WorkerHandle:
     dumped_at: float | None = None  # when it was asked for its stacks, while it hangs
     recycle: str | None = None  # why it should be replaced
     asked_to_go: str | None = None  # why it was drained or ended
-    failure: str | None = None  # why it did not boot
+    failure: str | None = None  # why it did not boot, or had to be ended as broken
     detail: str = ""  # the traceback's text, where there is one
+    said: Said = Said.NOTHING
+    cut_off: bool = False  # its channel has ended
 
     @classmethod
     def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
@@ -52,6 +55,7 @@ class WorkerHandle:
             recycle=held.recycle,
             asked_to_go=held.asked_to_go,
             failure=held.failure,
+            said=held.said,
         )
 
     def hold(self) -> HeldWorker:
@@ -68,11 +72,17 @@ class WorkerHandle:
             recycle=self.recycle,
             asked_to_go=self.asked_to_go,
             failure=self.failure,
+            said=self.said,
         )
 
     def apply(self, event: WorkerEvent) -> None:
         """Move to the next state. Raises ImpossibleEvent."""
         self.state = states.after(states.WORKER, self.state, event)
+
+    def give_until(self, deadline: float, overdue: str) -> None:
+        """It is killed then, because of `overdue`. One that is cut off is not given more than it has."""
+        if not self.cut_off or self.deadline is None or deadline < self.deadline:
+            self.deadline, self.overdue = deadline, overdue
 
     def view(self) -> WorkerView:
         return WorkerView(
@@ -101,10 +111,12 @@ class MoldHandle:
     hazards: list[str] = field(default_factory=list)  # why it must not be forked, but become a worker
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, where there is one
+    said: Said = Said.NOTHING
+    strays: int = 0  # packets that were no messages
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
-        return cls(held.pid, Channel.of(held.channel), held.loaded, held.hazards)
+        return cls(held.pid, Channel.of(held.channel), held.loaded, held.hazards, said=held.said)
 
     def hold(self) -> HeldMold:
-        return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards)
+        return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards, self.said)

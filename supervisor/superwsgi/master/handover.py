@@ -15,8 +15,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
+from superwsgi.master.hearing import Said
 from superwsgi.master.states import GenerationState, WorkerState
 
 VERSION: Final = 1
@@ -42,6 +44,7 @@ class HeldMold(Struct, frozen=True):
     channel: int | None
     loaded: bool
     hazards: list[str] = []
+    said: Said = Said.READY
 
 
 class HeldWorker(Struct, frozen=True):
@@ -58,6 +61,7 @@ class HeldWorker(Struct, frozen=True):
     recycle: str | None
     asked_to_go: str | None
     failure: str | None
+    said: Said = Said.READY
 
 
 class HeldGeneration(Struct, frozen=True):
@@ -74,6 +78,7 @@ class HeldGeneration(Struct, frozen=True):
     mold: HeldMold | None
     workers: list[HeldWorker]
     forkable: bool = True
+    board_version: int = scoreboard.VERSION
 
 
 class Handover(Struct, frozen=True):

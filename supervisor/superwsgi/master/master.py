@@ -35,7 +35,7 @@ from superwsgi.master.monitor import Monitor
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
-from superwsgi.master.reaper import Reaper, become_subreaper
+from superwsgi.master.reaper import become_subreaper
 from superwsgi.master.reloads import Reloads
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
@@ -77,7 +77,7 @@ class Master:
         self._loop = EventLoop()
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
-        self._children = Children(self._rollout, self._loop, Reaper())
+        self._children = Children(self._rollout, self._loop)
         self._monitor = Monitor(
             self._rollout,
             self._loop,
@@ -203,7 +203,10 @@ class Master:
             if target is not None and target.can_fork():  # else its mold has become the worker before
                 self._children.fork(target, action.number, now)
             return
-        generation, worker = self._worker(action.key)
+        found = self._find_worker(action.key)
+        if found is None:  # an earlier action has led to its end
+            return
+        generation, worker = found
         if isinstance(action, governor.Drain):
             self._errors.bind(**worker.who()).info("draining", reason=action.reason)
             self._children.drain(generation, worker, action.reason, now)
@@ -214,8 +217,8 @@ class Master:
         self._errors.bind(**worker.who()).warning("killed", reason=reason)
         generation.kill(worker, reason, now)
 
-    def _worker(self, key: int) -> tuple[Generation, WorkerHandle]:
-        return next((g, w) for g in self._rollout for w in g.workers.values() if w.key == key)
+    def _find_worker(self, key: int) -> tuple[Generation, WorkerHandle] | None:
+        return next(((g, w) for g in self._rollout for w in g.workers.values() if w.key == key), None)
 
     # Signals.
 
@@ -227,7 +230,7 @@ class Master:
             lambda number, now: self.stop(now, signal.Signals(number).name, fast=True),
         )
         self._loop.on_signal([signal.SIGHUP], lambda _, now: self.reload(now))
-        self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs())
+        self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs(now))
         self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1), each=True)
         self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1), each=True)
         self._loop.on_signal([signal.SIGUSR2], lambda *_: self.upgrade.ask(self._errors))
@@ -283,10 +286,10 @@ class Master:
             now=now,
         )
 
-    def _reopen_logs(self) -> None:
+    def _reopen_logs(self, now: float) -> None:
         for generation in self._rollout:
             try:
-                generation.reopen_logs()
+                generation.reopen_logs(now)
             except LogTargetError as error:
                 log = self._errors.bind(gen=generation.number)
                 log.error("log files not reopened", reason=str(error), next="writing to the old ones")

@@ -4,6 +4,7 @@ mold forks twice over, and any other orphan below us end up as its children.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -22,33 +23,25 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-class Reaper:
-    """Hands out exit codes by process id, and keeps those that a worker may still claim whose own word of its
-    process id has not been read yet."""
+def ended() -> Iterator[tuple[int, ExitCode]]:
+    """Every child that has ended by now. While one is told, its process id is its own still."""
+    while True:
+        try:
+            child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if child is None:
+            return
+        exited = child.si_code == os.CLD_EXITED
+        yield child.si_pid, child.si_status if exited else -child.si_status
+        with contextlib.suppress(ChildProcessError):  # a script that calls superwsgi.run waits for its own
+            os.waitid(os.P_PID, child.si_pid, os.WEXITED | os.WNOHANG)
 
-    def __init__(self) -> None:
-        self._unclaimed: dict[int, ExitCode] = {}
 
-    def collect(self) -> Iterator[tuple[int, ExitCode]]:
-        """Every child that has ended by now."""
-        while True:
-            try:
-                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
-            except ChildProcessError:
-                return
-            if ended is None:
-                return
-            exited = ended.si_code == os.CLD_EXITED
-            yield ended.si_pid, ended.si_status if exited else -ended.si_status
-
-    def keep(self, pid: int, code: ExitCode) -> None:
-        """Nobody knows `pid` yet: a worker just forked, or a stranger that an application left behind."""
-        self._unclaimed[pid] = code
-
-    def claim(self, pid: int) -> ExitCode | None:
-        """How `pid` ended, if it has."""
-        return self._unclaimed.pop(pid, None)
-
-    def forget(self) -> None:
-        """Nobody is there to claim: process ids come round again."""
-        self._unclaimed.clear()
+def is_child(pid: int) -> bool:
+    """Whether a process is a child of ours that has not been reaped."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

@@ -8,6 +8,7 @@ of the nearest child subreaper above, which is the master.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import os
 import signal
@@ -192,7 +193,10 @@ class Mold:
             if between == 0:
                 self._in_between(request, channel_fd)
             self._has_forked = True
-            os.waitpid(between, 0)
+            _, status = os.waitpid(between, 0)
+            failed = os.waitstatus_to_exitcode(status)
+            if failed > 0:  # else, killed from outside, it may have forked
+                raise OSError(failed, os.strerror(failed))
         except Unloadable as error:
             self._channel.send(ForkFailed(request.slot, error.reason, error.detail))
         except OSError as error:
@@ -216,16 +220,18 @@ class Mold:
         process.main(self._start(request, channel_fd))
 
     def _in_between(self, request: Fork, channel_fd: int) -> None:
-        """The process between mold and worker: forks and ends."""
+        """The process between mold and worker: forks and ends, with the error's number where it cannot."""
+        code = errno.EAGAIN
         try:
             if hazards.fork_quietly() == 0:
                 self._forking = False
                 self._channel.close()
                 process.main(self._start(request, channel_fd))
+            code = 0
         except OSError as error:
-            self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
+            code = error.errno or code
         finally:
-            os._exit(0)
+            os._exit(code)
 
     def _start(self, request: Fork | Become, channel_fd: int) -> process.Start:
         return process.Start(

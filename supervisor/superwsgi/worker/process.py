@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import itertools
 import os
 import select
 import signal
@@ -89,6 +90,7 @@ class Worker:
         self._errors = ErrorLog(start.error_fd, level, worker=start.worker, gen=start.generation, pid=pid)
         self._access = self._access_log()
         self._hooks = start.hooks
+        self._asks = itertools.count()
         self._loop: Loop | None = None
         self._signals = Signals()
         start.board.set("pid", pid)
@@ -96,11 +98,11 @@ class Worker:
     def live(self) -> int:
         """From boot to the end; returns the exit code."""
         start = self._start
-        start.channel.send(Started(os.getpid()))
+        orphan.end_with(start.master)
+        start.channel.send(Started(os.getpid()))  # the master believes it of a child of its own
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
         if start.error_fd is not None:
             faulthandler.enable(start.error_fd)
-        orphan.end_with(start.master)
         try:
             app = self._load()
         except Unloadable as error:
@@ -257,8 +259,10 @@ class Worker:
         self._signals.take([signal.SIGTERM, signal.SIGQUIT])
 
     def _ask_for_replacement(self, reason: str) -> None:
+        """Once, whatever reasons follow."""
         with contextlib.suppress(Closed):
-            self._start.channel.send(Recycle(reason))
+            if next(self._asks) == 0:
+                self._start.channel.send(Recycle(reason))
 
     def _access_log(self) -> AccessLog | None:
         start = self._start

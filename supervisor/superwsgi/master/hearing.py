@@ -1,0 +1,74 @@
+"""What a mold or a worker may say, and when: a table each.
+
+Application code runs in both and has their channels, so whatever is heard may be forged, by it or by a
+process that it has forked. Believed is only what is possible from that process after what it has said before;
+a pair that is absent is a forgery, not our error. Nothing may be said again and again, except by a mold that
+a worker was not forked for which it had been asked; so nobody can flood us either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+from superwsgi.channel import Forged
+from superwsgi.messages import (
+    BootFailed,
+    ForkFailed,
+    Loaded,
+    LoadFailed,
+    Ready,
+    Recycle,
+    Started,
+    Unforkable,
+    Word,
+)
+
+
+class Said(Enum):
+    """How far a process has come by its own word."""
+
+    NOTHING = "nothing"
+    STARTED = "started"  # a worker: it is a process
+    READY = "ready"  # a worker serves, a mold can be forked
+    LAST = "last"  # nothing may follow
+
+
+Table = dict[Said, dict[type[Word], Said]]
+
+WORKER: Final[Table] = {
+    Said.NOTHING: {Started: Said.STARTED},
+    Said.STARTED: {Ready: Said.READY, BootFailed: Said.LAST},
+    Said.READY: {Recycle: Said.LAST},
+    Said.LAST: {},
+}
+
+MOLD: Final[Table] = {
+    Said.NOTHING: {Loaded: Said.READY, Unforkable: Said.LAST, LoadFailed: Said.LAST},
+    Said.STARTED: {},
+    Said.READY: {ForkFailed: Said.READY},
+    Said.LAST: {},
+}
+
+
+def after(table: Table, said: Said, word: Word, *, sender: int, of: int) -> Said:
+    """How far the process `of` has come with one more word. Raises Forged."""
+    name = type(word).__name__
+    if sender != of:
+        raise Forged(f"{name} from process {sender}", sender)
+    if type(word) not in table[said]:
+        raise Forged(f"{name} after {said.value}", sender)
+    return table[said][type(word)]
+
+
+def beginner(word: Word, *, sender: int, is_free: Callable[[int], bool]) -> int:
+    """The process id of a worker that has said nothing before; `is_free` says whether a process is a child of
+    ours of which we do not know what it is. Raises Forged."""
+    after(WORKER, Said.NOTHING, word, sender=sender, of=sender)
+    assert isinstance(word, Started)
+    if word.pid != sender:
+        raise Forged(f"Started as process {word.pid} from process {sender}", sender)
+    if not is_free(sender):
+        raise Forged(f"Started from process {sender}, which is no new child of the master", sender)
+    return sender

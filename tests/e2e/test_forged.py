@@ -1,0 +1,139 @@
+"""Workers that forge: the master lives, believes nothing of it, and replaces them; the site serves on."""
+
+import contextlib
+import http.client
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import FIXTURE_APPS, Daemon, wait_for
+
+BROKEN = ["started", "ready", "boot", "empty", "large", "deep", "flood"]
+
+
+@pytest.fixture(scope="module")
+def site():
+    """Where we are root its workers are not: root may say to be any process (unix(7), SCM_CREDENTIALS)."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        site = Daemon(Path(folder))
+        site.write("app.py", (FIXTURE_APPS / "e2e_forging.py").read_text())
+        more = {"user": "nobody"} if os.geteuid() == 0 else {}
+        site.site(workers=2, threads=4, **more)
+        try:
+            yield site.start()
+        finally:
+            site.clean_up()
+
+
+def ask(site, name):
+    """What the application says of it, where its worker lives long enough."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return site.get(f"/{name}").text
+    return ""
+
+
+def descriptors(site):
+    return len([*Path(f"/proc/{site.pid}/fd").iterdir()])
+
+
+def settled(site):
+    """The two workers, once both serve and the master has closed what belonged to others."""
+    site.wait_workers(2)
+    wait_for(lambda: ask(site, "") in map(str, site.workers()), "answer")
+    return set(site.wait_workers(2))
+
+
+@pytest.mark.parametrize("forgery", BROKEN)
+def test_who_says_what_it_cannot_is_replaced(site, forgery):
+    before, mark, held = settled(site), site.mark(), descriptors(site)
+    ask(site, forgery)
+    pid = int(site.wait_log(r"error .*pid=(\d+) broken worker reason=.impossible message: ", mark)[1])
+    assert pid in before
+    site.wait_log(rf"error .*pid={pid} died how=.signal 9 \(SIGKILL\).* next=.replaced", mark)
+    wait_for(lambda: pid not in (now := site.workers()) and len(now) == 2, "replacement")
+    wait_for(lambda: descriptors(site) == held, "descriptors as before")
+    assert "\x1b" not in site.log
+
+
+def test_who_shuts_its_channel_and_goes_on_is_replaced(site):
+    before, mark, held = settled(site), site.mark(), descriptors(site)
+    ask(site, "shut-write")
+    match = site.wait_log(r"pid=(\d+) killed reason=.has closed its channel and goes on", mark)
+    assert int(match[1]) in before
+    wait_for(lambda: int(match[1]) not in (now := site.workers()) and len(now) == 2, "replacement")
+    wait_for(lambda: descriptors(site) == held, "descriptors as before")
+
+
+def test_nobody_speaks_for_a_worker_but_itself(site):
+    settled(site)
+    mark = site.mark()
+    ask(site, "child")
+    site.wait_log(r"broken worker reason=.impossible message: Recycle from process \d+", mark)
+
+
+def test_descriptors_do_not_pile_up(site):
+    """Newer kernels refuse them for us, others let go of them."""
+    settled(site)
+    held = descriptors(site)
+    ask(site, "descriptors")
+    settled(site)
+    wait_for(lambda: descriptors(site) == held, "descriptors as before")
+
+
+@pytest.mark.parametrize("forgery", ["shrink", "scribble"])
+def test_the_scoreboard_may_say_anything(site, forgery):
+    settled(site)
+    said = ask(site, forgery)
+    assert "PermissionError" in said or forgery == "scribble"
+    status = site.command("status", "--json")
+    assert status.returncode == 0, status.stderr
+    assert '"requests":' in status.stdout
+    assert site.command("status").returncode == 0
+
+
+@pytest.mark.parametrize("forgery", ["shut-read", "shut-write", "shut", "close"])
+def test_nobody_holds_up_a_stop(daemon, forgery):
+    """timeouts.graceful is 30 seconds."""
+    daemon.write("app.py", (FIXTURE_APPS / "e2e_forging.py").read_text())
+    daemon.site(workers=1, threads=4)
+    daemon.start()
+    ask(daemon, forgery)
+    assert daemon.stop() == 0
+    assert "not drained" not in daemon.log
+
+
+IMPORTS = """
+    import os, time
+    os.write(3, b'%s')
+    time.sleep(%d)
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b""]
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ('{"type":"loaded","seconds":1}', "impossible message: Loaded after ready"),
+        ('{"type":"forkfailed","slot":0,"reason":"x"}', "impossible message: ForkFailed after nothing"),
+        ('{"type":"started","pid":1}', "impossible message: Started after nothing"),
+    ],
+)
+def test_a_mold_that_says_what_it_cannot_does_not_take_over(daemon, word, reason):
+    daemon.write("app.py", IMPORTS % (word, 0))
+    daemon.site(workers=1, preload=True)
+    daemon.start(ready=False)
+    assert daemon.wait_exit() == 3
+    assert f'broken mold reason="{reason}" next=killed' in daemon.log
+
+
+def test_a_mold_that_says_it_has_failed_and_goes_on_is_ended(daemon):
+    daemon.write("app.py", IMPORTS % ('{"type":"loadfailed","reason":"so it says"}', 60))
+    daemon.site(workers=1, preload=True, timeouts={"boot": "1s"})
+    daemon.start(ready=False)
+    assert daemon.wait_exit() == 3
+    assert "so it says" in daemon.log
