@@ -8,15 +8,16 @@ import contextlib
 import errno
 import os
 import socket
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from superwsgi.config.listening import Address, TcpAddress, UnixAddress
 from superwsgi.config.schema import Site
 from superwsgi.log.files import try_making
+from superwsgi.master import socketfile
 from superwsgi.master.inherited import NotInherited
 from superwsgi.master.listener import Listener, Place
+from superwsgi.master.socketfile import NotOurs, SocketFile
 from superwsgi.worker.privileges import PrivilegeError, account, group_id
 
 
@@ -33,6 +34,8 @@ def explained(address: Address) -> Iterator[None]:
     """Turn what the system says into a BindError."""
     try:
         yield
+    except NotOurs as error:
+        raise InUse(f"cannot bind {address}: {error}") from None
     except (PrivilegeError, NotInherited) as error:
         raise BindError(f"cannot bind {address}: {error}") from None
     except socket.gaierror as error:
@@ -125,24 +128,19 @@ def check_private(path: str) -> None:
     """Find out whether `bind_private` would succeed. Raises BindError."""
     address = UnixAddress(path)
     with explained(address):
-        _remove_stale(address)
+        socketfile.check(path)
         try_making(Path(path).parent)
 
 
 def _listen_at(address: UnixAddress, owner: tuple[int, int], backlog: int) -> Listener:
-    _remove_stale(address)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    before = os.umask(0o777)  # nobody connects before mode and owner are right
     try:
-        sock.bind(address.path)
+        listener = Listener(address, sock, SocketFile.bind(sock, address.path))
     except BaseException:
         sock.close()
         raise
-    finally:
-        os.umask(before)
-    listener = Listener(address, sock, os.lstat(address.path).st_ino)
     try:
-        own(address, owner)
+        own(listener, owner)
         sock.listen(backlog)
     except BaseException:
         listener.close()
@@ -150,11 +148,11 @@ def _listen_at(address: UnixAddress, owner: tuple[int, int], backlog: int) -> Li
     return listener
 
 
-def own(address: UnixAddress, owner: tuple[int, int]) -> None:
-    """Give the socket's file its owner and mode."""
-    if owner != (-1, -1):
-        os.chown(address.path, *owner)
-    Path(address.path).chmod(address.mode)
+def own(listener: Listener, owner: tuple[int, int]) -> None:
+    """Give a unix socket's file its owner and mode. Raises NotOurs, OSError."""
+    assert isinstance(listener.address, UnixAddress)
+    assert listener.file is not None
+    listener.file.give(owner, listener.address.mode)
 
 
 def owner_of(address: UnixAddress, site: Site) -> tuple[int, int]:
@@ -163,22 +161,3 @@ def owner_of(address: UnixAddress, site: Site) -> tuple[int, int]:
     uid = account(owner).uid if owner else -1
     gid = group_id(group) if group else account(owner).gid if owner else -1
     return uid, gid
-
-
-def _remove_stale(address: UnixAddress) -> None:
-    """Remove a socket file that a dead process left; raise BindError for anything else that is in the way."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(address.path).st_mode):
-            raise InUse(f"cannot bind {address}: a file that is not a socket is there; move it away")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a full backlog answers EAGAIN: somebody does listen
-        try:
-            probe.connect(address.path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            Path(address.path).unlink(missing_ok=True)
-            return
-        except BlockingIOError:
-            pass
-    raise InUse(f"cannot bind {address}: another program listens there")

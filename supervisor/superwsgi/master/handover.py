@@ -30,11 +30,11 @@ class HandoverError(Exception):
 
 
 class HeldListener(Struct, frozen=True):
-    """A listening socket; `inode` is that of a unix socket's file."""
+    """A listening socket; `file` is that of a unix socket: path, device, inode."""
 
     address: Address
     fd: int
-    inode: int | None
+    file: tuple[str, int, int] | None = None
 
 
 class HeldMold(Struct, frozen=True):

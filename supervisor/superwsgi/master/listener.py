@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, speaks_tls
 from superwsgi.master.handover import HeldListener
+from superwsgi.master.socketfile import SocketFile
 
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
@@ -46,20 +45,22 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound, listening, non-blocking socket. `inode` is that of a unix socket's file. What is said at
-    `address` may change from one generation to the next, and it is the same listener still."""
+    """A bound, listening, non-blocking socket. `file` is that of a unix socket. What is said at `address` may
+    change from one generation to the next, and it is the same listener still."""
 
     address: Address = field(compare=False)
     sock: socket.socket
-    inode: int | None = None
+    file: SocketFile | None = None
 
     @classmethod
     def restore(cls, held: HeldListener, sock: socket.socket) -> Listener:
-        return cls(held.address, sock, held.inode)
+        file = None if held.file is None else SocketFile(*held.file)
+        return cls(held.address, sock, file)
 
     def hold(self) -> HeldListener:
         """What the next program of this process needs of it."""
-        return HeldListener(self.address, self.sock.fileno(), self.inode)
+        file = None if self.file is None else (self.file.path, self.file.device, self.file.inode)
+        return HeldListener(self.address, self.sock.fileno(), file)
 
     def is_ours(self) -> bool:
         """Whether it is ours to close: what we were started with is not."""
@@ -71,12 +72,7 @@ class Listener:
 
     def can_be_reached(self) -> bool:
         """Whether a unix socket's file is still there, and still ours."""
-        if not isinstance(self.address, UnixAddress):
-            return True
-        try:
-            return os.lstat(self.address.path).st_ino == self.inode
-        except OSError:
-            return False
+        return self.file is None or self.file.is_there()
 
     def __str__(self) -> str:
         """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
@@ -94,9 +90,6 @@ class Listener:
     def close(self, *, stored: bool = False) -> None:
         """Close it, and remove a unix socket's file that is still ours, unless the socket is `stored` for the
         next start."""
-        if not stored and self.sock.fileno() >= 0 and isinstance(self.address, UnixAddress):
-            path = Path(self.address.path)
-            with contextlib.suppress(OSError):  # already removed, or the folder is not ours any more
-                if path.lstat().st_ino == self.inode:
-                    path.unlink()
+        if not stored and self.sock.fileno() >= 0 and self.file is not None:
+            self.file.remove()
         self.sock.close()

@@ -19,6 +19,7 @@ from superwsgi.config.schema import Site
 from superwsgi.master.binding import BindError, bind_tcp, bind_unix, explained, own, owner_of, place_of
 from superwsgi.master.inherited import STORED, Inherited
 from superwsgi.master.listener import Listener
+from superwsgi.master.socketfile import NotOurs, SocketFile
 
 OwnAddress = TcpAddress | UnixAddress
 
@@ -63,7 +64,7 @@ def _listener(
         owner_of(address, site)  # known, or nothing is changed
     if found is not None:
         return replace(found, address=address)
-    return _from_store(address, inherited) or _bind(address, site, already, inherited)
+    return _from_store(address, site, inherited) or _bind(address, site, already, inherited)
 
 
 def adapt(listeners: Iterable[Listener], site: Site) -> None:
@@ -74,8 +75,8 @@ def adapt(listeners: Iterable[Listener], site: Site) -> None:
             listener = None if isinstance(address, InheritedAddress) else _find(address, ours)
             if listener is not None:
                 listener.sock.listen(site.limits.backlog)
-            if isinstance(address, UnixAddress):
-                own(address, owner_of(address, site))
+            if isinstance(address, UnixAddress) and listener is not None:
+                own(listener, owner_of(address, site))
 
 
 def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
@@ -94,14 +95,15 @@ def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener
     return [Listener(address, sock) for sock in inherited.named(address.name)]
 
 
-def _from_store(address: OwnAddress, inherited: Inherited) -> Listener | None:
+def _from_store(address: OwnAddress, site: Site, inherited: Inherited) -> Listener | None:
     """The listener of an earlier start, whose backlog has grown meanwhile."""
     sock = inherited.from_store(stored_name(address))
     if sock is None or not isinstance(address, UnixAddress):
         return None if sock is None else Listener(address, sock)
     try:
-        return Listener(address, sock, os.lstat(address.path).st_ino)
-    except OSError:  # nobody can reach it any more
+        owner, _ = owner_of(address, site)
+        return Listener(address, sock, SocketFile.find(address.path, {os.geteuid(), owner}))
+    except (NotOurs, OSError):  # nobody can reach it any more
         sock.close()
         return None
 
