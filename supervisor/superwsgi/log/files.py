@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from superwsgi.log.opening import open_file
+
 STDOUT: Final = 1
 STDERR: Final = 2
 
@@ -47,7 +49,7 @@ def open_target(target: str, standard: int) -> int | None:
         return None
     descriptor = standard if target == "-" else _STANDARD.get(target)
     try:
-        return os.open(target, _FLAGS, _MODE) if descriptor is None else _copy(descriptor)
+        return open_file(Path(target), _FLAGS, _MODE) if descriptor is None else _copy(descriptor)
     except OSError as exc:
         raise LogTargetError(target, write_error(Path(target), exc)) from None
 
@@ -64,10 +66,10 @@ def check_target(target: str) -> None:
 def try_writing(path: Path) -> None:
     """Find out whether a file can be opened for writing, or made, and leave everything as it is.
 
-    Raises OSError, as open(2) would.
+    Raises OSError, as `open_file` would.
     """
     try:
-        os.close(os.open(path, _FLAGS & ~os.O_CREAT))
+        os.close(open_file(path, _FLAGS & ~os.O_CREAT))
     except FileNotFoundError:
         try_making(path.parent)
 

@@ -82,7 +82,8 @@ class HeldGeneration(Struct, frozen=True):
 
 
 class Handover(Struct, frozen=True):
-    """All of a master. `given` are sockets by the names that systemd gave them."""
+    """All of a master. `given` are sockets by the names that systemd gave them, `pidfile` a path and its
+    descriptor."""
 
     version: int
     current: int
@@ -91,6 +92,7 @@ class Handover(Struct, frozen=True):
     given: list[tuple[str, int]]
     environ: dict[str, str]
     control: HeldListener | None = None
+    pidfile: tuple[str, int] | None = None
 
     def descriptors(self) -> Iterator[int]:
         """Those that the next program needs."""
@@ -103,6 +105,7 @@ class Handover(Struct, frozen=True):
             yield from (fd for fd in optional if fd is not None)
         yield from (fd for _, fd in self.given)
         yield from [self.control.fd] if self.control is not None else []
+        yield from [self.pidfile[1]] if self.pidfile is not None else []
 
     def write(self) -> int:
         """A descriptor to read it from."""

@@ -161,7 +161,10 @@ class Master:
     def _hold(self) -> Handover:
         control = self._control.listener
         return self._rollout.hold(
-            self._inherited.hold(), self._notifier.environ, control.hold() if control is not None else None
+            self._inherited.hold(),
+            self._notifier.environ,
+            control.hold() if control is not None else None,
+            self._pidfile.hold(),
         )
 
     def _settle(self, current: Generation) -> None:

@@ -1,14 +1,26 @@
 """The pid file. The master holds a lock on it (flock(2)) for as long as it lives, so whether a pid file is
 stale never depends on guessing what a process id means now.
+
+Its folder may be writable for the site's user, who may put anything in its place: so nothing is written into
+what is not a pid file already, and removed is only the file that we hold.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import re
+import stat
 from pathlib import Path
+from typing import Final
 
 from superwsgi.log.files import try_writing, write_error
+from superwsgi.log.opening import open_file
+
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+_TRIES: Final = 5
+_CONTENT: Final = re.compile(rb"\s*\d{0,10}\s*")
 
 
 class PidFileError(Exception):
@@ -21,6 +33,18 @@ class PidFile:
     def __init__(self, path: str | None) -> None:
         self._path = None if path is None else Path(path)
         self._fd: int | None = None
+
+    @classmethod
+    def restore(cls, held: tuple[str, int]) -> PidFile:
+        """The one that an earlier program of this process has taken: its lock was never let go of."""
+        pidfile = cls(held[0])
+        pidfile._fd = held[1]
+        os.set_inheritable(held[1], False)
+        return pidfile
+
+    def hold(self) -> tuple[str, int] | None:
+        """What the next program of this process needs of it: its path and descriptor."""
+        return None if self._path is None or self._fd is None else (str(self._path), self._fd)
 
     def check(self) -> None:
         """Find out whether `take` would succeed, without making the file. Raises PidFileError."""
@@ -38,15 +62,11 @@ class PidFile:
         written. A file that a dead master left is taken over."""
         if self._path is None:
             return
-        while self._fd is None:
-            fd = _lock(self._path)
-            if _is_at(self._path, fd):
-                self._fd = fd
-            else:  # its holder removed it between our open and our lock
-                os.close(fd)
+        if self._fd is None:
+            self._fd = _hold(self._path)
         try:
             os.ftruncate(self._fd, 0)
-            os.write(self._fd, f"{os.getpid()}\n".encode("ascii"))
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode("ascii"), 0)
         except OSError as error:
             self.release()
             raise _cannot_write(self._path, error) from None
@@ -69,34 +89,70 @@ class PidFile:
         """Remove the file, while it is still the one that we hold, and let go of it."""
         if self._fd is None or self._path is None:
             return
-        if _is_at(self._path, self._fd):
-            self._path.unlink()
+        _remove(self._path, os.fstat(self._fd))
         os.close(self._fd)
         self._fd = None
 
 
+def _hold(path: Path) -> int:
+    """Raises PidFileError."""
+    for _ in range(_TRIES):
+        fd = _lock(path)
+        if _is_at(path, fd):
+            return fd
+        os.close(fd)  # its holder removed it between our open and our lock
+    raise PidFileError(f"pid file {path} is replaced again and again: name one in a folder of your own")
+
+
 def _lock(path: Path) -> int:
+    """Raises PidFileError."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = open_file(path, _FLAGS, 0o644)
     except OSError as error:
         raise _cannot_write(path, error) from None
     try:
+        _require_ours(path, fd)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(fd, 32).decode("ascii", "replace").strip() or "?"
+        holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "?"
         os.close(fd)
         raise PidFileError(
             f"pid file {path} is held by process {holder}: this site runs already; "
             "stop that process, or send it HUP to reload"
         ) from None
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
+
+
+def _require_ours(path: Path, fd: int) -> None:
+    """Raises PidFileError for anything but a file that may have been a master's."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise PidFileError(f"pid file {path} is no plain file with this one name: remove it")
+    if os.geteuid() == 0 and status.st_uid != 0:
+        raise PidFileError(f"pid file {path} belongs to user {status.st_uid}, not to root: remove it")
+    if not _CONTENT.fullmatch(os.pread(fd, 32, 0)):
+        raise PidFileError(f"pid file {path} holds something else than a process id: name another file")
 
 
 def _is_at(path: Path, fd: int) -> bool:
     try:
-        return path.stat().st_ino == os.fstat(fd).st_ino
+        return os.path.samestat(path.stat(), os.fstat(fd))
     except OSError:
         return False
+
+
+def _remove(path: Path, status: os.stat_result) -> None:
+    """Remove it while it is that file, from the folder in which that was seen."""
+    with contextlib.suppress(OSError):
+        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if os.path.samestat(os.stat(path.name, dir_fd=folder, follow_symlinks=False), status):
+                os.unlink(path.name, dir_fd=folder)
+        finally:
+            os.close(folder)
 
 
 def _cannot_write(path: Path, error: OSError) -> PidFileError:

@@ -77,7 +77,11 @@ class RollOut:
         self._last_number = last_number
 
     def hold(
-        self, given: list[tuple[str, int]], environ: dict[str, str], control: HeldListener | None
+        self,
+        given: list[tuple[str, int]],
+        environ: dict[str, str],
+        control: HeldListener | None,
+        pidfile: tuple[str, int] | None,
     ) -> Handover:
         """All that the next program of this process needs. Not while there is a candidate."""
         assert self.current is not None
@@ -90,6 +94,7 @@ class RollOut:
             given=given,
             environ=environ,
             control=control,
+            pidfile=pidfile,
         )
 
     def target(self) -> Generation | None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from superwsgi.config.errors import ConfigError
-from superwsgi.config.schema import Site
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.binding import BindError
 from superwsgi.master.handover import HandoverError, handed_over
@@ -57,7 +56,7 @@ def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> 
 def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
     site = read_site()
-    with _pid_file(site) as pidfile:
+    with _pid_file(PidFile(site.pidfile)) as pidfile:
         shared = Shared.prepare(site, inherited)
         for name in inherited.left_over():
             notifier.forget(name)
@@ -75,7 +74,8 @@ def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
 
 def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     notifier = Notifier(os.environ)
-    with _pid_file(taken.site) as pidfile:
+    held = taken.handover.pidfile
+    with _pid_file(PidFile(taken.site.pidfile) if held is None else PidFile.restore(held)) as pidfile:
         return Master(
             taken.site,
             taken.shared,
@@ -90,9 +90,8 @@ def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | N
 
 
 @contextlib.contextmanager
-def _pid_file(site: Site) -> Iterator[PidFile]:
+def _pid_file(pidfile: PidFile) -> Iterator[PidFile]:
     """Raises PidFileError."""
-    pidfile = PidFile(site.pidfile)
     pidfile.take()
     try:
         yield pidfile

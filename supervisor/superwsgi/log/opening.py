@@ -1,0 +1,139 @@
+"""Opening a file to write to, as root, where others may have a hand in the way to it: the site's user may
+write its log folder, and put a link to a file or folder of root's there.
+
+A symbolic link of root's is followed. One of somebody else's leads no further than to a folder of that same
+user's, as with deploys that run as the site's user (`current` -> `releases/42`). A file in a folder that
+others may write has no second name, which would be a hard link to who knows what. Who is not root can do no
+more than its user may, and opens files as ever.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from pathlib import Path, PurePath
+from typing import Final, NamedTuple
+
+_ROOT: Final = 0
+_FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_ITSELF: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_LINKS: Final = 40  # as path_resolution(7) has it
+
+
+def open_file(path: Path, flags: int, mode: int = 0) -> int:
+    """As os.open. Raises OSError, with a reason of its own where it is a way that root does not go."""
+    if os.geteuid() != _ROOT:
+        return os.open(path, flags, mode)
+    way = _Way(path)
+    try:
+        return way.open(flags, mode)
+    finally:
+        way.close()
+
+
+class _Link(NamedTuple):
+    """`by_kernel` is one of proc(5), which leads to what a process has open and not to a name."""
+
+    owner: int
+    target: str
+    by_kernel: bool
+
+
+class _Way:
+    """The steps to a file, each from a folder that is held: nobody can change one that was taken."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = os.open("/", _FOLDER)
+        self._names = deque(path.absolute().parts[1:])
+        self._links = 0
+        self._strangers: set[int] = set()  # whose links were followed
+
+    def close(self) -> None:
+        os.close(self._folder)
+
+    def open(self, flags: int, mode: int) -> int:
+        """Raises OSError."""
+        while self._names:
+            name = self._names.popleft()
+            link = self._link(name)
+            if link is not None:
+                self._count(link)
+                if not link.by_kernel:
+                    self._follow(link.target)
+                elif self._names:
+                    self._enter(name)
+                else:
+                    return self._open_last(name, flags, mode)
+            elif self._names:
+                self._enter(name, os.O_NOFOLLOW)
+            else:
+                return self._open_last(name, flags | os.O_NOFOLLOW, mode)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+    def _link(self, name: str) -> _Link | None:
+        """None for what is no link, or not there."""
+        try:
+            fd = os.open(name, _ITSELF, dir_fd=self._folder)
+        except FileNotFoundError:
+            return None
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISLNK(status.st_mode):
+                return None
+            by_kernel = status.st_dev == Path("/proc").stat().st_dev
+            return _Link(status.st_uid, os.readlink("", dir_fd=fd), by_kernel)
+        finally:
+            os.close(fd)
+
+    def _count(self, link: _Link) -> None:
+        self._links += 1
+        if self._links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if link.owner != _ROOT:
+            self._strangers.add(link.owner)
+
+    def _follow(self, target: str) -> None:
+        names = PurePath(target).parts
+        if names[0] == "/":
+            self._enter("/")
+            names = names[1:]
+        self._names.extendleft(reversed(names))
+
+    def _enter(self, name: str, flags: int = 0) -> None:
+        before, self._folder = self._folder, os.open(name, _FOLDER | flags, dir_fd=self._folder)
+        os.close(before)
+
+    def _open_last(self, name: str, flags: int, mode: int) -> int:
+        folder = os.fstat(self._folder)
+        for stranger in self._strangers - {folder.st_uid}:
+            raise OSError(errno.ELOOP, _led_astray(stranger, folder.st_uid))
+        fd = os.open(name, flags, mode, dir_fd=self._folder)
+        if _is_others(folder) and not _is_only_there(os.fstat(fd)):
+            os.close(fd)
+            raise OSError(errno.ELOOP, _somewhere_else(folder.st_uid))
+        return fd
+
+
+def _led_astray(stranger: int, owner: int) -> str:
+    return (
+        f"leads by a link of user {stranger} into a folder of user {owner}, where root does not follow it: "
+        "name the file itself, or let root make the link"
+    )
+
+
+def _somewhere_else(owner: int) -> str:
+    return (
+        f"is no plain file with this one name, in a folder of user {owner} that others than root may write: "
+        "remove it, or name a file in a folder of root's"
+    )
+
+
+def _is_others(folder: os.stat_result) -> bool:
+    """Whether somebody else than root may have put there what is in it."""
+    return folder.st_uid != _ROOT or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _is_only_there(status: os.stat_result) -> bool:
+    return stat.S_ISFIFO(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
