@@ -192,6 +192,14 @@ class TestReload:
         assert words[-1] in done.stderr
         assert "last reload failed: " in site.command("status", "--control", "control.sock").stdout
 
+    def test_what_an_application_says_moves_no_terminals_cursor(self, site):
+        site.write("app.py", "raise RuntimeError('\\x1b[2J')")
+        done = site.command("reload", "--wait")
+        assert done.returncode == 1
+        for said in (done.stderr, site.command("status").stdout, site.log):
+            assert "\x1b" not in said
+            assert "[2J" in said
+
     def test_code_that_dies_soon_is_rolled_back_and_says_so(self, site):
         site.write(
             "app.py",

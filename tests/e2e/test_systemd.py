@@ -170,6 +170,18 @@ def test_the_last_status_of_a_failed_start_says_why(daemon, manager):
     assert "no_such_module" in last
 
 
+def test_what_an_application_says_is_no_message_of_the_masters(daemon, manager):
+    """MAINPID, of root's, would be believed."""
+    daemon.write("app.py", "raise RuntimeError('x\\nMAINPID=1\\nSTOPPING=1')\n")
+    daemon.site(workers=1)
+    start(daemon, manager)
+    assert daemon.wait_exit() == 3
+    while manager.hears_within(0):
+        pass
+    assert not any("MAINPID" in message for message in manager.said)
+    assert any("MAINPID=1" in message.get("STATUS", "") for message in manager.said)
+
+
 @pytest.mark.parametrize("broken", ["app", "site"])
 def test_a_failed_reload_ends_and_the_status_says_why(daemon, manager, broken):
     daemon.write("app.py", APP)

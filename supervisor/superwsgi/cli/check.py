@@ -18,6 +18,7 @@ from superwsgi.cli.serve import read_or_exit
 from superwsgi.config.listening import UnixAddress
 from superwsgi.config.schema import Site, Tls
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
+from superwsgi.log.lines import printable, printable_lines
 from superwsgi.log.words import duration, ending
 from superwsgi.master import hearing, launch
 from superwsgi.master.master import APP_NOT_LOADED
@@ -48,15 +49,16 @@ def check(path: str) -> None:
         click.echo(f"{path}: {problem}", err=True)
     result = load_apart(_loadable(site))
     if isinstance(result, LoadFailed):
-        click.echo(f"{path}: the application does not load: {result.reason}", err=True)
+        click.echo(f"{path}: the application does not load: {printable(result.reason)}", err=True)
         if result.detail:
-            click.echo(result.detail.rstrip(), err=True)
+            click.echo("\n".join(printable_lines(result.detail)), err=True)
         sys.exit(CONFIGURATION if problems else APP_NOT_LOADED)
     if problems:
         sys.exit(CONFIGURATION)
     click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
     if result.hazards and site.preload:
-        click.echo(f"preload: {', '.join(result.hazards)} would not survive a fork: {_consequence(site)}")
+        found = printable(", ".join(result.hazards))
+        click.echo(f"preload: {found} would not survive a fork: {_consequence(site)}")
 
 
 def load_apart(site: Site) -> Loaded | LoadFailed:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import click
 
 from superwsgi.control import Answer, Ended, Outcome, Progress, Stage
+from superwsgi.log.lines import printable, printable_lines
 from superwsgi.log.words import duration
 from superwsgi.master.serve import FAILED
 
@@ -32,9 +33,9 @@ def _conclude(what: str, ended: Ended) -> None:
         click.echo(f"generation {ended.generation} serves, after {duration(ended.seconds)}")
         sys.exit(0)
     of = f"generation {ended.generation}: " if ended.generation is not None else ""
-    click.echo(f"superwsgi: {what} {ended.outcome.value}: {of}{ended.reason}", err=True)
+    click.echo(f"superwsgi: {what} {ended.outcome.value}: {of}{printable(ended.reason)}", err=True)
     if ended.detail:
-        click.echo(ended.detail.rstrip(), err=True)
+        click.echo("\n".join(printable_lines(ended.detail)), err=True)
     sys.exit(FAILED)
 
 

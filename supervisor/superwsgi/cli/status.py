@@ -10,6 +10,7 @@ import click
 from superwsgi.cli.reach import NOT_RUNNING, fail
 from superwsgi.cli.which import Found, Which, find, nothing_runs, which_site
 from superwsgi.control import Snapshot, WorkerStatus, encode
+from superwsgi.log.lines import printable
 from superwsgi.log.words import duration, size
 from superwsgi.master.serve import FAILED
 
@@ -70,7 +71,7 @@ def _head(snapshot: Snapshot) -> Iterator[str]:
     )
     yield " ".join(snapshot.addresses)
     if snapshot.trouble:
-        yield f"last reload failed: {snapshot.trouble}"
+        yield f"last reload failed: {printable(snapshot.trouble)}"
 
 
 def _table(workers: list[WorkerStatus]) -> Iterator[str]:
@@ -93,5 +94,5 @@ def _row(worker: WorkerStatus) -> tuple[str, ...]:
         str(worker.in_flight) if here else "-",
         str(worker.connections) if here else "-",
         "-" if worker.rss is None else size(worker.rss),
-        "-" if death is None else f"{duration(death.ago)} ago: {death.how}",
+        "-" if death is None else f"{duration(death.ago)} ago: {printable(death.how)}",
     )

@@ -102,4 +102,9 @@ def _code(char: str) -> str:
 
 def below(text: str) -> list[str]:
     """The lines of `text` indented, as they stand below an event."""
-    return [_INDENT + printable(line.expandtabs(4)) for line in text.rstrip("\n").split("\n")]
+    return [_INDENT + line for line in printable_lines(text)]
+
+
+def printable_lines(text: str) -> list[str]:
+    """Those of `text`, such as a traceback, each with only what is not printable escaped."""
+    return [printable(line.expandtabs(4)) for line in text.rstrip("\n").split("\n")]

@@ -15,6 +15,8 @@ from collections.abc import MutableMapping, Sequence
 from enum import Enum
 from typing import Final
 
+from superwsgi.log.lines import printable
+
 _VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -60,7 +62,7 @@ class Notifier:
         """One line for `systemctl status`, sent where it has changed."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={text}")
+            self._send(f"STATUS={printable(text)}")  # what failed is quoted: no line of it is a command
 
     def alive(self) -> None:
         """A sign of life for the watchdog."""

@@ -4,6 +4,7 @@ code of the application runs.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.config.schema import Site
+from superwsgi.worker import capabilities
 
 _LARGEST: Final = (1 << 32) - 2
 """The number after it means "leave it as it is" (setreuid(2))."""
@@ -56,13 +58,44 @@ def drop(site: Site) -> None:
     who = identity(site)
     if who is not None and os.geteuid() == 0:
         try:
-            os.setgroups(who.groups())
-            os.setgid(who.gid)
-            os.setuid(who.uid)
+            _become(who)
         except OSError as error:
             raise PrivilegeError(f"cannot become user {who.user or who.uid!r}: {error.strerror}") from None
+        require_gone(who)
     if site.umask is not None:
         os.umask(site.umask)
+
+
+def _become(who: Identity) -> None:
+    """Raises OSError."""
+    os.setgroups(who.groups())
+    os.setresgid(who.gid, who.gid, who.gid)
+    os.setresuid(who.uid, who.uid, who.uid)
+    if who.uid != 0:
+        capabilities.give_up()
+
+
+def require_gone(who: Identity) -> None:
+    """That we are `who` and nothing more, and cannot be root again. Raises PrivilegeError.
+
+    PR_SET_NO_NEW_PRIVS is not set: applications call sudo and sendmail, whose rights their own rules bound.
+    """
+    users, groups = set(os.getresuid()), set(os.getresgid())
+    if (users, groups, set(os.getgroups())) != ({who.uid}, {who.gid}, set(who.groups())):
+        raise _still("its user, group or supplementary groups are not those of the site file")
+    if who.uid == 0:
+        return
+    with contextlib.suppress(OSError):
+        os.setuid(0)
+        raise _still("it can become root again")
+    if capabilities.left():
+        raise _still("it has capabilities left")
+
+
+def _still(what: str) -> PrivilegeError:
+    return PrivilegeError(
+        f"the rights of root are not gone: {what}; see to securebits and security modules where it is started"
+    )
 
 
 def account(name: str) -> Identity:
