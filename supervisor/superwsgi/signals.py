@@ -1,14 +1,27 @@
 """Signals as something to read: the process that takes them finds their numbers at a descriptor, beside what
 else it waits for, in the master as in a worker.
+
+Nothing is ever set to SIG_IGN: programs that are executed would inherit it (execve(2)), and a handler they do
+not. What a child that is forked inherits, it `give_back`s.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
+from typing import Final
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""As signal.signal(2) takes and returns it; None for one that was not set by Python."""
+
+_TERMINAL: Final = (signal.SIGTTIN, signal.SIGTTOU)
+
+_before_us: dict[int, Handler] = {}
+"""What was there before this process took a signal, for its children: the application's, or the default."""
 
 _AT_ONCE = 4096
 """Numbers read in one go; the descriptor stays readable while there are more."""
@@ -21,7 +34,7 @@ class Signals:
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
-        self._handlers_before: dict[int, object] = {}
+        self._handlers_before: dict[int, Handler] = {}
         self._fd_before = -1
 
     def fileno(self) -> int:
@@ -35,9 +48,11 @@ class Signals:
         self._fd_before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
 
     def take(self, numbers: Iterable[int]) -> None:
-        """Have these signals told here instead of acted on."""
+        """Have these signals told here instead of acted on, even where whoever started this process, or the
+        application, has blocked them."""
         for number in numbers:
-            self._handlers_before[number] = signal.signal(number, _noted)
+            self._handlers_before[number] = _take(number, _noted)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
     def read(self) -> bytes:
         """What has arrived: a signal's number as often as it came (the kernel may fold those that come before
@@ -55,10 +70,49 @@ class Signals:
         """Put handlers and wake-up descriptor back."""
         signal.set_wakeup_fd(self._fd_before)
         for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
+            _before_us.pop(number, None)
+        self._woken.close()
+        self._wake.close()
+
+    def let_go(self) -> None:
+        """In a forked child: what it would write here reaches its parent."""
+        fd = signal.set_wakeup_fd(-1)
+        if fd != self._wake.fileno():
+            signal.set_wakeup_fd(fd)  # the application's
         self._woken.close()
         self._wake.close()
 
 
+def ignore(numbers: Iterable[int]) -> None:
+    """Let nothing follow from these signals in this process."""
+    for number in numbers:
+        _take(number, _ignored)
+
+
+def give_back() -> None:
+    """In a forked child: signals as they would be if this process had never taken any. What the application
+    has set since stays."""
+    for number, handler in _before_us.items():
+        if signal.getsignal(number) in (_noted, _ignored):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    _before_us.clear()
+
+
+def _take(number: int, handler: Handler) -> Handler:
+    before: Handler = signal.signal(number, handler)
+    signal.siginterrupt(number, False)
+    if before not in (_noted, _ignored):
+        _before_us[number] = before
+    return before
+
+
 def _noted(_number: int, _frame: FrameType | None) -> None:
     """The descriptor carries the signal; without a handler the default action would be taken."""
+
+
+def _ignored(number: int, _frame: FrameType | None) -> None:
+    """For a process in the background that reads from its terminal the kernel makes one of these after the
+    other, for ever, until it ignores them: then reading is an error."""
+    if number in _TERMINAL and any(map(os.isatty, (0, 1, 2))):
+        signal.signal(number, signal.SIG_IGN)

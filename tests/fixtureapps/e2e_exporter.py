@@ -31,7 +31,9 @@ def surroundings():
         "path": sys.path,
         "cwd": str(Path.cwd()),
         "user": [os.getuid(), os.getgid(), os.getgroups(), mask],
-        "signals": {n: str(signal.getsignal(n)) for n in (1, 2, 3, 10, 12, 13, 15, 17, 21, 22)},
+        "signals": {
+            n: str(signal.getsignal(n)).partition(" at ")[0] for n in (1, 2, 3, 10, 12, 13, 15, 17, 21, 22)
+        },
         "blocked": [*signal.pthread_sigmask(signal.SIG_BLOCK, [])],
         "main": sorted(vars(sys.modules["__main__"])),
     }

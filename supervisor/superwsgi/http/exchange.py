@@ -64,7 +64,8 @@ CLIENT_CLOSED: Final = 499
 
 
 class Gateway:
-    """What all exchanges of a worker share. `closing`: each response is its connection's last."""
+    """What all exchanges of a worker share. `closing`: each response is its connection's last. `came_back`
+    ends a child that the application has forked, where that raises something."""
 
     def __init__(self, app: App, errors: ErrorLog, *, closing: bool = False) -> None:
         self.app = app
@@ -73,6 +74,7 @@ class Gateway:
         self.heads = ResponseHeads()
         self.ids = RequestIds()
         self.closing = closing
+        self.came_back: Callable[[BaseException], object] | None = None
 
 
 class Exchange:
@@ -251,6 +253,8 @@ class Exchange:
         self.complete = True
 
     def _failed(self, error: BaseException) -> None:
+        if self._gateway.came_back is not None:
+            self._gateway.came_back(error)
         request = self.request
         self._gateway.errors.exception(
             "request failed", error, request=request.id, method=request.method, path=self._path

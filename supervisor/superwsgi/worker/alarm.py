@@ -45,6 +45,11 @@ class Alarm:
         """End the poller's sleep, or keep it from falling asleep."""
         os.eventfd_write(self.fd, 1)
 
+    def let_go(self) -> None:
+        """In a child that the application forked."""
+        os.close(self.fd)
+        self.fd = -1
+
     def reset(self) -> None:
         """The poller is about to look, and will say when it has to look again."""
         with self._lock:

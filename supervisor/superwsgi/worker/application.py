@@ -12,6 +12,7 @@ from superwsgi.apps.types import WSGIApp
 from superwsgi.config.schema import Site
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
 from superwsgi.worker import prometheus
+from superwsgi.worker.forks import staying
 from superwsgi.worker.privileges import PrivilegeError, drop
 
 
@@ -48,16 +49,10 @@ def settle(site: Site) -> None:
 def load_apps(site: Site) -> WSGIApp:
     """Import the site's applications. Raises Unloadable."""
     try:
-        return apps.load_all(site.apps)
+        with staying():
+            return apps.load_all(site.apps)
     except apps.AppError as error:
         raise Unloadable(str(error), error.detail) from None
-
-
-def flush_output() -> None:
-    """What was printed belongs to this process: a fork would print it again, os._exit never."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
-            stream.flush()
 
 
 def reseed() -> None:

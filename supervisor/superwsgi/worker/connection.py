@@ -22,6 +22,7 @@ from superwsgi.http.parser import Parser
 from superwsgi.http.peers import Trusted
 from superwsgi.http.proxy_protocol import LONGEST, read
 from superwsgi.log.access import AccessEntry
+from superwsgi.worker import forks
 from superwsgi.worker.alarm import Alarm
 from superwsgi.worker.outbox import Outbox
 from superwsgi.worker.states import NEXT, Event, State
@@ -41,6 +42,14 @@ _HELD: Final = 16 << 10
 """Bytes of a response that may wait for others; sending more takes so long that nothing is won."""
 
 NO_LEASE: Final[list[None]] = []
+
+
+class _Returned:
+    """Where the answer of a forked child would go: it is its parent's to give."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        forks.came_back()
+
 
 _RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() sends a reset
 
@@ -230,6 +239,14 @@ class Connection:
             self._cut()
             if reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def let_go(self) -> None:
+        """In a child that the application forked, whose other threads are not there to release locks."""
+        self.sock.close()
+        self.writing = threading.Lock()
+        self.outbox.let_go()
+        self.lease, self.held = NO_LEASE, b""
+        self.out = _Returned()
 
     # For who holds `writing`.
 

@@ -13,6 +13,7 @@ from superwsgi.apps.load import AppError, accepts, load_function
 from superwsgi.config.schema import Site
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.lines import spell_exception
+from superwsgi.worker import forks
 from superwsgi.worker.application import Unloadable
 
 
@@ -42,7 +43,8 @@ class Hook:
     def __call__(self, worker: HookedWorker) -> None:
         """Raises Unloadable for whatever the function raises, SystemExit included."""
         try:
-            self._function(*[worker] * self._wants_worker)
+            with forks.staying():
+                self._function(*[worker] * self._wants_worker)
         except BaseException as error:
             at = raised_at(error)
             reason = f"{self._key}: {spell_exception(error)}" + (f" ({at})" if at else "")

@@ -22,6 +22,7 @@ from superwsgi.http.peers import Trusted
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
+from superwsgi.worker import forks
 from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.admission import Admission
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
@@ -125,6 +126,7 @@ class Loop:
         self._draining = False
         self._stopped = False
         self._forked = False
+        self._addresses: set[object] = set()
         self._begun = threading.Event()
         self._finished = threading.Event()
 
@@ -142,7 +144,8 @@ class Loop:
         for listener in self._listeners:
             if listener.family != socket.AF_UNIX:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
-        os.register_at_fork(after_in_child=self._let_go)
+        self._addresses = {forks.address_of(listener) for listener in self._listeners}
+        forks.on_child(self._let_go)
         self._begun.set()
 
     def drain(self, *, lame_duck: float) -> None:
@@ -161,13 +164,18 @@ class Loop:
 
     def _let_go(self) -> None:
         """In a child that the application forked: it has copies of our sockets, and must neither answer on
-        them nor keep them open."""
+        them nor keep them open. Its only thread finds its request written off when it comes back here."""
         self._forked = self._stopped = True
         for connection in self._service.connections.values():
-            connection.gone = True
-            connection.sock.close()
+            connection.let_go()
         for listener in self._listeners:
             listener.close()
+        forks.close_sockets_at(self._addresses)
+        self._epoll.close()
+        self._alarm.let_go()
+        self._gateway.came_back = forks.came_back
+        for hand in self._hands:
+            hand.slot.clear()
 
     # The threads.
 
@@ -185,7 +193,7 @@ class Loop:
                 self._errors.exception("error in the server", error, next="connection closed")
                 self._service.recover(hand)
         if self._forked:
-            os._exit(0)
+            forks.came_back()
         if hand.written_off:
             return
         if not hand.holds:

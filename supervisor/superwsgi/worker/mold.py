@@ -21,14 +21,16 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+from superwsgi import signals
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import MOLD_FD, Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import Become, Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker import exits, hazards, orphan, process, prometheus, transport
-from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, settle
+from superwsgi.worker import exits, forks, hazards, lineage, orphan, process, prometheus, transport
+from superwsgi.worker.application import Unloadable, freeze, load_apps, settle
+from superwsgi.worker.forks import flush_output
 from superwsgi.worker.hooks import HookedWorker, Hooks
 from superwsgi.worker.transport import CertificateError, Certificates
 from superwsgi.worker.warmup import warm_up
@@ -81,8 +83,7 @@ def begin(
 
 def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> None:
     began = time.monotonic()
-    for number in _MASTERS:
-        signal.signal(number, signal.SIG_IGN)
+    signals.ignore(_MASTERS)
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     message, fds = channel.receive()
@@ -122,10 +123,11 @@ class Mold:
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
         self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
         self._certificates: Certificates | None = None
-        self._forking = False  # a worker, at the master's request
         self._shared: exits.Shared | None = None  # with its workers, where it has imported for them
         self._has_forked = False
-        os.register_at_fork(after_in_child=self._let_go)
+        lineage.carry()
+        forks.begin(self._errors)
+        forks.on_child(self._let_go)
 
     def load(self) -> list[str]:
         """Become who and where the site file says, and import what it wants imported here.
@@ -178,31 +180,27 @@ class Mold:
             exits.run_removers() if self._has_forked else exits.run()
 
     def _let_go(self) -> None:
-        """In a child that the application forked, here or in a worker that still imports it: it must not keep
-        the addresses open, nor the channel."""
-        if not self._forking:
-            self._channel.close()
-            for listener in self._listeners:
-                listener.close()
+        """In a child that the application forked, here or in a worker."""
+        self._channel.close()
+        for listener in self._listeners:
+            listener.close()
+        if self._access_fd is not None:
+            os.close(self._access_fd)
+        faulthandler.unregister(signal.SIGUSR2)
+        self._board.close()
 
     def _fork(self, request: Fork, channel_fd: int) -> None:
         try:
             self._before_fork(request)
-            self._forking = True
-            between = hazards.fork_quietly()
-            if between == 0:
-                self._in_between(request, channel_fd)
             self._has_forked = True
-            _, status = os.waitpid(between, 0)
-            failed = os.waitstatus_to_exitcode(status)
-            if failed > 0:  # else, killed from outside, it may have forked
-                raise OSError(failed, os.strerror(failed))
+            code = forks.run_in_child(lambda: self._in_between(request, channel_fd))
+            if code:
+                raise OSError(code, os.strerror(code))
         except Unloadable as error:
             self._channel.send(ForkFailed(request.slot, error.reason, error.detail))
         except OSError as error:
             self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
         finally:
-            self._forking = False
             os.close(channel_fd)
 
     def _before_fork(self, request: Fork) -> None:
@@ -219,19 +217,16 @@ class Mold:
         self._channel.close()
         process.main(self._start(request, channel_fd))
 
-    def _in_between(self, request: Fork, channel_fd: int) -> None:
-        """The process between mold and worker: forks and ends, with the error's number where it cannot."""
-        code = errno.EAGAIN
+    def _in_between(self, request: Fork, channel_fd: int) -> int:
+        """The process between mold and worker, which ends at once, with the error's number where it cannot
+        fork."""
         try:
-            if hazards.fork_quietly() == 0:
-                self._forking = False
+            if forks.fork() == 0:
                 self._channel.close()
                 process.main(self._start(request, channel_fd))
-            code = 0
         except OSError as error:
-            code = error.errno or code
-        finally:
-            os._exit(code)
+            return error.errno or errno.EAGAIN
+        return 0
 
     def _start(self, request: Fork | Become, channel_fd: int) -> process.Start:
         return process.Start(

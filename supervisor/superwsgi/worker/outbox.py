@@ -123,6 +123,16 @@ class Outbox:
         self._return_memory(self._in_memory)
         self.size = 0
 
+    def let_go(self) -> None:
+        """In a child that the application forked: without the stores, whose locks may be held for ever."""
+        for part in self._parts:
+            if isinstance(part, Span):
+                os.close(part.fd)
+            elif isinstance(part, Segment):
+                part.file.close()
+        self._parts.clear()
+        self.size = self._in_memory = self._borrowed = 0
+
     # In memory.
 
     def _spilling(self, size: int) -> bool:

@@ -29,10 +29,11 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
-from superwsgi.signals import Signals
-from superwsgi.worker import descriptors, exits, orphan
-from superwsgi.worker.application import Unloadable, flush_output, freeze, load_apps, reseed
+from superwsgi.signals import Signals, ignore
+from superwsgi.worker import descriptors, exits, forks, lineage, orphan
+from superwsgi.worker.application import Unloadable, freeze, load_apps, reseed
 from superwsgi.worker.exits import Shared
+from superwsgi.worker.forks import flush_output
 from superwsgi.worker.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.loop import Loop
 from superwsgi.worker.transport import Certificates
@@ -94,6 +95,9 @@ class Worker:
         self._loop: Loop | None = None
         self._signals = Signals()
         start.board.set("pid", pid)
+        lineage.carry()
+        forks.begin(self._errors)
+        forks.on_child(self._let_go)
 
     def live(self) -> int:
         """From boot to the end; returns the exit code."""
@@ -247,16 +251,25 @@ class Worker:
         return 0
 
     def _take_signals(self) -> None:
-        """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT, HUP
-        and the like are for the master, although a terminal sends them to every process of its group. After
-        the application's import, which may have set its own."""
+        """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT and HUP
+        are for the master, although a terminal sends them to every process of its group. After the
+        application's import, which may have set its own: those for other signals stay."""
         faulthandler.unregister(signal.SIGUSR2)  # the mold's: what is registered, register() leaves as it is
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_IGN)
+        ignore(
+            number
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+            if signal.getsignal(number) is not signal.SIG_IGN
+        )
         if self._start.error_fd is not None:
             faulthandler.register(signal.SIGUSR2, self._start.error_fd)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
         self._signals.begin()
         self._signals.take([signal.SIGTERM, signal.SIGQUIT])
+
+    def _let_go(self) -> None:
+        """In a child that the application forked."""
+        self._start.channel.close()
+        self._signals.let_go()
 
     def _ask_for_replacement(self, reason: str) -> None:
         """Once, whatever reasons follow."""

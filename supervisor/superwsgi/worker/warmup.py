@@ -26,6 +26,7 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.lines import spell_exception
 from superwsgi.log.words import duration
+from superwsgi.worker import forks
 from superwsgi.worker.application import Unloadable
 
 AGENT: Final = "superwsgi-warmup"
@@ -78,7 +79,8 @@ def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
             continue
         watched.raised = None
         exchange = Exchange(gateway, request, _Nowhere(), time.monotonic_ns())
-        exchange.answer()
+        with forks.staying():
+            exchange.answer()
         if exchange.status >= 500:
             yield Failure(page, exchange.status, watched.raised)
         else:

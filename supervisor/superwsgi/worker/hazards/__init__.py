@@ -24,10 +24,9 @@ from superwsgi.worker.hazards import descriptors, keeping, memory, threads
 from superwsgi.worker.hazards.before import Before, inherited, now
 from superwsgi.worker.hazards.finding import Found
 from superwsgi.worker.hazards.places import Places, recorded
-from superwsgi.worker.hazards.threads import fork_quietly
 from superwsgi.worker.hazards.variables import Variables
 
-__all__ = ["Before", "Places", "examine", "fork_quietly", "inherited", "now", "recorded"]
+__all__ = ["Before", "Places", "examine", "inherited", "now", "recorded"]
 
 _MOST: Final = 5
 """Hazards that are named; the rest are counted."""

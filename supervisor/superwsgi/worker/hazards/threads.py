@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from superwsgi.log.frames import is_standard
+from superwsgi.worker import forks
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Found
 from superwsgi.worker.hazards.places import place
@@ -94,14 +94,4 @@ def _task_name(task: int) -> str:
 
 def _fork_in_vain() -> None:
     """A fork for its pthread_atfork(3) handlers alone."""
-    child = fork_quietly()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-
-
-def fork_quietly() -> int:
-    """fork(2) without Python's warning of other threads: who forks has looked, or the operator has chosen."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
+    forks.run_in_child(lambda: 0)

@@ -1,0 +1,223 @@
+"""Children that the application forks, in a mold or a worker: by os.fork, multiprocessing, a double fork.
+
+Such a child has a copy of all that is ours. Before any of the application's code runs in it, its signals are
+as if we had never taken any, and it has let go of our descriptors, so that nothing that it does, or that is
+done to it, reaches us. Where it comes back from the application into our code, it ends. Programs that are
+executed need none of this: execve(2) resets handlers, and every descriptor of ours is close-on-exec.
+
+Runs in the thread that forks (os.register_at_fork); signals are blocked there from before the fork until all
+is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final, NoReturn
+
+from setproctitle import getproctitle, setproctitle
+
+from superwsgi import signals
+from superwsgi.log.error import ErrorLog
+from superwsgi.worker import lineage
+
+CAME_BACK: Final = 1
+"""Exit code of a child that has returned from the application, or raised what nobody has caught."""
+
+_TITLE: Final = "superwsgi: "
+
+
+class _Process:
+    """What this process would let go of: nothing where it has not begun, or is such a child itself."""
+
+    def __init__(self) -> None:
+        self.watched = False  # the interpreter calls us
+        self.errors: ErrorLog | None = None
+        self.releases: list[Callable[[], object]] = []
+        self.forking: int | None = None  # the thread that forks one of us
+        self.masks: dict[int, set[int]] = {}  # before a fork, by the thread that forks
+
+
+_here: Final = _Process()
+
+
+def begin(errors: ErrorLog) -> None:
+    """Be a mold or a worker that application code is about to run in; `errors` is its log."""
+    _here.errors = errors
+    if not _here.watched:
+        _here.watched = True
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_begin_child)
+
+
+def on_child(release: Callable[[], object]) -> None:
+    """Have `release` called in every child that the application forks; it must not wait for any lock."""
+    _here.releases.append(release)
+
+
+def fork() -> int:
+    """fork(2) of one of us, who keeps what is ours. Without Python's warning of other threads: who forks has
+    looked for them, or the operator has chosen."""
+    _here.forking = threading.get_ident()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return os.fork()
+    finally:
+        _here.forking = None
+
+
+def run_in_child(work: Callable[[], int]) -> int | None:
+    """Do `work` in a child of ours, and wait for its end. Returns its exit code, which is what `work` returns,
+    or None where that is not known: a signal has killed it, or the application ignores SIGCHLD. A handler of
+    the application's, which would look for a child of its own, is not called. Raises OSError where there can
+    be no child."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    try:
+        child = fork()
+        if child == 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _work_and_end(work)
+        code = _wait_for(child)
+        if callable(signal.getsignal(signal.SIGCHLD)):
+            signal.sigtimedwait([signal.SIGCHLD], 0)
+        return code
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _work_and_end(work: Callable[[], int]) -> NoReturn:
+    code = errno.EAGAIN
+    try:
+        code = work()
+    finally:
+        os._exit(code)
+
+
+def _wait_for(pid: int) -> int | None:
+    """Where the application ignores SIGCHLD, or has a handler that collects every child, the kernel has
+    nothing left to tell (waitpid(2), ECHILD), but by then the child has ended just the same."""
+    try:
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return None
+    return code if code >= 0 else None
+
+
+def flush_output() -> None:
+    """What was printed belongs to this process: a fork would print it again, os._exit never."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
+            stream.flush()
+
+
+@contextlib.contextmanager
+def staying() -> Iterator[None]:
+    """Around a call of the application: a child that it forks there ends where the call does."""
+    here = os.getpid()
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        if os.getpid() != here:
+            came_back(error)
+
+
+def came_back(error: BaseException | None = None) -> NoReturn:
+    """End this child of the application's, which has returned to our code or has raised `error`: what is said
+    and done here is its parent's to say and do."""
+    if isinstance(error, SystemExit):
+        flush_output()
+        os._exit(_exit_code(error))
+    if _here.errors is not None:
+        _tell(_here.errors.bind(child=os.getpid()), error)
+    os._exit(CAME_BACK)  # what was printed may be its parent's, and a lock of it held for ever
+
+
+def _tell(log: ErrorLog, error: BaseException | None) -> None:
+    then = "ended; let a child end by os._exit, or be a multiprocessing.Process"
+    if error is None:
+        log.error("forked child came back", reason="it returned from the application", next=then)
+    else:
+        log.exception("forked child came back", error, next=then)
+
+
+def close_sockets_at(addresses: Iterable[object]) -> None:
+    """Close every socket of this process that belongs to one of these addresses (`address_of` a listener):
+    that listens there, or was accepted there and is known to a thread that is not here any more."""
+    wanted = {*addresses}
+    for name in _open_descriptors():
+        with contextlib.suppress(OSError, ValueError):
+            sock = socket.socket(fileno=int(name))
+            if address_of(sock) in wanted:
+                sock.close()
+            else:
+                sock.detach()
+
+
+def address_of(sock: socket.socket) -> object:
+    """What the sockets that a listener accepts have in common with it: the port, or the path."""
+    name = sock.getsockname()
+    return name[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else name
+
+
+# Around a fork.
+
+
+def _block() -> None:
+    if _here.releases:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        _here.masks[threading.get_ident()] = set(mask)
+
+
+def _unblock() -> None:
+    mask = _here.masks.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _begin_child() -> None:
+    if _here.forking != threading.get_ident():
+        _let_go()
+    _unblock()
+
+
+def _let_go() -> None:
+    releases, _here.releases = _here.releases, []
+    for release in releases:
+        with contextlib.suppress(Exception):  # the others have to go nevertheless
+            release()
+    if releases:
+        signals.give_back()
+        _rename()
+
+
+def _rename() -> None:
+    """For `ps`: it is none of our workers. The application may have chosen another title."""
+    title, mark = getproctitle(), lineage.carried()
+    if title.startswith(_TITLE) and mark is not None:
+        setproctitle(lineage.TITLE.format(owner=mark.owner) + title.removeprefix(_TITLE))
+
+
+def _exit_code(error: SystemExit) -> int:
+    """As the interpreter's: sys.exit()."""
+    if error.code is None:
+        return 0
+    return error.code & 0xFF if isinstance(error.code, int) else 1
+
+
+def _open_descriptors() -> list[str]:
+    try:
+        return [entry.name for entry in Path("/proc/self/fd").iterdir()]
+    except OSError:
+        return []

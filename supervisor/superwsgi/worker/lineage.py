@@ -1,0 +1,105 @@
+"""Whose forked copy a process is: of a mold or worker of ours, however often it was forked on from there.
+
+Molds and workers carry a mark: an empty memory mapping whose name says who they are. fork(2) copies it and
+execve(2) drops it, so it tells copies from programs, whatever these call themselves. /proc/<pid>/maps has it.
+Where that may not be read (another user's process, without CAP_SYS_PTRACE) a copy's title has to do, which it
+may have changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_NAME: Final = "superwsgi-lineage"
+_MAPPING: Final = re.compile(rb"/memfd:superwsgi-lineage:(\d+):(\d+)")
+TITLE: Final = "superwsgi: fork of {owner}, "
+_TITLED: Final = re.compile(rb"superwsgi: fork of (\d+), ")
+
+_PROC: Final = Path("/proc")
+_FAILED: Final = ctypes.c_void_p(-1).value  # MAP_FAILED, mmap(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """`owner` is the mold or worker, `mold` the one that this was forked from: process ids."""
+
+    mold: int
+    owner: int
+
+
+class _Carried:
+    mark: Mark | None = None
+    address: int | None = None
+
+
+def carry() -> None:
+    """Be a mold or a worker from now on, of the mold whose mark is here already, if one is. Without memfd or
+    /proc, nothing can be told of copies."""
+    before, own = _Carried.mark, os.getpid()
+    mark = Mark(before.mold if before is not None else own, own)
+    with contextlib.suppress(OSError):
+        address = _map(f"{_NAME}:{mark.mold}:{mark.owner}")
+        if _Carried.address is not None:
+            _libc().munmap(ctypes.c_void_p(_Carried.address), mmap.PAGESIZE)
+        _Carried.mark, _Carried.address = mark, address
+
+
+def carried() -> Mark | None:
+    """The mark of this process."""
+    return _Carried.mark
+
+
+def mark_of(pid: int) -> Mark | None:
+    """That of a process; None for a program, and for what has ended."""
+    try:
+        found = _MAPPING.search((_PROC / str(pid) / "maps").read_bytes())
+    except PermissionError:
+        return _titled(pid)
+    except OSError:
+        return None
+    return Mark(int(found[1]), int(found[2])) if found else None
+
+
+def copies_of(owners: frozenset[int]) -> Iterator[int]:
+    """The processes of this machine that are copies of any of these."""
+    for entry in _PROC.iterdir():
+        if entry.name.isdecimal():
+            pid = int(entry.name)
+            mark = mark_of(pid)
+            if mark is not None and mark.owner in owners and mark.owner != pid:
+                yield pid
+
+
+def _titled(pid: int) -> Mark | None:
+    try:
+        found = _TITLED.match((_PROC / str(pid) / "cmdline").read_bytes())
+    except OSError:
+        return None
+    return Mark(int(found[1]), int(found[1])) if found else None
+
+
+def _map(name: str) -> int:
+    """mmap(2) without a descriptor that stays open, which Python's would have. Raises OSError."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    try:
+        address = _libc().mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+    finally:
+        os.close(fd)
+    if address == _FAILED:
+        raise OSError(ctypes.get_errno(), "mmap")
+    return int(address)
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    return libc
