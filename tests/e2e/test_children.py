@@ -1,8 +1,13 @@
 """Children of the application: what they inherit of ours, and what reaches us of them."""
 
+import json
+import re
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS, wait_for
@@ -94,3 +99,141 @@ class TestForked:
             late.sendall(b"GET /pid HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert b"200 OK" in late.recv(4096)
             assert late.recv(4096) == b""
+
+
+class TestExecuted:
+    @pytest.mark.parametrize("how", ["execute", "spawn"])
+    def test_it_has_default_signals_and_nothing_of_ours(self, site, how):
+        program = site.get(f"/{how}").json()
+        assert among(program["SigIgn"]) == among(program["SigCgt"]) == set()
+        assert program["SigBlk"] == 0
+        assert sorted(program["fds"]) == ["0", "1", "2"]
+
+    def test_it_can_be_interrupted(self, site):
+        assert site.get("/interrupt").json() == 42
+
+    def test_its_environment_has_nothing_that_is_for_the_master(self, daemon):
+        daemon.write("app.py", APP)
+        daemon.site(workers=1)
+        ours = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x", "WATCHDOG_USEC": "9000000"}
+        ours |= {"NOTIFY_SOCKET": "/nowhere", "WATCHDOG_PID": "1", "SUPERWSGI_REHEARSAL": "1"}
+        daemon.start(env=ours)
+        assert not {*ours} & {*daemon.get("/environ").json()}
+        mark = daemon.mark()
+        daemon.send(signal.SIGUSR2)
+        daemon.wait_log("reload complete", since=mark)
+        environ = daemon.get("/environ").json()
+        assert not {*ours, "SUPERWSGI_HANDOVER"} & {*environ}
+
+
+class TestSignalsOfTheApplication:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+    def test_what_it_ignores_its_programs_ignore(self, daemon, number):
+        """As they would without us."""
+        site = begin(daemon, f"import signal\nsignal.signal({number:d}, signal.SIG_IGN)\n" + APP)
+        assert among(site.get("/execute").json()["SigIgn"]) == {number}
+
+    def test_a_handler_of_its_own_is_called(self, daemon):
+        own = "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: open('called', 'w').close())\n"
+        site = begin(daemon, own + APP)
+        site.send(signal.SIGUSR1, site.get("/pid").json())
+        wait_for((site.folder / "called").exists, "a call")
+        assert site.get("/pid").status == 200
+
+    @pytest.mark.parametrize("preload", ["auto", True, False])
+    @pytest.mark.parametrize("does", ["ignores", "collects"])
+    def test_what_it_does_about_sigchld_is_no_trouble_of_ours(self, daemon, preload, does):
+        site = begin(daemon, SIGCHLD[does] + APP, preload=preload, workers=2)
+        site.send(signal.SIGKILL, site.wait_workers(2)[0])
+        site.wait_log("died how=.*next=.replaced")
+        wait_for(lambda: site.log.count(" serving ") == 3, "another worker", context=lambda: site.log)
+        assert site.reload()
+        assert "collected nothing" not in site.log
+        assert site.get("/pid").status == 200
+
+    @pytest.mark.parametrize("preload", ["auto", False])
+    def test_what_it_blocks_we_hear_nevertheless(self, daemon, preload):
+        blocks = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+        site = begin(daemon, blocks + APP, preload=preload)
+        worker = site.get("/pid").json()
+        mark = site.mark()
+        site.send(signal.SIGUSR2, worker)
+        site.wait_log("most recent call first", since=mark)
+        site.send(signal.SIGTERM, worker)
+        site.wait_log(f'pid={worker} died how="exit code 0"', since=mark)
+
+
+SIGCHLD = {
+    "ignores": "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n",
+    "collects": """
+import os, signal
+def collect(number, frame):
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        print("collected nothing", flush=True)
+        raise
+signal.signal(signal.SIGCHLD, collect)
+""",
+}
+
+STARTER = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-m", "superwsgi", "-c", "site.yaml"])
+"""
+
+
+def test_started_with_signals_blocked_and_ignored_a_site_hears_them(daemon):
+    daemon.write("app.py", APP)
+    daemon.site(workers=1)
+    daemon.spawn([sys.executable, "-c", STARTER])
+    mark = daemon.mark()
+    daemon.send(signal.SIGKILL, daemon.get("/pid").json())
+    daemon.wait_log("died how=", since=mark)
+    daemon.wait_log("serving", since=mark)
+    assert daemon.reload()
+    assert daemon.get("/execute").json()["SigBlk"] == 0
+    assert daemon.stop() == 0
+
+
+class TestDescriptors:
+    """Numbers and kinds are the same set, whatever the site has been through."""
+
+    def test_of_every_process(self, daemon):
+        site = begin(daemon, workers=2, log={"access": "access.log", "error": daemon.log_file.name})
+        before = settled(site)
+        site.reload()
+        assert settled(site) == before
+        mark = site.mark()
+        site.send(signal.SIGUSR2)
+        site.wait_log("reload complete", since=mark)
+        assert settled(site) == before
+        (site.folder / "access.log").rename(site.folder / "access.1")
+        site.send(signal.SIGUSR1)
+        wait_for(lambda: settled(site) == before, "the same descriptors")  # workers are told of new logs
+        assert sorted(site.get("/spawn").json()["fds"]) == ["0", "1", "2"]
+        assert sorted(site.get("/execute").json()["fds"]) == ["0", "1", "2"]
+
+
+def settled(site):
+    """What every process has open, once there are one mold and two workers: kinds, by what the process is."""
+
+    def found():
+        processes = [psutil.Process(site.pid), *site.children()]
+        if len(processes) != 4:
+            return None
+        return sorted(json.dumps(opened(process)) for process in processes)
+
+    return wait_for(found, "one mold and two workers", context=lambda: site.log)
+
+
+def opened(process):
+    title = " ".join(process.cmdline()).partition("superwsgi: ")[2].split()
+    kinds = []
+    for link in Path(f"/proc/{process.pid}/fd").iterdir():
+        what = re.sub(r"\d+", "", str(link.readlink()))
+        kinds.append((int(link.name) if int(link.name) < 3 else None, what))
+    return title[:1], sorted(kinds, key=str)

@@ -34,10 +34,10 @@ def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> 
     """Serve until stopped, or go on where an earlier program of this process has left off. Returns the exit
     code; what keeps it from starting goes to stderr. `site_file` is the absolute path of what is read."""
     try:
-        handover = handed_over(os.environ)
+        handover, rehearsal = handed_over(os.environ), os.environ.pop(REHEARSAL, None)
         if handover is None:
             return _start(read_site, launch, site_file)
-        if os.environ.pop(REHEARSAL, None):
+        if rehearsal:
             rehearse(handover)
             read_site()
             return OK

@@ -4,6 +4,7 @@ its sockets, logs, molds and workers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ class Taken:
 
     @classmethod
     def open(cls, handover: Handover) -> Taken:
+        for fd in handover.descriptors():  # they were to survive execve(2) once
+            os.set_inheritable(fd, False)
         inherited = Inherited.restore(handover.given)
         sockets = {sock.fileno(): sock for _, sock in inherited.given}
         listeners: dict[int, Listener] = {}
