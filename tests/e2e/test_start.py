@@ -305,6 +305,22 @@ class TestPrivileges:
         opened.start()
         assert opened.get().text == "54321 54321 [54321] 27"
 
+    @pytest.mark.parametrize("preload", ["auto", False])
+    def test_the_environment_is_that_users(self, opened, preload):
+        opened.write(
+            "app.py",
+            """
+            import os
+            HOME, WHO = os.path.expanduser("~"), (os.environ["USER"], os.environ["LOGNAME"])
+            def app(environ, start_response):
+                start_response("200 OK", [])
+                return [f"{HOME} {WHO}".encode()]
+            """,
+        )
+        opened.site(workers=1, user="nobody", preload=preload, env={"LOGNAME": "shop"})
+        opened.start()
+        assert opened.get().text == f"{pwd.getpwnam('nobody').pw_dir} ('nobody', 'shop')"
+
     def test_the_unix_socket_belongs_to_the_user(self, opened):
         opened.site(workers=1, user="nobody", bind=["127.0.0.1:0", "unix:x.sock"])
         opened.start()

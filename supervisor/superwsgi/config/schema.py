@@ -290,7 +290,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: Annotated[
         Account | None,
         Meta(
-            description="user that workers run as, after binding; a number needs no name",
+            description="user that workers run as, after binding, with its HOME; a number needs no name",
             examples=["www-data"],
         ),
     ] = None

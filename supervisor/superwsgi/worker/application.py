@@ -13,6 +13,7 @@ from superwsgi.config.schema import Site
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
 from superwsgi.worker import prometheus
 from superwsgi.worker.forks import staying
+from superwsgi.worker.login import log_in
 from superwsgi.worker.privileges import PrivilegeError, drop
 
 
@@ -31,12 +32,14 @@ def _sendable(text: str) -> str:
 
 
 def settle(site: Site) -> None:
-    """Take the user, group, mask and working folder of the site file; the folder goes on sys.path.
+    """Take the user, group, mask and working folder of the site file, and the user's place in the environment;
+    the folder goes on sys.path.
 
     Raises Unloadable.
     """
     try:
         drop(site)
+        log_in(site, os.environ)
         os.chdir(site.chdir)
     except PrivilegeError as error:
         raise Unloadable(str(error)) from None

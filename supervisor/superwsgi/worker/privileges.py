@@ -50,8 +50,8 @@ def identity(site: Site) -> Identity | None:
 
 
 def drop(site: Site) -> None:
-    """Become the site's user and group, with the user's supplementary groups, and take its umask. The
-    environment, HOME included, stays what it is.
+    """Become the site's user and group, with the user's supplementary groups, and take its umask. What the
+    environment says of the user is in login.py.
 
     Raises PrivilegeError.
     """
