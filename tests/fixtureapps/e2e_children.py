@@ -117,6 +117,7 @@ def started(**how):
 
 def deaf():
     """A child that takes no notice of SIGTERM, with a child of its own, which is forked twice over."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -124,9 +125,13 @@ def deaf():
             os.setsid()
             if os.fork():
                 os._exit(0)
+            os.write(writer, b"%d" % os.getpid())
+        os.close(writer)
         time.sleep(600)
         os._exit(0)
-    return child
+    os.close(writer)
+    with open(reader) as file:
+        return [child, int(file.read())]
 
 
 def program():
@@ -145,7 +150,7 @@ WORK = {
     "raises": lambda: comes_back("raises"),
     "exits": lambda: comes_back("exits"),
     "executor": executor,
-    "daemon": lambda: started(daemon=True),
+    "daemons": lambda: [started(daemon=True), started(daemon=True)],
     "child": lambda: started(daemon=False),
     "deaf": deaf,
     "program": program,

@@ -6,6 +6,7 @@ import importlib
 import sysconfig
 import traceback
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 _HERE: Final = str(Path(__file__).parent.parent) + "/"
@@ -34,6 +35,13 @@ def raised_at(exc: BaseException) -> str:
     frames = _from_application(traceback.extract_tb(exc.__traceback__))
     own = [frame for frame in frames if not is_library(frame.filename)] or frames
     return f"{own[-1].filename}, line {own[-1].lineno}" if own else ""
+
+
+def stack_since_ours(frame: FrameType | None) -> str:
+    """The text of the stack down to `frame`, from the last call that the server has made."""
+    stack = traceback.extract_stack(frame)
+    ours = [at for at, each in enumerate(stack) if _is_own(each.filename)]
+    return "".join(traceback.format_list(stack[ours[-1] + 1 if ours else 0 :]))
 
 
 def is_library(filename: str) -> bool:

@@ -17,6 +17,7 @@ from superwsgi.master.policy import backoff, death
 from superwsgi.master.reaper import ExitCode
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
+from superwsgi.master.strays import Strays
 from superwsgi.messages import (
     BootFailed,
     ForkFailed,
@@ -47,6 +48,7 @@ class Children:
         self._rollout = rollout
         self._loop = loop
         self._watched: dict[int, Callable[[ExitCode, float], None]] = {}
+        self.strays = Strays(loop, lambda: rollout.errors, self._known)
 
     def watch(self, pid: int, ended: Callable[[ExitCode, float], None]) -> None:
         """Have the end of a process told that is neither mold nor worker."""
@@ -230,8 +232,7 @@ class Children:
 
     def _is_free(self, pid: int) -> bool:
         """Whether it is a child of ours of which we do not know what it is."""
-        known = (handle.pid for generation in self._rollout for handle in generation.handles())
-        return pid not in self._watched and pid not in known and reaper.is_child(pid)
+        return pid not in self._known() and reaper.is_child(pid)
 
     def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
         worker.apply(WorkerEvent.READY)
@@ -268,11 +269,17 @@ class Children:
             if not self._ended(pid, code, now):
                 self._hear_beginners(now)  # the first word of a worker may not have been read yet
                 self._ended(pid, code, now)  # else it is a stranger, which an application has left behind
+        self.strays.look(now)
 
     def _hear_beginners(self, now: float) -> None:
         for generation in self._rollout:
             for worker in [worker for worker in generation.workers.values() if worker.pid is None]:
                 self._hear_worker(generation, worker, now)
+
+    def _known(self) -> set[int]:
+        """The process ids of molds, workers and what else is watched."""
+        pids = (handle.pid for generation in self._rollout for handle in generation.handles())
+        return {*self._watched, *(pid for pid in pids if pid is not None)}
 
     def _ended(self, pid: int, code: ExitCode, now: float) -> bool:
         """Whether the process that ended is one that we know."""

@@ -113,11 +113,12 @@ class Master:
             self._monitor.look(time.monotonic())
             self._report.begin(time.monotonic(), self._site.timeouts.boot)
             ask_at: float | None = None
-            while self._rollout:
+            while self._rollout or self._children.strays:
                 now = self._loop.turn(ask_at)
                 ask_at = self._govern(now)
                 self._report.update(stopping=self.stopping)
                 self._control.update(now)
+            self._children.strays.name_programs(time.monotonic())
             self._control.end(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
         code = APP_NOT_LOADED if self._rollout.first_failed else OK

@@ -32,8 +32,8 @@ def _sendable(text: str) -> str:
 
 
 def settle(site: Site) -> None:
-    """Take the user, group, mask and working folder of the site file, and the user's place in the environment;
-    the folder goes on sys.path.
+    """Take the user, group, mask and working folder of the site file, and that user's environment; the folder
+    goes on sys.path.
 
     Raises Unloadable.
     """

@@ -75,10 +75,12 @@ def fork() -> int:
 
 
 def run_in_child(work: Callable[[], int]) -> int | None:
-    """Do `work` in a child of ours, and wait for its end. Returns its exit code, which is what `work` returns,
-    or None where that is not known: a signal has killed it, or the application ignores SIGCHLD. A handler of
-    the application's, which would look for a child of its own, is not called. Raises OSError where there can
-    be no child."""
+    """Do `work` in a child of ours, and wait for its end.
+
+    Returns its exit code, which is what `work` returns, or None where that is not known: a signal has killed
+    it, or the application ignores SIGCHLD. A handler of the application's, which would look for a child of
+    its own, is not called. Raises OSError where there can be no child.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
         child = fork()

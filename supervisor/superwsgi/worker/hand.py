@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Final
+from weakref import WeakSet
 
 from superwsgi.http.exchange import Exchange
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.alarm import NEVER
 from superwsgi.worker.connection import Connection
+
+OURS: Final[WeakSet[threading.Thread]] = WeakSet()
+"""The threads of all hands: nobody waits for these at the end of the process."""
 
 
 class Hand:
@@ -35,4 +40,6 @@ class Hand:
         self.lease: list[None] = []
         self.lent = False
         self.written_off = False
-        self.thread = threading.Thread(target=work, args=(self,), name=f"hand-{number}", daemon=True)
+        # No daemon: threads that the application starts in it would be daemons, too, and end with the worker.
+        self.thread = threading.Thread(target=work, args=(self,), name=f"hand-{number}", daemon=False)
+        OURS.add(self.thread)

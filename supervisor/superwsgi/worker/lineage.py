@@ -13,6 +13,7 @@ import ctypes
 import mmap
 import os
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _NAME: Final = "superwsgi-lineage"
 _MAPPING: Final = re.compile(rb"/memfd:superwsgi-lineage:(\d+):(\d+)")
 TITLE: Final = "superwsgi: fork of {owner}, "
 _TITLED: Final = re.compile(rb"superwsgi: fork of (\d+), ")
+
+_ROUNDS: Final = 10
 
 _PROC: Final = Path("/proc")
 _FAILED: Final = ctypes.c_void_p(-1).value  # MAP_FAILED, mmap(2)
@@ -68,14 +71,33 @@ def mark_of(pid: int) -> Mark | None:
     return Mark(int(found[1]), int(found[2])) if found else None
 
 
-def copies_of(owners: frozenset[int]) -> Iterator[int]:
-    """The processes of this machine that are copies of any of these."""
-    for entry in _PROC.iterdir():
-        if entry.name.isdecimal():
-            pid = int(entry.name)
-            mark = mark_of(pid)
-            if mark is not None and mark.owner in owners and mark.owner != pid:
-                yield pid
+def end_copies() -> None:
+    """Kill the copies of this process, which nobody else does where the master has gone; of its mold, too, if
+    no sibling is left to use them. They may fork on meanwhile."""
+    for _ in range(_ROUNDS):
+        copies = [*_left_by(os.getpid())]
+        for copy in copies:
+            with contextlib.suppress(OSError):
+                os.kill(copy, signal.SIGKILL)
+        if not copies:
+            return
+
+
+def _left_by(last: int) -> Iterator[int]:
+    marks = {pid: mark for pid in _processes() if (mark := mark_of(pid)) is not None}
+    own = marks.get(last)
+    if own is None:
+        return
+    siblings = [pid for pid, mark in marks.items() if mark.owner == pid != last and mark.mold == own.mold]
+    gone = {last} if siblings else {last, own.mold}
+    yield from (pid for pid, mark in marks.items() if mark.owner in gone and pid != mark.owner)
+
+
+def _processes() -> list[int]:
+    try:
+        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal()]
+    except OSError:
+        return []
 
 
 def _titled(pid: int) -> Mark | None:

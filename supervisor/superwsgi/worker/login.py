@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 from collections.abc import Mapping, MutableMapping
 from typing import Final

@@ -34,6 +34,7 @@ from superwsgi.worker.forks import flush_output
 from superwsgi.worker.hooks import HookedWorker, Hooks
 from superwsgi.worker.transport import CertificateError, Certificates
 from superwsgi.worker.warmup import warm_up
+from superwsgi.worker.windup import WindUp
 
 _MASTERS = (
     *(signal.SIGINT, signal.SIGHUP),  # a terminal sends them to its whole foreground group
@@ -175,9 +176,12 @@ class Mold:
         """What an ordinary exit of the interpreter would run; once workers have been forked, what none of
         them may, and not before they are gone."""
         alone = not self._lent if self._shared is None else self._shared.outlast()
-        if alone:
-            process.end_within(self._site.timeouts.graceful)
-            exits.run_removers() if self._has_forked else exits.run()
+        windup = WindUp(self._errors, self._site.timeouts.graceful, lambda: None)
+        if alone and self._has_forked:
+            windup.do_last(exits.run_removers)
+        elif alone:
+            windup.do(windup.end_threads)
+            windup.do_last(exits.run)
 
     def _let_go(self) -> None:
         """In a child that the application forked, here or in a worker."""

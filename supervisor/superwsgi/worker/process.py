@@ -38,6 +38,7 @@ from superwsgi.worker.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.loop import Loop
 from superwsgi.worker.transport import Certificates
 from superwsgi.worker.warmup import warm_up
+from superwsgi.worker.windup import FAST, WindUp
 
 BOOT_FAILED = 3
 """Exit code of a worker whose application did not load; the master has been told why."""
@@ -86,6 +87,8 @@ class Worker:
         self._start = start
         self._began = time.monotonic()
         self._deadline: float | None = None  # when draining ends, whatever is in hand
+        self._at_once = False  # whether to end without waiting for anybody
+        self._orphaned = False  # the master is gone
         pid = os.getpid()
         level = start.site.log.level
         self._errors = ErrorLog(start.error_fd, level, worker=start.worker, gen=start.generation, pid=pid)
@@ -200,6 +203,7 @@ class Worker:
                     message, fds = self._start.channel.receive()
                 except Closed:
                     watched.unregister(self._start.channel.fileno())
+                    self._orphaned = True
                     self._errors.warning("master vanished", next="draining")
                     self._drain(0.0, self._start.site.timeouts.graceful)
                     continue
@@ -212,13 +216,15 @@ class Worker:
             self._drain(message.lame_duck, message.graceful)
         elif isinstance(message, Reopen):
             take_log_files(message, fds, self._start.error_fd, self._start.access_fd)
-        return isinstance(message, Stop)
+        self._at_once = isinstance(message, Stop)
+        return self._at_once
 
     def _woken_by(self, numbers: bytes) -> bool:
         """Signals, as their numbers, or a zero when the loop has drained; True where that is the end."""
         if signal.SIGTERM in numbers:
             self._drain(0.0, self._start.site.timeouts.graceful)
-        return 0 in numbers or signal.SIGQUIT in numbers
+        self._at_once = signal.SIGQUIT in numbers
+        return 0 in numbers or self._at_once
 
     def _drain(self, lame_duck: float, graceful: float) -> None:
         """Let the loop drain, once; a thread waits for it and wakes us."""
@@ -234,21 +240,38 @@ class Worker:
             self._signals.wake()
 
     def _end(self) -> int:
-        """What an ordinary exit of the interpreter would run, for at most timeouts.boot, and without waiting
-        for a stuck thread."""
+        """What an ordinary exit of the interpreter would run, in the time that there is."""
         assert self._loop is not None
         self._loop.stop()
-        end_within(self._start.site.timeouts.boot)
+        windup = WindUp(self._errors, self._time_left(), lambda: self._leave(0.3))
+        windup.do(self._call_exit_hook, *[] if self._at_once else [windup.end_threads])
+        windup.do_last(self._run_exit_handlers)
+        self._leave(1.0)
+        return 0
+
+    def _time_left(self) -> float:
+        """Seconds until the master wants us to have ended."""
+        if self._at_once or self._deadline is None:
+            return FAST
+        return self._deadline - time.monotonic()
+
+    def _run_exit_handlers(self) -> None:
+        exits.run()
+        if self._start.shared is not None:
+            self._start.shared.end_worker()
+
+    def _call_exit_hook(self) -> None:
         try:
             self._call(self._hooks.worker_exit)
         except Unloadable as error:
             self._errors.error("hook failed", error.detail, reason=error.reason, next="ending nevertheless")
-        exits.run()
-        if self._start.shared is not None:
-            self._start.shared.end_worker()
+
+    def _leave(self, patience: float) -> None:
+        """The last that this process does. Copies of it are the master's to end, while there is one."""
+        if self._orphaned:
+            lineage.end_copies()
         if self._access is not None:
-            self._access.close()
-        return 0
+            self._access.close(patience)
 
     def _take_signals(self) -> None:
         """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT and HUP
@@ -289,12 +312,6 @@ class Worker:
             worker=start.worker,
             generation=start.generation,
         )
-
-
-def end_within(seconds: float) -> None:
-    """Be killed where what is left to do takes longer."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def take_log_files(message: Reopen, fds: Sequence[int], error_fd: int | None, access_fd: int | None) -> None:
