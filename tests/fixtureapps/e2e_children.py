@@ -58,12 +58,17 @@ def forked(work):
     return said
 
 
+def wait_until_asleep(program):
+    """Until it has begun, and has loaded its libraries."""
+    while "(sleep) S " not in Path(f"/proc/{program}/stat").read_text():
+        time.sleep(0.001)
+
+
 def executed():
     """What a program says that sees itself; its own end of the pipe is closed by then."""
     with subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL) as program:
         try:
-            while "sleep" not in Path(f"/proc/{program.pid}/comm").read_text():
-                time.sleep(0.001)
+            wait_until_asleep(program.pid)
             return state(program.pid)
         finally:
             program.kill()
@@ -73,8 +78,7 @@ def spawned():
     """The same, by posix_spawn, which closes nothing by itself."""
     program = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
     try:
-        while "sleep" not in Path(f"/proc/{program}/comm").read_text():
-            time.sleep(0.001)
+        wait_until_asleep(program)
         return state(program)
     finally:
         os.kill(program, signal.SIGKILL)
