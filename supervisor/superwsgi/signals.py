@@ -101,7 +101,7 @@ def give_back() -> None:
 
 def _take(number: int, handler: Handler) -> Handler:
     before: Handler = signal.signal(number, handler)
-    signal.siginterrupt(number, False)
+    signal.siginterrupt(number, number in _TERMINAL)  # no library's system call fails for the others
     if before not in (_noted, _ignored):
         _before_us[number] = before
     return before

@@ -291,13 +291,17 @@ class TestLeftBehind:
             psutil.Process(program).kill()
 
     def test_what_the_import_has_forked_stays_as_long_as_its_workers(self, daemon):
-        helper = "import os, time\nHELPER = os.fork()\nif not HELPER: time.sleep(600); os._exit(0)\n"
-        site = begin(daemon, helper + APP + "\nWORK['helper'] = lambda: HELPER\n", preload=True, workers=2)
+        helper = "\nHELPER = started(daemon=True)\nWORK['helper'] = lambda: HELPER\n"
+        site = begin(daemon, APP + helper, preload=True, workers=2)
         helper = site.get("/helper").json()
         (mold,) = [child for child in site.children() if "superwsgi: mold" in child.cmdline()[0]]
         mark = site.mark()
         site.send(signal.SIGKILL, mold.pid)
         site.wait_log("mold ready", since=mark)
+        assert alive(helper)
+        mark = site.mark()
+        site.send(signal.SIGTERM, site.get("/pid").json())
+        site.wait_log(" serving ", since=mark)
         assert alive(helper)
         assert site.stop() == 0
         wait_for(gone(helper), "end of the helper")

@@ -134,7 +134,7 @@ def test_one_that_hangs_is_ended_by_timeouts_boot(site, name):
 
 
 def test_one_that_hangs_at_the_end_of_a_worker_without_a_master(site):
-    site.site(workers=1, hooks={"worker_exit": "app:hang"}, timeouts={"boot": "5s"})
+    site.site(workers=1, hooks={"worker_exit": "app:hang"}, timeouts={"graceful": "2s"})
     site.start()
     (worker,) = site.children()[1:]
     site.send(signal.SIGKILL)

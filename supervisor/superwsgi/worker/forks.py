@@ -113,6 +113,14 @@ def _wait_for(pid: int) -> int | None:
     return code if code >= 0 else None
 
 
+def disown_children() -> None:
+    """In a worker: the mold is the parent of what the import has started. multiprocessing would end that with
+    the first worker, for all of them."""
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None:
+        processes._children.clear()
+
+
 def flush_output() -> None:
     """What was printed belongs to this process: a fork would print it again, os._exit never."""
     for stream in (sys.stdout, sys.stderr):

@@ -162,6 +162,7 @@ class Worker:
             start.shared.leave()
         if start.app is not None:
             reseed()
+            forks.disown_children()
             self._call(start.hooks.after_fork)
             return start.app
         app = load_apps(start.site)
