@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sys
 import threading
@@ -20,7 +19,7 @@ from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
 from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.serve import CONFIGURATION, serve
-from superwsgi.worker import hazards, mold
+from superwsgi.worker import forks, hazards, mold
 
 _IN_THIS_PROCESS: Final = "__main__:app"
 THREADS: Final = 8
@@ -122,7 +121,7 @@ class _ForkWith:
     found: Sequence[str]
 
     def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
-        pid = os.fork()
+        pid = forks.fork()
         if pid == 0:
             mold.begin(Channel(theirs), self.app, self.found, private)
         return pid

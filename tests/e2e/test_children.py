@@ -380,3 +380,31 @@ def answering(environ, start_response, answer=app):
 
 app = answering
 """
+
+
+SCRIPT = """
+if __name__ == "__main__":
+    import threading
+    import superwsgi
+
+    def terminate(times=10):
+        for _ in range(times):
+            terminated()
+        open("done", "w").close()
+
+    threading.Timer(1, terminate).start()
+    superwsgi.run(app, "127.0.0.1", 0)
+"""
+
+
+def test_a_script_that_forks_beside_its_site(daemon):
+    """Its process is the master."""
+    daemon.write("script.py", APP + SCRIPT)
+    daemon.spawn([sys.executable, "-W", "ignore", "script.py"])
+    assert daemon.get("/pool").json() == [0, 1, 4, 9, 16]
+    pool = daemon.get("/executor").json()
+    wait_for((daemon.folder / "done").exists, "the script's children")
+    assert "stopping" not in daemon.log
+    daemon.send(signal.SIGKILL, daemon.get("/pid").json())
+    wait_for(gone(*pool), "end of the pool", context=lambda: daemon.log)
+    assert daemon.stop() == 0

@@ -37,6 +37,11 @@ class EventLoop:
         self._signals.close()
         self._selector.close()
 
+    def let_go(self) -> None:
+        """In a forked child."""
+        self._signals.let_go()
+        self._selector.close()
+
     def descriptors(self) -> list[int]:
         """What the loop holds or watches: for a forked child to close."""
         watched = {key.fd for key in self._selector.get_map().values()}

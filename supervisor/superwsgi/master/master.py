@@ -43,6 +43,7 @@ from superwsgi.master.shared import Shared
 from superwsgi.master.states import GenerationEvent, WorkerState
 from superwsgi.master.takeover import Taken
 from superwsgi.master.upgrade import Upgrade
+from superwsgi.worker import forks
 
 OK: Final = 0
 APP_NOT_LOADED: Final = 3
@@ -104,6 +105,9 @@ class Master:
         """Serve until told to stop; returns the exit code. Raises OSError where not even a mold can start."""
         setproctitle(f"superwsgi: master [{self._site.name}]")
         become_subreaper()
+        if self._launch is not execute:  # application code runs here as well, in threads of the script
+            forks.begin(self._errors)
+            forks.on_child(self._let_go)
         with self._loop:
             self._take_signals()
             if self._taken is not None:
@@ -225,6 +229,12 @@ class Master:
         return next(((g, w) for g in self._rollout for w in g.workers.values() if w.key == key), None)
 
     # Signals.
+
+    def _let_go(self) -> None:
+        """In a child that the application forked."""
+        self._loop.let_go()
+        for listener in self._shared.listeners:
+            listener.sock.close()
 
     def _take_signals(self) -> None:
         self._loop.on_signal([signal.SIGCHLD], lambda _, now: self._children.reap(now))

@@ -109,10 +109,10 @@ def _runs(pid: int, what: re.Pattern[bytes]) -> bool:
 
 
 def _name(pid: int) -> str:
-    """Empty where it has ended."""
+    """Empty where it has ended, or is about to: it has no memory any more, and so no arguments."""
     try:
         process = psutil.Process(pid)
-        return "" if process.status() == psutil.STATUS_ZOMBIE else process.name()
+        return process.name() if process.cmdline() else ""
     except psutil.Error:
         return ""
 

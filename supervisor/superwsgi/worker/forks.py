@@ -50,11 +50,17 @@ _here: Final = _Process()
 
 
 def begin(errors: ErrorLog) -> None:
-    """Be a mold or a worker that application code is about to run in; `errors` is its log."""
-    _here.errors = errors
+    """Be a process of ours that application code runs in; `errors` is its log. What it was forked from would
+    let go of is none of its own."""
+    log_to(errors)
+    _here.releases = []
     if not _here.watched:
         _here.watched = True
         os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_begin_child)
+
+
+def log_to(errors: ErrorLog) -> None:
+    _here.errors = errors
 
 
 def on_child(release: Callable[[], object]) -> None:

@@ -99,7 +99,7 @@ class Worker:
         self._signals = Signals()
         start.board.set("pid", pid)
         lineage.carry()
-        forks.begin(self._errors)
+        forks.log_to(self._errors)
         forks.on_child(self._let_go)
 
     def live(self) -> int:
