@@ -19,7 +19,7 @@ from superwsgi.master.states import WorkerEvent, WorkerState
 @pytest.fixture
 def generation():
     site = Site(name="x", apps={"/": "app:app"}, workers=1, timeouts=Timeouts(graceful=30.0))
-    with EventLoop() as loop:
+    with EventLoop(lambda error, _: pytest.fail(str(error))) as loop:
         shared = Shared([], LogFiles(Log(), None, None))
         generation = Generation(1, site, shared, lambda *_: pytest.fail("launched"), loop)
         yield generation

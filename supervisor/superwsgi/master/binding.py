@@ -5,6 +5,7 @@ sockets.py.
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - for host names in a later site file: Python may be gone from the disk then
 import errno
 import os
 import socket

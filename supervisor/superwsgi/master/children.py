@@ -9,7 +9,7 @@ from typing import Final
 
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.words import duration, ending
-from superwsgi.master import hearing, reaper, states
+from superwsgi.master import hearing, reaper
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import GRACE, CannotFork, Generation
 from superwsgi.master.handles import MoldHandle, WorkerHandle
@@ -117,7 +117,7 @@ class Children:
     def drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         """Drain a worker, by its own latest word of whether it serves."""
         self._hear_worker(generation, worker, now)
-        if WorkerEvent.DRAIN in states.WORKER[worker.state]:
+        if worker.can(WorkerEvent.DRAIN):
             generation.drain(worker, reason, now)
 
     # What they say.

@@ -229,6 +229,9 @@ class Control:
             answer, client.follow = self._handler(decode_request(line), client.who, now)
         except NotUnderstood as error:
             answer = Refused(reason=str(error))
+        except Exception:
+            self._say(client, Refused(reason="the master failed at that; its error log says why"), now)
+            raise
         self._say(client, answer, now)
 
     def _say(self, client: _Client, answer: Answer, now: float) -> None:

@@ -1,5 +1,5 @@
 """The master's one event loop: descriptors, signals and timers, in one thread. It never waits for anything
-but the next of these, and it reads the clock once a turn.
+but the next of these, reads the clock once a turn, and outlives whatever a callback raises.
 """
 
 from __future__ import annotations
@@ -11,20 +11,33 @@ import selectors
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, TypeVar
 
 from superwsgi.signals import Signals
 
-Callback = Callable[[float], None]
+Callback = Callable[[float], object]
 """Called with the turn's time, in monotonic seconds."""
+
+PAUSE: Final = 1.0
+"""Seconds for which a descriptor is not watched whose callback has raised: it may be ready for ever."""
+
+Result = TypeVar("Result")
+Otherwise = TypeVar("Otherwise")
 
 
 class EventLoop:
-    """Use as a context manager: signal handlers and the wake-up descriptor are put back at the end."""
+    """Use as a context manager: signal handlers and the wake-up descriptor are put back at the end.
 
-    def __init__(self) -> None:
+    `on_error` is told what a callback has raised, and when.
+    """
+
+    def __init__(self, on_error: Callable[[Exception, float], None]) -> None:
+        self._on_error = on_error
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Callback]] = []
         self._order = itertools.count()
+        self._paused: dict[int, selectors.SelectorKey] = {}  # by descriptor
         self._callbacks: dict[int, tuple[Callable[[int, float], object], bool]] = {}
         self._signals = Signals()
         self._selector.register(self._signals.fileno(), selectors.EVENT_READ, self._on_signals)
@@ -64,12 +77,14 @@ class EventLoop:
         self._watch(fd, selectors.EVENT_WRITE, callback)
 
     def _watch(self, fd: int, events: int, callback: Callback) -> None:
+        self._paused.pop(fd, None)
         if fd in self._selector.get_map():
             self._selector.modify(fd, events, callback)
         else:
             self._selector.register(fd, events, callback)
 
     def forget(self, fd: int) -> None:
+        self._paused.pop(fd, None)
         with contextlib.suppress(KeyError):
             self._selector.unregister(fd)
 
@@ -83,15 +98,42 @@ class EventLoop:
         ready = self._selector.select(timeout)
         now = time.monotonic()
         for key, _ in ready:
-            if self._selector.get_map().get(key.fd) is key:  # an earlier callback may have forgotten it
-                key.data(now)
+            if self._is_watched(key):  # an earlier callback may have forgotten it
+                self._read(key, now)
         while self._timers and self._timers[0][0] <= now:
-            heapq.heappop(self._timers)[2](now)
+            self.guard(heapq.heappop(self._timers)[2], now, None)
         return now
+
+    def guard(
+        self, callback: Callable[[float], Result], now: float, otherwise: Otherwise
+    ) -> Result | Otherwise:
+        """Call it; what it raises ends nothing, and the result is `otherwise`."""
+        try:
+            return callback(now)
+        except Exception as error:
+            self._on_error(error, now)
+            return otherwise
+
+    def _is_watched(self, key: selectors.SelectorKey) -> bool:
+        return self._selector.get_map().get(key.fd) is key
+
+    def _read(self, key: selectors.SelectorKey, now: float) -> None:
+        try:
+            key.data(now)
+        except Exception as error:
+            self._on_error(error, now)
+            if self._is_watched(key):
+                self._selector.unregister(key.fd)
+                self._paused[key.fd] = key
+                self.call_at(now + PAUSE, lambda _: self._resume(key))
+
+    def _resume(self, key: selectors.SelectorKey) -> None:
+        if self._paused.get(key.fd) is key:  # else it was forgotten, or is watched for something else
+            self._watch(key.fd, key.events, key.data)
 
     def _on_signals(self, now: float) -> None:
         for number, times in sorted(Counter(self._signals.read()).items()):
             if number in self._callbacks:
                 callback, each = self._callbacks[number]
                 for _ in range(times if each else 1):
-                    callback(number, now)
+                    self.guard(partial(callback, number), now, None)

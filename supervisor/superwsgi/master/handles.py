@@ -84,6 +84,10 @@ class WorkerHandle:
         if not self.cut_off or self.deadline is None or deadline < self.deadline:
             self.deadline, self.overdue = deadline, overdue
 
+    def can(self, event: WorkerEvent) -> bool:
+        """Whether the event is possible now."""
+        return event in states.WORKER[self.state]
+
     def view(self) -> WorkerView:
         return WorkerView(
             key=self.key,

@@ -18,14 +18,17 @@ from setproctitle import setproctitle
 from superwsgi import __version__
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome, Snapshot
+from superwsgi.log.complaint import Complaint
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
+from superwsgi.log.frames import application_traceback
+from superwsgi.log.lines import spell_exception
 from superwsgi.master import sockets, status
 from superwsgi.master.binding import BindError
 from superwsgi.master.children import Children
 from superwsgi.master.commands import Commands
 from superwsgi.master.control import Control
-from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.eventloop import PAUSE, EventLoop
 from superwsgi.master.generation import Generation
 from superwsgi.master.handles import WorkerHandle
 from superwsgi.master.handover import Handover
@@ -40,7 +43,7 @@ from superwsgi.master.reloads import Reloads
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.shared import Shared
-from superwsgi.master.states import GenerationEvent, WorkerState
+from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
 from superwsgi.master.takeover import Taken
 from superwsgi.master.upgrade import Upgrade
 from superwsgi.worker import forks
@@ -75,7 +78,8 @@ class Master:
         self._pidfile = pidfile
         self._read_site = read_site
         self._site_file = site_file
-        self._loop = EventLoop()
+        self._loop = EventLoop(self._tell)
+        self._faults: dict[str, Complaint] = {}  # by what was raised
         errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
         self._children = Children(self._rollout, self._loop)
@@ -119,9 +123,9 @@ class Master:
             ask_at: float | None = None
             while self._rollout or self._children.strays:
                 now = self._loop.turn(ask_at)
-                ask_at = self._govern(now)
-                self._report.update(stopping=self.stopping)
-                self._control.update(now)
+                ask_at = self._loop.guard(self._govern, now, now + PAUSE)
+                self._loop.guard(lambda _: self._report.update(stopping=self.stopping), now, None)
+                self._loop.guard(self._control.update, now, None)
             self._children.strays.name_programs(time.monotonic())
             self._control.end(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
@@ -198,11 +202,10 @@ class Master:
         if self._rollout.candidate is None and not self.stopping:
             self.upgrade.go_on(self._errors, now, self._site.timeouts.boot)
         plan = governor.decide(self._rollout.view(), now)
-        for action in plan.actions:
-            self._perform(action, now)
+        failed = [self._loop.guard(partial(self._perform, action), now, True) for action in plan.actions]
         self._rollout.sweep()
         if plan.actions:
-            return now  # what was done may allow more
+            return now + PAUSE if any(failed) else now  # what was done may allow more
         return min((when for when in (plan.ask_at, complete_at) if when is not None), default=None)
 
     def _perform(self, action: governor.Action, now: float) -> None:
@@ -211,22 +214,29 @@ class Master:
             if target is not None and target.can_fork():  # else its mold has become the worker before
                 self._children.fork(target, action.number, now)
             return
-        found = self._find_worker(action.key)
-        if found is None:  # an earlier action has led to its end
-            return
-        generation, worker = found
-        if isinstance(action, governor.Drain):
-            self._errors.bind(**worker.who()).info("draining", reason=action.reason)
-            self._children.drain(generation, worker, action.reason, now)
-        else:
-            self._kill(generation, worker, action.reason, now)
+        for generation, worker in self._with_key(action.key):
+            if isinstance(action, governor.Kill):
+                self._kill(generation, worker, action.reason, now)
+            elif worker.can(WorkerEvent.DRAIN):
+                self._errors.bind(**worker.who()).info("draining", reason=action.reason)
+                self._children.drain(generation, worker, action.reason, now)
 
     def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         self._errors.bind(**worker.who()).warning("killed", reason=reason)
         generation.kill(worker, reason, now)
 
-    def _find_worker(self, key: int) -> tuple[Generation, WorkerHandle] | None:
-        return next(((g, w) for g in self._rollout for w in g.workers.values() if w.key == key), None)
+    def _with_key(self, key: int) -> list[tuple[Generation, WorkerHandle]]:
+        """The worker that is meant, where it is there: an action before this one may have been its end."""
+        return [(g, w) for g in self._rollout for w in g.workers.values() if w.key == key]
+
+    def _tell(self, error: Exception, now: float) -> None:
+        """What a reaction has raised is a bug of ours, and no reason to end a site."""
+        what = spell_exception(error)
+        fault = self._faults.setdefault(what, Complaint(self._complain, "error in the master"))
+        fault.make(int(now * 1e9), application_traceback(error), error=what, next="the site goes on")
+
+    def _complain(self, event: str, detail: str, **words: object) -> None:
+        self._errors.error(event, detail, **words)
 
     # Signals.
 

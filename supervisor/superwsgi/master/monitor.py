@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import psutil
+
 from superwsgi.log.words import duration
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation
@@ -31,12 +33,12 @@ class Monitor:
 
     def look(self, now: float) -> None:
         """Look at every worker, now and from now on."""
+        self._loop.call_at(now + self._interval(), self.look)
         for generation in self._rollout:
             for worker in list(generation.workers.values()):
                 self._judge_heartbeat(generation, worker, now)
                 if generation.memory:
                     self._judge_memory(generation, worker, now)
-        self._loop.call_at(now + self._interval(), self.look)
 
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline
@@ -76,12 +78,10 @@ def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
 
     None once it is gone, or where the kernel does not let us look.
     """
-    import psutil  # 2 MB that a master without memory limits does not need
-
     try:
         process = psutil.Process(pid)
         if measure == "rss":
             return int(process.memory_info().rss)
         return int(getattr(process.memory_full_info(), measure))
-    except psutil.Error:
+    except (psutil.Error, OSError):  # no descriptor left to look with, say
         return None

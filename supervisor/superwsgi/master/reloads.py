@@ -11,6 +11,7 @@ from typing import Final
 from superwsgi.config.errors import ConfigError
 from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
+from superwsgi.log.lines import spell_exception
 from superwsgi.master.binding import BindError
 from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.rollout import RollOut
@@ -64,10 +65,17 @@ class Reloads:
         try:
             self._load(now)
         except (*_UNUSABLE, OSError) as error:
-            assert rollout.current is not None
-            reason, _, detail = str(error).partition("\n")
-            rollout.trouble = reason
-            rollout.attempts.end(Outcome.REFUSED, now, reason, detail)
-            self._on_refused()
-            goes_on = f"generation {rollout.current.number} goes on serving"
-            rollout.errors.error("reload refused", str(error), next=goes_on)
+            self._refuse(str(error), now)
+        except Exception as error:  # a bug of ours, told as one by the loop
+            self._refuse(spell_exception(error), now)
+            raise
+
+    def _refuse(self, why: str, now: float) -> None:
+        rollout = self._rollout
+        assert rollout.current is not None
+        reason, _, detail = why.partition("\n")
+        rollout.trouble = reason
+        rollout.attempts.end(Outcome.REFUSED, now, reason, detail)
+        self._on_refused()
+        goes_on = f"generation {rollout.current.number} goes on serving"
+        rollout.errors.error("reload refused", why, next=goes_on)

@@ -123,10 +123,10 @@ class Report:
     def _feed_watchdog(self, now: float) -> None:
         """Only here, in the loop's own turn, and only while there is a worker: else systemd restarts us."""
         assert self._notifier.watchdog is not None
+        self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
         starting = self._rollout.current is None
         if starting or any(generation.workers for generation in self._rollout):
             self._notifier.alive()
-        self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
 
     def _summary(self, now_in: Phase) -> Summary:
         rollout = self._rollout
@@ -144,6 +144,7 @@ class Report:
 
     def _look(self, now: float) -> None:
         """Requests a second since the last look; a worker that went takes its last ones with it."""
+        self._loop.call_at(now + INTERVAL, self._look)
         counted = {
             worker.key: generation.board.requests(worker.slot)
             for generation in self._rollout
@@ -154,4 +155,3 @@ class Report:
         self._rate = answered / elapsed if elapsed > 0 else 0.0
         if self._rollout.candidate is not None and self._rollout.current is not None:
             self._notifier.takes(INTERVAL + _MARGIN)  # it ends by the site file's deadlines, not the unit's
-        self._loop.call_at(now + INTERVAL, self._look)

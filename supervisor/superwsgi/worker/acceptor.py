@@ -15,10 +15,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from superwsgi.log.complaint import Complaint
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm
-from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.share import better_placed, over_share
 
 PAUSE: Final = SECOND // 500
@@ -61,8 +61,8 @@ class Acceptor:
         self._limit = limit
         self._census = census
         self._make_room = make_room
-        self._full = Complaint(errors, "no more connections")
-        self._exhausted = Complaint(errors, "connection not accepted")
+        self._full = Complaint(errors.warning, "no more connections")
+        self._exhausted = Complaint(errors.warning, "connection not accepted")
         self._lock = threading.Lock()
         self.away = True
         self.until = NEVER  # when to come back, while away

@@ -15,9 +15,9 @@ from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.exchange import Gateway
 from superwsgi.http.parser import Parser
 from superwsgi.http.peers import UNIX, Trusted
+from superwsgi.log.complaint import Complaint
 from superwsgi.worker.acceptor import Accepted
 from superwsgi.worker.alarm import Alarm
-from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import LISTENING, Connection
 from superwsgi.worker.service import Service
 from superwsgi.worker.states import State
@@ -53,8 +53,8 @@ class Admission:
         self._base = base_environ(
             errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1
         )
-        self._unwatched = Complaint(errors, "connection not watched")
-        self._unspooled = Complaint(errors, "no temporary file for a response")
+        self._unwatched = Complaint(errors.warning, "connection not watched")
+        self._unspooled = Complaint(errors.warning, "no temporary file for a response")
         self._stores = Stores(site.limits.spool, self._no_spool)
 
     def admit(self, accepted: Iterable[Accepted]) -> None:

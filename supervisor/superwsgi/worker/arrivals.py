@@ -11,9 +11,9 @@ from typing import Final
 from superwsgi.http.errors import HttpError, ProxyHeaderError
 from superwsgi.http.exchange import Gateway
 from superwsgi.http.peers import UNIX, Trusted
+from superwsgi.log.complaint import Complaint
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.alarm import Alarm
-from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.ending import Ending
 from superwsgi.worker.room import Addresses, client_of, least_needed
@@ -45,7 +45,7 @@ class Arrivals:
         self._ending = ending
         self._trusted = trusted
         self._addresses = addresses
-        self._crowded = Complaint(gateway.errors, "too many connections of one client")
+        self._crowded = Complaint(gateway.errors.warning, "too many connections of one client")
         self._accepted = 0
 
     def adopt(self, connection: Connection, now: int) -> None:

@@ -15,10 +15,10 @@ from superwsgi.http.exchange import CLIENT_CLOSED, Exchange, Gateway
 from superwsgi.http.head import Refusal, refusal
 from superwsgi.http.request import Request
 from superwsgi.log.access import AccessLog
+from superwsgi.log.complaint import Complaint
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import SECOND, Alarm
-from superwsgi.worker.complaint import Complaint
 from superwsgi.worker.connection import Connection
 from superwsgi.worker.entries import access_entry
 from superwsgi.worker.room import Addresses
@@ -86,7 +86,7 @@ class Ending:
         if status != 503:
             errors.debug("request refused", request=request_id, status=status, reason=reason)
             return
-        lack = self._lacks.setdefault(reason, Complaint(errors, "request refused"))
+        lack = self._lacks.setdefault(reason, Complaint(errors.warning, "request refused"))
         lack.make(now, request=request_id, status=status, reason=reason)
 
     def leave_to_poller(self, connection: Connection, exchange: Exchange, now: int) -> bool:

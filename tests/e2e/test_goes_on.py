@@ -1,0 +1,80 @@
+"""Whatever happens to the master, it goes on."""
+
+import resource
+import signal
+
+import psutil
+import pytest
+
+from tests.e2e.daemon import wait_for
+
+HELLO = """
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+"""
+HOOK = """
+    import os, sys
+    def note(event, arguments):
+        if event == "import":
+            with open(os.environ["NOTED"], "a") as file:
+                file.write(f"{os.getpid()} {arguments[0]}\\n")
+    sys.addaudithook(note)
+"""
+
+
+@pytest.fixture
+def site(daemon):
+    daemon.write("app.py", HELLO)
+    return daemon
+
+
+def imported_by(pid, noted):
+    return [line.split()[1] for line in noted.read_text().splitlines() if int(line.split()[0]) == pid]
+
+
+def test_the_master_imports_nothing_once_it_serves(site):
+    """The packages, and Python itself, may be replaced meanwhile."""
+    noted = site.folder / "noted"
+    site.write("hook/sitecustomize.py", HOOK)
+    more = {"workers": 2, "memory": {"soft": "1G"}, "pidfile": "pid", "log": {"error": "error.log"}}
+    site.site(**more)
+    site.log_file = site.folder / "error.log"
+    site.start(env={"PYTHONPATH": str(site.folder / "hook"), "NOTED": str(noted)})
+    before = len(imported_by(site.pid, noted))
+    assert before
+    site.site(bind="localhost:0", **more)
+    site.command("status", "-c", "site.yaml")
+    site.reload()
+    site.write("app.py", "import missing\n")
+    site.reload("reload failed")
+    site.write("site.yaml", "nonsense: [\n")
+    site.reload("reload refused")
+    mark = site.mark()
+    site.send(signal.SIGKILL, site.workers()[0])
+    site.wait_log("serving", since=mark)
+    site.send(signal.SIGUSR1)
+    site.wait_log("log files reopened", since=mark)
+    assert imported_by(site.pid, noted)[before:] == []
+    assert site.stop() == 0
+    assert imported_by(site.pid, noted)[before:] == []
+
+
+def test_without_a_descriptor_left(site):
+    """Memory cannot be looked at, nothing can be accepted, forked or opened: until there are some again."""
+    site.site(workers=2, memory={"soft": "1G"}, monitor={"interval": "100ms"})
+    site.start()
+    master = psutil.Process(site.pid)
+    soft, hard = master.rlimit(resource.RLIMIT_NOFILE)
+    master.rlimit(resource.RLIMIT_NOFILE, (master.num_fds(), hard))
+    try:
+        site.reload("reload refused")
+        site.send(signal.SIGKILL, site.workers()[0])
+        site.wait_log("not forked")
+        assert site.get().text == "hello"
+    finally:
+        master.rlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    site.wait_workers(2)
+    site.reload()
+    wait_for(lambda: "ready" in site.command("status", "-c", "site.yaml").stdout, "status")
+    assert site.stop() == 0
