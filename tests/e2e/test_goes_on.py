@@ -1,5 +1,6 @@
 """Whatever happens to the master, it goes on."""
 
+import contextlib
 import resource
 import signal
 
@@ -78,3 +79,60 @@ def test_without_a_descriptor_left(site):
     site.reload()
     wait_for(lambda: "ready" in site.command("status", "-c", "site.yaml").stdout, "status")
     assert site.stop() == 0
+
+
+class TestAProcessThatASignalHasStopped:
+    def test_a_worker_is_replaced(self, site):
+        site.site(workers=1)
+        site.start()
+        (worker,) = site.workers()
+        mark = site.mark()
+        site.send(signal.SIGSTOP, worker)
+        site.wait_log("killed reason=.stopped by a signal", since=mark)
+        site.wait_log("serving", since=mark)
+        assert site.get().text == "hello"
+
+    def test_a_worker_that_drains_is_ended(self, site):
+        site.write(
+            "app.py", HELLO.replace("start_response(", "import time; time.sleep(30); start_response(", 1)
+        )
+        site.site(workers=1)
+        site.start()
+        (worker,) = site.workers()
+        with contextlib.closing(site.client()) as client:
+            client.request("GET", "/")
+            wait_for(lambda: '"in_flight":1' in site.command("status", "-c", "site.yaml", "--json").stdout)
+            site.send(signal.SIGSTOP, worker)
+            mark = site.mark()
+            assert site.stop() == 0
+        assert 'killed reason="stopped by a signal' in site.log[mark:]
+
+    def test_a_mold_is_replaced(self, site):
+        site.site(workers=1)
+        site.start()
+        (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+        mark = site.mark()
+        site.send(signal.SIGSTOP, mold)
+        site.wait_log("(?s)mold lost .*stopped by a signal.*mold ready", since=mark)
+
+    def test_one_that_a_candidate_has_fails_the_reload(self, site):
+        site.site(workers=1)
+        site.start()
+        site.write("app.py", "import time\ntime.sleep(60)\n")
+        mark = site.mark()
+        site.send(signal.SIGHUP)
+        site.wait_log("reload begun", since=mark)
+        mold = wait_for(lambda: [p.pid for p in site.children() if "mold 2" in " ".join(p.cmdline())])[0]
+        site.send(signal.SIGSTOP, mold)
+        site.wait_log("reload failed .*stopped by a signal", since=mark)
+
+    def test_one_that_goes_on_in_time_stays(self, site):
+        site.site(workers=1)
+        site.start()
+        (worker,) = site.workers()
+        for _ in range(3):
+            site.send(signal.SIGSTOP, worker)
+            wait_for(lambda: psutil.Process(worker).status() == psutil.STATUS_STOPPED)
+            site.send(signal.SIGCONT, worker)
+        assert site.get().text == "hello"
+        assert site.workers() == [worker]

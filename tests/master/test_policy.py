@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from superwsgi.master.policy import backoff, death, heartbeat
+from superwsgi.master.policy import backoff, death, heartbeat, stopped
 from superwsgi.master.policy.memory import MemoryLimits, Verdict, in_bytes
 
 
@@ -125,3 +125,12 @@ def test_how_long_a_worker_may_be_silent(timeout, busy, limit):
 )
 def test_what_silence_means(silent, dumped_ago, verdict):
     assert heartbeat.judge(silent, 60.0, dumped_ago) is verdict
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "lost"), [(None, False), (10.0, False), (10.0 - stopped.PATIENCE, True), (0.0, True)]
+)
+def test_a_stopped_process_is_given_time_to_go_on(stopped_at, lost):
+    assert stopped.is_lost(stopped_at, 10.0) is lost
+    assert 2 * stopped.LOOK <= stopped.PATIENCE
+    assert stopped.PATIENCE + stopped.LOOK < 5

@@ -166,6 +166,11 @@ class Generation:
         if self.mold is mold:  # else it has ended, and its process id may be another's
             os.kill(mold.pid, signal.SIGKILL)
 
+    def lose_mold(self, mold: MoldHandle, reason: str) -> None:
+        """End a mold that is of no use any more."""
+        mold.failure = mold.failure or reason
+        self._kill_mold(mold)
+
     def count_lost_mold(self, now: float) -> float:
         """Seconds to wait before the next mold."""
         since_last = None if self._last_mold_lost is None else now - self._last_mold_lost

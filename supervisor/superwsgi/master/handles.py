@@ -32,6 +32,7 @@ class WorkerHandle:
     pid: int | None = None
     ready_at: float | None = None
     dumped_at: float | None = None  # when it was asked for its stacks, while it hangs
+    stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
     recycle: str | None = None  # why it should be replaced
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot, or had to be ended as broken
@@ -117,6 +118,7 @@ class MoldHandle:
     detail: str = ""  # the traceback's text, where there is one
     said: Said = Said.NOTHING
     strays: int = 0  # packets that were no messages
+    stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:

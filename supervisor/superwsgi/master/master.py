@@ -118,7 +118,7 @@ class Master:
                 self._adopt(self._taken, time.monotonic())
             else:
                 self._start(time.monotonic())
-            self._monitor.look(time.monotonic())
+            self._monitor.begin(time.monotonic())
             self._report.begin(time.monotonic(), self._site.timeouts.boot)
             ask_at: float | None = None
             while self._rollout or self._children.strays:

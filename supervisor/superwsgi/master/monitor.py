@@ -1,5 +1,5 @@
-"""Watches the workers from outside: their memory with psutil, their heartbeat on the scoreboard. What follows
-from what it sees is decided in policy/memory.py and policy/heartbeat.py.
+"""Watches the processes from outside: with psutil their memory and whether they run, on the scoreboard their
+heartbeat. What follows from what it sees is decided in policy/: memory.py, heartbeat.py, stopped.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import psutil
 from superwsgi.log.words import duration
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation
-from superwsgi.master.handles import WorkerHandle
-from superwsgi.master.policy import heartbeat, memory
+from superwsgi.master.handles import MoldHandle, WorkerHandle
+from superwsgi.master.policy import heartbeat, memory, stopped
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.states import WorkerState
 
@@ -31,6 +31,11 @@ class Monitor:
         self._kill = kill
         self._interval = interval
 
+    def begin(self, now: float) -> None:
+        """Look from now on."""
+        self.look(now)
+        self._look_for_stopped(now)
+
     def look(self, now: float) -> None:
         """Look at every worker, now and from now on."""
         self._loop.call_at(now + self._interval(), self.look)
@@ -39,6 +44,16 @@ class Monitor:
                 self._judge_heartbeat(generation, worker, now)
                 if generation.memory:
                     self._judge_memory(generation, worker, now)
+
+    def _look_for_stopped(self, now: float) -> None:
+        self._loop.call_at(now + stopped.LOOK, self._look_for_stopped)
+        for generation in self._rollout:
+            mold = generation.mold
+            if mold is not None and _is_lost(mold, now):
+                generation.lose_mold(mold, stopped.spell(mold.stopped_at or now, now))
+            for worker in list(generation.workers.values()):
+                if worker.state is not WorkerState.ENDING and _is_lost(worker, now):
+                    self._kill(generation, worker, stopped.spell(worker.stopped_at or now, now), now)
 
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline
@@ -71,6 +86,23 @@ class Monitor:
             worker.recycle = limits.spell(used, verdict)
             log = self._rollout.errors.bind(**worker.who())
             log.warning("to be recycled", reason=worker.recycle, next="drained once its replacement serves")
+
+
+def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:
+    """Notes since when it is stopped."""
+    if process.pid is None or not is_stopped(process.pid):
+        process.stopped_at = None
+    elif process.stopped_at is None:
+        process.stopped_at = now
+    return stopped.is_lost(process.stopped_at, now)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped a process (proc_pid_stat(5): T, and not t)."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except (psutil.Error, OSError):
+        return False
 
 
 def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
