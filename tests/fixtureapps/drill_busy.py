@@ -1,0 +1,62 @@
+"""An application that keeps processes and files: pools, programs that it runs, temporary folders.
+
+Every answer is `<token of the query> <process id>`. With DRILL_HAZARD set, its pool is made at import.
+"""
+
+import functools
+import multiprocessing
+import os
+import subprocess
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+FOLDER = tempfile.TemporaryDirectory(prefix="import-")
+
+
+@functools.cache
+def executor():
+    return ProcessPoolExecutor(2)
+
+
+if os.environ.get("DRILL_HAZARD"):
+    executor().submit(int).result()
+
+
+def same(text):
+    return text
+
+
+def pool(text):
+    with multiprocessing.Pool(2) as workers:
+        return workers.map(same, [text])[0]
+
+
+def submitted(text):
+    return executor().submit(same, text).result()
+
+
+def run(text):
+    return subprocess.run(["cat"], input=text, capture_output=True, text=True, check=True).stdout
+
+
+def left(text):
+    subprocess.Popen(["sleep", "0.3"])
+    return text
+
+
+def kept(text):
+    """In a file of the folder that the import has made."""
+    with tempfile.NamedTemporaryFile("w+", dir=FOLDER.name) as file:
+        file.write(text)
+        file.flush()
+        return Path(file.name).read_text()
+
+
+WORK = {"/": same, "/pool": pool, "/submitted": submitted, "/run": run, "/left": left, "/kept": kept}
+
+
+def app(environ, start_response):
+    said = WORK[environ["PATH_INFO"]](environ["QUERY_STRING"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{said} {os.getpid()}".encode()]
