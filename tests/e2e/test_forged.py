@@ -133,7 +133,7 @@ def test_a_mold_that_says_what_it_cannot_does_not_take_over(daemon, word, reason
 
 def test_a_mold_that_says_it_has_failed_and_goes_on_is_ended(daemon):
     daemon.write("app.py", IMPORTS % ('{"type":"loadfailed","reason":"so it says"}', 60))
-    daemon.site(workers=1, preload=True, timeouts={"boot": "1s"})
+    daemon.site(workers=1, preload=True)
     daemon.start(ready=False)
     assert daemon.wait_exit() == 3
     assert "so it says" in daemon.log

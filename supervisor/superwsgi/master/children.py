@@ -133,7 +133,7 @@ class Children:
         except Forged as error:
             self._break_mold(generation, mold, error)
         if mold.channel.ended:
-            self._loop.call_at(now + GRACE, lambda _: self._end_mute(generation, mold))
+            self._loop.call_at(now + GRACE, lambda _: self._end_lingering(generation, mold))
 
     def _count_stray(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
         """A mold's channel has a number that applications take for something else, as s6 has it."""
@@ -159,6 +159,7 @@ class Children:
             self._unforkable(generation, mold, word, now)
         elif isinstance(word, LoadFailed):
             mold.failure, mold.detail = word.reason, word.detail
+            self._loop.call_at(now + GRACE, lambda _: self._end_lingering(generation, mold))
         elif isinstance(word, ForkFailed):
             worker = generation.workers.get(word.slot)
             if worker is None or worker.pid is not None:
@@ -175,7 +176,8 @@ class Children:
         log.error("broken mold", reason=mold.failure, next="killed")
         os.kill(mold.pid, signal.SIGKILL)
 
-    def _end_mute(self, generation: Generation, mold: MoldHandle) -> None:
+    def _end_lingering(self, generation: Generation, mold: MoldHandle) -> None:
+        """A mold that is there still although it has said its last, or closed its channel."""
         if generation.mold is mold:
             mold.failure = mold.failure or "it has closed its channel and goes on"
             os.kill(mold.pid, signal.SIGKILL)
