@@ -155,6 +155,7 @@ class TestSignalsOfTheApplication:
         blocks = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
         site = begin(daemon, blocks + APP, preload=preload)
         worker = site.get("/pid").json()
+        site.wait_log("GET /pid")  # and rests: stacks of what runs are read while they change
         mark = site.mark()
         site.send(signal.SIGUSR2, worker)
         site.wait_log("most recent call first", since=mark)

@@ -8,8 +8,12 @@ import multiprocessing
 import os
 import subprocess
 import tempfile
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+FORKS = threading.Lock()
+"""subprocess waits for ever where a fork in another thread has a copy of the pipe on which it waits."""
 
 FOLDER = tempfile.TemporaryDirectory(prefix="import-")
 
@@ -28,20 +32,27 @@ def same(text):
 
 
 def pool(text):
-    with multiprocessing.Pool(2) as workers:
+    with FORKS:
+        workers = multiprocessing.Pool(2)
+    with workers:
         return workers.map(same, [text])[0]
 
 
 def submitted(text):
-    return executor().submit(same, text).result()
+    with FORKS:
+        future = executor().submit(same, text)
+    return future.result()
 
 
 def run(text):
-    return subprocess.run(["cat"], input=text, capture_output=True, text=True, check=True).stdout
+    with FORKS:
+        cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return cat.communicate(text)[0]
 
 
 def left(text):
-    subprocess.Popen(["sleep", "0.3"])
+    with FORKS:
+        subprocess.Popen(["sleep", "0.3"])
     return text
 
 

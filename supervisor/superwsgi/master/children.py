@@ -37,7 +37,7 @@ def _to_write(boot: float) -> float:
     return min(0.5, boot / 4)
 
 
-_STRAYS: Final = 3
+_GARBLED: Final = 3
 """Packets of a mold that may be no messages of ours."""
 
 
@@ -128,21 +128,21 @@ class Children:
                 mold.said = hearing.after(hearing.MOLD, mold.said, word, sender=sender, of=mold.pid)
                 self._heed_mold(generation, mold, word, sender, now)
         except Garbled as error:
-            self._count_stray(generation, mold, error)
+            self._count_garbled(generation, mold, error)
             self._hear_mold(generation, mold, now)
         except Forged as error:
             self._break_mold(generation, mold, error)
         if mold.channel.ended:
             self._loop.call_at(now + GRACE, lambda _: self._end_lingering(generation, mold))
 
-    def _count_stray(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
+    def _count_garbled(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
         """A mold's channel has a number that applications take for something else, as s6 has it."""
-        mold.strays += 1
-        if mold.strays > _STRAYS:
+        mold.garbled += 1
+        if mold.garbled > _GARBLED:
             self._break_mold(generation, mold, error)
         else:
             log = self._rollout.errors.bind(gen=generation.number, pid=mold.pid)
-            log.warning("stray message", reason=str(error), next="ignored")
+            log.warning("garbled message", reason=str(error), next="ignored")
 
     def _heed_mold(
         self, generation: Generation, mold: MoldHandle, word: Word, sender: int, now: float

@@ -117,7 +117,7 @@ class MoldHandle:
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, where there is one
     said: Said = Said.NOTHING
-    strays: int = 0  # packets that were no messages
+    garbled: int = 0  # packets that were no messages
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
 
     @classmethod

@@ -85,16 +85,26 @@ class Shared:
 
     def end_worker(self) -> None:
         """Remove what only the last process may, where that is this one: its mold was killed."""
-        os.close(self._here)
+        self._be_gone()
         if self._wait(0) and self._take():
             for remove in self._inherited:
                 with contextlib.suppress(Exception):
                     remove()
 
+    def let_go(self) -> None:
+        """In a child that the application forked: it is ended with its worker, and not waited for."""
+        self._be_gone()
+        os.close(self._others)
+
     def outlast(self) -> bool:
         """In the mold: wait for the last of the others; whether it is for us to remove then."""
-        os.close(self._here)
+        self._be_gone()
         return self._take() and self._wait(None)
+
+    def _be_gone(self) -> None:
+        here, self._here = self._here, -1
+        if here >= 0:
+            os.close(here)
 
     def _wait(self, timeout: int | None) -> bool:
         """Whether all others have ended, within `timeout` ms."""

@@ -192,6 +192,8 @@ class Mold:
             os.close(self._access_fd)
         faulthandler.unregister(signal.SIGUSR2)
         self._board.close()
+        if self._shared is not None:
+            self._shared.let_go()
 
     def _fork(self, request: Fork, channel_fd: int) -> None:
         try:

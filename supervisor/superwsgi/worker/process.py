@@ -158,11 +158,11 @@ class Worker:
     def _load(self) -> WSGIApp:
         """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""
         start = self._start
-        if start.shared is not None:
+        if start.shared is not None:  # else, if it has the application already, nobody else has it
             start.shared.leave()
-        if start.app is not None:
             reseed()
             forks.disown_children()
+        if start.app is not None:
             self._call(start.hooks.after_fork)
             return start.app
         app = load_apps(start.site)
