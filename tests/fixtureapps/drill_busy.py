@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 FORKS = threading.Lock()
-"""subprocess waits for ever where a fork in another thread has a copy of the pipe on which it waits."""
+"""A program waits for ever for the end of a pipe of which a fork in another thread has a copy."""
 
 FOLDER = tempfile.TemporaryDirectory(prefix="import-")
 
@@ -23,12 +23,12 @@ def executor():
     return ProcessPoolExecutor(2)
 
 
-if os.environ.get("DRILL_HAZARD"):
-    executor().submit(int).result()
-
-
 def same(text):
     return text
+
+
+if os.environ.get("DRILL_HAZARD"):
+    executor().submit(int).result()
 
 
 def pool(text):
@@ -46,8 +46,7 @@ def submitted(text):
 
 def run(text):
     with FORKS:
-        cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    return cat.communicate(text)[0]
+        return subprocess.run(["cat"], input=text, capture_output=True, text=True, check=True).stdout
 
 
 def left(text):
