@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from superwsgi.http.errors import ClientGone, WsgiError
+from superwsgi.http.fields import HOP_BY_HOP
 from superwsgi.http.files import FileWrapper, Span, span_of
 from superwsgi.http.head import Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.http.identity import RequestIds
@@ -76,6 +77,22 @@ class Gateway:
         self.closing = closing
         self.came_back: Callable[[BaseException], object] | None = None
 
+        self._unsaid = set(HOP_BY_HOP)  # fields that the error log has not yet told of
+
+    def tell_dropped(self, head: ResponseHead, request: Request) -> None:
+        """An application named what is the server's business: said once for each name, as it may do so with
+        every response."""
+        for name in head.dropped:
+            with suppress(KeyError):
+                self._unsaid.remove(name.lower())
+                self.errors.warning(
+                    "response field left out",
+                    field=name,
+                    request=request.id,
+                    target=request.target.decode("latin-1"),
+                    reason="hop-by-hop: connection and framing are the server's (PEP 3333)",
+                    next="left out of all responses; of Connection, close is obeyed",
+                )
 
 class Exchange:
     """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
@@ -130,7 +147,7 @@ class Exchange:
 
     def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """PEP 3333: a second call is only for errors, and only while nothing has been sent."""
-        if exc_info is not None:
+        if exc_info:
             try:
                 if self._begun:
                     raise exc_info[1].with_traceback(exc_info[2])
@@ -138,7 +155,9 @@ class Exchange:
                 exc_info = None  # no cycle through this frame
         elif self._head is not None:
             raise WsgiError("start_response called twice")
-        self._head = self._gateway.heads.check(status, fields)
+        self._head = head = self._gateway.heads.check(status, fields)
+        if head.dropped:
+            self._gateway.tell_dropped(head, self.request)
         return self.write
 
     def write(self, data: Any) -> None:
@@ -204,7 +223,7 @@ class Exchange:
         self.status = head.status
         self._length = size if head.length is None else head.length
         self._framing = self._choose_framing(head)
-        if self._framing is _CLOSE or (gateway.closing and not self._channel.followed):
+        if self._framing is _CLOSE or head.closes or (gateway.closing and not self._channel.followed):
             self.keep_alive = False
         connection = "" if self.keep_alive else "Connection: close\r\n"
         if self._framing is _CHUNKED:

@@ -17,7 +17,7 @@ TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5: field-value; no control characters but tab, latin-1 like all of WSGI
 VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-# RFC 9110 section 7.6.1 and PEP 3333 "Other HTTP Features": the server's own business
+# RFC 9110 section 7.6.1 and PEP 3333 "Other HTTP Features": the server's own business, whoever names them
 HOP_BY_HOP: Final = frozenset(
     {
         "connection",
@@ -77,22 +77,44 @@ FROM_OTHERS: Final = EnvironKeys(believed=False)
 
 
 class ResponseNames(dict[str, str]):
-    """A response field's name → the name in small letters. Raises WsgiError for one that may not be sent."""
+    """A response field's name → the name in small letters. Raises WsgiError for what is no name."""
 
-    def __missing__(self, name: Any) -> str:
-        if type(name) is not str or not TOKEN.fullmatch(name):
+    def __missing__(self, name: str) -> str:
+        if not TOKEN.fullmatch(name):
             raise WsgiError(f"not a field name: {name!r}")
         lower = name.lower()
-        if lower in HOP_BY_HOP:
-            raise WsgiError(f"{name} is a hop-by-hop field: the server's, not the application's (PEP 3333)")
         if len(self) < _REMEMBERED:
             self[name] = lower
         return lower
 
 
-def check_value(name: str, value: object) -> None:
+def check_value(name: str, value: str) -> None:
     """Raise WsgiError where `value` cannot be a response field's value."""
-    if not isinstance(value, str):
-        raise WsgiError(f"the value of {name} is {type(value).__name__}, not str")
     if not VALUE.fullmatch(value):
         raise WsgiError(f"control or non-latin-1 character in the value of {name}: {value!r}")
+
+
+def exact(text: Any) -> str | None:
+    """`text` as a str and nothing else, character for character; None for what is no str.
+
+    A subclass (an enum's member, Django's SafeString) may spell itself in another way, compare as it likes,
+    and change its mind. So it is copied before anybody looks at it, and not asked: join() reads characters.
+    """
+    if type(text) is str:
+        return text
+    return "".join((text,)) if issubclass(type(text), str) else None  # isinstance() asks the object
+
+
+def exact_field(field: Any) -> tuple[str, str]:
+    """Name and value of a response field, of a pair that may be a tuple, a list or the like; walked once.
+
+    Raises WsgiError where it is no pair, or not of text."""
+    pair = () if issubclass(type(field), str) else tuple(field)
+    if len(pair) != 2:
+        raise WsgiError(f"not a field, a tuple of name and value: {field!r}")
+    name, value = exact(pair[0]), exact(pair[1])
+    if name is None:
+        raise WsgiError(f"not a field name: {pair[0]!r}")
+    if value is None:
+        raise WsgiError(f"the value of {name} is {type(pair[1]).__name__}, not str")
+    return name, value

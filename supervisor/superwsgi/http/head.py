@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 from superwsgi.http.errors import WsgiError
-from superwsgi.http.fields import VALUE, ResponseNames, check_value
+from superwsgi.http.fields import HOP_BY_HOP, VALUE, ResponseNames, check_value, exact, exact_field
 
 SECOND: Final = 1_000_000_000
 
@@ -20,6 +20,12 @@ _STATUS: Final = re.compile(r"([2-9]\d\d)(?: .*)?")
 _NAMES: Final = ResponseNames()
 _STATUS_LINES: Final[dict[str, tuple[int, str]]] = {}
 _REMEMBERED: Final = 256
+
+_TAKEN: Final = frozenset({"content-length", "date", "server", "x-request-id"}) | HOP_BY_HOP
+"""What the server has a hand in."""
+
+_LENGTHS: Final[dict[int, int | None]] = {204: None, 205: 0}
+"""What the application says of the length of these is not sent: RFC 9110 sections 8.6 and 15.3.6."""
 
 
 class Clock:
@@ -39,34 +45,34 @@ class Clock:
 
 
 class ResponseHead:
-    """What an application passed to start_response, checked; not changed any more. Raises WsgiError."""
+    """What an application passed to start_response, checked; not changed any more. Raises WsgiError.
+
+    `dropped` are fields that are the server's business, as the application spelled them.
+    """
 
     __slots__ = (
-        "bodiless", "dated", "fields", "identified", "length", "named", "said", "status", "status_line",
+        "bodiless", "closes", "dated", "dropped", "fields", "identified", "length", "named", "said_fields",
+        "said_status", "status", "status_line",
     )  # fmt: skip
 
-    def __init__(self, status: Any, fields: Any) -> None:
-        self.said = status, list(fields)
+    def __init__(self, status: str, fields: list[Any]) -> None:
+        self.said_status, self.said_fields = status, fields  # pairs of str, each as the tuple that it came as
         self.status, self.status_line = _STATUS_LINES.get(status) or _learn_status(status)
-        self.bodiless = self.status in (204, 304)  # RFC 9110 section 6.4.1
+        self.bodiless = self.status in (204, 205, 304)  # RFC 9110 section 6.4.1, and 15.3.6
         self.length: int | None = None  # Content-Length, where the application gave it
         self.dated = self.named = self.identified = False  # whether it gave Date, Server and X-Request-ID
+        self.closes = False  # whether it said `Connection: close`
+        self.dropped: list[str] = []
         lines = []
         for name, value in fields:
             lower = _NAMES[name]
-            if not (type(value) is str and value.isascii() and value.isprintable()):
+            if not (value.isascii() and value.isprintable()):
                 check_value(name, value)
-            if lower == "content-length":
-                self._take_length(value)
-                continue
-            if lower == "date":
-                self.dated = True
-            elif lower == "server":
-                self.named = True
-            elif lower == "x-request-id":
-                self.identified = True
-            lines.append(f"{name}: {value}\r\n")
+            if lower not in _TAKEN or self._passes(lower, name, value):
+                lines.append(f"{name}: {value}\r\n")
         self.fields = "".join(lines)
+        if self.status in _LENGTHS:
+            self.length = _LENGTHS[self.status]
 
     def spell(self, date: str, request_id: str, length: int | None, connection: str) -> bytes:
         """The head's bytes; `connection` are fields of the server's own."""
@@ -76,6 +82,21 @@ class ResponseHead:
         date = "" if self.dated else date
         head = f"{self.status_line}{server}{date}{identity}{self.fields}{size}{connection}\r\n"
         return head.encode("latin-1")
+
+    def _passes(self, lower: str, name: str, value: str) -> bool:
+        """Take note of a field that the server has a hand in; whether it is sent as it is."""
+        if lower == "content-length":
+            self._take_length(value)
+        elif lower == "date":
+            self.dated = True
+        elif lower == "server":
+            self.named = True
+        elif lower == "x-request-id":
+            self.identified = True
+        else:
+            self.dropped.append(name)
+            self.closes = self.closes or (lower == "connection" and _says_close(value))
+        return lower not in HOP_BY_HOP and lower != "content-length"
 
     def _take_length(self, value: str) -> None:
         if not (value.isascii() and value.isdigit()) or self.length not in (None, int(value)):
@@ -92,18 +113,55 @@ class ResponseHeads:
         self._last = ResponseHead("200 OK", [])
 
     def check(self, status: Any, fields: Any) -> ResponseHead:
-        """Raises WsgiError."""
+        """Nothing of what the application hands in is looked at twice, and but for text nothing is kept.
+        Raises WsgiError."""
         last = self._last
-        said_status, said_fields = last.said
-        if status == said_status and fields == said_fields:
+        if status is last.said_status and type(fields) is list and _are_same(fields, last.said_fields):
             return last
-        self._last = head = ResponseHead(status, fields)
+        said_status, said_fields = _exact_status(status), _exact_fields(fields)
+        if said_status == last.said_status and said_fields == last.said_fields:
+            return last
+        self._last = head = ResponseHead(said_status, said_fields)
         return head
 
 
-def _learn_status(status: Any) -> tuple[int, str]:
-    if not isinstance(status, str):
+def _are_same(fields: list[Any], said: list[Any]) -> bool:
+    """Whether these are the very tuples of `said`, as where they stand in an application's source. No
+    comparison is as cheap, or asks less of objects that are not ours."""
+    same, at = len(fields) == len(said), 0
+    while same and at < len(said):
+        same = fields[at] is said[at]
+        at += 1
+    return same
+
+
+def _exact_status(status: Any) -> str:
+    text = exact(status)
+    if text is None:
         raise WsgiError(f"status is {type(status).__name__}, not str")
+    return text
+
+
+def _exact_fields(fields: Any) -> list[Any]:
+    """PEP 3333 asks for a list of tuples; whatever gives pairs will do."""
+    pairs = []
+    for field in fields:
+        pairs.append(field if _is_exact(field) else exact_field(field))
+    return pairs
+
+
+def _is_exact(field: Any) -> bool:
+    if type(field) is not tuple or len(field) != 2:
+        return False
+    pair: tuple[Any, Any] = field
+    return type(pair[0]) is str and type(pair[1]) is str
+
+
+def _says_close(connection: str) -> bool:
+    return "close" in [option.strip(" \t") for option in connection.lower().split(",")]
+
+
+def _learn_status(status: str) -> tuple[int, str]:
     match = _STATUS.fullmatch(status)
     if match is None or not VALUE.fullmatch(status):
         raise WsgiError(f"not a status: {status!r}")
