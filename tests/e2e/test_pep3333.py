@@ -11,12 +11,12 @@ from tests.e2e.wire import Wire, request
 
 RIGHT = (
     "write generator late empty no_content not_modified long echo deaf file replaced_head closing"
-    " closed_so_far slow pid"
+    " closed_so_far slow pid marked fields_once events last reset endless"
 )
 WRONG = (
     "raises exits interrupts leaves no_start_response none twice str_body str_piece str_write crlf_in_field"
-    " crlf_in_name crlf_in_status short_status bytes_status hop_by_hop too_short too_long half_way"
-    " half_way_with_length replaced_too_late"
+    " crlf_in_name crlf_in_status short_status bytes_status too_short too_long long_without_end"
+    " writes_without_end half_way half_way_with_length replaced_too_late"
 )
 
 
@@ -63,6 +63,10 @@ def alive(site, wire):
         ("deaf", 200, b"deaf", "content-length"),
         ("file", 200, (bytes(range(256)) * 4096)[256:], "content-length"),
         ("replaced_head", 400, b"replaced", "content-length"),
+        ("marked", 404, b"marked", "content-length"),
+        ("fields_once", 200, b"once", "content-length"),
+        ("events", 200, b"data: 1\n\ndata: 2\n\n", "transfer-encoding"),
+        ("reset", 205, b"", "content-length"),
     ],
 )
 class TestAnswers:
@@ -112,11 +116,21 @@ def test_a_wrong_application_and_head(site, wire, name):
     assert alive(site, wire)
 
 
-def test_a_response_that_is_too_long_is_cut(site, wire):
+@pytest.mark.parametrize("name", ["too_long", "long_without_end"])
+def test_a_response_that_is_too_long_is_cut(site, wire, name):
     mark = site.mark()
-    assert wire.ask("/wrong/too_long").body == b"01234"
+    assert wire.ask(f"/wrong/{name}").body == b"01234"
     assert alive(site, wire)
     site.wait_log("longer than its Content-Length", since=mark)
+    assert site.log.count("longer than its Content-Length", mark) == 1
+
+
+def test_an_application_that_writes_too_much_is_told(site, wire):
+    mark = site.mark()
+    assert wire.ask("/wrong/writes_without_end").body == b"01234"
+    assert wire.ended()
+    site.wait_log("request failed.*write\\(\\) beyond Content-Length 5", since=mark)
+    assert site.log.count("request failed", mark) == 1
 
 
 @pytest.mark.parametrize("name", ["too_short", "half_way", "half_way_with_length", "replaced_too_late"])
@@ -133,6 +147,19 @@ def test_a_broken_response_without_framing_ends_in_a_reset(site, wire, name):
         wire.ask(f"/wrong/{name}", version="HTTP/1.0")
 
 
+class TestFieldsOfTheServer:
+    def test_are_warned_of_once(self, site, wire):
+        for _ in range(3):
+            assert wire.ask("/events").fields.get("keep-alive") is None
+        site.wait_log("warning .*response field left out field=Keep-Alive .*target=/events")
+        assert site.log.count("field=Keep-Alive") == 1
+
+    def test_close_is_obeyed(self, wire):
+        reply = wire.ask("/last")
+        assert (reply.body, reply.fields["connection"]) == (b"last", "close")
+        assert wire.ended()
+
+
 class TestClose:
     @pytest.fixture
     def closed(self, site):
@@ -147,6 +174,16 @@ class TestClose:
         wire.ask("/closing", "HEAD")
         assert alive(site, wire)
         assert closed() == [""]
+
+    @pytest.mark.parametrize(
+        ("method", "status"),
+        [("HEAD", "200+OK"), ("GET", "204+No+Content"), ("GET", "205+Reset"), ("GET", "304+Not+Modified")],
+    )
+    def test_of_a_stream_without_end_that_has_no_content(self, site, wire, closed, method, status):
+        reply = wire.ask(f"/endless?{status}", method)
+        assert (reply.status, reply.body) == (int(status[:3]), b"")
+        assert alive(site, wire)
+        assert closed() == ["endless"]
 
     def test_after_a_failure(self, wire, closed):
         with pytest.raises(ConnectionError):

@@ -1,5 +1,6 @@
 """Applications that use what PEP 3333 offers, each mounted under its name."""
 
+import enum
 import hashlib
 import itertools
 import json
@@ -88,6 +89,62 @@ def replaced_head(environ, start_response):
     except ValueError:
         start_response("400 Bad Request", TEXT, sys.exc_info())
     return [b"replaced"]
+
+
+class Told(str, enum.Enum):
+    STATUS = "404 Not Found"
+    NAME = "Cache-Control"
+    VALUE = "no-store"
+
+
+def marked(environ, start_response):
+    """Has constants in an enum, as many do."""
+    start_response(Told.STATUS, [(Told.NAME, Told.VALUE)])
+    return [b"marked"]
+
+
+def fields_once(environ, start_response):
+    """Fields that can be walked once."""
+    start_response("200 OK", filter(None, [("Set-Cookie", "a=1"), None, ("Vary", "Cookie")]))
+    return [b"once"]
+
+
+def events(environ, start_response):
+    """An event stream with what examples of the web set for one."""
+    fields = [
+        ("Content-Type", "text/event-stream"),
+        ("Connection", "keep-alive"),
+        ("Keep-Alive", "timeout=5"),
+    ]
+    start_response("200 OK", [*fields, ("Transfer-Encoding", "chunked")])
+    yield b"data: 1\n\n"
+    yield bytearray(b"data: 2\n\n")
+
+
+def last(environ, start_response):
+    start_response("200 OK", [*TEXT, ("Connection", "close")])
+    return [memoryview(b"last")]
+
+
+def reset(environ, start_response):
+    start_response("205 Reset Content", TEXT)
+    return [b"not to be sent"]
+
+
+class Endless:
+    """A stream for whoever asks for it by GET; to others, some of it is asked for before it is closed."""
+
+    def __init__(self, environ, start_response):
+        start_response(environ["QUERY_STRING"].replace("+", " ") or "200 OK", TEXT)
+
+    def __iter__(self):
+        return itertools.repeat(b"x" * 100)
+
+    def close(self):
+        closed.append("endless")
+
+
+endless = Endless
 
 
 class Closing:

@@ -1,5 +1,6 @@
 """Applications that break PEP 3333 or fail, each mounted under its name."""
 
+import itertools
 import sys
 
 TEXT = [("Content-Type", "text/plain")]
@@ -75,11 +76,6 @@ def bytes_status(environ, start_response):
     return [b"x"]
 
 
-def hop_by_hop(environ, start_response):
-    start_response("200 OK", [("Connection", "close")])
-    return [b"x"]
-
-
 def too_short(environ, start_response):
     start_response("200 OK", [*TEXT, ("Content-Length", "10")])
     return [b"01234"]
@@ -88,6 +84,17 @@ def too_short(environ, start_response):
 def too_long(environ, start_response):
     start_response("200 OK", [*TEXT, ("Content-Length", "5")])
     return [b"0123456789"]
+
+
+def long_without_end(environ, start_response):
+    start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+    yield from itertools.cycle([b"012", b"345"])
+
+
+def writes_without_end(environ, start_response):
+    write = start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+    for piece in itertools.cycle([b"012", b"345"]):
+        write(piece)
 
 
 def half_way(environ, start_response):

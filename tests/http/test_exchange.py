@@ -2,75 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import array
+import itertools
 import re
 import sys
 
 import pytest
 
-from superwsgi.http.errors import ClientGone
-from superwsgi.http.exchange import Exchange, Gateway
-from superwsgi.log.error import ErrorLog
-from tests.http.feeding import parse
-
-
-class Recorder:
-    """A channel that keeps what it is sent; after `patience` calls the client is gone."""
-
-    def __init__(self, patience: int = 1000) -> None:
-        self.pieces: list[bytes] = []
-        self.patience = patience
-        self.followed = False
-
-    @property
-    def gone(self) -> bool:
-        return len(self.pieces) >= self.patience
-
-    def send(self, data):
-        if len(self.pieces) >= self.patience:
-            raise ClientGone
-        self.pieces.append(data)
-
-    send_piece = send
-    send_last = send
-
-    def send_file(self, span):
-        self.send(os.pread(span.fd, span.size, span.offset))
-
-    @property
-    def head(self) -> str:
-        return b"".join(self.pieces).partition(b"\r\n\r\n")[0].decode("latin-1")
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.pieces).partition(b"\r\n\r\n")[2]
-
-    @property
-    def status(self) -> int:
-        return int(self.head.split()[1])
-
-
-class Run:
-    """`app` has answered one request."""
-
-    def __init__(self, app, method="GET", version="1.1", *, patience=1000, closing=False):
-        read, write = os.pipe()
-        gateway = Gateway(app, ErrorLog(write, "info"), closing=closing)
-        request = parse(f"{method} /here HTTP/{version}\r\nHost: x\r\n\r\n".encode()).requests[0]
-        self.client = Recorder(patience)
-        self.exchange = Exchange(gateway, request, self.client, now=1)
-        self.exchange.answer()
-        os.close(write)
-        with open(read) as log:
-            self.log = log.read()
-
-
-def says(status="200 OK", fields=(), body=(b"hello",)):
-    def app(environ, start_response):
-        start_response(status, list(fields))
-        return body() if callable(body) else body
-
-    return app
+from tests.http.answering import Run, says
 
 
 def test_a_list_has_a_length():
@@ -133,7 +72,7 @@ def test_start_response_as_late_as_the_first_piece():
     ("method", "status", "framed"),
     [("HEAD", "200 OK", False), ("GET", "204 No Content", False), ("GET", "304 Not Modified", False)],
 )
-@pytest.mark.parametrize("body", [[b"hello"], lambda: iter([b"hello"])])
+@pytest.mark.parametrize("body", [[b"hello"], lambda: iter([b"hello"]), lambda: itertools.repeat(b"hello")])
 def test_responses_without_a_body(method, status, framed, body):
     run = Run(says(status, body=body), method)
     assert run.client.body == b""
@@ -237,8 +176,6 @@ def returns_none(environ, start_response):
         says(fields=[("A", b"bytes")]),
         says(fields=[(b"A", "bytes")]),
         says(fields=[("A", None)]),
-        says(fields=[("Connection", "close")]),
-        says(fields=[("Transfer-Encoding", "chunked")]),
         says(fields=[("Content-Length", "-1")]),
         says(fields=[("Content-Length", "1"), ("Content-Length", "2")]),
     ],
@@ -313,6 +250,248 @@ def test_too_long_is_cut():
     assert run.client.body == b"hel"
     assert not run.exchange.broken
     assert "longer" in run.log
+
+
+@pytest.mark.parametrize("body", [[b"no"], lambda: iter([b"no"]), lambda: itertools.repeat(b"no"), []])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("fields", [[], [("Content-Length", "2")]])
+def test_reset_content_has_none(body, method, fields):
+    run = Run(says("205 Reset Content", fields, body), method)
+    assert run.client.head.count("Content-Length: 0") == run.client.head.count("Content-Length") == 1
+    assert run.client.body == b""
+    assert run.exchange.keep_alive
+    assert not run.exchange.broken
+
+
+class Endless:
+    """A body without an end, that knows how often it was asked for more; closed once."""
+
+    def __init__(self, piece=b"x" * 10):
+        self.piece = piece
+        self.asked = self.closed = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.asked += 1
+        assert not self.closed
+        assert self.asked < 10, "asked for more and more"
+        return self.piece
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "fields", "asked"),
+    [
+        ("HEAD", "200 OK", [], 1),
+        ("HEAD", "200 OK", [("Content-Length", "25")], 1),
+        ("GET", "204 No Content", [], 1),
+        ("GET", "205 Reset Content", [], 1),
+        ("GET", "304 Not Modified", [], 1),
+        ("GET", "200 OK", [("Content-Length", "0")], 1),
+        ("GET", "200 OK", [("Content-Length", "10")], 2),
+        ("GET", "200 OK", [("Content-Length", "25")], 3),
+    ],
+)
+def test_an_endless_body_is_closed_where_nothing_of_it_can_be_sent(method, status, fields, asked):
+    body = Endless()
+    run = Run(says(status, fields, body), method)
+    assert (body.asked, body.closed) == (asked, 1)
+    assert run.exchange.complete
+    assert run.exchange.keep_alive
+    assert run.log.count("\n") == (method == "GET" and bool(fields))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_generator_is_ended_where_nothing_of_it_can_be_sent(method):
+    ended = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "3")])
+        try:
+            while True:
+                yield b"xx"
+        finally:
+            ended.append(True)
+
+    run = Run(app, method)
+    assert ended == [True]
+    assert run.client.body == (b"xxx" if method == "GET" else b"")
+
+
+def test_an_application_that_says_no_more_than_it_promised_is_heard_to_its_end():
+    said = []
+
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"xx"
+        yield b""
+        said.append("done")
+
+    assert Run(app).client.body == b"xx"
+    assert said == ["done"]
+
+
+def test_write_beyond_the_length_is_the_applications_error():
+    errors = []
+
+    def app(environ, start_response):
+        write = start_response("200 OK", [("Content-Length", "5")])
+        write(b"hel")
+        for _ in range(1000):
+            try:
+                write(b"lo, world")
+            except Exception as error:
+                errors.append(str(error))
+        return []
+
+    run = Run(app)
+    assert run.client.body == b"hello"
+    assert errors == ["write() beyond Content-Length 5"] * 1000
+    assert run.exchange.complete
+    assert not run.log
+
+
+def test_write_beyond_the_length_that_nobody_catches_is_logged_once():
+    def app(environ, start_response):
+        write = start_response("200 OK", [("Content-Length", "5")])
+        while True:
+            write(b"xxx")
+
+    run = Run(app)
+    assert run.client.body == b"xxxxx"
+    assert run.log.count("request failed") == 1
+    assert "write() beyond Content-Length 5" in run.log
+
+
+def test_a_list_beyond_the_length_behind_write():
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "5")])(b"hel")
+        return [b"lo, world"]
+
+    run = Run(app)
+    assert run.client.body == b"hello"
+    assert run.log.count("longer than its Content-Length 5") == 1
+    assert run.exchange.complete
+
+
+def test_write_for_head_ends_when_the_client_left():
+    def app(environ, start_response):
+        write = start_response("200 OK", [])
+        while True:
+            write(b"x")
+
+    run = Run(app, "HEAD", patience=1)
+    assert run.exchange.broken
+    assert run.client.body == b""
+
+
+def test_write_for_head_is_heard_to_its_end():
+    def app(environ, start_response):
+        write = start_response("200 OK", [])
+        write(b"one")
+        write(b"two")
+        return [b"three"]
+
+    run = Run(app, "HEAD")
+    assert run.exchange.complete
+    assert not run.log
+    assert run.client.body == b""
+
+
+class Forged(bytes):
+    """Bytes that give themselves out for others."""
+
+    def __len__(self):
+        return 1
+
+    def __bool__(self):
+        return False
+
+    def __getitem__(self, at):
+        return b"evil"
+
+    def __bytes__(self):
+        return b"evil"
+
+
+PIECES = [
+    b"abcd",
+    bytearray(b"abcd"),
+    memoryview(b"abcd"),
+    memoryview(array.array("H", [0x6261, 0x6463])),
+    array.array("B", b"abcd"),
+    Forged(b"abcd"),
+]
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=lambda piece: type(piece).__name__)
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+@pytest.mark.parametrize("fields", [[], [("Content-Length", "4")]])
+@pytest.mark.skipif(sys.byteorder == "big", reason="one of the pieces is of two-byte numbers")
+def test_whatever_has_bytes_will_do(piece, kind, fields):
+    run = Run(says(fields=fields, body=lambda: kind([piece])))
+    assert run.client.body == (b"4\r\nabcd\r\n0\r\n\r\n" if kind is iter and not fields else b"abcd")
+    assert not run.log
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=lambda piece: type(piece).__name__)
+def test_whatever_has_bytes_may_be_written(piece):
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Length", "8")])(piece)
+        return [piece]
+
+    assert Run(app).client.body == b"abcd" * 2
+
+
+def test_a_bytearray_may_be_used_again():
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        buffer = bytearray(b"one")
+        yield buffer
+        buffer[:] = b"two"
+        yield buffer
+
+    assert Run(app).client.body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("piece", ["text", 5, None, [b"x"], memoryview(b"abcd")[::2]])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_what_has_no_bytes_is_a_500(piece, kind):
+    run = Run(says(body=lambda: kind([piece])))
+    assert run.client.status == 500
+    assert type(piece).__name__ in run.log
+
+
+class Reversed(list):
+    """A list that is walked in its own way."""
+
+    def __iter__(self):
+        return iter(list.copy(self)[::-1])
+
+
+class Plain(list):
+    """A list like any other."""
+
+
+@pytest.mark.parametrize(("kind", "body"), [(Reversed, b"ba"), (Plain, b"ab")])
+def test_a_subclass_of_list_says_what_it_is_walked_as(kind, body):
+    run = Run(says(fields=[("Content-Length", "2")], body=kind([b"a", b"b"])))
+    assert run.client.body == body
+
+
+@pytest.mark.parametrize("value", [None, 5, Forged(b"x")])
+def test_the_log_names_the_path_whatever_became_of_the_environ(value):
+    def app(environ, start_response):
+        environ["PATH_INFO"] = value
+        raise ValueError
+
+    run = Run(app)
+    assert run.client.status == 500
+    assert "path=/here\n" in run.log
 
 
 def test_exc_info_replaces_what_was_not_sent():

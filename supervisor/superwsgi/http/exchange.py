@@ -76,7 +76,6 @@ class Gateway:
         self.ids = RequestIds()
         self.closing = closing
         self.came_back: Callable[[BaseException], object] | None = None
-
         self._unsaid = set(HOP_BY_HOP)  # fields that the error log has not yet told of
 
     def tell_dropped(self, head: ResponseHead, request: Request) -> None:
@@ -93,6 +92,7 @@ class Gateway:
                     reason="hop-by-hop: connection and framing are the server's (PEP 3333)",
                     next="left out of all responses; of Connection, close is obeyed",
                 )
+
 
 class Exchange:
     """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
@@ -161,16 +161,24 @@ class Exchange:
         return self.write
 
     def write(self, data: Any) -> None:
-        """Send a piece of the body at once."""
-        if not isinstance(data, bytes):
-            raise WsgiError(f"body of {type(data).__name__}, not bytes")
+        """Send a piece of the body at once. Raises WsgiError for more than Content-Length has room for."""
         if self.complete:
             raise WsgiError("write() after the end of the response")
-        if not self._begun:
-            head = self._start(None)
-            self._send(head + self._framed(data))
-        elif data and (framed := self._framed(data)):
+        if not self._put(exact_bytes(data)):
+            raise WsgiError(f"write() beyond Content-Length {self._length}")
+
+    def _put(self, data: bytes) -> bool:
+        """Send a piece; False where Content-Length had no room for all of it, and it was cut."""
+        head = b"" if self._begun else self._start(None)
+        before = self.sent
+        framed = self._framed(data)
+        if head:
+            self._send(head + framed)
+        elif framed:
             self._send(framed)
+        elif self._channel.gone:
+            raise ClientGone
+        return self._framing is not _LENGTH or self.sent - before == len(data)
 
     def _send(self, data: bytes) -> None:
         if self._framing is _LENGTH and self.sent == self._length:
@@ -179,30 +187,43 @@ class Exchange:
             self._channel.send_piece(data)
 
     def _deliver(self, result: Any) -> None:
-        if isinstance(result, (list, tuple)):
+        if type(result) is list or _is_whole(type(result)):
             self._deliver_whole(b"".join(result))
         elif type(result) is FileWrapper and (span := span_of(result.filelike)) is not None:
             self._deliver_file(span)
         else:
-            for piece in result:
-                if piece or not isinstance(piece, bytes):
-                    self.write(piece)
-                elif self._channel.gone:
-                    raise ClientGone
-            self._finish()
+            self._deliver_pieces(result)
+
+    def _deliver_pieces(self, result: Any) -> None:
+        """Until the application has nothing more to say, or none of it can be sent: behind the head of a
+        response without content, or beyond Content-Length."""
+        for piece in result:
+            data = exact_bytes(piece)
+            if data:
+                if not self._put(data):
+                    self._complain_of_length()
+                    break
+                if self._framing is _NONE:
+                    break
+            elif self._channel.gone:
+                raise ClientGone
+        self._finish()
 
     def _deliver_whole(self, body: bytes) -> None:
         """All of the body is here, so its length is known (PEP 3333 "Handling the Content-Length Header")."""
+        before = self.sent
         if self._begun:
-            self.write(body)
+            self._put(body)
         else:
             head = self._start(len(body))
-            body = self._framed(body)
-            if len(body) < _JOINED:
-                self._send(head + body)
+            framed = self._framed(body)
+            if len(framed) < _JOINED:
+                self._send(head + framed)
             else:
                 self._channel.send(head)
-                self._channel.send(body)
+                self._channel.send(framed)
+        if self._framing is _LENGTH and self.sent - before != len(body):
+            self._complain_of_length()
         self._finish()
 
     def _deliver_file(self, span: Span) -> None:
@@ -235,7 +256,7 @@ class Exchange:
     def _choose_framing(self, head: ResponseHead) -> Framing:
         """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
         if head.bodiless or self.request.method == "HEAD":
-            self._length = None if head.status == 204 else head.length
+            self._length = head.length
             return _NONE
         if self._length is not None:
             return _LENGTH
@@ -254,7 +275,6 @@ class Exchange:
         """Never more than Content-Length: the rest would be read as the next response."""
         size, room = len(data), (self._length or 0) - self.sent
         if size > room:
-            self._complain(f"response longer than its Content-Length {self._length}, cut")
             data, size = data[:room], room
         self.sent += size
         return data
@@ -305,7 +325,29 @@ class Exchange:
 
     @property
     def _path(self) -> str:
-        return str(self.request.environ.get("PATH_INFO", ""))
+        """As the client spelled it: the environ is the application's, which may have put anything there."""
+        return self.request.target.decode("latin-1").partition("?")[0]
 
-    def _complain(self, event: str) -> None:
-        self._gateway.errors.error(event, request=self.request.id, path=self._path, sent=self.sent)
+    def _complain_of_length(self) -> None:
+        self._complain(f"response longer than its Content-Length {self._length}, cut")
+
+    def _complain(self, event: str, **more: str) -> None:
+        self._gateway.errors.error(event, request=self.request.id, path=self._path, sent=self.sent, **more)
+
+
+def exact_bytes(piece: Any) -> bytes:
+    """A piece of a body as bytes and nothing else, copied unless it is that: it may be a bytearray that the
+    application uses again, or a subclass with a length of its own. Raises WsgiError for what has no bytes."""
+    if type(piece) is bytes:
+        return piece
+    try:
+        return b"".join((piece,))
+    except TypeError:
+        raise WsgiError(f"body of {type(piece).__name__}, not bytes") from None
+
+
+def _is_whole(kind: type) -> bool:
+    """Whether objects of this class are lists or tuples that say themselves what is in them."""
+    if issubclass(kind, list):
+        return kind.__iter__ is list.__iter__
+    return issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__
