@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from superwsgi.http.errors import ClientGone, WsgiError
 from superwsgi.http.fields import HOP_BY_HOP
-from superwsgi.http.files import FileWrapper, Span, span_of
+from superwsgi.http.files import FileWrapper, Span, path_of, span_of
 from superwsgi.http.head import Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.http.identity import RequestIds
 from superwsgi.http.request import Environ, Request
@@ -233,7 +233,7 @@ class Exchange:
         if self._framing is _LENGTH:
             self.sent = min(span.size, self._length or 0)
             self._channel.send_file(span._replace(size=self.sent))
-        self._finish()
+        self._finish(span)
 
     def _start(self, size: int | None) -> bytes:
         """Choose the framing; the head's bytes. `size` is that of the whole body where it is known."""
@@ -279,15 +279,18 @@ class Exchange:
         self.sent += size
         return data
 
-    def _finish(self) -> None:
-        """The application has nothing more to say."""
+    def _finish(self, span: Span | None = None) -> None:
+        """The application has nothing more to say; `span` is what it had to say, where that was a file."""
         if not self._begun:
             self._channel.send(self._start(0))
         if self._framing is _CHUNKED:
             self._channel.send(b"0\r\n\r\n")
         elif self._framing is _LENGTH and self.sent != self._length:
             self.broken = True
-            self._complain(f"response shorter than its Content-Length {self._length}, connection closed")
+            file = {} if span is None else {"file": path_of(span.fd)}
+            self._complain(
+                f"response shorter than its Content-Length {self._length}, connection closed", **file
+            )
             return
         self.complete = True
 

@@ -7,6 +7,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 # Subclasses may read something else than what their descriptor holds, as gzip does.
@@ -27,6 +28,10 @@ class FileWrapper:
             yield piece
 
 
+class Unreadable(OSError):
+    """A file being sent ends before the size that it had, or cannot be read: not its client's fault."""
+
+
 class Span(NamedTuple):
     """Bytes of an open regular file."""
 
@@ -36,7 +41,8 @@ class Span(NamedTuple):
 
 
 def span_of(filelike: Any) -> Span | None:
-    """What is left to read in `filelike`; None where it is not a plain file that the kernel can send.
+    """What is left to read in `filelike`; None where it is not a plain file that the kernel can send, or may
+    be one that does not know its size, as those in /proc.
 
     Raises ValueError where it is closed, OSError where it cannot be read.
     """
@@ -49,4 +55,24 @@ def span_of(filelike: Any) -> Span | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     offset = plain.tell()
-    return Span(plain.fileno(), offset, max(0, status.st_size - offset))
+    size = status.st_size - offset
+    return Span(plain.fileno(), offset, size) if size > 0 else None
+
+
+def read_span(span: Span) -> bytes:
+    """As much of it as one read gives. Raises Unreadable."""
+    try:
+        data = os.pread(span.fd, span.size, span.offset)
+    except OSError as error:
+        raise Unreadable(f"file cannot be read: {path_of(span.fd)}: {error.strerror}") from None
+    if not data:
+        raise Unreadable(f"file shorter than it was: {path_of(span.fd)} ends at byte {span.offset}")
+    return data
+
+
+def path_of(fd: int) -> str:
+    """Of the file that a descriptor is open on, as proc_pid_fd(5) has it; for logs."""
+    try:
+        return str(Path(f"/proc/self/fd/{fd}").readlink())
+    except OSError:
+        return f"descriptor {fd}"

@@ -9,7 +9,6 @@ that whoever polls can send on while the application is still producing.
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import socket
 import threading
@@ -17,7 +16,7 @@ import time
 from typing import Final
 
 from superwsgi.http.errors import ClientGone, ProxyHeaderError
-from superwsgi.http.files import Span
+from superwsgi.http.files import Span, Unreadable, read_span
 from superwsgi.http.parser import Parser
 from superwsgi.http.peers import Trusted
 from superwsgi.http.proxy_protocol import LONGEST, read
@@ -59,7 +58,7 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_epoll", "_missed", "_room", "_waits", "begun", "client", "deadline", "ended", "entry",
-        "fd", "gone", "held", "last", "lease", "loss", "mark", "out", "outbox", "owner", "parser",
+        "fault", "fd", "gone", "held", "last", "lease", "loss", "mark", "out", "outbox", "owner", "parser",
         "pending", "preface", "remote", "satisfied", "sock", "spoke", "state", "tls", "unsent", "writing",
     )  # fmt: skip
 
@@ -96,6 +95,7 @@ class Connection:
         self.satisfied = False  # the client asked for no more: nothing it sent is unread
         self.gone = False  # nothing more can be sent
         self.loss = CLIENT_CLOSED  # why so
+        self.fault = ""  # why so, where it is not the client's doing
         self.unsent = 0  # bytes that were given up
         self.entry: AccessEntry | None = None  # of a response that is still being sent
         self.mark = 0  # progress in bytes at the last look, for deadlines that ask for some
@@ -257,6 +257,11 @@ class Connection:
         self.outbox.clear()
         self._tell_of_room()
 
+    def _give_up(self, error: Unreadable) -> None:
+        """Of what was promised, some cannot be sent."""
+        self.fault = str(error)
+        self._cut()
+
     def _send(self, data: bytes) -> bool:
         """Whether nothing had to be kept."""
         if self.gone:
@@ -283,6 +288,9 @@ class Connection:
             return
         try:
             more = self.outbox.flush(self.out)
+        except Unreadable as error:
+            self._give_up(error)
+            return
         except OSError:
             self._cut()
             return
@@ -322,9 +330,13 @@ class Connection:
         """Of a file that only the application keeps open: it has to wait for its client."""
         at, end = span.offset, span.offset + span.size
         while at < end:
-            data = os.pread(span.fd, min(end - at, _COPIED), at)
-            if not data:
-                raise OSError("file shorter than it was")
+            try:
+                data = read_span(Span(span.fd, at, min(end - at, _COPIED)))
+            except Unreadable as error:
+                with self.writing:
+                    self.unsent += end - at
+                    self._give_up(error)
+                return
             self.send_piece(data)
             at += len(data)
 

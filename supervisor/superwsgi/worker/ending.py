@@ -107,8 +107,7 @@ class Ending:
         request, status = exchange.request, exchange.status
         sent = max(0, exchange.sent - connection.unsent)
         if left and (connection.unsent or not exchange.complete):
-            status = CLIENT_CLOSED
-            self._tell_loss(connection, request.id, request.target.decode("latin-1"), sent)
+            status = self._tell_loss(connection, request.id, request.target.decode("latin-1"), status, sent)
         self.log(connection, request, request.id, status, sent, now - exchange.began)
         return self.close(connection)
 
@@ -141,7 +140,7 @@ class Ending:
         """The client left while its request was waiting for a thread."""
         request = connection.parser.next
         assert request is not None
-        self._tell_loss(connection, request.id, request.target.decode("latin-1"), 0)
+        self._tell_loss(connection, request.id, request.target.decode("latin-1"), CLIENT_CLOSED, 0)
         self.log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
         return self.close(connection)
 
@@ -211,15 +210,26 @@ class Ending:
         connection.entry = None
         sent = max(0, entry.sent - connection.unsent)
         if connection.unsent:
-            self._tell_loss(connection, entry.request_id, entry.target, sent)
-            entry = entry._replace(status=CLIENT_CLOSED)
+            status = self._tell_loss(connection, entry.request_id, entry.target, entry.status, sent)
+            entry = entry._replace(status=status)
         if self._access is not None:
             self._access.log(entry._replace(sent=sent, duration=max(0.0, time.time() - entry.when)))
 
-    def _tell_loss(self, connection: Connection, request_id: str, target: str, sent: int) -> None:
-        self._gateway.errors.info(
-            connection.loss, request=request_id, target=target, sent=sent, next="response ended"
-        )
+    def _tell_loss(self, connection: Connection, request_id: str, target: str, status: int, sent: int) -> int:
+        """Why a response ended too early; what the access log has for its `status`."""
+        errors, fault = self._gateway.errors, connection.fault
+        if fault:
+            errors.error(
+                "response broken off",
+                request=request_id,
+                target=target,
+                sent=sent,
+                reason=fault,
+                next="connection closed",
+            )
+            return status
+        errors.info(connection.loss, request=request_id, target=target, sent=sent, next="response ended")
+        return CLIENT_CLOSED
 
     def _refusal(
         self, status: int, request: Request | None, request_id: str, now: int, advice: str = ""

@@ -12,7 +12,7 @@ import socket
 import tempfile
 from typing import BinaryIO, Final, cast
 
-from superwsgi.http.files import Span
+from superwsgi.http.files import Span, read_span
 from superwsgi.worker.stores import Stores
 from superwsgi.worker.transport import Out
 
@@ -107,7 +107,10 @@ class Outbox:
         self.size += span.size
 
     def flush(self, out: Out) -> bool:
-        """Send, at most TURN bytes; True where the client would take more now. Raises OSError."""
+        """Send, at most TURN bytes; True where the client would take more now.
+
+        Raises OSError where the client has gone, Unreadable where a file is not what it was.
+        """
         sent = 0
         try:
             while self._parts and sent < TURN:
@@ -236,8 +239,6 @@ class Outbox:
 
     def _send_span(self, out: Out, span: Span) -> int:
         count = _send_file(out, span)
-        if count == 0:
-            raise OSError("file shorter than it was")
         self._parts[0] = Span(span.fd, span.offset + count, span.size - count)
         if count == span.size:
             self._drop_first()
@@ -263,6 +264,14 @@ class Outbox:
 
 
 def _send_file(out: Out, span: Span) -> int:
+    """Raises OSError for the client, Unreadable for the file: an error of sendfile(2) may be of either."""
     if isinstance(out, socket.socket):
-        return os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
-    return out.send(os.pread(span.fd, min(span.size, PIECE), span.offset))  # the kernel cannot encrypt
+        try:
+            count = os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
+        except (BlockingIOError, ConnectionError):
+            raise
+        except OSError:
+            count = 0
+        if count:
+            return count
+    return out.send(read_span(span._replace(size=min(span.size, PIECE))))  # nor can the kernel encrypt
