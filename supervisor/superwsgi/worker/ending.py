@@ -145,6 +145,27 @@ class Ending:
         return self.close(connection)
 
     def hang_up(self, connection: Connection, now: int) -> bool:
+    def lose(self, connection: Connection) -> bool:
+        """The client left before there was anything to answer."""
+        self.tell_lost(connection, connection.loss)
+        return self.close(connection)
+
+    def tell_lost(self, connection: Connection, how: str) -> None:
+        """Nothing more comes of what the client sends; it is worth a line where that was a request's body."""
+        parser = connection.parser
+        request = parser.next
+        if request is None:
+            return
+        self._gateway.errors.info(
+            f"{how} during its upload",
+            request=request.id,
+            method=request.method,
+            target=request.target.decode("latin-1"),
+            received=parser.received,
+            next="request dropped",
+        )
+        self.log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
+
         """After the last response. Closing while the client still sends would reset the connection, and the
         client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
         if connection.satisfied and connection.parser.error is None and not connection.has_spoken():

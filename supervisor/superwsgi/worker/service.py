@@ -196,9 +196,9 @@ class Service:
         except BlockingIOError:
             return True
         except OSError:
-            return self.ending.close(connection)
+            return self.ending.lose(connection)
         if not data:
-            return self.ending.close(connection)
+            return self.ending.lose(connection)
         if len(data) == size or connection.ended:
             connection.pending = True  # the edge was for this and what is behind it
         if connection.tls is not None:
@@ -240,7 +240,7 @@ class Service:
                 try:
                     connection.send(_CONTINUE)
                 except ClientGone:
-                    return self.ending.close(connection)
+                    return self.ending.lose(connection)
             connection.mark = 0
             connection.become(Event.BODY, self.now)
         return True
