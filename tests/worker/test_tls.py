@@ -6,8 +6,10 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -17,7 +19,7 @@ from superwsgi.config.schema import Limits, NamedCertificate, Proxy, Tls
 from superwsgi.worker.transport import load
 from tests.certificates import Authority, with_bytes_for_a_name
 from tests.fixtureapps.wsgi_paths import app, gate, inside
-from tests.worker.running import eventually, running
+from tests.worker.running import DEADLINE, eventually, running
 
 GREETING = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -200,6 +202,34 @@ def test_garbage_in_the_middle(tls, ca):
             with pytest.raises(ssl.SSLError):
                 client.sock.recv(1)
         eventually(lambda: worker.counters.connections == 0)
+        assert worker.errors == ""
+
+
+def test_garbage_is_answered_with_an_alert_however_much_of_it_there_is(tls, context):
+    with running(app, tls=tls) as worker, worker.connect(context) as client:
+        client.get().response()
+        raw = socket.socket(fileno=os.dup(client.sock.fileno()))
+        raw.sendall(b"\x17\x03\x03\x01\x00" + os.urandom(500_000))
+        raw.close()
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+            client.sock.recv(1)
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="Python's clients cannot renegotiate, openssl's can"
+)
+def test_a_refused_renegotiation_is_told_at_once(tls):
+    with running(app, tls=tls) as worker:
+        client = subprocess.Popen(
+            ["openssl", "s_client", "-tls1_2", "-msg", "-connect", "{}:{}".format(*worker.address)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        said, _ = client.communicate(b"R\n", timeout=DEADLINE)  # renegotiate
+        assert b"warning no_renegotiation" in said
+        assert client.returncode == 1
+        assert worker.counters.requests == 0
         assert worker.errors == ""
 
 

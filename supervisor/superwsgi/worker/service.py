@@ -207,9 +207,10 @@ class Service:
             connection.writing.acquire()  # as in its send
             try:
                 data = connection.tls.open(data)
-            except OSError:
+            except OSError as error:
                 connection.writing.release()
-                return self.ending.close(connection)
+                self.ending.tell_lost(connection, f"TLS failed ({error})")
+                return self.ending.hang_up(connection, self.now)  # for the alert not to be lost in a reset
             connection.writing.release()
             if not data:
                 return True

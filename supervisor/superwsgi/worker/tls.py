@@ -114,9 +114,21 @@ class Tls:
                 self._sock.shutdown(socket.SHUT_RD)
         except ssl.SSLWantReadError:
             plain = b""
+        except ssl.SSLError as error:
+            self._speak()
+            raise OSError(reason(error)) from None
+        if self._outgoing.pending:
+            self._speak()
+        return plain
+
+    def _speak(self) -> None:
+        """What OpenSSL has to say by itself, such as the alert that refuses a renegotiation: at once where
+        nothing stands before it, else with the next bytes."""
+        if not self._unsent:
+            self._unsent = self._outgoing.read()
+            self._push()
         if self._outgoing.pending > UNASKED:
             raise OSError("client asks for more than it reads")
-        return plain
 
     def _open_on(self, session: ssl.SSLObject) -> bytes:
         """The plaintext of further records; a session reads one at a time."""
@@ -164,7 +176,7 @@ class Tls:
         sealed = session.write(data)
         while sealed < len(data):
             sealed += session.write(data[sealed:])
-        self._unsent = self._outgoing.read()
+        self._unsent += self._outgoing.read()
         self._claimed = sealed
 
     def part(self) -> None:
