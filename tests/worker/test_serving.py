@@ -179,6 +179,17 @@ def test_no_more_connections_than_allowed():
         third.sock.close()
 
 
+def test_another_process_may_always_run_the_application():
+    """Of one worker as well: during a reload, or after TTIN."""
+
+    def tells(environ, start_response):
+        start_response("200 OK", [])
+        return [repr(environ["wsgi.multiprocess"]).encode()]
+
+    with running(tells) as worker:
+        assert worker.fetch()[2] == b"True"
+
+
 def test_recycling_is_asked_for_once():
     with running(app, requests=Requests(max=3)) as worker:
         for _ in range(6):

@@ -13,7 +13,7 @@ SOFTWARE = f"superwsgi/{__version__}"
 
 
 def base_environ(errors: TextIO, *, multithread: bool, multiprocess: bool) -> Environ:
-    """What all requests of a worker share.
+    """What all requests of a worker share; `multiprocess`: another process may run the application meanwhile.
 
     Keys that every request sets anew are here already: a copy of a dict that has room for them is cheaper
     than a dict that grows.

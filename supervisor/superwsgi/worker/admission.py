@@ -51,7 +51,9 @@ class Admission:
         self._secured = secured
         self._certificates = certificates
         self._base = base_environ(
-            errors.stream(), multithread=site.threads > 1, multiprocess=site.workers != 1
+            errors.stream(),
+            multithread=site.threads > 1,
+            multiprocess=True,  # one worker, too: reloads and TTIN add another
         )
         self._unwatched = Complaint(errors.warning, "connection not watched")
         self._unspooled = Complaint(errors.warning, "no temporary file for a response")
