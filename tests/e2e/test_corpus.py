@@ -81,6 +81,18 @@ def test_what_is_malformed_is_refused(site, way):
 
 
 @ways
+def test_what_is_malformed_and_asks_for_a_head_is_refused_by_one(site, way):
+    wrong = []
+    for case in MALFORMED:
+        if case.data.startswith((b"GET ", b"POST ")):
+            asked = case._replace(data=b"HEAD " + case.data.partition(b" ")[2])
+            head, _, body = refusal(site, asked, way).partition(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 %d " % case.status) or b"Content-Length: 0" in head or body:
+                wrong.append((case.name, case.status, head, body))
+    assert not wrong
+
+
+@ways
 def test_what_is_legitimate_is_served(site, way):
     wrong = []
     for case in LEGITIMATE:
@@ -102,6 +114,12 @@ def test_what_is_legitimate_is_served(site, way):
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"not HTTP/2"),
         (b"PROXY TCP4 10.0.0.1 10.0.0.2 5 80\r\n", b"proxy.protocol is off"),
         (b"GET / HTTP/1.1\r\n\r\n", b"no Host"),
+        (
+            "GET /é HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
+            b"raw non-ASCII byte in the target: percent-encode it",
+        ),
+        ("GET /?q=é HTTP/1.1\r\nHost: a\r\n\r\n".encode("latin-1"), b"raw non-ASCII byte in the target"),
+        ("GET http://é/ HTTP/1.0\r\n\r\n".encode(), b"raw non-ASCII byte in the target"),
     ],
 )
 def test_the_answer_says_what_was_wrong(site, data, words):

@@ -59,7 +59,10 @@ LEGITIMATE: Final = [
     Accepted("URL's host wins", target(b"http://b/"), {"HTTP_HOST": "b"}, "9112 3.2.2"),
     Accepted("URL's port, too", target(b"http://b:81/"), {"HTTP_HOST": "b:81"}, "9112 3.2.2"),
     Accepted(
-        "URL of https", target(b"https://b/"), {"HTTP_HOST": "b", "wsgi.url_scheme": "http"}, "9112 3.3"
+        "https URL within a path",
+        target(b"/https://b/?https://c/"),
+        {"PATH_INFO": "/https://b/"},
+        "9112 3.2.1",
     ),
     Accepted("URL in capitals", target(b"HTTP://B/"), {"HTTP_HOST": "B"}, "3986 3.1"),
     Accepted("URL without path", target(b"http://b"), {"PATH_INFO": "/", "HTTP_HOST": "b"}, "9112 3.2.2"),
@@ -180,6 +183,33 @@ LEGITIMATE: Final = [
     Accepted("unknown protocol", fields(b"Upgrade: IRC/6.9"), {"HTTP_UPGRADE": "IRC/6.9"}, "9110 7.8"),
     Accepted(
         "expectation without a body", fields(b"Expect: 100-continue"), {"PATH_INFO": "/"}, "9110 10.1.1"
+    ),
+    *(
+        Accepted(
+            f"expectation {data.decode()!r}", fields(b"Expect:" + data), {"HTTP_EXPECT": None}, "9110 10.1.1"
+        )
+        for data in (b"", b" \t ", b" ,", b" , ,", b" 100-continue", b" 100-continue,", b" , 100-Continue")
+    ),
+    Accepted("expected twice, nothing", fields(b"Expect:", b"Expect:"), {"HTTP_EXPECT": None}, "9110 10.1.1"),
+    Accepted(
+        "empty expectation of a body",
+        post(b"Expect:", b"Content-Length: 5", body=b"hello"),
+        {"HTTP_EXPECT": None},
+        "9110 10.1.1",
+        b"hello",
+    ),
+    Accepted(
+        "expectation before it was invented",
+        b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
+        {"HTTP_EXPECT": None},
+        "9110 10.1.1",
+        b"hello",
+    ),
+    Accepted(
+        "Content-Type",
+        fields(b'Content-Type: text/html;a="b, c"'),
+        {"CONTENT_TYPE": 'text/html;a="b, c"'},
+        "9110 8.3",
     ),
     # Bodies.
     Accepted("no length", post(), {"REQUEST_METHOD": "POST"}, "9112 6.3"),

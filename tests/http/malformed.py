@@ -393,6 +393,36 @@ _ODDS: Final = [
     ("unknown expectation", fields(b"Expect: miracles"), 417, "9110 10.1.1"),
     ("an expectation too many", fields(b"Expect: 100-continue, miracles"), 417, "9110 10.1.1"),
     ("expected twice", fields(b"Expect: 100-continue", b"Expect: 100-continue"), 417, "9110 10.1.1"),
+    # What it is for.
+    *[
+        (f"https URL {data.decode()}", target(data), 421, "9110 7.4")
+        for data in (
+            b"https://a/",
+            b"https://a",
+            b"https://a:443/b?c",
+            b"HTTPS://a/",
+            b"hTTpS://[::1]/",
+            b"https://a?b",
+        )
+    ],
+    ("https URL in HTTP/1.0", b"GET https://a/ HTTP/1.0\r\n\r\n", 421, "9110 7.4"),
+    (
+        "https URL by the client's own word",
+        b"GET https://a/ HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: http\r\n\r\n",
+        421,
+        "9110 7.4",
+    ),
+    (
+        "https URL with a body",
+        b"POST https://a/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        421,
+        "9110 7.4",
+    ),
+    ("two Content-Types", post(b"Content-Type: text/plain", b"Content-Type: text/html"), 400, "9110 5.3"),
+    ("the same Content-Type twice", post(b"Content-Type: a/b", b"Content-Type: a/b"), 400, "9110 5.3"),
+    ("two Content-Types in other letters", post(b"Content-Type: a/b", b"CONTENT-TYPE:a/b"), 400, "9110 5.3"),
+    ("Content-Type and an empty one", post(b"Content-Type:", b"Content-Type: a/b"), 400, "9110 5.3"),
+    ("two empty Content-Types", fields(b"Content-Type:", b"content-type:"), 400, "9110 5.3"),
     # Limits.
     ("long target", target(b"/" + b"a" * 9000), 414, "9110 15.5.15"),
     ("long target without end", b"GET /" + b"a" * 9000, 414, "9110 15.5.15"),

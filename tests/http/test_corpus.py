@@ -57,7 +57,7 @@ def test_what_is_legitimate_is_let_in(case: Accepted):
         wanted = {key: value for key, value in case.environ.items() if key != "wsgi.url_scheme"}
         assert {key: environ.get(key) for key in wanted} == wanted
         assert fed.requests[0].input().read() == case.body
-        assert not {"", "HTTP_PROXY", "HTTP_TRANSFER_ENCODING"} & set(environ)
+        assert not {"", "HTTP_PROXY", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"} & set(environ)
 
 
 @pytest.mark.parametrize("case", LEGITIMATE, ids=named)

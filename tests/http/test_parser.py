@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 
 from superwsgi.http.parser import Phase
+from superwsgi.http.peers import Trusted
 from tests.http.feeding import BEHIND, Fed, parse, three_ways
 
 GET = b"GET /path?query=1 HTTP/1.1\r\nHost: example.com\r\n\r\n"
@@ -264,3 +265,48 @@ class TestAClientThatRepeatsItself:
         parser = self.parser(GET, b"\r\n", b"\r\n", b"\r\n", GET)
         assert len(parser.requests) == 2
         assert parser.error is None
+
+
+HTTPS = b"GET https://a/ HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n"
+
+
+@three_ways
+class TestAnHttpsTarget:
+    @pytest.mark.parametrize("field", [b"X-Forwarded-Proto: https", b"Forwarded: proto=https"])
+    def test_that_a_trusted_proxy_answers_for(self, way, field):
+        fed = parse(HTTPS % field, way, Trusted(["127.0.0.1/32"]))
+        assert fed.error is None
+        assert fed.requests[0].environ["wsgi.url_scheme"] == "https"
+
+    @pytest.mark.parametrize("field", [b"X-Forwarded-Proto: http", b"Forwarded: proto=http", b"A: b"])
+    def test_that_a_trusted_proxy_does_not_answer_for(self, way, field):
+        assert parse(HTTPS % field, way, Trusted(["127.0.0.1/32"])).error.status == 421
+
+    @pytest.mark.parametrize("field", [b"X-Forwarded-Proto: https", b"Forwarded: proto=https"])
+    def test_that_only_the_client_answers_for(self, way, field):
+        assert parse(HTTPS % field, way).error.status == 421
+
+
+@three_ways
+@pytest.mark.parametrize(
+    ("data", "asks"),
+    [
+        (b"HEAD / HTTP/1.1\r\n\r\n", True),
+        (b"HEAD / HTTP/1.1\r\nA: \0\r\n\r\n", True),
+        (b"\r\n\r\nHEAD / HTTP/9.9\r\nHost: a\r\n\r\n", True),
+        (b"HEAD  / HTTP/1.1\r\nHost: a\r\n\r\n", True),
+        (b"HEAD /" + b"a" * 9000, True),
+        (b"HEADER / HTTP/1.1\r\nHost: a\r\n\r\n", False),
+        (b"GET /HEAD HTTP/1.1\r\nA: HEAD \r\n\r\n", False),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\nHEAD ", False),
+    ],
+)
+def test_a_refused_request_for_a_head_is_known_as_one(way, data, asks):
+    parser = parse(data, way).parser
+    assert parser.error is not None
+    assert parser.for_head is asks
+
+
+@pytest.mark.parametrize(("data", "asks"), [(b"HEAD / HTTP/1.1\r\nHo", True), (b"HEAD", False), (b"", False)])
+def test_an_unfinished_one_as_well(data, asks):
+    assert Fed().feed(data).parser.for_head is asks

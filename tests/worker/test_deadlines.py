@@ -15,6 +15,13 @@ def test_a_head_that_does_not_end():
         assert client.send(b"GET / HT").response()[0] == 408
 
 
+def test_an_unfinished_request_for_a_head_is_answered_by_one():
+    with running(app, head=0.1) as worker, worker.connect() as client:
+        head, _, body = client.send(b"HEAD / HT").rest().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert body == b""
+
+
 def test_a_connection_that_says_nothing_is_closed_silently():
     with running(app, head=0.2) as worker, worker.connect() as client:
         assert client.rest() == b""

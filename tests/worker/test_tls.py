@@ -250,6 +250,20 @@ def test_a_client_that_speaks_no_tls_is_told_so(tls, data):
         assert worker.errors == ""
 
 
+def test_plain_http_that_asks_for_a_head_is_answered_by_one(tls):
+    with running(app, tls=tls) as worker:
+        with worker.connect() as client:
+            head, _, body = client.get("/asked", method="HEAD").rest().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert body == b""
+        eventually(lambda: '"HEAD /asked HTTP/1.1" 400 -' in worker.access_file.read_text())
+
+
+def test_an_https_target_is_answered(tls, context):
+    with running(app, tls=tls) as worker, worker.connect(context) as client:
+        assert client.get("https://test/").response()[2] == b"hello"
+
+
 def test_a_failed_handshake_is_a_debug_line(tls, ca):
     other = ca.client()
     other.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -173,7 +173,6 @@ def settle_length(environ: Environ, size: int) -> None:
     """The body is here as a whole: applications read CONTENT_LENGTH, and need not know of chunks, nor of more
     leading zeros than int() takes."""
     environ.pop("HTTP_TRANSFER_ENCODING", None)
-    environ.pop("HTTP_EXPECT", None)
     environ["CONTENT_LENGTH"] = str(size)
 
 

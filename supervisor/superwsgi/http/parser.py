@@ -9,6 +9,7 @@ for the end of the connection.
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 from superwsgi.config.schema import Limits
@@ -21,7 +22,15 @@ from superwsgi.http.identity import REQUEST_ID, RequestIds
 from superwsgi.http.llhttp import LLHTTP
 from superwsgi.http.peers import UNIX, Trusted
 from superwsgi.http.proxy_protocol import Announcement
-from superwsgi.http.request import Environ, Request, check_fields, has_bare, read_head, too_large
+from superwsgi.http.request import (
+    Environ,
+    Request,
+    check_fields,
+    check_scheme,
+    has_bare,
+    read_head,
+    too_large,
+)
 from superwsgi.http.target import read_line
 
 
@@ -38,6 +47,8 @@ _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 
 _CR: Final = 13
+_SLASH: Final = 47
+_FOR_HEAD: Final = re.compile(rb"(?:\r\n)*HEAD ")
 _TLS_HANDSHAKE: Final = 22  # RFC 8446 section 5.1; no line end need ever come
 
 
@@ -49,8 +60,8 @@ class Parser:
     """
 
     __slots__ = (
-        "_at", "_body", "_deaf", "_environ", "_ids", "_keys", "_limits", "_lined", "_looked", "_request",
-        "_rest", "_trusted", "error", "phase", "requests",
+        "_at", "_body", "_deaf", "_environ", "_for_head", "_ids", "_keys", "_limits", "_lined", "_looked",
+        "_request", "_rest", "_trusted", "error", "phase", "requests",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +82,7 @@ class Parser:
         self._request: Request | None = None  # whose head is here, and not all of its body
         self._body: Sized | Chunked | None = None
         self._deaf = False  # nothing that comes is looked at
+        self._for_head = False  # what could not be understood began as a request for a head
 
     def introduce(self, who: Announcement, trusted: Trusted) -> None:
         """Before the first request: whose connection this is, by the word of its peer.
@@ -121,12 +133,20 @@ class Parser:
         """The request that has to be answered next; None where its head is not here yet."""
         return self.requests[0] if self.requests else self._request
 
+    @property
+    def for_head(self) -> bool:
+        """Whether what has to be answered next asks for a head alone, as far as one can see: a refusal may
+        have no more either (RFC 9110 section 9.3.2)."""
+        request = self.next
+        return self._for_head or self._begins_head() if request is None else request.method == "HEAD"
+
     def wants_continue(self) -> bool:
         """True once where the client waits for `100 Continue` before the body (RFC 9110 section 10.1.1)."""
         request = self._request
         if request is None or self._rest or self.received or self.requests:
             return False
-        return request.environ.pop("HTTP_EXPECT", None) is not None and request.version == "HTTP/1.1"
+        expects, request.expects = request.expects, False
+        return expects
 
     def _parse(self) -> None:
         """Until a request is complete or more has to come."""
@@ -162,6 +182,8 @@ class Parser:
         environ = request.environ
         if self._trusted is not None and is_forwarded(environ):
             believe(environ, self._trusted)
+        if request.target[0] != _SLASH:
+            check_scheme(request)
         if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
             self._body = expect_body(request, limits)
         last = self._body is not None or not request.keep_alive or "HTTP_UPGRADE" in environ
@@ -227,6 +249,7 @@ class Parser:
 
     def _fail(self, error: HttpError) -> None:
         self.error = error
+        self._for_head = self._begins_head()
         self._stop()
         self._drop_body()
 
@@ -235,6 +258,9 @@ class Parser:
         request = self.next
         if request is not None and request.body is not None:
             request.body.close()
+
+    def _begins_head(self) -> bool:
+        return _FOR_HEAD.match(self._rest, self._at) is not None
 
     def _stop(self) -> None:
         """Whatever comes is no request (RFC 9112 section 9.6)."""

@@ -25,6 +25,10 @@ Environ = dict[str, Any]
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 """CR or LF on its own: some take it for the end of a line (RFC 9112 section 2.2)."""
 
+_ONCE: Final = {"HTTP_HOST": "Host", "CONTENT_TYPE": "Content-Type"}
+"""By these a message is routed and read, and of two each reader could choose another: RFC 9112 section 3.2,
+RFC 9110 section 5.3."""
+
 _CONTROLS: Final = bytes([*range(32), 127])
 _CR: Final = 13
 
@@ -32,7 +36,7 @@ _CR: Final = 13
 class Request:
     """One request: complete as soon as the parser hands it out."""
 
-    __slots__ = ("body", "environ", "id", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "environ", "expects", "id", "keep_alive", "method", "target", "version")
 
     def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
         self.id = ""
@@ -42,6 +46,7 @@ class Request:
         self.environ = environ
         self.body: Body | None = None
         self.keep_alive = version == "HTTP/1.1"
+        self.expects = False  # the client may wait for `100 Continue` before it sends the body
 
     def input(self) -> BinaryIO:
         """The whole body, for `wsgi.input`."""
@@ -115,8 +120,8 @@ def _add_field(environ: Environ, line: str, keys: EnvironKeys) -> None:
         return
     if key not in environ:
         environ[key] = value
-    elif key == "HTTP_HOST":
-        raise HttpError(400, "more than one Host")  # RFC 9112 section 3.2
+    elif key in _ONCE:
+        raise HttpError(400, f"more than one {_ONCE[key]}")
     else:
         environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
 
@@ -138,10 +143,24 @@ def check_fields(request: Request) -> None:
             check_host(environ["HTTP_HOST"])
     elif request.version == "HTTP/1.1":
         raise HttpError(400, "no Host")  # RFC 9112 section 3.2
-    if "HTTP_EXPECT" in environ and environ["HTTP_EXPECT"].lower() != "100-continue":
-        raise HttpError(417, "unknown expectation")  # RFC 9110 section 10.1.1
+    if "HTTP_EXPECT" in environ:  # settled here: nothing is left of it to the application
+        request.expects = _expects(environ.pop("HTTP_EXPECT").lower()) and request.version == "HTTP/1.1"
     if "HTTP_CONNECTION" in environ:
         request.keep_alive = _goes_on(environ["HTTP_CONNECTION"].lower(), request.keep_alive)
+
+
+def check_scheme(request: Request) -> None:
+    """RFC 9110 section 7.4: an https URL is not asked for where nobody has encrypted it. Raises HttpError."""
+    if request.target[:8].lower() == b"https://" and request.environ.get("wsgi.url_scheme") != "https":
+        raise HttpError(421, "an https URL on a connection without TLS")
+
+
+def _expects(expectation: str) -> bool:
+    """RFC 9110 section 10.1.1: a list, of which only one member is known. Raises HttpError for others."""
+    members = [member for part in expectation.split(",") if (member := part.strip(" \t"))]
+    if members not in ([], ["100-continue"]):
+        raise HttpError(417, "unknown expectation")
+    return bool(members)
 
 
 def _goes_on(connection: str, default: bool) -> bool:

@@ -18,6 +18,7 @@ from superwsgi.http.fields import TOKEN
 from superwsgi.http.host import check_host
 
 _LINE: Final = re.compile(rf"({TOKEN.pattern}) ([!-~]+) HTTP/([0-9]\.[0-9])")
+_RAW_LINE: Final = re.compile(rf"{TOKEN.pattern} [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _VERSIONS: Final = frozenset({"HTTP/1.1", "HTTP/1.0"})
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -60,6 +61,8 @@ def _check_line(line: str, longest: int) -> None:
     if len(line) > longest:
         raise HttpError(414, "request line over limits.line")
     match = _LINE.fullmatch(line)
+    if match is None and _RAW_LINE.fullmatch(line):
+        raise HttpError(400, "raw non-ASCII byte in the target: percent-encode it (RFC 3986 section 2.1)")
     if match is None:
         raise HttpError(400, "not a request line: method, target, HTTP/1.1, one space between them")
     method, target, version = match.groups()

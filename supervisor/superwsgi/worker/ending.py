@@ -57,7 +57,8 @@ class Ending:
         self._board.set("refused", self._refused)
         request = connection.parser.next
         request_id = request.id if request is not None else self._gateway.ids.make()
-        response = self._refusal(error.status, request, request_id, now, error.advice)
+        for_head = connection.parser.for_head
+        response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
         self._tell_refusal(error, request_id, now)
         self.log(connection, request, request_id, error.status, len(response.body), 0)
         connection.last = True
@@ -117,7 +118,7 @@ class Ending:
         request = exchange.request
         if exchange.complete:
             return self._release(connection, exchange, now)
-        response = self._refusal(504, request, request.id, now)
+        response = self._refusal(504, request.id, now, for_head=request.method == "HEAD")
         in_time = connection.overrule(bytes(response))
         sent = len(response.body) if in_time else 0
         self.log(connection, request, request.id, 504, sent, now - exchange.began)
@@ -144,7 +145,6 @@ class Ending:
         self.log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
         return self.close(connection)
 
-    def hang_up(self, connection: Connection, now: int) -> bool:
     def lose(self, connection: Connection) -> bool:
         """The client left before there was anything to answer."""
         self.tell_lost(connection, connection.loss)
@@ -166,6 +166,7 @@ class Ending:
         )
         self.log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
 
+    def hang_up(self, connection: Connection, now: int) -> bool:
         """After the last response. Closing while the client still sends would reset the connection, and the
         client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out."""
         if connection.satisfied and connection.parser.error is None and not connection.has_spoken():
@@ -253,9 +254,8 @@ class Ending:
         return CLIENT_CLOSED
 
     def _refusal(
-        self, status: int, request: Request | None, request_id: str, now: int, advice: str = ""
+        self, status: int, request_id: str, now: int, *, for_head: bool, advice: str = ""
     ) -> Refusal:
         date = self._gateway.clock.date(now)
-        body = request is None or request.method != "HEAD"
         retry_after = 1 if status in (429, 503) else None
-        return refusal(status, date, request_id, advice=advice, body=body, retry_after=retry_after)
+        return refusal(status, date, request_id, advice=advice, body=not for_head, retry_after=retry_after)

@@ -225,6 +225,7 @@ class Service:
             tls.take(data)
         except HttpError as error:
             connection.stay_plain()
+            connection.parser.feed(data)  # what it asked, for its answer and the access log
             return self.ending.refuse(connection, error, self.now)
         self.handshakes.append(connection)
         return False
