@@ -189,6 +189,7 @@ def running(
     peers: Proxy | None = None,
     tls: Tls | None = None,
     level: Literal["debug", "info"] = "info",
+    format: str = "combined",
     **timeouts: float,
 ) -> Iterator[Running]:
     """`early` are paths that clients ask for before the worker starts: it finds all of them at once."""
@@ -202,7 +203,7 @@ def running(
         requests=requests or Requests(),
         proxy=peers or Proxy(),
         tls=tls or Tls(),
-        log=Log(level=level),
+        log=Log(level=level, format=format),
     )
     worker = Running(app, site, unix, early)
     try:

@@ -179,6 +179,34 @@ def test_no_more_connections_than_allowed():
         third.sock.close()
 
 
+@pytest.mark.parametrize("format", ["combined", "json", "{remote} {host} {referer} {agent} {target}"])
+def test_whatever_an_application_makes_of_the_environ_it_is_logged(format):
+    class Silent:
+        def __str__(self):
+            raise ValueError
+
+        __repr__ = __format__ = __str__
+
+    def spoils(environ, start_response):
+        for key in (
+            "REMOTE_ADDR",
+            "HTTP_HOST",
+            "HTTP_REFERER",
+            "HTTP_USER_AGENT",
+            "PATH_INFO",
+            "REQUEST_METHOD",
+        ):
+            environ[key] = Silent()
+        return app({"PATH_INFO": "/"}, start_response)
+
+    with running(spoils, format=format) as worker:
+        for number in range(3):
+            assert worker.fetch(f"/{number}")[0] == 200
+            eventually(lambda number=number: f"/{number}" in worker.access_file.read_text())
+        assert "127.0.0.1" in worker.access_file.read_text()
+        assert not worker.errors
+
+
 def test_another_process_may_always_run_the_application():
     """Of one worker as well: during a reload, or after TTIN."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from superwsgi.http.fields import exact
 from superwsgi.http.request import Request
 from superwsgi.log.access import AccessEntry
 
@@ -18,15 +20,21 @@ def access_entry(
     said = request.environ.get
     return AccessEntry(
         when=when,
-        remote=said("REMOTE_ADDR", remote),
+        remote=_text(said("REMOTE_ADDR"), remote),
         method=request.method,
         target=request.target.decode("latin-1"),
         protocol=request.version,
         status=status,
         sent=sent,
         duration=seconds,
-        host=said("HTTP_HOST", ""),
-        referer=said("HTTP_REFERER", ""),
-        agent=said("HTTP_USER_AGENT", ""),
+        host=_text(said("HTTP_HOST")),
+        referer=_text(said("HTTP_REFERER")),
+        agent=_text(said("HTTP_USER_AGENT")),
         request_id=request_id,
     )
+
+
+def _text(said: Any, otherwise: str = "") -> str:
+    """The application had the environ before us, and may have put there what is no text."""
+    text = exact(said)
+    return otherwise if text is None else text
