@@ -42,4 +42,4 @@ def test_an_answer_or_an_end(worker, stream, places):
     expected = outcome([stream], **small)
     statuses = [int(status) for status in _STATUS.findall(answers) if status != b"100"]
     assert statuses == [200] * len(expected.requests) + ([expected.error] if expected.error else [])
-    assert not site.errors
+    assert all(" client closed during its upload " in line for line in site.errors.splitlines())
