@@ -150,6 +150,11 @@ class TestSignalsOfTheApplication:
         assert "collected nothing" not in site.log
         assert site.get("/pid").status == 200
 
+    def test_that_it_is_a_child_subreaper_keeps_no_worker_from_the_master(self, daemon):
+        site = begin(daemon, "import ctypes\nctypes.CDLL(None).prctl(36, 1, 0, 0, 0)\n" + APP, workers=2)
+        assert "not preloaded" not in site.log
+        assert site.get("/pid").json() in site.wait_workers(2)
+
     @pytest.mark.parametrize("preload", ["auto", False])
     def test_what_it_blocks_we_hear_nevertheless(self, daemon, preload):
         blocks = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
@@ -351,6 +356,14 @@ class TestTheEndOfAWorker:
         assert "end cut short" in site.log
         assert (site.folder / "ran").exists()
         assert "TimeUp" not in site.log
+
+    @pytest.mark.parametrize("stderr", ["None", "io.StringIO()", "sys.stderr.close()"])
+    def test_whatever_stands_in_the_place_of_standard_error(self, daemon, stderr):
+        instead = f"\nimport atexit, io, sys\natexit.register(open, 'ran', 'w')\nsys.stderr = {stderr}\n"
+        site = begin(daemon, APP + instead)
+        assert site.stop() == 0
+        assert 'how="exit code 0"' in site.log
+        assert (site.folder / "ran").exists()
 
     def test_a_fast_stop_waits_for_nobody(self, daemon):
         slow = "\nimport threading, time\nthreading.Thread(target=time.sleep, args=(600,)).start()\n"

@@ -31,6 +31,8 @@ from superwsgi.log.lines import (
 _PATIENCE: Final = 0.02
 """Seconds that a full pipe is given, once, before lines are dropped."""
 
+_STDERR: Final = 2
+
 
 class _Destination:
     """What all logs made from one by `bind` share."""
@@ -121,6 +123,11 @@ class ErrorLog:
     def exception(self, event: str, exc: BaseException, /, **fields: object) -> None:
         """An error event that names `exc`, with its traceback below."""
         self._event("error", event, {"error": spell_exception(exc), **fields}, application_traceback(exc))
+
+    def descriptor(self) -> int:
+        """For what writes past us, as faulthandler does: the standard error's where nothing is logged."""
+        sink = self._destination.sink
+        return _STDERR if sink is None else sink.fd
 
     def stream(self) -> TextIO:
         """A text stream for `wsgi.errors`: what is written becomes events named `app` of level error."""

@@ -77,7 +77,8 @@ class WindUp:
         """By SIGALRM, whose handler interrupts whatever waits."""
         signal.signal(signal.SIGALRM, self._cut)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
-        faulthandler.dump_traceback_later(seconds + _STUCK, exit=True)
+        # Not to sys.stderr, in whose place applications put what has no descriptor.
+        faulthandler.dump_traceback_later(seconds + _STUCK, exit=True, file=self._errors.descriptor())
         before, sys.unraisablehook = sys.unraisablehook, _told_already(sys.unraisablehook)
         signal.setitimer(signal.ITIMER_REAL, seconds, _BRIEF)
         try:
