@@ -215,6 +215,7 @@ class Mold:
             orphan.end_with(self._master)  # while we do not listen
             self._hooks.before_fork(HookedWorker(self._site.name, self._generation, request.worker, None))
             orphan.outlive()
+        orphan.leave_to_master()
         flush_output()
 
     def _become(self, request: Become, channel_fd: int) -> NoReturn:

@@ -1,7 +1,8 @@
 """Ending with the master while nobody listens to it: an import may take minutes, or for ever.
 
 The kernel ends a mold, or a worker that still boots, when the master is gone (prctl(2), PR_SET_PDEATHSIG). A
-worker that serves sees its channel end instead, and drains.
+worker that serves sees its channel end instead, and drains. The master is the parent of a worker by being the
+nearest child subreaper above it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 _ADOPTION: Final = 1.0
 """Seconds that the process in between is given to end, after which its child is the master's."""
 
@@ -25,15 +27,21 @@ def end_with(master: int) -> None:
     patience = time.monotonic() + _ADOPTION
     while os.getppid() != master and time.monotonic() < patience:
         time.sleep(0.001)
-    _set(signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != master:
         os._exit(0)
 
 
 def outlive() -> None:
     """Take `end_with` back."""
-    _set(0)
+    _prctl(_PR_SET_PDEATHSIG, 0)
 
 
-def _set(number: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+def leave_to_master() -> None:
+    """Let the master be the parent of what this process forks twice over, although the application may have
+    made this process a child subreaper."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
