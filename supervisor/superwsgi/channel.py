@@ -10,16 +10,15 @@ import array
 import contextlib
 import os
 import socket
-import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
+from superwsgi import credentials
 from superwsgi.messages import Message, Word, decode, decode_word, encode
 
 _PACKET: Final = 192 << 10
 _MAX_FDS: Final = 250  # SCM_MAX_FD is 253
 
-_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: process, user, group
 _SO_PASSRIGHTS: Final = 83
 """Since Linux 6.16; the socket module does not know it."""
 
@@ -115,10 +114,10 @@ class Channel:
 
         Raises Closed, BlockingIOError, Forged, or Garbled.
         """
-        raw, beside, flags = self._next(_CREDENTIALS.size)
+        raw, beside, flags = self._next(credentials.SIZE)
         if not beside:  # an empty packet has credentials too
             raise self._closed()
-        sender, _, _ = _CREDENTIALS.unpack(beside[0][2])
+        sender = credentials.of_message(beside[0][2]).pid
         if flags & socket.MSG_CTRUNC:
             raise Forged("a message with descriptors", sender)
         if flags & socket.MSG_TRUNC:

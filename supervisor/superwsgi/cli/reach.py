@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 
 import click
 
+from superwsgi import credentials
 from superwsgi.control import Answer, NotUnderstood, Refused, Request, decode_answer, encode
 from superwsgi.master.serve import FAILED
 
@@ -21,8 +22,6 @@ NOT_RUNNING: Final = 3
 
 _PATIENCE: Final = 10.0
 """Seconds that a master may take for its first word."""
-
-_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred
 
 
 class NotReached(Exception):
@@ -84,9 +83,8 @@ class Conversation:
 
     @property
     def master(self) -> int:
-        """The process id of the master; 0 where it is none of this pid namespace's (pid_namespaces(7))."""
-        raw = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return int(_CREDENTIALS.unpack(raw)[0])
+        """The process id of the master; 0 where it is none of this pid namespace's."""
+        return credentials.of_peer(self._sock).pid
 
     def ask(self, request: Request) -> Iterator[Answer]:
         """The answers, until the master closes. Raises NotReached."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from superwsgi import credentials
 from superwsgi.config.schema import Site
 from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, decode_request, encode
 from superwsgi.log.error import ErrorLog
@@ -44,8 +44,6 @@ _WITHOUT: Final = (
 _TELL_APART: Final = (
     "reached by -c FILE or --control SOCKET, and by its name where no other site has the same"
 )
-
-_CREDENTIALS: Final = struct.Struct("iII")  # struct ucred: process, user, group
 
 Handler = Callable[[Request, str, float], tuple[Answer, Follow | None]]
 
@@ -185,9 +183,7 @@ class Control:
 
     def _meet(self, sock: socket.socket, now: float) -> None:
         sock.setblocking(False)
-        pid, uid, _ = _CREDENTIALS.unpack(
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
+        pid, uid, _ = credentials.of_peer(sock)
         client = _Client(sock, f"uid {uid} pid {pid}", None)
         room = self._make_room()
         self._clients[sock.fileno()] = client

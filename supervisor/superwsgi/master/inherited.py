@@ -9,8 +9,9 @@ import socket
 import stat
 from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
+
+from superwsgi import procfs
 
 FIRST: Final = 3  # SD_LISTEN_FDS_START
 STORED: Final = "superwsgi."
@@ -38,7 +39,7 @@ class Inherited:
         close-on-exec. To be called before the process opens sockets of its own."""
         names = _names(environ)
         inherited = cls()
-        for fd in sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir()):
+        for fd in sorted(procfs.descriptors()):
             sock = _listening(fd) if fd >= FIRST else None
             if sock is None:
                 continue

@@ -17,6 +17,7 @@ from typing import Final
 
 import psutil
 
+from superwsgi import procfs
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.worker import lineage
@@ -93,19 +94,17 @@ def orphans(marks: Mapping[int, Mark], known: Iterable[int]) -> set[int]:
 
 
 def _children() -> list[int]:
-    """Those of this process, whose only thread is the main one where it is more than a script's (proc(5))."""
+    """Those of the main thread, whose children orphans become. What one look misses, because others end
+    meanwhile (proc_tid_children(5)), the next one finds."""
     own = os.getpid()
     try:
         return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [child.pid for child in psutil.Process().children()]
+        return [child.pid for child in procfs.children()]
 
 
 def _runs(pid: int, what: re.Pattern[bytes]) -> bool:
-    try:
-        return what.search(Path(f"/proc/{pid}/cmdline").read_bytes()) is not None
-    except OSError:
-        return False
+    return what.search(procfs.command_line(pid)) is not None
 
 
 def _name(pid: int) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from pathlib import Path
 from typing import Final
+
+from superwsgi import procfs
 
 A_CONNECTION: Final = 2
 """Its socket, and perhaps a temporary file: of a body that arrives, of a response that waits."""
@@ -44,7 +45,4 @@ def _exceeds(wanted: int, limit: int) -> bool:
 
 
 def _in_use() -> int:
-    try:
-        return sum(1 for _ in Path("/proc/self/fd").iterdir())
-    except OSError:
-        return _UNKNOWN
+    return len(procfs.descriptors()) or _UNKNOWN

@@ -20,12 +20,11 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Final, NoReturn
 
 from setproctitle import getproctitle, setproctitle
 
-from superwsgi import signals
+from superwsgi import procfs, signals
 from superwsgi.log.error import ErrorLog
 from superwsgi.worker import lineage
 
@@ -172,9 +171,9 @@ def close_sockets_at(addresses: Iterable[object]) -> None:
     """Close every socket of this process that belongs to one of these addresses (`address_of` a listener):
     that listens there, or was accepted there and is known to a thread that is not here any more."""
     wanted = {*addresses}
-    for name in _open_descriptors():
-        with contextlib.suppress(OSError, ValueError):
-            sock = socket.socket(fileno=int(name))
+    for fd in procfs.descriptors():
+        with contextlib.suppress(OSError):
+            sock = socket.socket(fileno=fd)
             if address_of(sock) in wanted:
                 sock.close()
             else:
@@ -230,10 +229,3 @@ def _exit_code(error: SystemExit) -> int:
     if error.code is None:
         return 0
     return error.code & 0xFF if isinstance(error.code, int) else 1
-
-
-def _open_descriptors() -> list[str]:
-    try:
-        return [entry.name for entry in Path("/proc/self/fd").iterdir()]
-    except OSError:
-        return []

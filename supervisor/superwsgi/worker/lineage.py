@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from superwsgi import procfs
+
 _NAME: Final = "superwsgi-lineage"
 _MAPPING: Final = re.compile(rb"/memfd:superwsgi-lineage:(\d+):(\d+)")
 TITLE: Final = "superwsgi: fork of {owner}, "
 _TITLED: Final = re.compile(rb"superwsgi: fork of (\d+), ")
 
 _ROUNDS: Final = 10
-
-_PROC: Final = Path("/proc")
 _FAILED: Final = ctypes.c_void_p(-1).value  # MAP_FAILED, mmap(2)
 
 
@@ -63,7 +63,7 @@ def carried() -> Mark | None:
 def mark_of(pid: int) -> Mark | None:
     """That of a process; None for a program, and for what has ended."""
     try:
-        found = _MAPPING.search((_PROC / str(pid) / "maps").read_bytes())
+        found = _MAPPING.search(Path(f"/proc/{pid}/maps").read_bytes())
     except PermissionError:
         return _titled(pid)
     except OSError:
@@ -84,7 +84,7 @@ def end_copies() -> None:
 
 
 def _left_by(last: int) -> Iterator[int]:
-    marks = {pid: mark for pid in _processes() if (mark := mark_of(pid)) is not None}
+    marks = {pid: mark for pid in procfs.processes() if (mark := mark_of(pid)) is not None}
     own = marks.get(last)
     if own is None:
         return
@@ -93,18 +93,8 @@ def _left_by(last: int) -> Iterator[int]:
     yield from (pid for pid, mark in marks.items() if mark.owner in gone and pid != mark.owner)
 
 
-def _processes() -> list[int]:
-    try:
-        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal()]
-    except OSError:
-        return []
-
-
 def _titled(pid: int) -> Mark | None:
-    try:
-        found = _TITLED.match((_PROC / str(pid) / "cmdline").read_bytes())
-    except OSError:
-        return None
+    found = _TITLED.match(procfs.command_line(pid))
     return Mark(int(found[1]), int(found[1])) if found else None
 
 

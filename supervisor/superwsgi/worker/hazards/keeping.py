@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from superwsgi import procfs
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Found
-from superwsgi.worker.hazards.reading import entries
 
 _TIMERS: Final = {
     signal.ITIMER_REAL: "ITIMER_REAL",
@@ -26,20 +24,10 @@ _INTERPRETERS: Final = ("_interpreters", "_xxsubinterpreters")
 
 def children() -> Iterator[Found]:
     """Child processes that are alive: workers would all talk to the same, and none could wait for it."""
-    for pid, name, state, parent in _processes():
-        if parent == os.getpid() and state not in _ENDED:
-            yield Found(f"a child process ({name})", keys=(finding.process(pid),), verb="started")
-
-
-def _processes() -> Iterator[tuple[int, str, str, int]]:
-    """(process id, name, state, parent): proc_pid_stat(5). Without psutil, which who has dropped its rights
-    may not be able to import any more."""
-    for entry in entries(Path("/proc")):
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has just ended
-                before, _, after = (entry / "stat").read_text(errors="replace").rpartition(")")
-                state, parent, *_ = after.split()
-                yield int(entry.name), before.partition("(")[2], state, int(parent)
+    for child in procfs.children():
+        if child.state not in _ENDED:
+            named = f"a child process ({child.name})"
+            yield Found(named, keys=(finding.process(child.pid),), verb="started")
 
 
 def timers() -> Iterator[Found]:

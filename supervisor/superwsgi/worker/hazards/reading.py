@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from superwsgi import procfs
+
 Identity = tuple[object, ...]
 """Equal for what is the same."""
 
-_DESCRIPTORS: Final = Path("/proc/self/fd")
 _ANONYMOUS: Final = "anon_inode:"
 
 
@@ -72,21 +73,15 @@ class Open:
 
 def all_open() -> list[Open]:
     found = []
-    for link in entries(_DESCRIPTORS):
+    for fd in procfs.descriptors():
         with contextlib.suppress(OSError):  # the one that listed them, or a thread has closed it
-            found.append(_look(int(link.name), str(link.readlink())))
+            found.append(_look(fd))
     return found
 
 
-def entries(folder: Path) -> list[Path]:
-    """Nothing where there is no /proc: then nothing can be found out."""
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _look(fd: int, target: str) -> Open:
+def _look(fd: int) -> Open:
+    """Raises OSError."""
+    target = str(Path(f"/proc/self/fd/{fd}").readlink())
     fields: dict[str, str] = {}
     for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
         name, _, value = line.partition(":")

@@ -13,14 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from superwsgi import procfs
 from superwsgi.log.frames import is_standard
 from superwsgi.worker import forks
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Found
 from superwsgi.worker.hazards.places import place
-from superwsgi.worker.hazards.reading import entries
 
-_TASKS: Final = Path("/proc/self/task")
 _BOOTSTRAP: Final = frozenset(
     {
         threading.Thread.run.__code__,
@@ -68,11 +67,11 @@ def native() -> Iterator[Found]:
     unnamed = len(sys._current_frames()) - threading.active_count()  # Python's, but not of `threading`
     # Ours besides: after a fork, `threading` has the number that it had before.
     own = {threading.get_native_id(), *(thread.native_id for thread in threading.enumerate())}
-    unknown = _tasks() - own
+    unknown = {*procfs.threads()} - own
     if len(unknown) <= unnamed:
         return
     _fork_in_vain()
-    names = {task: _task_name(task) for task in unknown & _tasks()}
+    names = {task: _task_name(task) for task in unknown.intersection(procfs.threads())}
     left = [name for name in names.values() if name not in _SURVIVED]
     if len(left) > unnamed:
         named = sorted({*left} - {_task_name(os.getpid()), ""})
@@ -80,14 +79,10 @@ def native() -> Iterator[Found]:
         yield from [Found(f"a thread of a native library{of}")] * (len(left) - unnamed)
 
 
-def _tasks() -> set[int]:
-    return {int(entry.name) for entry in entries(_TASKS)}
-
-
 def _task_name(task: int) -> str:
     """proc(5): a thread that its library has not named has the name of the process."""
     try:
-        return (_TASKS / str(task) / "comm").read_text().strip()
+        return Path(f"/proc/self/task/{task}/comm").read_text().strip()
     except OSError:  # it has just ended
         return ""
 

@@ -1,0 +1,71 @@
+"""What the kernel tells of processes, this one and others (proc(5)).
+
+All of it is empty where there is no /proc, or where this process may not read it: then nothing can be found
+out. Needs nothing but the standard library, so that a process which has given up its rights can still ask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_PROC: Final = Path("/proc")
+
+
+class Stat(NamedTuple):
+    """Of a process: its name, the letter of its state, and its parent (proc_pid_stat(5))."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+
+
+def processes() -> list[int]:
+    """All that can be seen."""
+    return _numbers(_PROC)
+
+
+def threads() -> list[int]:
+    """Those of this process, by their native ids."""
+    return _numbers(_PROC / "self/task")
+
+
+def descriptors() -> list[int]:
+    """What this process has open, and the one that was open just to list them."""
+    return _numbers(_PROC / "self/fd")
+
+
+def children() -> Iterator[Stat]:
+    """Those of this process, whichever of its threads has started them; also those that are not reaped."""
+    for pid in processes():
+        with contextlib.suppress(OSError):  # it has just ended
+            stat = _stat(pid)
+            if stat.parent == os.getpid():
+                yield stat
+
+
+def command_line(pid: int) -> bytes:
+    """The arguments of a process, each ended by a zero byte; empty for one that has ended."""
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _stat(pid: int) -> Stat:
+    """Raises OSError. The name may have spaces and parentheses in it."""
+    before, _, after = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")
+    state, parent, *_ = after.split()
+    return Stat(pid, before.partition("(")[2], state, int(parent))
+
+
+def _numbers(folder: Path) -> list[int]:
+    """The names in a folder that are numbers."""
+    try:
+        return [int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal()]
+    except OSError:
+        return []
