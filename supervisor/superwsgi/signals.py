@@ -75,7 +75,7 @@ class Signals:
         self._woken.close()
         self._wake.close()
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a forked child: what it would write here reaches its parent."""
         fd = signal.set_wakeup_fd(-1)
         if fd != self._wake.fileno():

@@ -38,7 +38,7 @@ def test_it_is_taken(path, pidfile, before):
 def test_what_is_no_pid_file_is_not_written_to(path, pidfile, content):
     path.write_text(content)
     for attempt in (pidfile.check, pidfile.take):
-        with pytest.raises(PidFileError, match="something else than a process id"):
+        with pytest.raises(PidFileError, match="something other than a process id"):
             attempt()
     assert path.read_text() == content
 

@@ -200,7 +200,7 @@ class TestPrivate:
             (tmp_path / "x").symlink_to(tmp_path / "target")
         if kind == "a link to a folder":
             (tmp_path / "target").mkdir(mode=0o755)
-        with pytest.raises(private.NotPrivate, match="/x is no folder"):
+        with pytest.raises(private.NotPrivate, match="/x is not a folder"):
             private.make(tmp_path / "x")
         assert (tmp_path / "target").exists() == (kind == "a link to a folder")
 

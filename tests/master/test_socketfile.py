@@ -1,4 +1,4 @@
-"""A unix socket's file in a folder in which somebody else may do what he likes."""
+"""A unix socket's file in a folder that somebody else may write."""
 
 import os
 import socket

@@ -20,7 +20,7 @@ def test_what_is_given_back_is_what_was_there():
     own = "own = lambda *_: None\nsignal.signal(signal.SIGTERM, own)\n"
     take = "s = Signals(); s.begin(); s.take([15, 3]); signals.ignore([1, 2, 15])\n"
     ask = "[signal.getsignal(n) for n in (1, 2, 3)] == [0, signal.default_int_handler, 0]"
-    script = f"{own}{take}s.let_go(); signals.give_back()\nprint(signal.getsignal(15) is own, {ask})"
+    script = f"{own}{take}s.close_in_child(); signals.give_back()\nprint(signal.getsignal(15) is own, {ask})"
     assert printed_by(script) == "True True"
 
 

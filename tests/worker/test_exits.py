@@ -104,7 +104,7 @@ def test_a_worker_leaves_what_it_has_inherited(tmp_path):
 
     def worker():
         nonlocal inherited
-        exits.Shared(removing=True).leave()
+        exits.Siblings(removing=True).leave()
         atexit.register(shutil.rmtree, "its own")
         name, inherited = inherited.name, None
         registered = exits._registered()
@@ -124,11 +124,11 @@ def test_the_mold_waits_for_the_last_worker(tmp_path):
     reading, writing = os.pipe()
 
     def mold():
-        shared = exits.Shared(removing=True)
+        siblings = exits.Siblings(removing=True)
         worker = in_child(lambda: os.read(reading, 1))
         os.close(reading)
         os.kill(worker, 9)
-        return shared.outlast()
+        return siblings.outlast()
 
     assert ended(in_child(mold)) == 0
     os.close(reading)
@@ -136,4 +136,4 @@ def test_the_mold_waits_for_the_last_worker(tmp_path):
 
 
 def test_one_that_is_lent_what_it_has_removes_nothing():
-    assert not exits.Shared(removing=False).outlast()
+    assert not exits.Siblings(removing=False).outlast()

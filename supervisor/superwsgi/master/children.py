@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -40,6 +39,8 @@ def _to_write(boot: float) -> float:
 _GARBLED: Final = 3
 """Packets of a mold that may be no messages of ours."""
 
+_LINGERS: Final = "it has closed its channel and goes on"
+
 
 class Children:
     """Every process below the master."""
@@ -51,11 +52,11 @@ class Children:
         self.strays = Strays(loop, lambda: rollout.errors, self._known)
 
     def watch(self, pid: int, ended: Callable[[ExitCode, float], None]) -> None:
-        """Have the end of a process told that is neither mold nor worker."""
+        """Call `ended` when this process ends, which is neither mold nor worker."""
         self._watched[pid] = ended
 
     def adopt(self, generation: Generation, now: float) -> None:
-        """Listen to the processes of a generation that an earlier program of this process has started."""
+        """Listen to the processes of a generation that an earlier program of this process has left."""
         mold = generation.mold
         if mold is not None and mold.channel.fileno() >= 0:
             self._listen_to_mold(generation, mold)
@@ -133,10 +134,11 @@ class Children:
         except Forged as error:
             self._break_mold(generation, mold, error)
         if mold.channel.ended:
-            self._loop.call_at(now + GRACE, lambda _: self._end_lingering(generation, mold))
+            self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
 
     def _count_garbled(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
-        """A mold's channel has a number that applications take for something else, as s6 has it."""
+        """A few are forgiven: the number of a mold's channel means something else elsewhere, under s6 for
+        example, and an application may write there."""
         mold.garbled += 1
         if mold.garbled > _GARBLED:
             self._break_mold(generation, mold, error)
@@ -159,7 +161,7 @@ class Children:
             self._unforkable(generation, mold, word, now)
         elif isinstance(word, LoadFailed):
             mold.failure, mold.detail = word.reason, word.detail
-            self._loop.call_at(now + GRACE, lambda _: self._end_lingering(generation, mold))
+            self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
         elif isinstance(word, ForkFailed):
             worker = generation.workers.get(word.slot)
             if worker is None or worker.pid is not None:
@@ -168,19 +170,13 @@ class Children:
             self._worker_ended(generation, worker, None, now)
 
     def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
-        """A mold that has said what it cannot: it is not listened to any more, and killed."""
+        """A mold that has said something impossible: it is killed, and no longer listened to."""
         self._stop_listening(mold.channel)
         mold.loaded, mold.hazards = False, []
         mold.failure = f"impossible message: {error}"
         log = self._rollout.errors.bind(gen=generation.number, pid=mold.pid)
         log.error("broken mold", reason=mold.failure, next="killed")
-        os.kill(mold.pid, signal.SIGKILL)
-
-    def _end_lingering(self, generation: Generation, mold: MoldHandle) -> None:
-        """A mold that is there still although it has said its last, or closed its channel."""
-        if generation.mold is mold:
-            mold.failure = mold.failure or "it has closed its channel and goes on"
-            os.kill(mold.pid, signal.SIGKILL)
+        generation.lose_mold(mold, mold.failure)
 
     def _hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         was_forking = worker.pid is None
@@ -195,7 +191,7 @@ class Children:
             generation.signal(worker, signal.SIGTERM)  # told to go before it had begun
 
     def _never_started(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
-        """Its mold says why, before it closes its end of a channel that it could not hand on."""
+        """The mold says why before it closes the worker's end of the channel."""
         if generation.mold is not None:
             self._hear_mold(generation, generation.mold, now)
         if worker.state is not WorkerState.GONE:
@@ -223,7 +219,7 @@ class Children:
             self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
 
     def _break_worker(self, generation: Generation, worker: WorkerHandle, error: Forged, now: float) -> None:
-        """A worker that has said what it cannot: it is not listened to any more, killed, and replaced."""
+        """A worker that has said something impossible: it is killed, no longer listened to, and replaced."""
         self._stop_listening(worker.channel)
         if worker.pid is None and self._is_free(error.sender):
             worker.pid = error.sender
@@ -233,7 +229,7 @@ class Children:
         generation.kill(worker, "broken", now)
 
     def _is_free(self, pid: int) -> bool:
-        """Whether it is a child of ours of which we do not know what it is."""
+        """Whether it is a child of ours that is nothing else that we know."""
         return pid not in self._known() and reaper.is_child(pid)
 
     def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
@@ -270,7 +266,7 @@ class Children:
         for pid, code in reaper.ended():
             if not self._ended(pid, code, now):
                 self._hear_beginners(now)  # the first word of a worker may not have been read yet
-                self._ended(pid, code, now)  # else it is a stranger, which an application has left behind
+                self._ended(pid, code, now)  # else it is a stray
         self.strays.look(now)
 
     def _hear_beginners(self, now: float) -> None:
@@ -305,8 +301,7 @@ class Children:
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
             late = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
-            mold.failure = mold.failure or late
-            os.kill(mold.pid, signal.SIGKILL)
+            generation.lose_mold(mold, late)
 
     def _mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
         if mold.channel.fileno() >= 0:
@@ -357,7 +352,7 @@ class Children:
     def _worker_ended(
         self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float
     ) -> None:
-        """A worker is gone; `code` is None where it never was a process that we saw."""
+        """A worker is gone; `code` is None if it was never a process, as far as we saw."""
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         generation.died(worker, now)

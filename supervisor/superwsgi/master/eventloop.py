@@ -50,9 +50,9 @@ class EventLoop:
         self._signals.close()
         self._selector.close()
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a forked child."""
-        self._signals.let_go()
+        self._signals.close_in_child()
         self._selector.close()
 
     def descriptors(self) -> list[int]:

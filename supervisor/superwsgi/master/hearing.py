@@ -1,9 +1,9 @@
 """What a mold or a worker may say, and when: a table each.
 
-Application code runs in both and has their channels, so whatever is heard may be forged, by it or by a
-process that it has forked. Believed is only what is possible from that process after what it has said before;
-a pair that is absent is a forgery, not our error. Nothing may be said again and again, except by a mold that
-a worker was not forked for which it had been asked; so nobody can flood us either.
+Application code runs in both and has their channels, so whatever is heard may be forged, by that code or by
+a process that it has forked. Only what this process can say after what it has said before is believed; a
+pair that is absent is a forgery, not our error. Nothing may be repeated without end, so nobody can flood us:
+a mold says ForkFailed only of a worker that it was asked for.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def after(table: Table, said: Said, word: Word, *, sender: int, of: int) -> Said
 
 
 def beginner(word: Word, *, sender: int, is_free: Callable[[int], bool]) -> int:
-    """The process id of a worker that has said nothing before; `is_free` says whether a process is a child of
-    ours of which we do not know what it is. Raises Forged."""
+    """The process id of a worker that has said nothing before; `is_free` tells of a process whether it is our
+    child and nothing else that we know. Raises Forged."""
     after(WORKER, Said.NOTHING, word, sender=sender, of=sender)
     assert isinstance(word, Started)
     if word.pid != sender:

@@ -45,8 +45,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound, listening, non-blocking socket. `file` is that of a unix socket. What is said at `address` may
-    change from one generation to the next, and it is the same listener still."""
+    """A bound, listening, non-blocking socket. `file` is that of a unix socket. Mode, owner and the like of
+    `address` may change from one generation to the next; it is still the same listener."""
 
     address: Address = field(compare=False)
     sock: socket.socket

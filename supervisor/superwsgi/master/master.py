@@ -111,7 +111,7 @@ class Master:
         become_subreaper()
         if self._launch is not execute:  # application code runs here as well, in threads of the script
             forks.begin(self._errors)
-            forks.on_child(self._let_go)
+            forks.on_child(self._close_in_child)
         with self._loop:
             self._take_signals()
             if self._taken is not None:
@@ -240,9 +240,9 @@ class Master:
 
     # Signals.
 
-    def _let_go(self) -> None:
+    def _close_in_child(self) -> None:
         """In a child that the application forked."""
-        self._loop.let_go()
+        self._loop.close_in_child()
         for listener in self._shared.listeners:
             listener.sock.close()
 

@@ -1,13 +1,12 @@
 """The pid file. The master holds a lock on it (flock(2)) for as long as it lives, so whether a pid file is
 stale never depends on guessing what a process id means now.
 
-Its folder may be writable for the site's user, who may put anything in its place: so nothing is written into
-what is not a pid file already, and removed is only the file that we hold.
+Its folder may be writable for the site's user, who may put anything in its place: so only an empty file or a
+pid file is written to, and only the file that we hold is removed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Final
 
 from superwsgi.log.files import try_writing, write_error
 from superwsgi.log.opening import open_file
+from superwsgi.master.inode import Inode
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _TRIES: Final = 5
@@ -36,7 +36,7 @@ class PidFile:
 
     @classmethod
     def restore(cls, held: tuple[str, int]) -> PidFile:
-        """The one that an earlier program of this process has taken: its lock was never let go of."""
+        """The one that an earlier program of this process has taken, and has kept locked."""
         pidfile = cls(held[0])
         pidfile._fd = held[1]
         os.set_inheritable(held[1], False)
@@ -86,10 +86,10 @@ class PidFile:
             self._path, self._fd = anew._path, anew._fd
 
     def release(self) -> None:
-        """Remove the file, while it is still the one that we hold, and let go of it."""
+        """Remove the file, if it is still the one that we hold, and its lock."""
         if self._fd is None or self._path is None:
             return
-        _remove(self._path, os.fstat(self._fd))
+        Inode.of(str(self._path), os.fstat(self._fd)).remove()
         os.close(self._fd)
         self._fd = None
 
@@ -134,7 +134,7 @@ def _require_ours(path: Path, fd: int) -> None:
     if os.geteuid() == 0 and status.st_uid != 0:
         raise PidFileError(f"pid file {path} belongs to user {status.st_uid}, not to root: remove it")
     if not _CONTENT.fullmatch(os.pread(fd, 32, 0)):
-        raise PidFileError(f"pid file {path} holds something else than a process id: name another file")
+        raise PidFileError(f"pid file {path} holds something other than a process id: name another file")
 
 
 def _is_at(path: Path, fd: int) -> bool:
@@ -142,17 +142,6 @@ def _is_at(path: Path, fd: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except OSError:
         return False
-
-
-def _remove(path: Path, status: os.stat_result) -> None:
-    """Remove it while it is that file, from the folder in which that was seen."""
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            if os.path.samestat(os.stat(path.name, dir_fd=folder, follow_symlinks=False), status):
-                os.unlink(path.name, dir_fd=folder)
-        finally:
-            os.close(folder)
 
 
 def _cannot_write(path: Path, error: OSError) -> PidFileError:

@@ -1,7 +1,8 @@
-"""A folder that one user alone may enter, below one where others may have made something of its name first.
+"""A folder that only its user may enter, in a place such as /tmp, where somebody else may have made one of
+the same name first.
 
-What somebody else has made is never used, and never changed. What was found to be ours stays ours: below a
-folder with the sticky bit nobody else may remove or rename it (unlink(2), rename(2)).
+What somebody else has made is never used and never changed. What is found to be ours stays ours: in a folder
+with the sticky bit nobody else may remove or rename it (unlink(2), rename(2)).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class NotPrivate(Exception):
 
 
 def make(folder: Path) -> None:
-    """Make the folder, or find out that it is ours. Raises NotPrivate."""
+    """Make the folder, or make sure that it is ours. Raises NotPrivate."""
     try:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
@@ -31,11 +32,11 @@ def make(folder: Path) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Find out whether nobody else can have put anything into the folder. Raises NotPrivate, or
-    FileNotFoundError where there is none."""
+    """Make sure that nobody else can have put anything into the folder. Raises NotPrivate, or
+    FileNotFoundError if there is none."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise NotPrivate(f"{folder} is no folder, and not ours to use")
+        raise NotPrivate(f"{folder} is not a folder, so it is not used")
     if found.st_uid != os.geteuid():
         raise NotPrivate(f"{folder} belongs to user {found.st_uid} and not to user {os.geteuid()}")
     if found.st_mode & _OTHERS:

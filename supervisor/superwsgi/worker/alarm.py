@@ -45,7 +45,7 @@ class Alarm:
         """End the poller's sleep, or keep it from falling asleep."""
         os.eventfd_write(self.fd, 1)
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a child that the application forked."""
         os.close(self.fd)
         self.fd = -1

@@ -62,7 +62,7 @@ def reseed() -> None:
     """After a fork: make the workers' random numbers differ, and their files of metrics. The numbers of
     random, secrets, uuid, ssl and hashlib do by themselves; NumPy's global generator would draw the same in
     each."""
-    prometheus.adopt()
+    prometheus.make_files()
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
         with contextlib.suppress(Exception):  # one that the application has put there may have no seed

@@ -240,11 +240,11 @@ class Connection:
             if reset:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a child that the application forked, whose other threads are not there to release locks."""
         self.sock.close()
         self.writing = threading.Lock()
-        self.outbox.let_go()
+        self.outbox.close_in_child()
         self.lease, self.held = NO_LEASE, b""
         self.out = _Returned()
 

@@ -1,9 +1,10 @@
 """Exit handlers: what an application has registered, by `atexit` and `weakref.finalize`, for the end of its
 process. Runs in the main thread of a mold and of its workers.
 
-Forked processes share what the import has made outside of memory, a temporary folder say, and who removes it
-at its own end takes it from all the others. So what is in REMOVERS, or calls one of them, runs once, when the
-last process that shares what it removes is gone; anything else, the flush of a log say, in every worker.
+Forked processes share what the import has made outside of memory, a temporary folder for example: the first
+to remove it at its end would take it from all the others. So a handler that is in REMOVERS, or calls one of
+them, runs once, when the last process that shares what it removes is gone; any other, such as the flush of a
+log, runs in every worker.
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ REMOVERS: Final[frozenset[object]] = frozenset(
 _BY_NAME: Final = frozenset({"certifi.core.exit_cacert_ctx"})  # the certificates of a zipped package
 _CALLS: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs"})
 _KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.finalize._exitfunc"})
-"""What may run in the mold besides: each ends what this very process has made, or was left by us."""
+"""What else may run in the mold: it ends only what the mold itself has made, or what was left to it."""
 
 
 def run() -> None:
-    """All that is registered in this process, in the order of an interpreter that ends."""
+    """Run all that is registered in this process, in the order of an interpreter that ends."""
     atexit._run_exitfuncs()
 
 
 def run_removers() -> None:
-    """Of all that is registered in a mold, what its workers have left to it."""
+    """In a mold: run what its workers have left to it, and nothing else."""
     for handler in _registered():
         if not removes(handler) and not _named(handler, _KNOWS):
             atexit.unregister(handler)
@@ -60,21 +61,21 @@ def run_removers() -> None:
     run()
 
 
-class Shared:
-    """What the workers of one mold and the mold itself remove together. Made before the first fork.
+class Siblings:
+    """A mold and its workers, the last of which removes what they share. Made before the first fork.
 
-    A pipe that all of them have open tells when one is the last, however the others have ended. Who takes the
-    byte that is in it removes: the mold, or the last worker where there is no mold any more.
+    All of them have a pipe open, which tells the last one that the others are gone, however they have ended.
+    Whoever takes the one byte out of it removes: the mold, or the last worker if the mold has been killed.
     """
 
     def __init__(self, *, removing: bool) -> None:
-        """Where they are not `removing`, the process does so that they were forked from. Raises OSError."""
+        """Not `removing` where the process that they were forked from does that itself. Raises OSError."""
         self._others, self._here = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.write(self._here, b"1" * removing)
         self._inherited: list[functools.partial[object]] = []
 
     def leave(self) -> None:
-        """In a worker: what there is to remove by now is not its own to remove. What it makes later is."""
+        """In a worker: leave to the others what there is to remove by now; what it makes later is its own."""
         for handler in filter(removes, _registered()):
             atexit.unregister(handler)
         for finalizer in filter(_removes_at_exit, _finalizers()):
@@ -84,20 +85,21 @@ class Shared:
                 self._inherited.append(functools.partial(function, *args, **(kwargs or {})))
 
     def end_worker(self) -> None:
-        """Remove what only the last process may, where that is this one: its mold was killed."""
+        """In a worker: remove what only the last process may, if that is this one, its mold having been
+        killed."""
         self._be_gone()
         if self._wait(0) and self._take():
             for remove in self._inherited:
                 with contextlib.suppress(Exception):
                     remove()
 
-    def let_go(self) -> None:
-        """In a child that the application forked: it is ended with its worker, and not waited for."""
+    def close_in_child(self) -> None:
+        """In a child that the application forked: nobody waits for it, because it ends with its worker."""
         self._be_gone()
         os.close(self._others)
 
     def outlast(self) -> bool:
-        """In the mold: wait for the last of the others; whether it is for us to remove then."""
+        """In the mold: wait until all workers have ended. Whether the mold is the one that removes."""
         self._be_gone()
         return self._take() and self._wait(None)
 
@@ -107,7 +109,7 @@ class Shared:
             os.close(here)
 
     def _wait(self, timeout: int | None) -> bool:
-        """Whether all others have ended, within `timeout` ms."""
+        """Whether all others end within `timeout` ms (None: wait for ever)."""
         watched = select.poll()
         watched.register(self._others, 0)  # POLLHUP is always told
         return bool(watched.poll(timeout))
@@ -168,7 +170,7 @@ def _finalizers() -> list[weakref.finalize[Any, Any]]:
 
 
 class _Listing:
-    """Equal to nothing; notes what it is compared with, which is what unregistering it comes to."""
+    """Equal to nothing, but notes what it is compared with: to unregister it is to see all that there is."""
 
     def __init__(self) -> None:
         self.seen: list[Handler] = []
@@ -181,7 +183,7 @@ class _Listing:
 
 
 def _registered() -> list[Handler]:
-    """The functions that `atexit` has, which it tells nobody."""
+    """The functions that `atexit` has, of which it gives no list."""
     listing = _Listing()
     atexit.unregister(listing)  # type: ignore[arg-type]
     return listing.seen

@@ -1,9 +1,9 @@
 """Children that the application forks, in a mold or a worker: by os.fork, multiprocessing, a double fork.
 
 Such a child has a copy of all that is ours. Before any of the application's code runs in it, its signals are
-as if we had never taken any, and it has let go of our descriptors, so that nothing that it does, or that is
-done to it, reaches us. Where it comes back from the application into our code, it ends. Programs that are
-executed need none of this: execve(2) resets handlers, and every descriptor of ours is close-on-exec.
+put back to what they were before us and our descriptors are closed, so that nothing that it does, or that is
+done to it, reaches us. If it returns from the application into our code, it ends. Programs that are executed
+need none of this: execve(2) resets handlers, and every descriptor of ours is close-on-exec.
 
 Runs in the thread that forks (os.register_at_fork); signals are blocked there from before the fork until all
 is done.
@@ -35,7 +35,7 @@ _TITLE: Final = "superwsgi: "
 
 
 class _Process:
-    """What this process would let go of: nothing where it has not begun, or is such a child itself."""
+    """What a child of this process has to drop: nothing before `begin`, or in such a child itself."""
 
     def __init__(self) -> None:
         self.watched = False  # the interpreter calls us
@@ -49,8 +49,8 @@ _here: Final = _Process()
 
 
 def begin(errors: ErrorLog) -> None:
-    """Be a process of ours that application code runs in; `errors` is its log. What it was forked from would
-    let go of is none of its own."""
+    """Be a process of ours that application code runs in; `errors` is its log. Releases that were meant for
+    the process that it was forked from are forgotten."""
     log_to(errors)
     _here.releases = []
     if not _here.watched:
@@ -68,8 +68,8 @@ def on_child(release: Callable[[], object]) -> None:
 
 
 def fork() -> int:
-    """fork(2) of one of us, who keeps what is ours. Without Python's warning of other threads: who forks has
-    looked for them, or the operator has chosen."""
+    """fork(2) for a process of ours, which keeps what is ours. Without Python's warning about other threads:
+    the hazards have been looked for, or the operator has chosen."""
     _here.forking = threading.get_ident()
     try:
         with warnings.catch_warnings():
@@ -83,8 +83,8 @@ def run_in_child(work: Callable[[], int]) -> int | None:
     """Do `work` in a child of ours, and wait for its end.
 
     Returns its exit code, which is what `work` returns, or None where that is not known: a signal has killed
-    it, or the application ignores SIGCHLD. A handler of the application's, which would look for a child of
-    its own, is not called. Raises OSError where there can be no child.
+    it, or the application ignores SIGCHLD. The application's own handler for SIGCHLD, which would look for a
+    child of the application's, is not called. Raises OSError where no child can be made.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
@@ -119,8 +119,8 @@ def _wait_for(pid: int) -> int | None:
 
 
 def disown_children() -> None:
-    """In a worker: the mold is the parent of what the import has started. multiprocessing would end that with
-    the first worker, for all of them."""
+    """In a worker: have multiprocessing forget what the import has started. The mold is its parent, and the
+    first worker to end would end it for all."""
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None:
         processes._children.clear()
@@ -149,8 +149,8 @@ def staying() -> Iterator[None]:
 
 
 def came_back(error: BaseException | None = None) -> NoReturn:
-    """End this child of the application's, which has returned to our code or has raised `error`: what is said
-    and done here is its parent's to say and do."""
+    """End this child of the application's, which has returned to our code or has raised `error`: from here on
+    only its parent may go on."""
     if isinstance(error, SystemExit):
         flush_output()
         os._exit(_exit_code(error))
@@ -168,8 +168,8 @@ def _tell(log: ErrorLog, error: BaseException | None) -> None:
 
 
 def close_sockets_at(addresses: Iterable[object]) -> None:
-    """Close every socket of this process that belongs to one of these addresses (`address_of` a listener):
-    that listens there, or was accepted there and is known to a thread that is not here any more."""
+    """Close every socket of this process that listens at one of these addresses (`address_of` a listener) or
+    was accepted there: some of them are known only to threads that are not here any more."""
     wanted = {*addresses}
     for fd in procfs.descriptors():
         with contextlib.suppress(OSError):
@@ -203,11 +203,11 @@ def _unblock() -> None:
 
 def _begin_child() -> None:
     if _here.forking != threading.get_ident():
-        _let_go()
+        _release()
     _unblock()
 
 
-def _let_go() -> None:
+def _release() -> None:
     releases, _here.releases = _here.releases, []
     for release in releases:
         with contextlib.suppress(Exception):  # the others have to go nevertheless
@@ -218,14 +218,14 @@ def _let_go() -> None:
 
 
 def _rename() -> None:
-    """For `ps`: it is none of our workers. The application may have chosen another title."""
+    """For `ps`, which should not show it as a worker; unless the application has chosen another title."""
     title, mark = getproctitle(), lineage.carried()
     if title.startswith(_TITLE) and mark is not None:
         setproctitle(lineage.TITLE.format(owner=mark.owner) + title.removeprefix(_TITLE))
 
 
 def _exit_code(error: SystemExit) -> int:
-    """As the interpreter's: sys.exit()."""
+    """What the interpreter would make of it (sys.exit)."""
     if error.code is None:
         return 0
     return error.code & 0xFF if isinstance(error.code, int) else 1

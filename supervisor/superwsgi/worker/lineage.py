@@ -1,9 +1,9 @@
-"""Whose forked copy a process is: of a mold or worker of ours, however often it was forked on from there.
+"""Which mold or worker of ours a process is a forked copy of, directly or through other copies.
 
-Molds and workers carry a mark: an empty memory mapping whose name says who they are. fork(2) copies it and
-execve(2) drops it, so it tells copies from programs, whatever these call themselves. /proc/<pid>/maps has it.
-Where that may not be read (another user's process, without CAP_SYS_PTRACE) a copy's title has to do, which it
-may have changed.
+Molds and workers carry a mark: an empty memory mapping whose name says who they are, as /proc/<pid>/maps
+shows. fork(2) copies it and execve(2) drops it, so it tells copies from programs, whatever they call
+themselves. Where maps may not be read (another user's process, without CAP_SYS_PTRACE) the title that a copy
+is given has to do, though the application may have changed it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class _Carried:
 
 
 def carry() -> None:
-    """Be a mold or a worker from now on, of the mold whose mark is here already, if one is. Without memfd or
-    /proc, nothing can be told of copies."""
+    """Be a mold from now on, or a worker of the mold whose mark is here already. Without memfd or /proc,
+    copies cannot be told from programs."""
     before, own = _Carried.mark, os.getpid()
     mark = Mark(before.mold if before is not None else own, own)
     with contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ def carried() -> Mark | None:
 
 
 def mark_of(pid: int) -> Mark | None:
-    """That of a process; None for a program, and for what has ended."""
+    """That of a process; None for a program, and for one that has ended."""
     try:
         found = _MAPPING.search(Path(f"/proc/{pid}/maps").read_bytes())
     except PermissionError:
@@ -72,8 +72,8 @@ def mark_of(pid: int) -> Mark | None:
 
 
 def end_copies() -> None:
-    """Kill the copies of this process, which nobody else does where the master has gone; of its mold, too, if
-    no sibling is left to use them. They may fork on meanwhile."""
+    """Kill the copies of this process, which nobody else does once the master is gone, and those of its mold,
+    if no sibling is left to use them. In several rounds, because they may fork meanwhile."""
     for _ in range(_ROUNDS):
         copies = [*_left_by(os.getpid())]
         for copy in copies:

@@ -145,7 +145,7 @@ class Loop:
             if listener.family != socket.AF_UNIX:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
         self._addresses = {forks.address_of(listener) for listener in self._listeners}
-        forks.on_child(self._let_go)
+        forks.on_child(self._close_in_child)
         self._begun.set()
 
     def drain(self, *, lame_duck: float) -> None:
@@ -162,17 +162,17 @@ class Loop:
         """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""
         return self._finished.wait(timeout)
 
-    def _let_go(self) -> None:
+    def _close_in_child(self) -> None:
         """In a child that the application forked: it has copies of our sockets, and must neither answer on
         them nor keep them open. Its only thread finds its request written off when it comes back here."""
         self._forked = self._stopped = True
         for connection in self._service.connections.values():
-            connection.let_go()
+            connection.close_in_child()
         for listener in self._listeners:
             listener.close()
         forks.close_sockets_at(self._addresses)
         self._epoll.close()
-        self._alarm.let_go()
+        self._alarm.close_in_child()
         self._gateway.came_back = forks.came_back
         for hand in self._hands:
             hand.slot.clear()

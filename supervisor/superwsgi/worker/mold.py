@@ -65,8 +65,8 @@ def begin(
 ) -> NoReturn:
     """Be a mold, and end the process, whatever threads the application has left in it.
 
-    A forked mold has `app` already; the fork hazards that were `found` beside it are behind us. Descriptors
-    that are `private` to the master it closes.
+    A forked mold has `app` already, and the fork hazards that were `found` in the script cannot be avoided
+    any more. It closes the descriptors that are `private` to the master.
     """
     code = 1
     try:
@@ -124,11 +124,11 @@ class Mold:
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
         self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
         self._certificates: Certificates | None = None
-        self._shared: exits.Shared | None = None  # with its workers, where it has imported for them
+        self._siblings: exits.Siblings | None = None  # where it has imported for its workers
         self._has_forked = False
         lineage.carry()
         forks.begin(self._errors)
-        forks.on_child(self._let_go)
+        forks.on_child(self._close_in_child)
 
     def load(self) -> list[str]:
         """Become who and where the site file says, and import what it wants imported here.
@@ -145,7 +145,7 @@ class Mold:
         orphan.end_with(self._master)
         found = self._preload() if self._app is None and self._site.preload else []
         if self._app is not None:
-            self._shared = exits.Shared(removing=not self._lent)
+            self._siblings = exits.Siblings(removing=not self._lent)
         freeze()
         orphan.outlive()  # from here on our channel tells
         return found
@@ -158,7 +158,7 @@ class Mold:
             warm_up(self._site, self._app, self._errors, required=not self._proven)
         found = hazards.examine(before, places)
         if not found or self._site.preload is True:  # it is going to be forked
-            prometheus.disown()
+            prometheus.remove_files()
         return found
 
     def serve(self) -> None:
@@ -173,9 +173,9 @@ class Mold:
                 process.take_log_files(message, fds, self._error_fd, self._access_fd)
 
     def end(self) -> None:
-        """What an ordinary exit of the interpreter would run; once workers have been forked, what none of
-        them may, and not before they are gone."""
-        alone = not self._lent if self._shared is None else self._shared.outlast()
+        """Run what the interpreter would at its exit; once workers have been forked, only what they have left
+        to the mold, and only when they are gone."""
+        alone = not self._lent if self._siblings is None else self._siblings.outlast()
         windup = WindUp(self._errors, self._site.timeouts.graceful, lambda: None)
         if alone and self._has_forked:
             windup.do_last(exits.run_removers)
@@ -183,7 +183,7 @@ class Mold:
             windup.do(windup.end_threads)
             windup.do_last(exits.run)
 
-    def _let_go(self) -> None:
+    def _close_in_child(self) -> None:
         """In a child that the application forked, here or in a worker."""
         self._channel.close()
         for listener in self._listeners:
@@ -192,8 +192,8 @@ class Mold:
             os.close(self._access_fd)
         faulthandler.unregister(signal.SIGUSR2)
         self._board.close()
-        if self._shared is not None:
-            self._shared.let_go()
+        if self._siblings is not None:
+            self._siblings.close_in_child()
 
     def _fork(self, request: Fork, channel_fd: int) -> None:
         try:
@@ -219,8 +219,8 @@ class Mold:
         flush_output()
 
     def _become(self, request: Become, channel_fd: int) -> NoReturn:
-        """A worker whose application is nobody else's."""
-        self._shared = None
+        """Go on as a worker, whose application is then nobody else's."""
+        self._siblings = None
         self._channel.close()
         process.main(self._start(request, channel_fd))
 
@@ -243,7 +243,7 @@ class Mold:
             worker=request.worker,
             app=self._app,
             hooks=self._hooks,
-            shared=self._shared,
+            siblings=self._siblings,
             proven=request.proven,
             channel=Channel(socket.socket(fileno=channel_fd)),
             board=self._board.writer(request.slot),

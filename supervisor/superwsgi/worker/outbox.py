@@ -126,7 +126,7 @@ class Outbox:
         self._return_memory(self._in_memory)
         self.size = 0
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         """In a child that the application forked: without the stores, whose locks may be held for ever."""
         for part in self._parts:
             if isinstance(part, Span):

@@ -32,7 +32,7 @@ from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals, ignore
 from superwsgi.worker import descriptors, exits, forks, lineage, orphan
 from superwsgi.worker.application import Unloadable, freeze, load_apps, reseed
-from superwsgi.worker.exits import Shared
+from superwsgi.worker.exits import Siblings
 from superwsgi.worker.forks import flush_output
 from superwsgi.worker.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.loop import Loop
@@ -54,7 +54,7 @@ class Start:
     worker: int
     app: WSGIApp | None
     hooks: Hooks
-    shared: Shared | None  # with its siblings, where it has the application from their mold
+    siblings: Siblings | None  # where it has the application from a mold
     proven: bool  # a sibling has served
     channel: Channel
     board: WorkerWriter
@@ -100,7 +100,7 @@ class Worker:
         start.board.set("pid", pid)
         lineage.carry()
         forks.log_to(self._errors)
-        forks.on_child(self._let_go)
+        forks.on_child(self._close_in_child)
 
     def live(self) -> int:
         """From boot to the end; returns the exit code."""
@@ -158,8 +158,8 @@ class Worker:
     def _load(self) -> WSGIApp:
         """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""
         start = self._start
-        if start.shared is not None:  # else, if it has the application already, nobody else has it
-            start.shared.leave()
+        if start.siblings is not None:  # else nobody shares its application
+            start.siblings.leave()
             reseed()
             forks.disown_children()
         if start.app is not None:
@@ -258,8 +258,8 @@ class Worker:
 
     def _run_exit_handlers(self) -> None:
         exits.run()
-        if self._start.shared is not None:
-            self._start.shared.end_worker()
+        if self._start.siblings is not None:
+            self._start.siblings.end_worker()
 
     def _call_exit_hook(self) -> None:
         try:
@@ -290,10 +290,10 @@ class Worker:
         self._signals.begin()
         self._signals.take([signal.SIGTERM, signal.SIGQUIT])
 
-    def _let_go(self) -> None:
+    def _close_in_child(self) -> None:
         """In a child that the application forked."""
         self._start.channel.close()
-        self._signals.let_go()
+        self._signals.close_in_child()
 
     def _ask_for_replacement(self, reason: str) -> None:
         """Once, whatever reasons follow."""

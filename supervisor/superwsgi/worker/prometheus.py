@@ -1,9 +1,9 @@
 """prometheus_client in its multiprocess mode: a file of numbers for each process, so one for each worker.
 
-A mold that has imported the application has such files, too. They become what they would be had each worker
-imported it: nothing in the mold, and in each worker a file that begins with the numbers of the import. What
-the library does by itself, a file anew once it sees that the process is another, would count the mold as a
-process of its own and start the workers from zero: an `info` that is 0, a smallest value that is nobody's.
+A mold that has imported the application has such files, too. They become what they would be if each worker
+had imported it: the mold has none, and each worker has a file that begins with the numbers of the import. The
+library by itself starts a new file once it sees that the process is another: that would count the mold as a
+process of its own and start the workers from zero, with an `info` that is 0 and a minimum that nobody set.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _values: Final[list[Any]] = []
 """The mold's, which its workers inherit."""
 
 
-def disown() -> None:
-    """Before the first fork: take the mold's files out of the folder in which they are added up."""
+def remove_files() -> None:
+    """In the mold: take its files out of the folder in which they are added up."""
     if "prometheus_client.mmap_dict" not in sys.modules:
         return
     found = alive({_FILE, _VALUE})
@@ -37,8 +37,8 @@ def disown() -> None:
                 _files.append(each)
 
 
-def adopt() -> None:
-    """After a fork: give this worker files of its own. The library opens them when it sees who asks."""
+def make_files() -> None:
+    """In a worker: give it files of its own. The library opens them when it sees the new process id."""
     for each in _files:
         with contextlib.suppress(OSError, AttributeError, TypeError):
             _write(Path(each._fname.rpartition("_")[0] + _suffix()), bytes(each._m))
@@ -54,8 +54,8 @@ def _suffix() -> str:
 
 
 def _write(path: Path, numbers: bytes) -> None:
-    """At once for those who add up just now; not where a worker that is gone had the same number, whose file
-    the library goes on with."""
+    """In one step, because somebody may be adding up just now. A file that is there stays: it is that of a
+    former process with the same number, and the library goes on with it."""
     draft = path.with_suffix(".new")
     draft.write_bytes(numbers)
     try:

@@ -23,13 +23,13 @@ from superwsgi.log.frames import stack_since_ours
 from superwsgi.worker.hand import OURS
 
 LEAST: Final = 1.0
-"""Seconds for what comes last, however long all before has taken: most of it is quick, and tidies up."""
+"""Seconds, at least, for what comes last, however long the rest has taken: most of it is quick tidying up."""
 
 FAST: Final = 1.8
 """Seconds for all of it where the worker is to end at once: the master kills it after two."""
 
 _BRIEF: Final = 0.3
-"""Seconds for what stands before, at the least, and between two cuts."""
+"""Seconds, at least, for what comes before that, and between two cuts."""
 
 _CUTS: Final = 4
 """After the last one the process ends, whatever there is still to do."""
@@ -46,8 +46,8 @@ class TimeUp(BaseException):
 
 
 class WindUp:
-    """`seconds` until all should be done. What takes longer is cut short and named in `errors`; `give_up` is
-    called before the process ends with something undone."""
+    """All should be done within `seconds`. What takes longer is cut short and named in `errors`; `give_up` is
+    called before the process ends with something left undone."""
 
     def __init__(self, errors: ErrorLog, seconds: float, give_up: Callable[[], object]) -> None:
         self._errors = errors
@@ -66,7 +66,7 @@ class WindUp:
             self._try(work)
 
     def end_threads(self) -> None:
-        """Those that are no daemons, and those of pools: as the interpreter does before `atexit`."""
+        """Wait for those that are no daemons, and end pools: as the interpreter does before `atexit`."""
         for function in reversed(threading._threading_atexits):  # type: ignore[attr-defined]
             function()
         while waited_for := _threads():
@@ -127,5 +127,5 @@ def _waited_for() -> Iterator[str]:
 
 
 def _told_already(otherwise: Callable[[Any], object]) -> Callable[[Any], object]:
-    """`atexit` tells of what its functions have raised, and goes on."""
+    """`atexit` reports here what its functions have raised, and goes on; of TimeUp the log knows already."""
     return lambda unraisable: unraisable.exc_type is TimeUp or otherwise(unraisable)
