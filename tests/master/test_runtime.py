@@ -43,17 +43,17 @@ def bind():
 class TestPlaces:
     def test_a_folder_of_one_site_is_the_only_one(self, folder):
         path, environ = folder
-        assert [place.path() for place in runtime.places("shop", environ)] == [path / "control.sock"]
+        assert [folder.socket() for folder in runtime.folders("shop", environ)] == [path / "control.sock"]
 
     def test_those_of_a_user(self):
         environ = {"XDG_RUNTIME_DIR": "/run/user/7"}
-        paths = [str(place.path(2)) for place in runtime.places("shop", environ)]
+        paths = [str(folder.socket(2)) for folder in runtime.folders("shop", environ)]
         first = "/run/superwsgi" if os.geteuid() == 0 else "/run/user/7/superwsgi"
         assert paths == [f"{first}/shop-2.sock", f"/tmp/superwsgi-{os.geteuid()}/shop-2.sock"]
 
     @pytest.mark.parametrize("environ", [{}, {"XDG_RUNTIME_DIR": "not/absolute"}, {"XDG_RUNTIME_DIR": ""}])
     def test_there_is_always_one(self, environ):
-        assert runtime.places("shop", environ)[-1].folder == runtime.Path(f"/tmp/superwsgi-{os.geteuid()}")
+        assert runtime.folders("shop", environ)[-1].path == runtime.Path(f"/tmp/superwsgi-{os.geteuid()}")
 
     @pytest.mark.parametrize(
         ("path", "name", "may_be"),

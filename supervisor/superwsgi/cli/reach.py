@@ -1,5 +1,5 @@
-"""Reaching the master of a site: one question and its answers over a control socket, and what may go wrong.
-Which socket that is, which.py finds out.
+"""Talking to the master of a site: one question and its answers over a control socket, and what may go wrong.
+Which socket, which.py finds out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Which site a command means: by its name, its file or its socket, or where only one runs by nothing at all.
+"""Which site a command means: by its name, its file or its socket, or, if only one runs, by nothing at all.
 
-Two sites may have one name, and one file two masters. So what a socket is called only helps to find it: each
-master is asked what it serves, and what changes something goes to the one that is meant, or to none.
+Two sites may have one name, and one file two masters. So the name of a socket only helps to find it: each
+master is asked what it serves, and a command that changes something goes to the one that is meant, or to
+none.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _AT_ONCE: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """What an operator has said of the site that is meant; at most one of these."""
+    """How the operator has named the site; at most one of these is given."""
 
     name: str | None
     file: str | None
@@ -40,7 +41,7 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A control socket, and what its master serves, or why it does not say so."""
+    """A control socket, and what its master serves, or why that is not known."""
 
     path: Path
     served: Snapshot | None = None
@@ -57,7 +58,7 @@ class Found:
 
 
 def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument and options that say which site is meant; the command gets a Which."""
+    """Give a command the argument and options that name a site; it is called with a Which."""
 
     @functools.wraps(command)
     def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
@@ -75,8 +76,8 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def find(which: Which) -> list[Found]:
-    """The sites that are meant: all that there are, where none is named. Exits with a message where what was
-    named is not there."""
+    """The sites that are meant, or all if none is named. Exits with a message if what was named is not
+    there."""
     if which.socket is not None:
         return [_look(Path(which.socket))]
     if which.file is not None:
@@ -88,8 +89,8 @@ def find(which: Which) -> list[Found]:
 
 
 def find_one(which: Which) -> Path:
-    """For commands that change something: the socket of the site that is meant. Exits where it is not clear
-    which one, or its master does not say that it is."""
+    """For commands that change something: the socket of the site that is meant. Exits if it is not clear
+    which one that is, or its master does not answer."""
     found = find(which)
     running = [each for each in found if each.runs()] if len(found) > 1 else found
     if len(running) > 1:
@@ -126,7 +127,7 @@ def _ways_to_say(running: Sequence[Found]) -> Iterator[str]:
 
 
 def _way_to_say(each: Found, running: Sequence[Found]) -> str:
-    """The shortest that says it."""
+    """The shortest way to name it."""
     served = each.served
     if served is not None and sum(other.is_called(served.site) for other in running) == 1:
         return served.site
@@ -175,7 +176,7 @@ def _looks_like_a_file(name: str) -> bool:
 
 
 def _of_file(file: str) -> list[Found]:
-    """The masters of a site file, in which anything may have been changed since they read it."""
+    """The masters of a site file, which may have been changed since they read it."""
     site, error = _load(file)
     if site is not None and site.control == runtime.OFF:
         fail(f"{file}: control is off", CONFIGURATION)
@@ -198,7 +199,7 @@ def _load(file: str) -> tuple[Site | None, ConfigError | None]:
 
 
 def _silent(file: str, candidates: Sequence[Found]) -> list[Found]:
-    """What may be the site's socket, and does not say so. Exits where there is none."""
+    """A socket that may be the site's, but whose master does not say so. Exits if there is none."""
     silent = [each for each in candidates if isinstance(each.problem, NotAnswered | NoAccess)]
     others = [
         f"{each.path} is that of {each.served.file or 'no site file'}" for each in candidates if each.served

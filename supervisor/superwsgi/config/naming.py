@@ -1,8 +1,8 @@
-"""The name of a site that has been given none: that of its file or module, or, where half of all sites call
-these alike (`site.yaml`, `app:app`), that of the folder in which it stands.
+"""The name of a site that has been given none: that of its file or module, or, if it is one that many sites
+use (`site.yaml`, `app:app`), that of its folder.
 
-The path is taken as the operator has written it, with no link resolved: where `current` is a link to the
-newest release, a deploy must not rename the site.
+The path is taken as the operator has written it, with no link resolved: if `current` is a link to the newest
+release, a deploy must not rename the site.
 """
 
 from __future__ import annotations
@@ -17,20 +17,8 @@ from superwsgi.config import grammar
 COMMON: Final = frozenset(
     {
         *("site", "superwsgi", "config", "conf", "configuration", "settings", "default"),
-        *(
-            "app",
-            "application",
-            "wsgi",
-            "asgi",
-            "main",
-            "__main__",
-            "index",
-            "manage",
-            "run",
-            "serve",
-            "server",
-        ),
-        *("service", "web", "webapp", "website", "project", "src"),
+        *("app", "application", "wsgi", "asgi", "main", "__main__", "index", "manage", "run", "serve"),
+        *("server", "service", "web", "webapp", "website", "project", "src"),
     }
 )
 """Names of files and modules that say nothing about the site."""
@@ -41,7 +29,7 @@ _PASSED: Final = frozenset(
         *("config", "conf", "etc", "deploy"),
     }
 )
-"""Folders that say nothing about the site: it has the name of one above."""
+"""Folders that say nothing about the site: it is named after the one above."""
 
 _OF_RELEASES: Final = frozenset({"release", "releases"})
 
@@ -49,7 +37,7 @@ _OF_RELEASES: Final = frozenset({"release", "releases"})
 _RELEASE: Final = re.compile(r"v?\d+(?:[._:t-]?\d+)*|(?=[a-f]*\d)[0-9a-f]{7,40}")
 
 _OF_SITE_FILES: Final = re.compile(r"/etc/superwsgi|.*/\.config/superwsgi")
-"""Where files are told apart by their own names, as `superwsgi@shop` does it."""
+"""Folders of many site files, which are told apart by their own names, as in `superwsgi@shop`."""
 
 
 def of_file(file: str) -> str:

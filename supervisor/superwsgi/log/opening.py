@@ -1,10 +1,10 @@
-"""Opening a file to write to, as root, where others may have a hand in the way to it: the site's user may
-write its log folder, and put a link to a file or folder of root's there.
+"""Opening a file for writing as root where others can change the path to it: the site's user may write its
+log folder, and put a link to a file or folder of root's there.
 
-A symbolic link of root's is followed. One of somebody else's leads no further than to a folder of that same
-user's, as with deploys that run as the site's user (`current` -> `releases/42`). A file in a folder that
-others may write has no second name, which would be a hard link to who knows what. Who is not root can do no
-more than its user may, and opens files as ever.
+A symbolic link of root's is followed. One of another user's may lead only into a folder of that same user's,
+as in deploys that run as the site's user (`current` -> `releases/42`). A file in a folder that others may
+write must have no second name, for that would be a hard link to who knows what. A process that is not root
+can do only what its user may, and opens files as usual.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MOST_LINKS: Final = 40  # as path_resolution(7) has it
 
 
 def open_file(path: Path, flags: int, mode: int = 0) -> int:
-    """As os.open. Raises OSError, with a reason of its own where it is a way that root does not go."""
+    """As os.open. Raises OSError, with a reason of its own for a path that root does not follow."""
     if os.geteuid() != _ROOT:
         return os.open(path, flags, mode)
     way = _Way(path)
@@ -34,7 +34,7 @@ def open_file(path: Path, flags: int, mode: int = 0) -> int:
 
 
 class _Link(NamedTuple):
-    """`by_kernel` is one of proc(5), which leads to what a process has open and not to a name."""
+    """One that is `by_kernel` is in /proc, and leads to what a process has open, not to a name (proc(5))."""
 
     owner: int
     target: str
@@ -42,7 +42,7 @@ class _Link(NamedTuple):
 
 
 class _Way:
-    """The steps to a file, each from a folder that is held: nobody can change one that was taken."""
+    """The steps to a file, each taken from an open folder: nobody can change those behind us."""
 
     def __init__(self, path: Path) -> None:
         self._folder = os.open("/", _FOLDER)
@@ -131,7 +131,7 @@ def _somewhere_else(owner: int) -> str:
 
 
 def _is_others(folder: os.stat_result) -> bool:
-    """Whether somebody else than root may have put there what is in it."""
+    """Whether anybody but root may have put there what is in it."""
     return folder.st_uid != _ROOT or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 

@@ -1,7 +1,7 @@
-"""A control socket in one of the usual places, beside other masters that look for theirs there.
+"""Binding a control socket in one of the usual folders, beside other masters that do the same.
 
-A place that another master has is left to it, and the next one has a number. To look and to bind is done
-under a lock, for between bind(2) and listen(2) a socket looks like one that a dead master has left.
+A name that another master has taken is left to it, and the next one gets a number. Looking and binding are
+done under a lock: between bind(2) and listen(2) a socket looks like one that a dead master has left.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from superwsgi.config.addresses import SOCKET_PATH_BYTES
 from superwsgi.master import private
 from superwsgi.master.binding import BindError, InUse, bind_private
 from superwsgi.master.listener import Listener
-from superwsgi.master.runtime import Place, places
+from superwsgi.master.runtime import Folder, folders
 
 _MOST: Final = 64
 """Sites of one name."""
@@ -28,48 +28,48 @@ _PAUSE: Final = 0.01
 
 
 class Claim(NamedTuple):
-    """A socket; and the one that belongs to another site of the same name, where there is one."""
+    """A socket; and that of another site of the same name, if there is one."""
 
     listener: Listener
     other: Path | None
 
 
 def claim(name: str, environ: Mapping[str, str], backlog: int) -> Claim:
-    """The best place that can be had. Raises BindError with what is wrong with each."""
+    """In the best folder that can be had. Raises BindError with what is wrong with each."""
     reasons = []
-    for place in places(name, environ):
+    for folder in folders(name, environ):
         try:
-            _make(place)
-            with _alone_in(place.folder):
-                return _first_free(place, backlog)
+            _make(folder)
+            with _alone_in(folder.path):
+                return _first_free(folder, backlog)
         except OSError as error:
-            reasons.append(f"cannot use {place.folder}: {error.strerror}")
+            reasons.append(f"cannot use {folder.path}: {error.strerror}")
         except (BindError, private.NotPrivate) as error:
             reasons.append(str(error))
     raise BindError("; ".join(reasons))
 
 
-def _make(place: Place) -> None:
-    if place.private:
-        private.make(place.folder)
+def _make(folder: Folder) -> None:
+    if folder.private:
+        private.make(folder.path)
     else:
-        place.folder.mkdir(mode=0o755, exist_ok=True)
+        folder.path.mkdir(mode=0o755, exist_ok=True)
 
 
-def _first_free(place: Place, backlog: int) -> Claim:
+def _first_free(folder: Folder, backlog: int) -> Claim:
     for number in range(1, _MOST + 1):
-        path = place.path(number)
+        path = folder.socket(number)
         length = len(os.fsencode(path))
         if length > SOCKET_PATH_BYTES:
             raise BindError(f"{path} has {length} bytes, the path of a socket at most {SOCKET_PATH_BYTES}")
         with contextlib.suppress(InUse):
-            return Claim(bind_private(str(path), backlog), None if number == 1 else place.path())
-    raise BindError(f"{_MOST} sites have sockets such as {place.path()} already")
+            return Claim(bind_private(str(path), backlog), None if number == 1 else folder.socket())
+    raise BindError(f"{_MOST} sites have sockets such as {folder.socket()} already")
 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Raises OSError, or BindError where somebody else stays for too long."""
+    """Raises OSError, or BindError if somebody else keeps the lock for too long."""
     path = folder / ".lock"
     lock = _lock(path)
     try:
@@ -91,7 +91,7 @@ def _lock(path: Path) -> int:
 
 
 def _has_locked(lock: int, path: Path) -> bool:
-    """flock(2), of the file that is there: not of one that its holder has just removed."""
+    """flock(2), but not of a file that its holder has just removed."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(lock), path.lstat())

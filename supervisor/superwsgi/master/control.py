@@ -85,8 +85,8 @@ class Control:
             check_private(site.control)
 
     def open(self, site: Site) -> None:
-        """Listen where the site says, and nowhere else. Raises BindError for an address that it names; where
-        that goes by the site's name, it can be done without."""
+        """Listen where the site says, and nowhere else. Raises BindError for a socket that it names; without
+        one in the usual folders it goes on."""
         if site.control == runtime.OFF:
             self.close()
         elif site.control is None:
@@ -95,9 +95,9 @@ class Control:
             self._replace(bind_private(site.control, _BACKLOG))
 
     def _open_by_name(self, name: str) -> None:
-        """A site stays where it is, whatever place has become free."""
+        """A site stays where it is, even if a better socket has become free."""
         path = Path(self._path() or "/")
-        if self._can_be_reached() and any(each.has(path) for each in runtime.places(name, self._environ)):
+        if self._can_be_reached() and any(each.has(path) for each in runtime.folders(name, self._environ)):
             return
         try:
             listener, other = claim(name, self._environ, _BACKLOG)

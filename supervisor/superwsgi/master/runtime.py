@@ -1,6 +1,7 @@
-"""Where control sockets are: what the site file names, else a folder that is there for such things.
+"""Where the control socket of a site is that does not say itself where: in a folder that is there for such
+things.
 
-`superwsgi status` looks in the same places, so that it finds a site by its name, or all of them. A second
+`superwsgi status` looks in the same folders, so that it finds a site by its name, or all of them. A second
 site of one name has a number there: `shop.sock`, `shop-2.sock`.
 """
 
@@ -22,45 +23,45 @@ _SESSIONS: Final = Path("/run/user")
 _TEMPORARY: Final = Path("/tmp")
 """Whatever TMPDIR says: commands have to look in the same one."""
 _OWN: Final = "control"
-"""In a folder that belongs to one site alone, as systemd's RuntimeDirectory= makes it."""
+"""In a folder for one site alone, as systemd's RuntimeDirectory= makes it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Folder:
     """A folder, and what the sockets of a site are called in it. One that is `private` is made and verified
     by private.py."""
 
-    folder: Path
+    path: Path
     stem: str
     private: bool = False
 
-    def path(self, number: int = 1) -> Path:
-        """Where the site with this number, among those of the same name, listens."""
-        return self.folder / (f"{self.stem}.sock" if number == 1 else f"{self.stem}-{number}.sock")
+    def socket(self, number: int = 1) -> Path:
+        """That of the site with this number, among those of the same name."""
+        return self.path / (f"{self.stem}.sock" if number == 1 else f"{self.stem}-{number}.sock")
 
-    def has(self, path: Path) -> bool:
-        return path.parent == self.folder and _is_called(path, self.stem)
+    def has(self, socket: Path) -> bool:
+        return socket.parent == self.path and _is_called(socket, self.stem)
 
 
-def places(name: str, environ: Mapping[str, str]) -> list[Place]:
-    """Where a site of that name listens that does not say itself where; the best place first."""
+def folders(name: str, environ: Mapping[str, str]) -> list[Folder]:
+    """For a site of that name, the best first."""
     own = _own_folder(environ)
     if own is not None:
-        return [Place(own, _OWN)]
-    folders = list(_users_folders(environ))
+        return [Folder(own, _OWN)]
+    users = list(_users_folders(environ))
     if os.geteuid() == 0:
-        return [Place(SYSTEM, name), Place(folders[-1], name, private=True)]
-    return [Place(folder, name, private=True) for folder in folders]
+        return [Folder(SYSTEM, name), Folder(users[-1], name, private=True)]
+    return [Folder(path, name, private=True) for path in users]
 
 
 def sockets(environ: Mapping[str, str]) -> list[Path]:
-    """The control sockets in these places that this user may meet: not those of other users than root."""
+    """The control sockets in these folders that this user may use: root's and its own; root may use all."""
     found = (path for each in _everywhere(environ) for path in sorted(each) if path.is_socket())
-    return list({path.resolve(): path for path in found if _may_be_met(path)}.values())
+    return list({path.resolve(): path for path in found if _may_be_used(path)}.values())
 
 
 def ignored(environ: Mapping[str, str]) -> Iterator[str]:
-    """Why folders of ours are not looked into, one text for each."""
+    """Why folders are not looked into, one text for each."""
     for folder in () if _own_folder(environ) else dict.fromkeys(_looked_into(environ)):
         try:
             private.verify(folder)
@@ -71,7 +72,7 @@ def ignored(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def may_be(path: Path, name: str) -> bool:
-    """Whether it may be a site of that name that listens at a socket, to go by where that is."""
+    """Whether the site that listens at a socket may have that name, to judge by the socket's path."""
     return _is_called(path, name) or (_is_called(path, _OWN) and path.parent.name == name)
 
 
@@ -97,8 +98,8 @@ def _looked_into(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _users_folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """XDG Base Directory Specification; and one for users whom no session has given such a folder, or not a
-    usable one."""
+    """That of the session (XDG Base Directory Specification), and one for users without a session, or with
+    one whose folder cannot be used."""
     folder = environ.get("XDG_RUNTIME_DIR", "")
     if folder.startswith("/"):
         yield Path(folder) / "superwsgi"
@@ -119,9 +120,8 @@ def _is_private(folder: Path) -> bool:
     return True
 
 
-def _may_be_met(path: Path) -> bool:
-    """Root may meet anybody; what others have made could say anything, and take what is meant for somebody
-    else."""
+def _may_be_used(path: Path) -> bool:
+    """Sockets of other users could claim any name, and take commands that are meant for another site."""
     me = os.geteuid()
     try:
         return me == 0 or path.stat().st_uid in (0, me)
