@@ -61,8 +61,8 @@ class Fork(_Message, frozen=True):
 
 
 class Become(_Message, frozen=True):
-    """Be worker `worker` yourself, for `slot`: asked once, of a mold that has said Unforkable. Descriptor and
-    `proven` as in Fork."""
+    """Become worker `worker` yourself, for `slot`: said once, to a mold that has said Unforkable. Descriptor
+    and `proven` as in Fork."""
 
     worker: int
     slot: int
@@ -105,8 +105,8 @@ class Loaded(_Message, frozen=True):
 
 
 class Unforkable(_Message, frozen=True):
-    """The import, `seconds` long, has left what a fork would break: this process can itself become one
-    worker, and the others have to import the application themselves."""
+    """The import took `seconds` and has left `hazards`, which a fork would break: this process can itself
+    become one worker, and the others have to import the application themselves."""
 
     hazards: list[str]
     seconds: Seconds

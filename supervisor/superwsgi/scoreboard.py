@@ -6,7 +6,7 @@ of the thread or worker that owns it, and a reader adds them up. One table per r
 field lies; writer, reader and test come from it.
 
 Application code runs in the workers and can write anything anywhere on it. So its size is sealed
-(memfd_create(2)), a reader believes no count that could not be, and the master not even the header.
+(memfd_create(2)), a reader believes no impossible count, and the master not even the header.
 
     header | slot 0: worker record, thread record 0 .. T-1 | slot 1: ...
 """
@@ -271,7 +271,7 @@ def _require(fd: int, size: int) -> None:
 
 
 def _possible(count: int) -> int:
-    """A sum of counters as a number that is one: signed 64 bits hold it."""
+    """A sum of counters, but no more than signed 64 bits hold."""
     return count if count < _MOST else _MOST
 
 

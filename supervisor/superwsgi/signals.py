@@ -1,8 +1,8 @@
 """Signals as something to read: the process that takes them finds their numbers at a descriptor, beside what
 else it waits for, in the master as in a worker.
 
-Nothing is ever set to SIG_IGN: programs that are executed would inherit it (execve(2)), and a handler they do
-not. What a child that is forked inherits, it `give_back`s.
+Nothing is ever set to SIG_IGN: programs that are executed would inherit that, but do not inherit handlers
+(execve(2)). A forked child puts back what it has inherited: `give_back`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 _TERMINAL: Final = (signal.SIGTTIN, signal.SIGTTOU)
 
 _before_us: dict[int, Handler] = {}
-"""What was there before this process took a signal, for its children: the application's, or the default."""
+"""The handlers that were there before this process took the signals, for its forked children."""
 
 _AT_ONCE = 4096
 """Numbers read in one go; the descriptor stays readable while there are more."""
@@ -85,14 +85,14 @@ class Signals:
 
 
 def ignore(numbers: Iterable[int]) -> None:
-    """Let nothing follow from these signals in this process."""
+    """Have these signals do nothing in this process."""
     for number in numbers:
         _take(number, _ignored)
 
 
 def give_back() -> None:
-    """In a forked child: signals as they would be if this process had never taken any. What the application
-    has set since stays."""
+    """In a forked child: put signals back as if this process had never taken any. What the application has
+    set since stays."""
     for number, handler in _before_us.items():
         if signal.getsignal(number) in (_noted, _ignored):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)

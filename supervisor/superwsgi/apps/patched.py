@@ -1,6 +1,6 @@
-"""Applications that have put greenlets in the place of Python's threads and sockets (gevent, eventlet).
+"""Applications that have replaced Python's threads and sockets by greenlets (gevent, eventlet).
 
-A worker runs threads: under such a patch they would wait for each other, and serve nobody.
+A worker runs threads: under such a patch they would wait for each other and serve nobody.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def refusal() -> str | None:
 
 
 def _at(library: str) -> str:
-    """Where the application does it, or else a library; nothing where that is not sure."""
+    """The place in the application, or else in a library, that patches; empty if it is not clear."""
     for is_candidate in (lambda file: not is_library(file), is_installed):
         places = [f"{file}, line {line}" for file in _files(is_candidate) for line in _calls(file, library)]
         if places:

@@ -1,4 +1,4 @@
-"""Events of which there could be a flood: said at once, then at most once a minute, with how many times.
+"""Events that could become a flood: logged at once, then at most once a minute, with how many there were.
 
 Times are monotonic ns.
 """
@@ -12,7 +12,7 @@ SILENCE: Final = 60 * 10**9
 
 
 class Complaint:
-    """`event`, by `say`: a method of the error log."""
+    """One event; `say` is a method of the error log."""
 
     __slots__ = ("_event", "_say", "_silent_until", "_times")
 
@@ -23,7 +23,7 @@ class Complaint:
         self._times = 0  # since it was said
 
     def make(self, now: int, detail: str = "", **words: object) -> None:
-        """It happened, again perhaps: `words` and `detail` say how, this time."""
+        """It has happened, perhaps again: `words` and `detail` say how."""
         self._times += 1
         if now < self._silent_until:
             return

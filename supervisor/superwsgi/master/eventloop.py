@@ -20,7 +20,7 @@ Callback = Callable[[float], object]
 """Called with the turn's time, in monotonic seconds."""
 
 PAUSE: Final = 1.0
-"""Seconds for which a descriptor is not watched whose callback has raised: it may be ready for ever."""
+"""Seconds for which a descriptor is not watched after its callback has raised: it may be ready for ever."""
 
 Result = TypeVar("Result")
 Otherwise = TypeVar("Otherwise")
@@ -107,7 +107,7 @@ class EventLoop:
     def guard(
         self, callback: Callable[[float], Result], now: float, otherwise: Otherwise
     ) -> Result | Otherwise:
-        """Call it; what it raises ends nothing, and the result is `otherwise`."""
+        """The result of the call, or `otherwise` if it raises: that is told, and ends nothing."""
         try:
             return callback(now)
         except Exception as error:

@@ -89,7 +89,7 @@ class Monitor:
 
 
 def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:
-    """Notes since when it is stopped."""
+    """Note since when it has been stopped, and decide."""
     if process.pid is None or not is_stopped(process.pid):
         process.stopped_at = None
     elif process.stopped_at is None:

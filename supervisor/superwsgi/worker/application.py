@@ -11,7 +11,6 @@ from superwsgi import apps
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.schema import Site
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
-from superwsgi.worker import prometheus
 from superwsgi.worker.forks import staying
 from superwsgi.worker.login import log_in
 from superwsgi.worker.privileges import PrivilegeError, drop
@@ -59,10 +58,8 @@ def load_apps(site: Site) -> WSGIApp:
 
 
 def reseed() -> None:
-    """After a fork: make the workers' random numbers differ, and their files of metrics. The numbers of
-    random, secrets, uuid, ssl and hashlib do by themselves; NumPy's global generator would draw the same in
-    each."""
-    prometheus.make_files()
+    """After a fork: make the workers' random numbers differ. random, secrets, uuid, ssl and hashlib do that
+    by themselves; NumPy's global generator would draw the same numbers in each."""
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
         with contextlib.suppress(Exception):  # one that the application has put there may have no seed

@@ -1,7 +1,7 @@
 """The capabilities of this process (capabilities(7)), while it has one thread.
 
-Who was root loses most of them by setresuid(2), but the inheritable ones stay, and so do all where securebits
-say so.
+A process that was root loses most of them by setresuid(2), but keeps the inheritable ones, and all of them if
+securebits say so.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ _Data = ctypes.c_uint32 * _WORDS
 
 
 def give_up() -> None:
-    """Have none, now and in what is executed. Ambient ones go with the permitted. Raises OSError."""
+    """Have none, nor any in programs that are executed: ambient ones go with the permitted. Raises
+    OSError."""
     _call("capset", _Data())
 
 
 def left() -> bool:
-    """Whether there is one. Raises OSError."""
+    """Whether there are any. Raises OSError."""
     data = _Data()
     _call("capget", data)
     return any(data)

@@ -1,4 +1,4 @@
-"""What the environment says of the user whom the application runs as."""
+"""What the environment says about the user that the application runs as."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from superwsgi.config.schema import Site
 
 _NAMELESS_HOME: Final = "/"
-"""Of a number without a name, as containers have it: nothing says where it would be at home."""
+"""For a number without a name, as in containers: nothing says where its home would be."""
 
 
 def log_in(site: Site, environ: MutableMapping[str, str]) -> None:
-    """Set HOME, USER and LOGNAME as a login of `user` would (login(1)), but for what `env` of the site sets.
+    """Set HOME, USER and LOGNAME as a login of `user` would (login(1)), except what `env` of the site sets.
 
-    Those of whoever started the master would lead to files that this user may not read.
+    Those with which the master was started would lead to files that this user may not read.
     """
     if site.user is not None:
         environ.update({key: value for key, value in variables(site.user).items() if key not in site.env})
@@ -23,7 +23,7 @@ def log_in(site: Site, environ: MutableMapping[str, str]) -> None:
 
 def variables(user: str) -> Mapping[str, str]:
     """HOME, USER and LOGNAME of a name or number. A number without a name stands for itself, as in `ls -l`:
-    without any, getpass.getuser() and what asks it for a cache's folder would fail."""
+    without USER, getpass.getuser() fails, and with it what derives a cache's folder from it."""
     try:
         entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
     except KeyError:

@@ -76,7 +76,7 @@ def _become(who: Identity) -> None:
 
 
 def require_gone(who: Identity) -> None:
-    """That we are `who` and nothing more, and cannot be root again. Raises PrivilegeError.
+    """Make sure that we are `who` and nothing more, and cannot become root again. Raises PrivilegeError.
 
     PR_SET_NO_NEW_PRIVS is not set: applications call sudo and sendmail, whose rights their own rules bound.
     """

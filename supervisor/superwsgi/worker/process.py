@@ -30,7 +30,7 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals, ignore
-from superwsgi.worker import descriptors, exits, forks, lineage, orphan
+from superwsgi.worker import descriptors, exits, forks, lineage, orphan, prometheus
 from superwsgi.worker.application import Unloadable, freeze, load_apps, reseed
 from superwsgi.worker.exits import Siblings
 from superwsgi.worker.forks import flush_output
@@ -161,6 +161,7 @@ class Worker:
         if start.siblings is not None:  # else nobody shares its application
             start.siblings.leave()
             reseed()
+            prometheus.make_files()
             forks.disown_children()
         if start.app is not None:
             self._call(start.hooks.after_fork)

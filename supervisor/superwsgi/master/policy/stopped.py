@@ -1,5 +1,5 @@
-"""What it means that a process does not run because a signal has stopped it (signal(7): SIGSTOP, SIGTSTP).
-Pure numbers: the process table is looked at elsewhere. One that a debugger holds is none of these.
+"""When a process that a signal has stopped (signal(7): SIGSTOP, SIGTSTP) is given up. Pure numbers:
+monitor.py looks at the process table. A process that a debugger holds is not meant.
 """
 
 from __future__ import annotations

@@ -2,16 +2,15 @@
 
 A child has only the thread that forked: what the others did stops, and the locks that they held stay locked.
 It shares every descriptor, and with it the offset of a file, the bytes of a pipe, the answers on a
-connection. It does not have the parent's child processes, timers, record locks and interpreters. So what was
-not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold between the
-import and the first fork, in the main thread; it changes nothing, but that log files are flushed.
+connection. It does not have the parent's child processes, timers, record locks and interpreters. So whatever
+was not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold between
+the import and the first fork, in the main thread; it changes nothing, except that log files are flushed.
 
-What a fork does inherit, each process for itself, is as if the worker had imported the application: working
-folder, umask, limits, priority, environment, signal handlers and mask, seccomp filters, memory policies. So
-are the interpreter's own switches (tracemalloc, profilers), and the wake-up descriptor of signals, which a
-worker sets anew. An SQLite database in memory is memory: it has neither file nor lock, and each worker had
-one of its own without preloading, too. Of System V semaphores (semop(2), SEM_UNDO) and process keyrings
-nothing can be found out.
+What each child inherits for itself is as if it had imported the application: working folder, umask, limits,
+priority, environment, signal handlers and mask, seccomp filters, memory policies, the interpreter's own
+switches (tracemalloc, profilers), and the wake-up descriptor of signals, which a worker sets anew. An SQLite
+database in memory is memory: it has neither file nor lock, and without preloading, too, each worker has one
+of its own. System V semaphores (semop(2), SEM_UNDO) and process keyrings cannot be found.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _LONGEST: Final = 200
 
 
 def examine(before: Before, places: Places) -> list[str]:
-    """What of this process does not survive a fork, in words, with the line that has made it where that was
+    """What in this process would not survive a fork, in words, with the line that made it if that was
     recorded."""
     found = [
         *threads.of_python(),
@@ -51,7 +50,7 @@ def examine(before: Before, places: Places) -> list[str]:
 
 
 def _summed(said: Iterable[str]) -> list[str]:
-    """Each once, with how often it was found."""
+    """Each one once, with how often it was found."""
     counts = Counter(said)
     named = [what[:_LONGEST] + (f" ({n} of them)" if n > 1 else "") for what, n in counts.items()]
     return named[:_MOST] + ([f"{len(named) - _MOST} more"] if len(named) > _MOST else [])

@@ -1,4 +1,4 @@
-"""What this process has had before the import: all that is ours, and what it was executed with."""
+"""What this process had before the import: all that is ours, and what it was executed with."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Before:
 
 
 def now() -> Before:
-    """All that there is."""
+    """All that there is now."""
     return Before(all_open(), frozenset(each.identity for each in shared()))
 
 
 def inherited() -> Before:
-    """What whoever executed this program has left to it: Python's own are close-on-exec (PEP 446)."""
+    """What this program was executed with: what Python opens is not inheritable (PEP 446)."""
     return Before([each for each in all_open() if each.is_inheritable], frozenset())

@@ -38,8 +38,7 @@ _RANDOM_DEVICES: Final = {os.makedev(1, minor) for minor in (8, 9)}
 
 
 def find(before: Iterable[Open]) -> Iterator[Found]:
-    """Of the descriptors that are neither one of those that were open before, nor a duplicate of such a
-    one."""
+    """Of the descriptors that were not open before, nor are duplicates of those that were."""
     opened = _opened_since(before)
     if not opened:
         return
@@ -53,7 +52,7 @@ def find(before: Iterable[Open]) -> Iterator[Found]:
 
 
 def _opened_since(before: Iterable[Open]) -> list[Open]:
-    """Offsets of files have moved on since."""
+    """Files that were open before are known by their place, because their offsets have moved since."""
     places = {each.place for each in before}
     now = all_open()
     known = {each.identity for each in before if not each.is_file}
@@ -72,7 +71,7 @@ class _Around:
         self.shareable = {each.target for each in shareable}
 
     def is_held(self, each: Open) -> bool:
-        """By a file object of Python's, that would read on where the offset is."""
+        """By a file object of Python's, which reads on from the offset."""
         return each.fd in self.objects.files
 
 
@@ -125,9 +124,9 @@ _HARMLESS: Final[tuple[Callable[[Open, _Around], bool], ...]] = (
     _names_a_place,  # O_PATH: there is nothing to read or write, and no offset
     _is_folder,  # of which nothing has been read: it serves as the start of paths (openat(2))
     _is_empty_device,  # gives everybody the same, and keeps nothing
-    _is_random,  # gives everybody something else; but what Python has read ahead, each fork has, too
+    _is_random,  # gives everybody something else, unless Python has read ahead: each fork has a copy of that
     _appends,  # each write(2) goes whole to the end, wherever the offset is: log files
-    _is_mapped,  # its bytes are read from memory, not at the offset; SQLite's locks are another matter
+    _is_mapped,  # its bytes are read from memory, not at the offset; not so in SQLite, which also locks it
     _is_shareable,  # its library is known to share it well
     _only_sends,  # messages arrive whole whoever sends them, and there is no answer that another could take
 )

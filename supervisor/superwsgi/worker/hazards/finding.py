@@ -11,14 +11,14 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Found:
-    """One hazard: `what` is it, known by `keys`, the surest first."""
+    """One hazard: `what` it is, known by `keys`, the surest first."""
 
     what: str
     keys: tuple[Key, ...] = ()
     verb: str = "made"
     fd: int | None = None
-    addresses: range = range(0)  # these and `fd`: by what a variable may hold it
-    otherwise: str = ""  # said where nobody knows who has made it
+    addresses: range = range(0)  # by these and `fd` the variable is found that holds it
+    otherwise: str = ""  # said if it is not known who made it
 
 
 def descriptor(fd: int) -> tuple[Key, Key]:

@@ -23,7 +23,7 @@ _INTERPRETERS: Final = ("_interpreters", "_xxsubinterpreters")
 
 
 def children() -> Iterator[Found]:
-    """Child processes that are alive: workers would all talk to the same, and none could wait for it."""
+    """Child processes that are alive: all workers would talk to the same one, and none could wait for it."""
     for child in procfs.children():
         if child.state not in _ENDED:
             named = f"a child process ({child.name})"

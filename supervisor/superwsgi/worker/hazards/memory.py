@@ -1,8 +1,8 @@
 """Memory that a fork does not copy, by proc(5): maps, smaps and status.
 
-What is mapped shared is one for all workers: a lock in it that a killed worker held hangs the others. A
-mapped file that is on the disk by its name is the same one without preloading, and so are device memory and
-what only reads; other shared memory each worker would have had for itself.
+Memory that is mapped shared is the same for all workers: a lock in it that a killed worker held would hang
+the others. Only what each worker would otherwise have for itself counts: not a file that is on the disk under
+its name, nor device memory, nor what is only read, which are the same without preloading.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Mapping:
 
 
 def find(harmless: Set[tuple[str, str]]) -> Iterator[Found]:
-    """What is not in `harmless`, nor has a descriptor, which says more."""
+    """What is not in `harmless` and has no descriptor, which would tell more."""
     described = {each.target for each in all_open()}
     for each in shared():
         if each.is_nameless and each.identity not in harmless and each.path not in described:
@@ -61,7 +61,7 @@ def find(harmless: Set[tuple[str, str]]) -> Iterator[Found]:
 
 
 def shared() -> list[Mapping]:
-    """Those that can be written to, each once."""
+    """Those that are shared and can be written to, each one once."""
     return list(dict.fromkeys(each for each in mapped() if each.rights[1] == "w" and each.rights[3] == "s"))
 
 

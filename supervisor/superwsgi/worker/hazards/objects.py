@@ -1,7 +1,7 @@
 """The Python objects that use descriptors: what libraries know of them that the kernel does not.
 
-The garbage collector knows the objects. An application may have anything among them: what fails to answer has
-no descriptor.
+The garbage collector knows the objects. An application may have put anything among them: one that fails to
+answer has no descriptor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SHAREABLE: Final = {
     # Belongs to the process that has opened it: worker/prometheus.py sees to that.
     "prometheus_client.mmap_dict.MmapedDict": "_f",
 }
-"""Whose files forks may share, and where they have them."""
+"""Classes whose files forks may share, and the attribute that holds the file."""
 
 _SENDERS: Final = {
     "datadog.dogstatsd.base.DogStatsd": "socket",
@@ -31,7 +31,7 @@ _SENDERS: Final = {
     "logging.handlers.SysLogHandler": "socket",
     "statsd.client.udp.StatsClient": "_sock",
 }
-"""Who sends datagrams and waits for no answer, and where they have their socket."""
+"""Classes that send datagrams and wait for no answer, and the attribute that holds the socket."""
 
 
 class Objects:
@@ -56,7 +56,7 @@ class Objects:
 
 
 def alive(names: Iterable[str]) -> Mapping[str, list[Any]]:
-    """Objects by the names of their classes, or of those that these are made from."""
+    """Objects by the names of their classes or base classes."""
     wanted, found = frozenset(names), defaultdict[str, list[Any]](list)
     known: dict[int, str | None] = {}
     for each in gc.get_objects():

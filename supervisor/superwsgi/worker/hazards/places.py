@@ -1,8 +1,9 @@
 """Where things were made, while an application is imported: the line that a developer looks for.
 
-What makes them is wrapped meanwhile, as the table at the end says. A wrapper passes on, and looks at what
-came of it. It stays with whoever has kept it (`from os import pipe`), and only passes on from then on. An
-audit hook could not be taken away again, and would cost every id() and open() of the workers 150 ns for ever.
+The functions that make them, in the table at the end, are wrapped meanwhile. A wrapper calls the function and
+notes what it has made. Code that has kept a wrapper (`from os import pipe`) keeps it, and later it only
+calls. An audit hook could never be removed, and would cost each id() and open() of the workers 150 ns for
+ever.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from superwsgi.worker.hazards.finding import Key
 
 _Arguments = tuple[Any, ...]
 _Look = Callable[[Any], Iterable[Key]]
-"""What was made, to what that is known by."""
+"""From what was made to the keys that it is known by."""
 
 _Watch = Callable[[_Arguments], _Look]
 """Called with the arguments before the call of what is wrapped."""
@@ -42,7 +43,7 @@ class Places:
         return place(*line) if line is not None else None
 
     def note(self, keys: Iterable[Key]) -> None:
-        """As made by who calls."""
+        """As made by the caller."""
         self._lines.update(dict.fromkeys(keys, _here(sys._getframe(1))))
 
 
@@ -71,7 +72,7 @@ def shown(filename: str) -> str:
 
 
 def _here(frame: FrameType | None) -> tuple[str, int] | None:
-    """The nearest caller that is in no library, or else the nearest in one that is not Python's own."""
+    """The nearest caller in the application, or else the nearest in a library that is not Python's own."""
     nearest = None
     while frame is not None:
         filename = frame.f_code.co_filename
@@ -87,8 +88,8 @@ def _here(frame: FrameType | None) -> tuple[str, int] | None:
 
 
 class _Wrapper:
-    """In the place of a function written in C: like that, and unlike one written in Python, it does not
-    become a method where somebody makes it an attribute of a class."""
+    """Takes the place of a function written in C: like that, and unlike one written in Python, it does not
+    become a method as an attribute of a class."""
 
     def __init__(self, function: Callable[..., Any], watch: _Watch, places: Places) -> None:
         self._function = function
@@ -128,8 +129,8 @@ def _wrapped(owner: Any, name: str, watch: _Watch, places: Places) -> Iterator[N
 
 
 def _resolve(path: str) -> tuple[Any, str]:
-    """The object that has what `path` names, and its name. Modules written in C are imported; others import
-    from those what they have, or are there already."""
+    """The owner of what `path` names, and its name there. Modules written in C are imported, because others
+    may copy from them later; those others count only if they are there already."""
     module, *names, name = path.split(".")
     with contextlib.suppress(ImportError):  # Python can be built without it
         owner = importlib.import_module(module) if module.startswith("_") else sys.modules.get(module)
@@ -143,7 +144,7 @@ def _resolve(path: str) -> tuple[Any, str]:
 
 
 def _descriptors(_: _Arguments) -> _Look:
-    """Of what is a descriptor, has one, or is several."""
+    """What was made is a descriptor, has one, or is several."""
 
     def look(made: Any) -> Iterator[Key]:
         for each in made if isinstance(made, tuple) else (made,):
@@ -153,12 +154,12 @@ def _descriptors(_: _Arguments) -> _Look:
 
 
 def _first_argument(arguments: _Arguments) -> _Look:
-    """Of a constructor: what it has filled."""
+    """A constructor makes its first argument."""
     return lambda _: _descriptors(())(arguments[0])
 
 
 def _new_files(_: _Arguments) -> _Look:
-    """Of what does not say which files it has opened."""
+    """What was made does not tell which files it has opened."""
     before = {each.identity for each in reading.all_open()}
 
     def look(_: Any) -> Iterator[Key]:
@@ -175,7 +176,7 @@ def _new_mappings(_: _Arguments) -> _Look:
 
 
 def _processes(_: _Arguments) -> _Look:
-    """forkpty(3) gives a descriptor, too."""
+    """forkpty(3) also returns a descriptor."""
     return lambda made: [finding.process(made[0] if isinstance(made, tuple) else made)]
 
 

@@ -15,8 +15,8 @@ _DATAGRAMS: Final = "a socket for datagrams"
 
 
 def receives_nothing(fd: int) -> bool:
-    """Whether it only sends datagrams, which arrive whole whoever sends them, and to which nobody can answer:
-    it has no name (unix(7)), and is not one of a pair. syslog(3) has such a one."""
+    """Whether it only sends datagrams, to which nobody can answer: it has no name (unix(7)), and is not one
+    of a pair. syslog(3) has one like this."""
 
     def has_no_name(sock: socket.socket) -> bool:
         is_local = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_DGRAM
@@ -73,7 +73,7 @@ def _spell(address: object) -> str:
 
 
 def _ask(fd: int, question: Callable[[socket.socket], _T], otherwise: _T) -> _T:
-    """What `question` says of a duplicate of the socket; `otherwise` where it is gone or cannot be asked."""
+    """What `question` says of a duplicate of the socket; `otherwise` if it is gone or cannot be asked."""
     try:
         with socket.socket(fileno=os.dup(fd)) as sock:
             return question(sock)

@@ -1,4 +1,4 @@
-"""Threads: of those that run when a process forks, the child has none but the one that forked.
+"""Threads: a child has only the one that forked.
 
 Native threads that end by themselves before a fork (pthread_atfork(3)), as OpenBLAS's do, are no hazard.
 """
@@ -27,7 +27,7 @@ _BOOTSTRAP: Final = frozenset(
         threading.Thread._bootstrap_inner.__code__,  # type: ignore[attr-defined]
     }
 )
-"""What every thread of Python's runs around its own function."""
+"""What each thread of Python's runs around its own function."""
 
 _SURVIVED: Final = frozenset(
     {
@@ -36,11 +36,11 @@ _SURVIVED: Final = frozenset(
         "jemalloc_bg_thd",
     }
 )
-"""Native threads, by their name, that their library does without in a child."""
+"""Names of native threads that their library can do without in a child."""
 
 
 def of_python() -> Iterator[Found]:
-    """Those that Python knows, by name and by where they were started, or else by what they run."""
+    """Those that Python knows, by name and by the line that started them, or else by what they run."""
     threads = {thread.ident: thread for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         if ident != threading.get_ident():
@@ -62,8 +62,8 @@ def _runs(frame: FrameType) -> str:
 
 
 def native() -> Iterator[Found]:
-    """Threads that Python does not know, of libraries written in other languages, and that a fork in this
-    process does not make end beforehand."""
+    """Threads that Python does not know, of libraries written in other languages, if they do not end when
+    this process forks."""
     unnamed = len(sys._current_frames()) - threading.active_count()  # Python's, but not of `threading`
     # Ours besides: after a fork, `threading` has the number that it had before.
     own = {threading.get_native_id(), *(thread.native_id for thread in threading.enumerate())}

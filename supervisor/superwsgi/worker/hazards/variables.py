@@ -1,4 +1,4 @@
-"""Which variable of the application holds what was found: for what nobody could watch being made."""
+"""Which variable of the application holds what was found, if it was not recorded who made it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from superwsgi.worker.hazards.finding import Found
 
 
 class Variables:
-    """`shop.db.connection`, by its descriptor or its address in memory, of modules that are in no library."""
+    """`shop.db.connection`, by its descriptor or its address in memory; of the application's modules."""
 
     def __init__(self) -> None:
         self._by_fd: dict[int, str] = {}
