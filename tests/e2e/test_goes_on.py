@@ -136,3 +136,19 @@ class TestAProcessThatASignalHasStopped:
             site.send(signal.SIGCONT, worker)
         assert site.get().text == "hello"
         assert site.workers() == [worker]
+
+
+def test_a_run_folder_that_was_removed_is_filled_again_by_a_reload(site):
+    run = site.folder / "run"
+    run.mkdir()
+    site.site(workers=1, bind="unix:run/sock", pidfile="run/pid", control="run/control")
+    site.start()
+    for path in run.iterdir():
+        path.unlink()
+    run.rmdir()
+    run.mkdir()
+    site.reload()
+    assert (run / "pid").read_text() == f"{site.pid}\n"
+    assert {path.name for path in run.iterdir()} == {"pid", "sock", "control"}
+    assert site.stop() == 0
+    assert list(run.iterdir()) == []

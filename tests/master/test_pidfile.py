@@ -114,3 +114,34 @@ def test_the_next_program_need_not_take_it_again(path, pidfile):
         fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
     again.release()
     assert not path.exists()
+
+
+def test_one_that_was_removed_is_written_again(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    path = folder / "pid"
+    pidfile = PidFile(str(path))
+    pidfile.take()
+    path.unlink()
+    folder.rmdir()
+    with pytest.raises(PidFileError, match="cannot write pid file"):
+        pidfile.move(str(path))
+    folder.mkdir()
+    pidfile.check_move(str(path))
+    pidfile.move(str(path))
+    assert path.read_text() == MINE
+    pidfile.move(str(path))
+    pidfile.release()
+    assert not path.exists()
+
+
+def test_somebody_elses_in_its_place_stays(path, pidfile):
+    pidfile.take()
+    path.unlink()
+    other = PidFile(str(path))
+    other.take()
+    with pytest.raises(PidFileError, match="is held by process"):
+        pidfile.check_move(str(path))
+    with pytest.raises(PidFileError, match="is held by process"):
+        pidfile.move(str(path))
+    other.release()

@@ -74,16 +74,23 @@ class PidFile:
     def check_move(self, path: str | None) -> None:
         """Find out whether `move` would succeed. Raises PidFileError."""
         anew = PidFile(path)
-        if anew._path != self._path:
+        if not self._is_at(anew._path):
             anew.check()
 
     def move(self, path: str | None) -> None:
-        """Write another file in the place of this one. Raises PidFileError; this one then stays."""
+        """Write another file in the place of this one, or this one again where somebody has removed it, with
+        its folder perhaps. Raises PidFileError; this one then stays."""
         anew = PidFile(path)
-        if anew._path != self._path:
+        if not self._is_at(anew._path):
             anew.take()
             self.release()
             self._path, self._fd = anew._path, anew._fd
+
+    def _is_at(self, path: Path | None) -> bool:
+        """Whether it is the file of that path."""
+        if path != self._path:
+            return False
+        return path is None or (self._fd is not None and _is_at(path, self._fd))
 
     def release(self) -> None:
         """Remove the file, if it is still the one that we hold, and its lock."""
