@@ -152,3 +152,40 @@ def test_a_run_folder_that_was_removed_is_filled_again_by_a_reload(site):
     assert {path.name for path in run.iterdir()} == {"pid", "sock", "control"}
     assert site.stop() == 0
     assert list(run.iterdir()) == []
+
+
+CLOSES = """
+    import os, socket
+    def listens(fd):
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    def polls(fd):
+        return "eventpoll" in os.readlink(f"/proc/self/fd/{fd}")
+    def close(is_it):
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                found = is_it(fd)
+            except OSError:
+                continue
+            if found:
+                os.close(fd)
+    def app(environ, start_response):
+        close({"/listener": listens, "/epoll": polls}.get(environ["PATH_INFO"], lambda fd: False))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+"""
+
+
+@pytest.mark.parametrize("which", ["listener", "epoll"])
+def test_a_worker_whose_descriptors_the_application_has_closed_is_replaced(site, which):
+    site.write("app.py", CLOSES)
+    site.site(workers=1)
+    site.start()
+    (worker,) = site.workers()
+    mark = site.mark()
+    assert site.get(f"/{which}").text == "hello"
+    with site.connect():
+        site.wait_log(f"pid={worker} worker broken reason=.its {which}.* is gone", since=mark)
+    site.wait_log("serving", since=mark)
+    assert site.get().text == "hello"
+    assert site.log[mark:].count("broken") == 1

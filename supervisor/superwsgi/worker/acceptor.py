@@ -34,8 +34,18 @@ AT_ONCE: Final = 64
 """Connections accepted between two polls: 1,000 took 50 ms, in which nobody else was served."""
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_LISTENER: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+"""accept(2): the descriptor is closed, is another by now, or was shut down (shutdown(2))."""
 
 Accepted = tuple[socket.socket, Any, socket.socket]  # connection, client's address, listener
+
+
+class Broken(Exception):
+    """What the loop stands on is gone, so this worker cannot serve any more. Nobody but the application can
+    have closed it; the text says what."""
+
+    def __init__(self, what: str, error: OSError) -> None:
+        super().__init__(f"its {what} is gone, closed by the application? ({error.strerror})")
 
 
 class Acceptor:
@@ -72,7 +82,7 @@ class Acceptor:
         return fd in self._listeners
 
     def accept(self, fd: int, now: int) -> Iterator[Accepted]:
-        """What waits at a listener that became ready, as far as this worker should take it."""
+        """What waits at a listener that became ready, as far as this worker should take it. Raises Broken."""
         listener = self._listeners.get(fd)
         for _ in range(AT_ONCE):
             if listener is None or self.away:
@@ -155,10 +165,13 @@ class Acceptor:
         self.freed()  # some may have been closed since they were counted
 
     def _unable(self, error: OSError, now: int) -> None:
+        """Raises Broken."""
         if error.errno in _EXHAUSTED:
             following = "trying again when a connection is closed, or in 1 s"
             self._exhausted.make(now, error=error.strerror, connections=self._census()[0], next=following)
             self.leave(now + SECOND, for_room=True)
+        elif error.errno in _NO_LISTENER:
+            raise Broken("listener", error)
         else:  # errors of the connection itself, accept(2) "Error handling"
             self._errors.warning("connection not accepted", error=error.strerror)
 

@@ -23,7 +23,7 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
-from superwsgi.worker.acceptor import Acceptor
+from superwsgi.worker.acceptor import Acceptor, Broken
 from superwsgi.worker.admission import Admission
 from superwsgi.worker.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.baton import Baton
@@ -52,7 +52,8 @@ class Loop:
 
     `board` has one thread record more than `site.threads`. `on_recycle` is told why this worker should be
     replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not come back).
-    `certificates` are for the `secured` of the listeners.
+    `on_end` is called in one of the threads when nothing is served any more. `certificates` are for the
+    `secured` of the listeners.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Loop:
         errors: ErrorLog,
         access: AccessLog | None,
         on_recycle: Callable[[str], None],
+        on_end: Callable[[], None] = lambda: None,
         secured: Set[socket.socket] = frozenset(),
         certificates: Certificates | None = None,
     ) -> None:
@@ -72,6 +74,7 @@ class Loop:
         self._listeners = listeners
         self._board = board
         self._errors = errors
+        self._on_end = on_end
         self._epoll = select.epoll()
         self._alarm = Alarm()
         self._baton = Baton()
@@ -189,6 +192,9 @@ class Loop:
                     self._release_held()
                 while hand.holds and not self._stopped:
                     self._turn(hand)
+            except Broken as broken:
+                self._errors.error("worker broken", reason=str(broken), next="ending")
+                self._stopped = True
             except Exception as error:
                 self._errors.exception("error in the server", error, next="connection closed")
                 self._service.recover(hand)
@@ -251,7 +257,7 @@ class Loop:
             self._acceptor.yield_to_peers(service.now)
             if service.slots:  # since we looked
                 self._acceptor.freed()
-        events = self._epoll.poll(self._timeout(), BATCH)
+        events = self._events()
         service.now = now = time.monotonic_ns()
         self._board.set("heartbeat", now)
         try:
@@ -269,6 +275,13 @@ class Loop:
             raise
         if alarm.due <= now:
             self._look(now)
+
+    def _events(self) -> list[tuple[int, int]]:
+        """Raises Broken."""
+        try:
+            return self._epoll.poll(self._timeout(), BATCH)
+        except OSError as error:  # epoll_wait(2): all of them are about the descriptor
+            raise Broken("epoll instance", error) from None
 
     def _timeout(self) -> float:
         """Until the next deadline or heartbeat: where that stays away, somebody keeps the GIL."""
@@ -347,6 +360,7 @@ class Loop:
             self._service.ending.log_late(connection)
             connection.sock.close()
         self._finished.set()
+        self._on_end()
 
     # What the acceptor asks.
 

@@ -127,6 +127,7 @@ class Worker:
             errors=self._errors,
             access=self._access,
             on_recycle=self._ask_for_replacement,
+            on_end=self._signals.wake,
         )
         try:
             self._start_threads()
@@ -222,24 +223,18 @@ class Worker:
         return self._at_once
 
     def _woken_by(self, numbers: bytes) -> bool:
-        """Signals, as their numbers, or a zero when the loop has drained; True where that is the end."""
+        """Signals, as their numbers, or a zero when the loop has ended; True where that is the end."""
         if signal.SIGTERM in numbers:
             self._drain(0.0, self._start.site.timeouts.graceful)
         self._at_once = signal.SIGQUIT in numbers
         return 0 in numbers or self._at_once
 
     def _drain(self, lame_duck: float, graceful: float) -> None:
-        """Let the loop drain, once; a thread waits for it and wakes us."""
+        """Let the loop drain, once; it wakes us when it has."""
         assert self._loop is not None
         if self._deadline is None:
             self._deadline = time.monotonic() + lame_duck + graceful
             self._loop.drain(lame_duck=lame_duck)
-            threading.Thread(target=self._await_drained, name="drain", daemon=True).start()
-
-    def _await_drained(self) -> None:
-        assert self._loop is not None
-        if self._loop.join(None):
-            self._signals.wake()
 
     def _end(self) -> int:
         """What an ordinary exit of the interpreter would run, in the time that there is."""
