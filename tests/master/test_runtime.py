@@ -9,9 +9,8 @@ import sys
 
 import pytest
 
-from superwsgi.master import private, runtime
+from superwsgi.master import byname, private, runtime
 from superwsgi.master.binding import BindError
-from superwsgi.master.claim import claim
 
 
 @pytest.fixture
@@ -73,10 +72,10 @@ class TestPlaces:
         assert runtime.may_be(runtime.Path(path), name) is may_be
 
 
-class TestClaim:
+class TestByName:
     def test_the_next_one_has_a_number(self, folder):
         path, environ = folder
-        first, second = (claim("shop", environ, 8) for _ in range(2))
+        first, second = (byname.bind("shop", environ, 8) for _ in range(2))
         assert (str(first.listener.address), first.other) == (f"unix:{path}/control.sock", None)
         assert (str(second.listener.address), second.other) == (
             f"unix:{path}/control-2.sock",
@@ -92,19 +91,19 @@ class TestClaim:
         inode = bind(path / "control.sock").stat().st_ino
         (path / "control-2.sock").write_text("a file")
         bind(path / "control-3.sock", alive=False)
-        claimed = claim("shop", environ, 8).listener
-        assert str(claimed.address) == f"unix:{path}/control-3.sock"
+        bound = byname.bind("shop", environ, 8).listener
+        assert str(bound.address) == f"unix:{path}/control-3.sock"
         assert (path / "control.sock").stat().st_ino == inode
         assert (path / "control-2.sock").read_text() == "a file"
-        claimed.close()
+        bound.close()
 
     def test_at_the_same_moment(self, folder, bind):
         """With a socket that all of them find to be dead."""
         path, environ = folder
         bind(path / "control.sock", alive=False)
-        claimants = [
+        rivals = [
             subprocess.Popen(
-                [sys.executable, "-c", CLAIMS],
+                [sys.executable, "-c", RIVAL],
                 env={**os.environ, **environ},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -113,19 +112,19 @@ class TestClaim:
             for _ in range(6)
         ]
         try:
-            assert {each.stdout.readline() for each in claimants} == {"ready\n"}
-            for each in claimants:
+            assert {each.stdout.readline() for each in rivals} == {"ready\n"}
+            for each in rivals:
                 each.stdin.write("go\n")
                 each.stdin.flush()
-            said = {each.stdout.readline().strip() for each in claimants}
+            said = {each.stdout.readline().strip() for each in rivals}
             assert said == {f"unix:{place}" for place in runtime.sockets(environ)}
-            assert len(said) == len(claimants)
+            assert len(said) == len(rivals)
             assert {each.name for each in path.iterdir()} == {each.name for each in runtime.sockets(environ)}
             for place in runtime.sockets(environ):
                 with socket.socket(socket.AF_UNIX) as sock:
                     sock.connect(str(place))
         finally:
-            for each in claimants:
+            for each in rivals:
                 each.communicate()
 
     def test_one_that_stands_still_meanwhile(self, folder, bind):
@@ -134,37 +133,37 @@ class TestClaim:
         with (path / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with pytest.raises(BindError, match=r"another process has held .*/\.lock for 2s"):
-                claim("shop", environ, 8)
-        claimed = claim("shop", environ, 8).listener
-        claimed.close()
+                byname.bind("shop", environ, 8)
+        bound = byname.bind("shop", environ, 8).listener
+        bound.close()
         assert not list(path.iterdir())
 
     def test_a_link_in_the_place_of_the_lock_is_not_followed(self, folder):
         path, environ = folder
         (path / ".lock").symlink_to(path / "target")
         with pytest.raises(BindError, match="Too many levels of symbolic links"):
-            claim("shop", environ, 8)
+            byname.bind("shop", environ, 8)
         assert not (path / "target").exists()
 
     def test_a_path_that_is_too_long_for_a_socket(self, tmp_path):
         path = tmp_path / ("x" * 100)
         path.mkdir()
         with pytest.raises(BindError, match=r"control.sock has \d+ bytes, the path of a socket at most 107"):
-            claim("shop", {"RUNTIME_DIRECTORY": str(path)}, 8)
+            byname.bind("shop", {"RUNTIME_DIRECTORY": str(path)}, 8)
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(BindError, match=r"cannot use .*/file/x: Not a directory"):
-            claim("shop", {"RUNTIME_DIRECTORY": f"{tmp_path}/file/x"}, 8)
+            byname.bind("shop", {"RUNTIME_DIRECTORY": f"{tmp_path}/file/x"}, 8)
 
 
-CLAIMS = """
+RIVAL = """
 import os, sys
-from superwsgi.master.claim import claim
+from superwsgi.master import byname
 print("ready", flush=True)
 sys.stdin.readline()
-claimed = claim("shop", os.environ, 8).listener
-print(claimed.address, flush=True)
+bound = byname.bind("shop", os.environ, 8).listener
+print(bound.address, flush=True)
 sys.stdin.read()
 """
 

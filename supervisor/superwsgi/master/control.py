@@ -17,9 +17,8 @@ from superwsgi import credentials
 from superwsgi.config.schema import Site
 from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, decode_request, encode
 from superwsgi.log.error import ErrorLog
-from superwsgi.master import runtime
+from superwsgi.master import byname, runtime
 from superwsgi.master.binding import BindError, bind_private, check_private
-from superwsgi.master.claim import claim
 from superwsgi.master.commands import Follow
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.listener import Listener
@@ -100,7 +99,7 @@ class Control:
         if self._can_be_reached() and any(each.has(path) for each in runtime.folders(name, self._environ)):
             return
         try:
-            listener, other = claim(name, self._environ, _BACKLOG)
+            listener, other = byname.bind(name, self._environ, _BACKLOG)
         except BindError as error:
             self._warn("no control socket", reason=str(error), next=_WITHOUT)
             return

@@ -1,4 +1,4 @@
-"""Binding a control socket in one of the usual folders, beside other masters that do the same.
+"""Binding a control socket by the site's name, beside other masters that do the same.
 
 A name that another master has taken is left to it, and the next one gets a number. Looking and binding are
 done under a lock: between bind(2) and listen(2) a socket looks like one that a dead master has left.
@@ -27,14 +27,14 @@ _PATIENCE: Final = 2.0
 _PAUSE: Final = 0.01
 
 
-class Claim(NamedTuple):
+class Bound(NamedTuple):
     """A socket; and that of another site of the same name, if there is one."""
 
     listener: Listener
     other: Path | None
 
 
-def claim(name: str, environ: Mapping[str, str], backlog: int) -> Claim:
+def bind(name: str, environ: Mapping[str, str], backlog: int) -> Bound:
     """In the best folder that can be had. Raises BindError with what is wrong with each."""
     reasons = []
     for folder in folders(name, environ):
@@ -56,14 +56,14 @@ def _make(folder: Folder) -> None:
         folder.path.mkdir(mode=0o755, exist_ok=True)
 
 
-def _first_free(folder: Folder, backlog: int) -> Claim:
+def _first_free(folder: Folder, backlog: int) -> Bound:
     for number in range(1, _MOST + 1):
         path = folder.socket(number)
         length = len(os.fsencode(path))
         if length > SOCKET_PATH_BYTES:
             raise BindError(f"{path} has {length} bytes, the path of a socket at most {SOCKET_PATH_BYTES}")
         with contextlib.suppress(InUse):
-            return Claim(bind_private(str(path), backlog), None if number == 1 else folder.socket())
+            return Bound(bind_private(str(path), backlog), None if number == 1 else folder.socket())
     raise BindError(f"{_MOST} sites have sockets such as {folder.socket()} already")
 
 
