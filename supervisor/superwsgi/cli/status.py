@@ -27,6 +27,14 @@ def status(which: Which, as_json: bool) -> None:
     called NAME, or all whose control sockets are where superwsgi puts them.
 
     \b
+    Control sockets are, unless the key `control` says otherwise, in the first that can be had of:
+      $RUNTIME_DIRECTORY/control.sock           as systemd sets it
+      /run/superwsgi/NAME.sock                  for root
+      $XDG_RUNTIME_DIR/superwsgi/NAME.sock      for other users
+      /tmp/superwsgi-UID/NAME.sock              without a session
+    A second site of the same name has NAME-2.sock. Root reaches the sites of other users by --control.
+
+    \b
     Exit codes:
       0  all of them serve            2  usage or configuration
       1  one does not serve           3  no master answers
