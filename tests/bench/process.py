@@ -125,6 +125,21 @@ def wait_until(condition: Callable[[], bool], seconds: float, otherwise: str) ->
         time.sleep(0.02)
 
 
+def reload(tree: Tree, port: int, path: str, patience: float) -> float:
+    """HUP, and the seconds until `path` answers with a monotonic time (ns) after that: when the code that
+    answers was loaded, by the clock that all processes have. Raises BenchError after `patience` seconds."""
+    sent = time.monotonic_ns()
+
+    def is_newer() -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return int(get(port, path)) > sent
+        return False
+
+    tree.hang_up()
+    wait_until(is_newer, patience, "HUP brought no new code")
+    return (time.monotonic_ns() - sent) / 1e9
+
+
 def get(port: int, path: str = "/", tls: bool = False) -> bytes:
     """The content of a 200 answer. Raises OSError or HTTPException for anything else."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

@@ -212,6 +212,11 @@ class Daemon:
     def children(self):
         return psutil.Process(self.pid).children(recursive=True)
 
+    def mold(self):
+        """The process id of the only mold."""
+        (mold,) = [child.pid for child in self.children() if "mold" in " ".join(child.cmdline())]
+        return mold
+
     def workers(self):
         """Process ids of the workers, by number then generation, from their titles."""
         found = {}

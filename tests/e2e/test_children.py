@@ -300,9 +300,8 @@ class TestLeftBehind:
         helper = "\nHELPER = started(daemon=True)\nWORK['helper'] = lambda: HELPER\n"
         site = begin(daemon, APP + helper, preload=True, workers=2)
         helper = site.get("/helper").json()
-        (mold,) = [child for child in site.children() if "superwsgi: mold" in child.cmdline()[0]]
         mark = site.mark()
-        site.send(signal.SIGKILL, mold.pid)
+        site.send(signal.SIGKILL, site.mold())
         site.wait_log("mold ready", since=mark)
         assert alive(helper)
         mark = site.mark()

@@ -107,7 +107,7 @@ def test_the_last_worker_removes_it_where_the_mold_was_killed(daemon):
     write(daemon, MAKES["a temporary folder"])
     daemon.site(workers=2)
     daemon.start()
-    (mold,) = [p.pid for p in daemon.children() if "mold" in " ".join(p.cmdline())]
+    mold = daemon.mold()
     mark = daemon.mark()
     daemon.send(signal.SIGKILL, mold)
     daemon.wait_log("mold ready", since=mark)

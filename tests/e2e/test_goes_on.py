@@ -110,7 +110,7 @@ class TestAProcessThatASignalHasStopped:
     def test_a_mold_is_replaced(self, site):
         site.site(workers=1)
         site.start()
-        (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+        mold = site.mold()
         mark = site.mark()
         site.send(signal.SIGSTOP, mold)
         site.wait_log("(?s)mold lost .*stopped by a signal.*mold ready", since=mark)

@@ -140,7 +140,7 @@ def test_one_worker_more_and_one_less(site):
 
 def test_the_master_survives_the_mold(site):
     site.start()
-    (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+    mold = site.mold()
     mark = site.mark()
     site.send(signal.SIGKILL, mold)
     site.wait_log("mold lost", since=mark)
@@ -196,7 +196,7 @@ def test_threads_that_the_application_leaves_in_the_mold_hold_nothing_up(site):
 
 def test_a_mold_that_does_not_listen_is_killed(site):
     site.start()
-    (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+    mold = site.mold()
     site.send(signal.SIGSTOP, mold)
     assert site.stop() == 0
 

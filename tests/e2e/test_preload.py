@@ -156,7 +156,7 @@ class TestHazards:
     def test_a_mold_that_is_lost_is_replaced_by_one_that_does_not_import_either(self, exporter):
         exporter.site(workers=1)
         exporter.start()
-        (mold,) = [p.pid for p in exporter.children() if "mold" in " ".join(p.cmdline())]
+        mold = exporter.mold()
         mark = exporter.mark()
         exporter.send(signal.SIGKILL, mold)
         exporter.wait_log("mold ready", since=mark)
@@ -263,7 +263,7 @@ class TestNoImportIsInVain:
     def test_after_the_loss_of_an_earlier_mold_it_ends(self, site):
         site.site(workers=1)
         site.start()
-        (mold,) = [p.pid for p in site.children() if "mold" in " ".join(p.cmdline())]
+        mold = site.mold()
         self.hazardous(site)
         mark = site.mark()
         site.send(signal.SIGKILL, mold)

@@ -76,6 +76,15 @@ def start(daemon, manager, **env):
     return daemon.start(ready=False, env={"NOTIFY_SOCKET": manager.path, **env})
 
 
+def fail_to_start(daemon, manager):
+    """Until all that it says has been heard."""
+    daemon.site(workers=1)
+    start(daemon, manager)
+    assert daemon.wait_exit() == 3
+    while manager.hears_within(0):
+        pass
+
+
 def is_status(text):
     return lambda message: text in message.get("STATUS", "")
 
@@ -160,11 +169,7 @@ def test_the_status_line_tells_how_far_a_stop_is(daemon, manager):
 
 def test_the_last_status_of_a_failed_start_says_why(daemon, manager):
     daemon.write("app.py", "import no_such_module\n")
-    daemon.site(workers=1)
-    start(daemon, manager)
-    assert daemon.wait_exit() == 3
-    while manager.hears_within(0):
-        pass
+    fail_to_start(daemon, manager)
     last = [message["STATUS"] for message in manager.said if "STATUS" in message][-1]
     assert last.startswith("did not start: ")
     assert "no_such_module" in last
@@ -173,11 +178,7 @@ def test_the_last_status_of_a_failed_start_says_why(daemon, manager):
 def test_what_an_application_says_is_no_message_of_the_masters(daemon, manager):
     """MAINPID, of root's, would be believed."""
     daemon.write("app.py", "raise RuntimeError('x\\nMAINPID=1\\nSTOPPING=1')\n")
-    daemon.site(workers=1)
-    start(daemon, manager)
-    assert daemon.wait_exit() == 3
-    while manager.hears_within(0):
-        pass
+    fail_to_start(daemon, manager)
     assert not any("MAINPID" in message for message in manager.said)
     assert any("MAINPID=1" in message.get("STATUS", "") for message in manager.said)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 
 from tests.bench.bench import Bench, Column, Sample, Scenario
-from tests.bench.process import free_port, get, wait_until
+from tests.bench.process import free_port, reload
 from tests.bench.servers import OURS, Job, Server
 
 APP = "tests.bench.slow_app:app"
@@ -26,17 +25,7 @@ def _first_pages(server: Server, bench: Bench, *, preload: bool) -> tuple[float,
     began = time.monotonic()
     with bench.serving(server, job) as tree:
         start = time.monotonic() - began
-        sent = time.monotonic_ns()
-        tree.hang_up()
-        wait_until(lambda: _is_newer(job.port, sent), SECONDS, "HUP brought no new code")
-        return start, (time.monotonic_ns() - sent) / 1e9
-
-
-def _is_newer(port: int, moment: int) -> bool:
-    try:
-        return int(get(port)) > moment
-    except (OSError, http.client.HTTPException):
-        return False
+        return start, reload(tree, job.port, "/", SECONDS)
 
 
 SCENARIO = Scenario(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import math
 import statistics
 import time
 
 from tests.bench import wrk
 from tests.bench.bench import Bench, Column, Sample, Scenario
-from tests.bench.process import Tree, free_port, get, wait_until
+from tests.bench.process import Tree, free_port, reload
 from tests.bench.servers import Job, Server
 from tests.bench.wrk import Wrk
 
@@ -38,20 +37,9 @@ def measure(server: Server, bench: Bench) -> Sample:
 
 def _reload(tree: Tree, port: int, pause: float) -> float:
     """HUP, and a pause once the new code answers. Returns the seconds from one to the other."""
-    sent = time.monotonic_ns()
-    tree.hang_up()
-    wait_until(lambda: _is_newer(port, sent), NEW_CODE_SECONDS, "HUP brought no new code")
-    took = (time.monotonic_ns() - sent) / 1e9
+    took = reload(tree, port, "/loaded", NEW_CODE_SECONDS)
     time.sleep(pause)
     return took
-
-
-def _is_newer(port: int, moment: int) -> bool:
-    """Whether the code that answers was loaded after `moment`: their clock counts from the machine's boot."""
-    try:
-        return int(get(port, "/loaded")) > moment
-    except (OSError, http.client.HTTPException):
-        return False
 
 
 SCENARIO = Scenario(
