@@ -131,16 +131,30 @@ def test_nothing_that_a_client_sends_makes_a_second_line(site, format):
     assert all(len(line) < 4096 for line in said.splitlines())
 
 
-def test_nothing_that_an_application_says_looks_like_an_event_of_ours(site):
-    site.begin({"access": "off"})
-    with Wire(site.connect()) as wire:
-        wire.ask("/?hello%1b[31m%0a2026-01-01T00:00:00.000Z%20error%20forged")
-        wire.ask("/fails")
-    site.wait_log("app text=.?hello")
-    site.wait_log("Traceback")
-    assert "\x1b" not in site.log
-    assert not re.search("^2026-01-01", site.log, re.MULTILINE)
-    assert "GET / " not in site.log, "the access log is off"
+@pytest.mark.parametrize(
+    ("keys", "file"),
+    [
+        ({"level": "error"}, "daemon.log"),
+        ({"error": "error.log"}, "error.log"),
+        ({"error": "off"}, "daemon.log"),
+    ],
+)
+def test_what_an_application_writes_stands_there_as_it_is(site, keys, file):
+    """Whatever the level, and on stderr where there is no error log."""
+    site.begin({"access": "off", **keys}, bind="unix:site.sock")
+    said = ['{"level": "INFO", "text": "a \\"quoted\\" é"}', "  \x1b[31mred\x1b[0m\r", "", "x" * 9000, "last"]
+    path = site.folder / "site.sock"
+    wait_for(path.exists, "socket")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(str(path))
+        wire = Wire(sock)
+        for line in said[:-1]:
+            assert wire.ask("/said", "POST", body=line.encode() + b"\n").status == 200
+        assert wire.ask("/said", "POST", body=said[-1].encode()).status == 200
+    log = site.folder / file
+    wait_for(lambda: "\n".join(said) in log.read_bytes().decode(), "all of it", context=log.read_text)
+    assert site.stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 import io
 import os
 import threading
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO, cast
 
 import pytest
 
@@ -111,7 +109,7 @@ def test_what_cannot_be_written_is_counted_and_told() -> None:
     kept = os.read(read_end, 1 << 17).count(b"\n")
     log.info("works again")
     told, event = os.read(read_end, 1 << 16).decode().splitlines()
-    assert told.endswith(f"warning error log dropped events={100 - kept}")
+    assert told.endswith(f'warning error log dropped lines={100 - kept} reason="nobody reads it"')
     assert event.endswith("info    works again")
     os.close(read_end)
     log.info("broken pipe")
@@ -147,34 +145,53 @@ def test_lines_of_several_processes_do_not_mix() -> None:
     assert all(line[24:].startswith(" error   process=") for line in lines if not line.startswith(" "))
 
 
-def test_a_stream_makes_events_of_lines(written: Written) -> None:
-    errors = written.log.stream()
+def test_what_is_written_to_the_stream_stands_there_as_it_is(written: Written) -> None:
+    errors = ErrorLog(written.fd, "error", worker=2).stream()
+    said = [
+        "first\n  second\r\n",
+        '{"json": "\\u00e9", "é": 1}\n',
+        "\x1b[31mred\x1b[0m\n",
+        "\n",
+        "y" * 9000 + "\n",
+    ]
+    errors.writelines(said)
     print("disk", "full", file=errors)
-    errors.write("first\n  second\n")
-    errors.writelines(["a\n", "\n", "b"])
+    errors.write("begun ")
+    errors.write("and ended\nno end")
     errors.flush()
+    assert written.path.read_bytes().decode() == "".join(said) + "disk full\nbegun and ended\nno end"
+
+
+def test_events_stand_between_lines_of_the_stream_and_never_in_them(written: Written) -> None:
+    errors = written.log.bind(gen=1).stream()
+    errors.write("half a ")
+    written.log.error("event")
+    errors.write("line\n")
+    assert written.lines() == ["error   worker=2 event", "half a line".partition(" ")[2]]
+
+
+def test_the_server_s_stream_is_not_the_application_s_to_close(written: Written) -> None:
+    errors = written.log.stream()
+    errors.write("kept until the end")
     errors.close()
     errors.write("still open\n")
-    assert written.lines() == [
-        'error   worker=2 app text="disk full"',
-        "error   worker=2 app text=first",
-        "      second",
-        "error   worker=2 app text=a",
-        "error   worker=2 app text=b",
-        'error   worker=2 app text="still open"',
-    ]
+    assert written.path.read_text() == "kept until the endstill open\n"
 
 
-def test_a_stream_takes_a_traceback_and_a_long_line_whole(written: Written) -> None:
-    errors = written.log.stream()
-    try:
-        raise ValueError("x" * 3000)
-    except ValueError:
-        errors.write(traceback.format_exc())
-    errors.write("y" * 3000 + "\n")
-    text = written.path.read_text()
-    assert "    ValueError: " + "x" * 3000 in text
-    assert "    " + "y" * 3000 in text
+def test_an_error_log_that_is_off_leaves_the_stream_its_own_target(written: Written) -> None:
+    log = ErrorLog(None, "info", said_fd=written.fd)
+    log.error("nobody hears it")
+    log.bind(worker=1).stream().write("but this\n")
+    assert written.path.read_text() == "but this\n"
+
+
+def test_what_was_begun_is_there_at_the_end_of_the_process(written: Written) -> None:
+    thread = threading.Thread(target=lambda: written.log.stream().write("from a thread that ended"))
+    thread.start()
+    thread.join()
+    written.log.stream().write("and from this one")
+    written.log.close()
+    assert set(written.path.read_text()) == set("from a thread that ended" + "and from this one")
 
 
 def test_a_stream_is_a_text_stream(written: Written) -> None:
@@ -187,29 +204,36 @@ def test_a_stream_is_a_text_stream(written: Written) -> None:
 
 def test_a_stream_never_raises(written: Written) -> None:
     errors = written.log.stream()
-    cast(io.TextIOBase, errors).write(cast(str, b"bytes"))
+    assert errors.write(b"bytes") == len("b'bytes'")
     errors.write("\udcff\x00\n")
-    assert written.lines() == ["error   worker=2 app text=\"b'bytes'\\udcff\\u0000\""]
+    assert written.path.read_bytes() == b"b'bytes'\\udcff\x00\n"
 
 
-def test_threads_do_not_end_each_others_lines(written: Written) -> None:
+@pytest.mark.parametrize("started", [False, True])
+def test_threads_do_not_end_each_others_lines(written: Written, started: bool) -> None:
     errors = written.log.stream()
     barrier = threading.Barrier(4)
+    if started:
+        written.log.start()
 
-    def write(errors: TextIO, name: str) -> None:
+    def write(name: str) -> None:
         barrier.wait()
-        for _ in range(200):
+        for _ in range(100):
             for part in (name, name, "\n"):
                 errors.write(part)
+            errors.write(f"{name * 7_000}\n{name} below\n")
 
-    threads = [threading.Thread(target=write, args=(errors, name)) for name in "abcd"]
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = written.lines()
-    assert len(lines) == 800
-    assert set(lines) == {f"error   worker=2 app text={name}{name}" for name in "abcd"}
+    written.log.close()
+    lines = written.path.read_text().splitlines()
+    assert len(lines) == 1200
+    assert set(lines) == {line for name in "abcd" for line in (name * 2, name * 7_000, f"{name} below")}
+    pairs = [(line[0], lines[at + 1]) for at, line in enumerate(lines) if len(line) == 7_000]
+    assert all(below == f"{name} below" for name, below in pairs), "what is written at once stays together"
 
 
 def test_in_the_journal_lines_have_a_priority_and_no_time(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from io import TextIOBase
 
 from superwsgi import __version__
 from superwsgi.http.files import FileWrapper
@@ -12,7 +12,7 @@ from superwsgi.http.request import Environ
 SOFTWARE = f"superwsgi/{__version__}"
 
 
-def base_environ(errors: TextIO, *, multithread: bool, multiprocess: bool) -> Environ:
+def base_environ(errors: TextIOBase, *, multithread: bool, multiprocess: bool) -> Environ:
     """What all requests of a worker share; `multiprocess`: another process may run the application meanwhile.
 
     Keys that every request sets anew are here already: a copy of a dict that has room for them is cheaper

@@ -1,8 +1,8 @@
-"""The error log: one line an event, who, what, what now, as `key=value`.
+"""The error log: one line an event, who, what, what now, as `key=value`; and what applications say there.
 
-Written where it happens, in one write(2), by master, molds and workers into the same file. No thread
-and no lock, so it may be used on both sides of a fork. It never raises, and a full pipe holds nobody up:
-lines that cannot be written are counted, and the count is written when writing works again.
+Written where it happens, by master, molds and workers into the same file. It never raises, and no reader and
+no disk holds up who serves (outlet.py): lines that cannot be written are counted, and the count is written as
+soon as that is possible. It may be used on both sides of a fork; `start` is for processes that do not fork.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, TextIO, cast
+from collections.abc import Mapping
+from typing import Final
 
-from superwsgi.log.files import Sink, chunks, is_journal
+from superwsgi.log.files import is_journal
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.lines import (
     LEVELS,
     PRIORITY,
-    VALUE_LIMIT,
     below,
     event_line,
     journal_line,
@@ -27,74 +26,91 @@ from superwsgi.log.lines import (
     spell_exception,
     spell_fields,
 )
+from superwsgi.log.outlet import Outlet
 
-_PATIENCE: Final = 0.02
-"""Seconds that a full pipe is given, once, before lines are dropped."""
+_CLOSING: Final = 1.0
+"""Seconds in which what still waits may be written at the end of a process."""
 
 _STDERR: Final = 2
 
 
 class _Destination:
-    """What all logs made from one by `bind` share."""
+    """A descriptor, and how lines are spelled that go there: what all logs made from one by `bind` share."""
 
-    __slots__ = ("dropped", "journal", "sink")
+    __slots__ = ("_prefix", "_started", "journal", "level", "outlet")
 
-    def __init__(self, fd: int | None) -> None:
-        self.sink = None if fd is None else Sink(fd)
-        self.journal = fd is not None and is_journal(fd, os.environ)
-        self.dropped = 0
+    def __init__(self, fd: int | None, level: str, prefix: str) -> None:
+        self.level = LEVELS.index(level)
+        self._prefix = prefix
+        self._started = False
+        self.outlet: Outlet | None = None
+        self.journal = False
+        if fd is not None:
+            self.reopen(fd)
 
     def reopen(self, fd: int) -> None:
         self.journal = is_journal(fd, os.environ)
-        if self.sink is None:
-            self.sink = Sink(fd)
-        else:
-            self.sink.reopen(fd)
+        if self.outlet is not None:
+            self.outlet.reopen(fd)
+            return
+        self.outlet = Outlet(fd, self._notice)
+        if self._started:
+            self.outlet.start()
 
-    def line(self, level: str, who: str, event: str, fields: Mapping[str, object]) -> str:
+    def start(self) -> None:
+        self._started = True
+        if self.outlet is not None:
+            self.outlet.start()
+
+    def close(self) -> None:
+        self._started = False
+        if self.outlet is not None:
+            self.outlet.close(_CLOSING)
+
+    def event(
+        self, level: str, prefix: str, event: str, fields: Mapping[str, object], detail: str = ""
+    ) -> None:
+        if self.outlet is not None and LEVELS.index(level) >= self.level:
+            lines = [self._line(level, prefix, event, fields)]
+            self.outlet.put(map(_encoded, [*lines, *self._below(level, detail)] if detail else lines))
+
+    def _line(self, level: str, prefix: str, event: str, fields: Mapping[str, object]) -> str:
         if self.journal:
-            return journal_line(level, who, event, fields)
-        return event_line(time.time(), level, who, event, fields)
+            return journal_line(level, prefix, event, fields)
+        return event_line(time.time(), level, prefix, event, fields)
 
-    def below(self, level: str, detail: str) -> list[str]:
+    def _below(self, level: str, detail: str) -> list[str]:
         """The journal takes every line for an event, so each has a priority."""
         mark = PRIORITY[level] if self.journal else ""
         return [mark + line for line in below(detail)]
 
-    def put(self, lines: list[str], missed: Callable[[int], str]) -> None:
-        """Write an event, its own line first; before it, what `missed` says of those that were dropped."""
-        if self.sink is None:
-            return
-        if self.dropped and self._write(self.sink, [missed(self.dropped)]):
-            self.dropped = 0
-        if self.dropped or not self._write(self.sink, lines):
-            self.dropped += 1
+    def _notice(self, lines: int, reason: str) -> bytes:
+        fields = {"lines": lines, "reason": reason}
+        return _encoded(self._line("warning", self._prefix, "error log dropped", fields))
 
-    def _write(self, sink: Sink, lines: list[str]) -> bool:
-        encoded = [line.encode("utf-8", "backslashreplace") + b"\n" for line in lines]
-        try:
-            for piece in chunks(encoded, sink.unit):
-                sink.write(piece, 0 if self.dropped else _PATIENCE)
-        except OSError:
-            return False
-        return True
+
+def _encoded(line: str) -> bytes:
+    return line.encode("utf-8", "backslashreplace") + b"\n"
 
 
 class ErrorLog:
-    """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`."""
+    """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`.
 
-    __slots__ = ("_destination", "_level", "_prefix", "_who")
+    What applications write to `stream` goes to the same place, or to `said_fd` where there is none.
+    """
 
-    def __init__(self, fd: int | None, level: str, **who: object) -> None:
-        self._destination = _Destination(fd)
-        self._level = LEVELS.index(level)
+    __slots__ = ("_prefix", "_said", "_stream", "_to", "_who")
+
+    def __init__(self, fd: int | None, level: str, *, said_fd: int | None = None, **who: object) -> None:
         self._tell(who)
+        self._to = _Destination(fd, level, self._prefix)
+        self._said = self._to if fd is not None else _Destination(said_fd, level, self._prefix)
+        self._stream = ErrorStream(self._said)
 
     def bind(self, **who: object) -> ErrorLog:
         """The same log for somebody else: these fields after, or instead of, the present ones."""
         other = ErrorLog.__new__(ErrorLog)
-        other._destination = self._destination
-        other._level = self._level
+        other._to, other._said, other._stream = self._to, self._said, self._stream
         other._tell({**self._who, **who})
         return other
 
@@ -104,7 +120,29 @@ class ErrorLog:
 
     def reopen(self, fd: int) -> None:
         """Write to `fd` from now on, in this log and all that were bound from it; `fd` itself is closed."""
-        self._destination.reopen(fd)
+        self._to.reopen(fd)
+
+    def move(self, fd: int | None, level: str) -> None:
+        """Like `reopen`, and from another level on; None: nowhere."""
+        if fd is not None or self._to.outlet is not None:
+            self._to.reopen(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC) if fd is None else fd)
+        self._to.level = LEVELS.index(level)
+
+    def start(self) -> None:
+        """Nobody but a thread of this process, which does not fork any more, waits for a reader or a disk."""
+        for destination in {self._to, self._said}:
+            destination.start()
+
+    def flush(self, seconds: float) -> None:
+        """Wait until everything is written, at most so long."""
+        if self._to.outlet is not None:
+            self._to.outlet.flush(seconds)
+
+    def close(self) -> None:
+        """The process ends: write what still waits, in a second at most."""
+        self._stream.flush_all()
+        for destination in {self._to, self._said}:
+            destination.close()
 
     def debug(self, event: str, /, **fields: object) -> None:
         self._event("debug", event, fields)
@@ -126,64 +164,58 @@ class ErrorLog:
 
     def descriptor(self) -> int:
         """For what writes past us, as faulthandler does: the standard error's where nothing is logged."""
-        sink = self._destination.sink
-        return _STDERR if sink is None else sink.fd
+        outlet = self._to.outlet
+        return _STDERR if outlet is None else outlet.fd
 
-    def stream(self) -> TextIO:
-        """A text stream for `wsgi.errors`: what is written becomes events named `app` of level error."""
-        return cast(TextIO, _Stream(self))
+    def stream(self) -> ErrorStream:
+        """The text stream for `wsgi.errors`: what is written there is said as it is, whatever the level."""
+        return self._stream
 
     def _event(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
-        if LEVELS.index(level) < self._level:
-            return
-        to = self._destination
-        line = to.line(level, self._prefix, event, fields)
-        to.put(
-            [line, *to.below(level, detail)] if detail else [line],
-            lambda count: to.line("warning", self._prefix, "error log dropped", {"events": count}),
-        )
+        self._to.event(level, self._prefix, event, fields, detail)
 
 
-class _Stream(io.TextIOBase):
-    """Whole lines of one `write` are one event: the first its text, the others below it.
+class ErrorStream(io.TextIOBase):
+    """What is written goes out as it is, in whole lines: until its end, `flush` or the end of the request a
+    line is kept for the thread that writes it, so that threads do not end each other's lines.
 
-    A line in the making is kept per thread, so that threads do not end each other's lines.
+    `open` has the lines in the making.
     """
 
     encoding = "utf-8"
     errors = "backslashreplace"
 
-    def __init__(self, log: ErrorLog) -> None:
-        self._log = log
-        self._pending = threading.local()
+    def __init__(self, to: _Destination) -> None:
+        self._to = to
+        self.open: dict[int, str] = {}  # by thread
 
     def writable(self) -> bool:
         return True
 
     def write(self, text: object, /) -> int:
         said = text if isinstance(text, str) else plain_text(text)
-        done, newline, rest = (self._rest() + said).rpartition("\n")
-        self._pending.text = rest
+        done, newline, rest = (self.open.pop(threading.get_ident(), "") + said).rpartition("\n")
+        if rest:
+            self.open[threading.get_ident()] = rest
         if newline:
-            self._emit(done)
+            self._say(done + newline)
         return len(said)
 
     def flush(self) -> None:
-        rest = self._rest()
+        rest = self.open.pop(threading.get_ident(), "")
         if rest:
-            self._pending.text = ""
-            self._emit(rest)
+            self._say(rest)
 
     def close(self) -> None:
         """The server's stream is not the application's to close."""
         self.flush()
 
-    def _rest(self) -> str:
-        return getattr(self._pending, "text", "")
+    def flush_all(self) -> None:
+        """The process ends, and with it the lines of all of its threads."""
+        while self.open:
+            self._say(self.open.popitem()[1])
 
-    def _emit(self, text: str) -> None:
-        first, _, others = text.partition("\n")
-        if len(first) > VALUE_LIMIT:
-            others = text
-        if text.strip():
-            self._log.error("app", detail=others, text=first)
+    def _say(self, text: str) -> None:
+        outlet = self._to.outlet
+        if outlet is not None:
+            outlet.put(text.encode("utf-8", "backslashreplace").splitlines(keepends=True))

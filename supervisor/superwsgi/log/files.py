@@ -3,6 +3,8 @@
 The master opens targets, as root, before privileges are dropped, and hands the descriptors on. Every
 process of a site appends to the same file or pipe, so a line must go out in one write(2): any size to a
 regular file (O_APPEND), at most PIPE_BUF bytes to a pipe (pipe(7)).
+
+Who reads a pipe, a socket or a terminal may stop doing so, and a disk may hang: see Sink for what then waits.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import errno
 import fcntl
 import os
 import select
+import socket
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +29,11 @@ _STANDARD: Final = {"/dev/stdout": STDOUT, "/dev/stderr": STDERR}
 
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _MODE: Final = 0o644
+
+_OWN: Final = os.O_APPEND | os.O_NONBLOCK
+"""What tells a pipe or terminal that we have opened from one that others may switch back at any time."""
+
+NOT_READ: Final = "nobody reads it"
 
 PIPE_BUF: Final = select.PIPE_BUF
 FILE_UNIT: Final = 64 << 10
@@ -95,17 +103,26 @@ def is_journal(fd: int, environ: Mapping[str, str]) -> bool:
 
 
 def _copy(fd: int) -> int:
-    """A copy of a standard descriptor, such that a pipe whose reader is stuck does not block us.
+    """A copy of a standard descriptor, such that a reader who is stuck does not block us.
 
-    O_NONBLOCK belongs to the open file, which others share (the shell, the next command); so the pipe
-    is opened anew. A regular file is not: it would have an offset of its own, and overwrite.
+    O_NONBLOCK belongs to the open file, which others share (the shell, the next command); so a pipe or a
+    terminal is opened anew. A regular file is not: it would have an offset of its own, and overwrite.
     """
-    if stat.S_ISFIFO(os.fstat(fd).st_mode):
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         try:
-            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # another user's pipe, or no /proc
+            return os.open(f"/proc/self/fd/{fd}", _FLAGS & ~os.O_CREAT)
+        except OSError:  # another user's, or no /proc
             pass
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def copy_of_stderr() -> int | None:
+    """As `open_target` has it for `-`; None where the process has none."""
+    try:
+        return open_target("-", STDERR)
+    except LogTargetError:
+        return None
 
 
 def write_error(path: Path, exc: OSError) -> str:
@@ -131,21 +148,44 @@ def write_error(path: Path, exc: OSError) -> str:
 
 
 class Sink:
-    """A log's descriptor. Its number stays the same over `reopen`, so threads may go on writing."""
+    """A log's descriptor, and how to write to it. Its number stays the same over `reopen`, so threads may go
+    on writing.
 
-    __slots__ = ("_torn", "fd", "unit")
+    It is `prompt` where no write ever waits: sockets, for which send(2) has a flag, and pipes and terminals
+    that we have opened. Others' pipes and terminals are asked first (poll(2)); that another process takes the
+    room before us is all that can make us wait there. A disk may hang for ever, and cannot be asked.
+    """
+
+    __slots__ = ("_regular", "_socket", "_torn", "fd", "prompt", "unit")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.unit = _unit(fd)
+        self._socket: socket.socket | None = None
         self._torn = False
+        self._look()
+
+    def __del__(self) -> None:
+        if self._socket is not None:
+            self._socket.detach()  # the descriptor is not its own
 
     def reopen(self, fd: int) -> None:
         """Write to what `fd` is from now on, and close `fd` itself."""
         os.dup2(fd, self.fd, inheritable=False)
         os.close(fd)
-        self.unit = _unit(self.fd)
+        if self._socket is not None:
+            self._socket.detach()
         self._torn = False
+        self._look()
+
+    def _look(self) -> None:
+        """What the descriptor is of. `unit`: bytes that one write puts down without another process's in
+        between."""
+        mode = os.fstat(self.fd).st_mode
+        self._regular = stat.S_ISREG(mode)
+        self._socket = _as_socket(self.fd) if stat.S_ISSOCK(mode) else None
+        own = fcntl.fcntl(self.fd, fcntl.F_GETFL) & _OWN == _OWN
+        self.prompt = self._socket is not None or (own and not self._regular)
+        self.unit = FILE_UNIT if self._regular else PIPE_BUF
 
     def write(self, lines: bytes, patience: float | None) -> None:
         """Write all of it; a full pipe is given `patience` seconds (None: for ever). Raises OSError.
@@ -160,6 +200,17 @@ class Sink:
         finally:
             self._torn = at < len(data) and (at > 0 or self._torn)
 
+    def write_now(self, data: bytes) -> int:
+        """Write what goes at once, and return how many bytes that were; for a sink that is `prompt`.
+        Raises OSError."""
+        at = 0
+        try:
+            while at < len(data):
+                at += self._put(data[at:])
+        except BlockingIOError:
+            pass
+        return at
+
     def writable(self, patience: float | None) -> bool:
         """Whether a pipe has room, within `patience` seconds; files always have."""
         poll = select.poll()
@@ -167,17 +218,31 @@ class Sink:
         return bool(poll.poll(None if patience is None else patience * 1000))
 
     def _write_some(self, data: bytes, patience: float | None) -> int:
+        if not (self.prompt or self.writable(patience)):
+            raise BlockingIOError(errno.EAGAIN, NOT_READ)
         try:
-            return os.write(self.fd, data)
+            return self._put(data)
         except BlockingIOError:
             if not self.writable(patience):
-                raise
+                raise BlockingIOError(errno.EAGAIN, NOT_READ) from None
             return 0
 
+    def _put(self, data: bytes) -> int:
+        if self._regular:
+            return os.write(self.fd, data)
+        if self._socket is not None:
+            return self._socket.send(data[: self.unit], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        return os.write(self.fd, data[: self.unit])
 
-def _unit(fd: int) -> int:
-    """How many bytes one write puts down without another process's in between."""
-    return FILE_UNIT if stat.S_ISREG(os.fstat(fd).st_mode) else PIPE_BUF
+
+def _as_socket(fd: int) -> socket.socket:
+    """A socket object for a descriptor that stays as it is, whatever the application wants of new sockets."""
+    wanted = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(None)
+    try:
+        return socket.socket(fileno=fd)
+    finally:
+        socket.setdefaulttimeout(wanted)
 
 
 def chunks(lines: Iterable[bytes], unit: int) -> Iterator[bytes]:

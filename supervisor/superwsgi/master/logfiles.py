@@ -4,6 +4,7 @@ started with; molds and workers are sent descriptors.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class LogFiles:
             if error is not None:
                 os.close(error)
             raise
+
+    def copy_of_error(self) -> int | None:
+        """For the master's own lines, which go on when these files are closed."""
+        return None if self.error is None else fcntl.fcntl(self.error, fcntl.F_DUPFD_CLOEXEC, 3)
 
     def descriptors(self) -> list[int]:
         """Those that there are, error log first."""

@@ -80,7 +80,7 @@ class Master:
         self._site_file = site_file
         self._loop = EventLoop(self._tell)
         self._faults: dict[str, Complaint] = {}  # by what was raised
-        errors = ErrorLog(shared.logs.error, site.log.level, master=os.getpid())
+        errors = ErrorLog(shared.logs.copy_of_error(), site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
         self._children = Children(self._rollout, self._loop)
         self._monitor = Monitor(
@@ -112,6 +112,13 @@ class Master:
         if self._launch is not execute:  # application code runs here as well, in threads of the script
             forks.begin(self._errors)
             forks.on_child(self._close_in_child)
+        self._errors.start()
+        try:
+            return self._live()
+        finally:
+            self._errors.close()
+
+    def _live(self) -> int:
         with self._loop:
             self._take_signals()
             if self._taken is not None:
@@ -318,6 +325,8 @@ class Master:
                 log = self._errors.bind(gen=generation.number)
                 log.error("log files not reopened", reason=str(error), next="writing to the old ones")
             else:
+                if generation is self._rollout.current:
+                    self._rollout.log_there(generation)
                 self._errors.info("log files reopened", gen=generation.number)
 
     def _scale(self, difference: int) -> None:

@@ -7,7 +7,6 @@ mold, so going back needs nothing from the disk.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 
 from superwsgi.config.schema import Site
@@ -148,7 +147,7 @@ class RollOut:
         before, self.current, self.candidate = self.current, self.candidate, None
         self.trouble = ""
         self.attempts.end(Outcome.COMPLETE, now)
-        self.errors = master_log(self.current)
+        self.log_there(self.current)
         self._on_current(self.current)
         if before is not None:
             before.apply(GenerationEvent.RETIRE)
@@ -185,19 +184,17 @@ class RollOut:
             sockets.close(_only_in(candidate, self.current))
         return candidate
 
+    def log_there(self, generation: Generation) -> None:
+        """The master's own lines go to this generation's error log from now on."""
+        self.errors.move(generation.logs.copy_of_error(), generation.site.log.level)
+
     def sweep(self) -> None:
         """Forget generations that have ended and whose processes are all gone."""
         for generation in self:
             if generation.is_leaving() and generation.is_empty():
                 generation.apply(GenerationEvent.EMPTY)
                 del self._generations[generation.number]
-                if self.current not in (None, generation):  # the last one's log is ours too, to the end
-                    generation.close()
-
-
-def master_log(generation: Generation) -> ErrorLog:
-    """The error log, for the master's own lines while this generation serves."""
-    return ErrorLog(generation.logs.error, generation.site.log.level, master=os.getpid())
+                generation.close()
 
 
 def _only_in(generation: Generation, other: Generation) -> list[Listener]:

@@ -27,6 +27,10 @@ _SAID: Final = 16 << 10
 """Bytes of a rehearsal's output that are kept: the last ones, where an exception says what it is."""
 
 
+_FLUSH: Final = 0.1
+"""Seconds that lines of the log which wait for their reader are given before our memory goes with them."""
+
+
 class Stage(Enum):
     IDLE = auto()
     ASKED = auto()
@@ -157,6 +161,7 @@ class Upgrade:
         fd = state.write()
         passed = [fd, *state.descriptors()]
         environ = {**os.environ, **state.environ, **handover.announce(fd)}
+        errors.flush(_FLUSH)
         # Until the new program takes them itself.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         for each in passed:

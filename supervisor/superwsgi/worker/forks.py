@@ -14,13 +14,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 import socket
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TextIO
 
 from setproctitle import getproctitle, setproctitle
 
@@ -32,6 +33,9 @@ CAME_BACK: Final = 1
 """Exit code of a child that has returned from the application, or raised what nobody has caught."""
 
 _TITLE: Final = "superwsgi: "
+
+_PATIENCE: Final = 100
+"""Milliseconds that whoever reads what was printed is given."""
 
 
 class _Process:
@@ -127,10 +131,22 @@ def disown_children() -> None:
 
 
 def flush_output() -> None:
-    """What was printed belongs to this process: a fork would print it again, os._exit never."""
+    """What was printed belongs to this process: a fork would print it again, os._exit never. Where nobody
+    reads it, it is not waited for."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
-            stream.flush()
+            if _is_read(stream):
+                stream.flush()
+
+
+def _is_read(stream: TextIO) -> bool:
+    """Whether its pipe, socket or terminal takes something; true of what is none."""
+    watched = select.poll()
+    try:
+        watched.register(stream.fileno(), select.POLLOUT)
+    except OSError:  # of the application's, in memory
+        return True
+    return bool(watched.poll(_PATIENCE))
 
 
 @contextlib.contextmanager

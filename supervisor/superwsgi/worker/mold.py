@@ -25,7 +25,9 @@ from superwsgi import signals
 from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import MOLD_FD, Channel, Closed
 from superwsgi.config.schema import Site
+from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.files import Sink
 from superwsgi.messages import Become, Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker import exits, forks, hazards, lineage, orphan, process, prometheus, transport
@@ -120,7 +122,10 @@ class Mold:
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         level = boot.site.log.level
-        self._errors = ErrorLog(self._error_fd, level, mold=os.getpid(), gen=boot.generation)
+        self._said_fd = files.copy_of_stderr() if self._error_fd is None else None
+        self._errors = ErrorLog(
+            self._error_fd, level, said_fd=self._said_fd, mold=os.getpid(), gen=boot.generation
+        )
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
         self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
         self._certificates: Certificates | None = None
@@ -170,7 +175,8 @@ class Mold:
             elif isinstance(message, Become):
                 self._become(message, fds[0])
             elif isinstance(message, Reopen):
-                process.take_log_files(message, fds, self._error_fd, self._access_fd)
+                access = None if self._access_fd is None else Sink(self._access_fd)
+                process.take_log_files(message, fds, self._errors, access)
 
     def end(self) -> None:
         """Run what the interpreter would at its exit; once workers have been forked, only what they have left
@@ -251,6 +257,7 @@ class Mold:
             secured=self._secured,
             certificates=self._certificates,
             error_fd=self._error_fd,
+            said_fd=self._said_fd,
             access_fd=self._access_fd,
         )
 

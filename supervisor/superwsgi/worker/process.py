@@ -27,6 +27,7 @@ from superwsgi.channel import Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.files import Sink
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.signals import Signals, ignore
@@ -62,20 +63,29 @@ class Start:
     secured: Set[socket.socket]
     certificates: Certificates | None
     error_fd: int | None
+    said_fd: int | None  # where applications write to whose error log is off
     access_fd: int | None
 
 
 def main(start: Start) -> NoReturn:
     """Be the worker, and end the process."""
     code = 1
+    errors = ErrorLog(
+        start.error_fd,
+        start.site.log.level,
+        said_fd=start.said_fd,
+        worker=start.worker,
+        gen=start.generation,
+        pid=os.getpid(),
+    )
     try:
-        code = Worker(start).live()
+        code = Worker(start, errors).live()
     except Closed:
         code = 0  # the master has gone before we could serve
     except BaseException as error:
-        who = ErrorLog(start.error_fd, start.site.log.level, worker=start.worker, gen=start.generation)
-        who.exception("worker failed", error, pid=os.getpid(), next="replaced by the master")
+        errors.exception("worker failed", error, next="replaced by the master")
     finally:
+        errors.close()
         flush_output()
         os._exit(code)
 
@@ -83,21 +93,19 @@ def main(start: Start) -> NoReturn:
 class Worker:
     """One worker: what it is told, and what it does then."""
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, errors: ErrorLog) -> None:
         self._start = start
         self._began = time.monotonic()
         self._deadline: float | None = None  # when draining ends, whatever is in hand
         self._at_once = False  # whether to end without waiting for anybody
         self._orphaned = False  # the master is gone
-        pid = os.getpid()
-        level = start.site.log.level
-        self._errors = ErrorLog(start.error_fd, level, worker=start.worker, gen=start.generation, pid=pid)
+        self._errors = errors
         self._access = self._access_log()
         self._hooks = start.hooks
         self._asks = itertools.count()
         self._loop: Loop | None = None
         self._signals = Signals()
-        start.board.set("pid", pid)
+        start.board.set("pid", os.getpid())
         lineage.carry()
         forks.log_to(self._errors)
         forks.on_child(self._close_in_child)
@@ -183,6 +191,7 @@ class Worker:
     def _start_threads(self) -> None:
         """Raises RuntimeError."""
         assert self._loop is not None
+        self._errors.start()
         if self._access is not None:
             self._access.start()
         self._loop.prepare()
@@ -218,7 +227,7 @@ class Worker:
         if isinstance(message, Drain):
             self._drain(message.lame_duck, message.graceful)
         elif isinstance(message, Reopen):
-            take_log_files(message, fds, self._start.error_fd, self._start.access_fd)
+            take_log_files(message, fds, self._errors, self._access)
         self._at_once = isinstance(message, Stop)
         return self._at_once
 
@@ -269,6 +278,7 @@ class Worker:
             lineage.end_copies()
         if self._access is not None:
             self._access.close(patience)
+        self._errors.flush(patience)
 
     def _take_signals(self) -> None:
         """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT and HUP
@@ -311,13 +321,14 @@ class Worker:
         )
 
 
-def take_log_files(message: Reopen, fds: Sequence[int], error_fd: int | None, access_fd: int | None) -> None:
+def take_log_files(
+    message: Reopen, fds: Sequence[int], errors: ErrorLog, access: AccessLog | Sink | None
+) -> None:
     """Put the files that came with `message` in the place of the old ones, under the old numbers."""
-    numbers = [error_fd] * message.error_log + [access_fd] * message.access_log
-    for old, new in zip(numbers, fds, strict=True):
-        if old is not None:
-            os.dup2(new, old, inheritable=False)
-        os.close(new)
+    logs = [errors] * message.error_log + [access] * message.access_log
+    for log, fd in zip(logs, fds, strict=True):
+        if log is not None:
+            log.reopen(fd)
 
 
 def _too_many_threads(wanted: int) -> str:

@@ -99,6 +99,7 @@ class Service:
         self.waits = waits(timeouts)
         self.now = time.monotonic_ns()
         self._gateway = gateway
+        self._said = gateway.errors.stream()
         self._queue_limit = limits.queue
         self._request_timeout = deadline_after(timeouts.request)
         self._alarm = alarm
@@ -286,6 +287,8 @@ class Service:
         else:
             exchange.answer()
             done = time.monotonic_ns()
+        if self._said.open:
+            self._said.flush()
         try:
             hand.slot.pop()
         except IndexError:
