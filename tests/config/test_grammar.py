@@ -86,15 +86,75 @@ def test_path(text: str, path: str) -> None:
     assert grammar.path(text, FOLDER) == path
 
 
-def test_log_file_keeps_its_two_words() -> None:
-    assert [grammar.log_file(text, FOLDER) for text in ("-", "off", "x.log")] == [
-        "-",
-        "off",
-        "/srv/shop/x.log",
-    ]
+@pytest.mark.parametrize(
+    ("texts", "target"),
+    [
+        (("-", "on", "true", "True", "YES"), "-"),
+        (("off", "Off", "false", "no", "none", "None"), "off"),
+        (("stdout", "/dev/stdout"), "/dev/stdout"),
+        (("stderr", "STDERR"), "/dev/stderr"),
+        (("x.log",), "/srv/shop/x.log"),
+        (("./none",), "/srv/shop/none"),
+        (("./-",), "/srv/shop/-"),
+    ],
+)
+def test_log_file(texts: tuple[str, ...], target: str) -> None:
+    assert {grammar.log_file(text, FOLDER) for text in texts} == {target}
 
 
-@pytest.mark.parametrize("text", ["combined", "json", "{method} {target}", "{{{pid}}}"])
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", "for no log write off"),
+        ("syslog", "under systemd is the journal"),
+        ("/dev/log", "under systemd is the journal"),
+        ("syslog:server=unix:/dev/log", "under systemd is the journal"),
+        ("udp://127.0.0.1:514", "under systemd is the journal"),
+        ("file:///var/log/x.log", "write its path alone"),
+        ("|/usr/bin/rotatelogs x", "not piped to programs"),
+        ("1", "write on"),
+        ("Null", "write off"),
+        ("json", "log.format"),
+        ("WARNING", "log.level"),
+        ("file", "the file's path"),
+        ("~/x.log", "${HOME}/x.log"),
+    ],
+)
+def test_no_log_file(text: str, answer: str) -> None:
+    with pytest.raises(grammar.Invalid) as caught:
+        grammar.log_file(text, FOLDER)
+    assert answer in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"', "here it is 'combined'"),
+        ('%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"', "here it is 'combined'"),
+        (
+            '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+            '"$http_referer" "$http_user_agent"',
+            "here it is 'combined'",
+        ),
+        ("%(m)s %(U)s %(D)s", "names stand in braces here, as in '{method} {target} {duration}'"),
+        ("%(s)s %({x-request-id}o)s", "names stand in braces here, as in '{status} {request_id}'"),
+        (
+            "%(h)s %(q)s",
+            "names stand in braces here, as in '{remote}'; there is nothing for %(q)s",
+        ),
+        ("{remote} %(h)s", "names stand in braces here, as in '{remote} {remote}'"),
+        ("{remote} $status", "names stand in braces here, as in '{remote} {status}'"),
+    ],
+)
+def test_formats_of_other_servers(text: str, answer: str) -> None:
+    with pytest.raises(grammar.Invalid) as caught:
+        grammar.log_format(text)
+    assert caught.value.hint == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["combined", "json", "{method} {target}", "{{{pid}}}", "{status} 100% of $5 {duration}%"]
+)
 def test_log_format(text: str) -> None:
     assert grammar.log_format(text) == text
 

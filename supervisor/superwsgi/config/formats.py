@@ -1,4 +1,5 @@
-"""`log.format`: which words it may be, and the names and grammar of a template.
+"""`log:` the words for where a log goes that are no file names; of `log.format` the words, and the names and
+grammar of a template.
 
 The loader checks a site file with these, and log/ makes the line from them: what one accepts the other
 can write. Nothing is formatted here.
@@ -9,6 +10,14 @@ from __future__ import annotations
 import string
 from difflib import get_close_matches
 from typing import Final
+
+TARGETS: Final = {
+    **dict.fromkeys(("-", "on", "true", "yes"), "-"),
+    **dict.fromkeys(("off", "false", "no", "none"), "off"),
+    "stdout": "/dev/stdout",
+    "stderr": "/dev/stderr",
+}
+"""In small letters; whatever else is a file."""
 
 NAMED_FORMATS: Final = ("combined", "json")
 

@@ -10,8 +10,9 @@ import re
 from pathlib import Path
 from typing import Final
 
+from superwsgi.config import newcomers
 from superwsgi.config.errors import nearest, one_of
-from superwsgi.config.formats import NAMED_FORMATS, parse_template
+from superwsgi.config.formats import NAMED_FORMATS, TARGETS, parse_template
 
 
 class Invalid(ValueError):
@@ -166,8 +167,14 @@ def path(text: str, folder: Path) -> str:
 
 
 def log_file(text: str, folder: Path) -> str:
-    """Where a log goes: `-`, `off` or a file."""
-    return text if text in ("-", "off") else path(text, folder)
+    """Where a log goes: `-`, `off`, `stdout`, `stderr`, other words for them, or a file."""
+    known = TARGETS.get(text.lower())
+    if known is not None:
+        return known
+    hint = newcomers.no_log_file(text) if text else "for no log write off"
+    if hint:
+        raise Invalid("-, off, stdout, stderr or a file", hint)
+    return path(text, folder)
 
 
 def log_format(text: str) -> str:
@@ -175,6 +182,9 @@ def log_format(text: str) -> str:
     if text in NAMED_FORMATS:
         return text
     expected = f"{', '.join(NAMED_FORMATS)} or a template such as '{{method}} {{target}}'"
+    foreign = newcomers.log_format(text)
+    if foreign:
+        raise Invalid(expected, foreign)
     if not re.search("[{}]", text):
         raise Invalid(expected, nearest(text, NAMED_FORMATS))
     try:

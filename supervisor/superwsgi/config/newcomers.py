@@ -1,11 +1,15 @@
-"""What other servers call our keys: hints for site files that were written with Gunicorn's settings in mind.
+"""What other servers call our keys, where they send logs and how they format them: hints for site files that
+were written with Gunicorn's settings, Apache's or nginx's in mind.
 
 Nothing here is accepted; a name has one of our keys, or a line of why there is none.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+from superwsgi.config.errors import one_of
 
 OURS: Final = {
     "access_log_format": "log.format",
@@ -56,3 +60,103 @@ def hint(word: str) -> str:
     if word in OURS:
         return f"here it is {OURS[word]!r}"
     return _NEEDLESS.get(word, "")
+
+
+# Where logs go.
+
+_BY_STDERR: Final = (
+    "write -, which under systemd is the journal; elsewhere `superwsgi … 2>&1 | logger` passes it on"
+)
+_NO_FILES: Final = {
+    **dict.fromkeys(("syslog", "journal", "journald", "systemd", "logger", "/dev/log"), _BY_STDERR),
+    **dict.fromkeys(("1", "enable", "enabled", "default", "auto", "console"), "write on"),
+    **dict.fromkeys(("0", "disable", "disabled", "null", "nil", "nothing", "never"), "write off"),
+    **dict.fromkeys(("combined", "common", "json", "text"), "how its lines look says log.format"),
+    **dict.fromkeys(
+        ("debug", "info", "warning", "warn", "error", "critical"), "from where on says log.level"
+    ),
+    "file": "write the file's path",
+}
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def no_log_file(text: str) -> str:
+    """What to write instead of something that is hardly meant as the file of a log; empty for a file."""
+    if text.startswith("|"):
+        return "logs are not piped to programs: write -, and `superwsgi … | program`"
+    url = _URL.match(text)
+    if url is None:
+        return _NO_FILES.get(text.lower(), "")
+    return "write its path alone" if url[1].lower() == "file" else _BY_STDERR
+
+
+# How their lines look.
+
+_REQUEST: Final = "{method} {target} {protocol}"
+_BY_LETTER: Final = {
+    **dict.fromkeys("lu", "-"),
+    **dict.fromkeys("ha", "{remote}"),
+    **dict.fromkeys("bBO", "{sent}"),
+    **dict.fromkeys("TDML", "{duration}"),
+    **dict.fromkeys("pP", "{pid}"),
+    **dict.fromkeys("vV", "{host}"),
+    "t": "{time}",
+    "r": _REQUEST,
+    "m": "{method}",
+    "U": "{target}",
+    "H": "{protocol}",
+    "s": "{status}",
+    "{host}i": "{host}",
+    "{referer}i": "{referer}",
+    "{user-agent}i": "{agent}",
+    "{x-request-id}i": "{request_id}",
+    "{x-request-id}o": "{request_id}",
+}
+"""Apache's, https://httpd.apache.org/docs/2.4/mod/mod_log_config.html; Gunicorn's are these but for two."""
+
+_BY_NAME: Final = {
+    **dict.fromkeys(("remote_addr", "realip_remote_addr"), "{remote}"),
+    **dict.fromkeys(("time_local", "time_iso8601", "msec"), "{time}"),
+    **dict.fromkeys(("request_uri", "uri"), "{target}"),
+    **dict.fromkeys(("body_bytes_sent", "bytes_sent"), "{sent}"),
+    **dict.fromkeys(("host", "http_host", "server_name"), "{host}"),
+    "remote_user": "-",
+    "request": _REQUEST,
+    "request_method": "{method}",
+    "status": "{status}",
+    "server_protocol": "{protocol}",
+    "request_time": "{duration}",
+    "request_id": "{request_id}",
+    "http_referer": "{referer}",
+    "http_user_agent": "{agent}",
+    "pid": "{pid}",
+}
+"""nginx's, https://nginx.org/en/docs/http/ngx_http_log_module.html"""
+
+_FOREIGN: Final = re.compile(
+    r"%\((?P<gunicorn>[^()]*)\)[A-Za-z]"
+    r"|(?<!\w)%[<>]?(?P<apache>(?:\{[^{}]*\})?[A-Za-z])\b"
+    r"|\$(?P<nginx>[a-z][a-z0-9_]+)"
+)
+_COMBINED: Final = '{remote} - - {time} "{method} {target} {protocol}" {status} {sent} "{referer}" "{agent}"'
+
+
+def log_format(text: str) -> str:
+    """The hint for a format that is another server's, with what it is here; empty for one of ours."""
+    if not _FOREIGN.search(text):
+        return ""
+    ours = _FOREIGN.sub(lambda found: _ours(found) or "", text)
+    if ours.replace("[{time}]", "{time}") == _COMBINED:
+        return "here it is 'combined'"
+    missing = sorted({found[0] for found in _FOREIGN.finditer(text) if not _ours(found)})
+    there_is = f"; there is nothing for {one_of(missing)}" if missing else ""
+    return f"names stand in braces here, as in {ours.strip()!r}{there_is}"
+
+
+def _ours(found: re.Match[str]) -> str | None:
+    if found["nginx"]:
+        return _BY_NAME.get(found["nginx"])
+    if found["gunicorn"] in ("a", "f"):
+        return {"a": "{agent}", "f": "{referer}"}[found["gunicorn"]]
+    name = found["gunicorn"] or found["apache"] or ""
+    return _BY_LETTER.get(name.lower() if name.startswith("{") else name)

@@ -75,7 +75,7 @@ class Reader:
         """A Struct of what the mapping has, on top of `given`; the rest are its defaults."""
         fields = {field.encode_name: field for field in kind.fields}
         values = dict(given)
-        for key, entry in _mapping(node).entries.items():
+        for key, entry in _mapping(node, fields).entries.items():
             below = f"{path}.{key}" if path else key
             if key not in fields:
                 self._unknown(below, entry.key, fields)
@@ -178,13 +178,13 @@ class Reader:
         return found
 
 
-def _mapping(node: Node) -> Keys:
+def _mapping(node: Node, known: Iterable[str] = ()) -> Keys:
     """A mapping; a key with nothing below it is an empty one."""
     if isinstance(node, Keys):
         return node
     if isinstance(node, Text) and node.null:
         return Keys({}, node.place)
-    raise Invalid("a mapping of keys")
+    raise Invalid("a mapping of keys", f"known: {', '.join(known)}" if known else "")
 
 
 def _scalar(parse: Callable[[str], Any], node: Node) -> Any:

@@ -113,8 +113,8 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="error log from this level on: debug, info, warning, error"),
     ] = "info"
-    access: Annotated[LogFile, Meta(description="access log: -, off or a file")] = "-"
-    error: Annotated[LogFile, Meta(description="error log: -, off or a file")] = "-"
+    access: Annotated[LogFile, Meta(description="access log: - (stdout), off or a file")] = "-"
+    error: Annotated[LogFile, Meta(description="error log: - (stderr), off or a file")] = "-"
     format: Annotated[
         LogFormat,
         Meta(
