@@ -116,6 +116,36 @@ def test_all_that_proxies_may_say_is_passed_on_from_trusted_ones_alone(site, nam
     assert not {"claimed", "confused"} & set(told.values())
 
 
+@pytest.mark.parametrize("field", ["X-Forwarded-Ssl: on", "X-Forwarded-Protocol: ssl"])
+@FRAMEWORKS
+def test_other_names_of_the_scheme(site, framework, field):
+    assert client(site, "127.0.0.1", framework, field)["secure"] is True
+    assert client(site, "127.0.0.3", framework, field)["secure"] is False
+    with connect(site, "127.0.0.1") as wire:
+        assert wire.ask("/", fields=[field, "X-Forwarded-Proto: http"]).status == 400
+
+
+@pytest.mark.parametrize("source", ["127.0.0.3", "unix"])
+def test_who_is_not_trusted_and_speaks_for_clients_is_named_once(daemon, source):
+    daemon.site(
+        app="wsgi_hello:app",
+        chdir=str(FIXTURE_APPS),
+        bind=["127.0.0.1:0", f"unix:{daemon.folder}/sock"],
+        workers=1,
+    )
+    daemon.start()
+    with connect(daemon, source) as wire:
+        assert wire.ask("/").status == 200
+        assert "forwarded fields ignored" not in daemon.log
+        for field in [*CLAIMS, "Forwarded: for=6.6.6.6"]:
+            assert wire.ask("/", fields=[field]).status == 200
+    peer = "unix" if source == "unix" else source
+    said = f"forwarded fields ignored peer={peer} field=X-Forwarded-For"
+    daemon.wait_log(rf"warning worker=1 .*{said} .*trusted: \[{peer}\]")
+    assert daemon.stop() == 0
+    assert daemon.log.count("forwarded fields ignored") == 1
+
+
 def test_requests_of_one_connection_have_nothing_of_each_other(site):
     with connect(site, "127.0.0.1") as wire:
         for fields, address in (CLAIMS, "2001:db8::7"), ([], "127.0.0.1"), (CLAIMS[:1], "2001:db8::7"):

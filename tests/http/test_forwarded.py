@@ -163,6 +163,27 @@ def test_x_forwarded_proto(value, scheme):
     assert environ.get("HTTPS") == ("on" if scheme == "https" else None)
 
 
+OTHER_SPELLINGS = [
+    ({"x_forwarded_ssl": "on"}, "https"),
+    ({"x_forwarded_ssl": "On"}, "https"),
+    ({"x_forwarded_ssl": "off"}, "http"),
+    ({"x_forwarded_ssl": "1"}, "http"),
+    ({"x_forwarded_protocol": "ssl"}, "https"),
+    ({"x_forwarded_protocol": "HTTPS"}, "https"),
+    ({"x_forwarded_protocol": "http"}, "http"),
+    ({"x_forwarded_proto": "https", "x_forwarded_ssl": "on", "x_forwarded_protocol": "ssl"}, "https"),
+    ({"x_forwarded_proto": "nonsense", "x_forwarded_ssl": "on"}, "https"),
+    ({"x_forwarded_for": "192.0.2.1, 10.1.1.1", "x_forwarded_protocol": "https, http"}, "https"),
+]
+
+
+@pytest.mark.parametrize(("fields", "scheme"), OTHER_SPELLINGS)
+def test_other_names_of_the_scheme(fields, scheme):
+    environ = said(**fields)
+    assert environ["wsgi.url_scheme"] == scheme
+    assert environ.get("HTTPS") == ("on" if scheme == "https" else None)
+
+
 def test_the_scheme_of_a_tls_connection_from_the_proxy_is_not_the_clients():
     environ = {"wsgi.url_scheme": "https", "HTTPS": "on", "HTTP_X_FORWARDED_PROTO": "http"}
     believe(environ, TRUSTED)
@@ -217,6 +238,10 @@ DISAGREEING = [
     {"x_forwarded_for": "192.0.2.1", "forwarded": "for=_hidden"},
     {"x_forwarded_for": "unknown", "forwarded": "for=192.0.2.1"},
     {"x_forwarded_proto": "http", "forwarded": "proto=https"},
+    {"x_forwarded_proto": "https", "x_forwarded_ssl": "off"},
+    {"x_forwarded_proto": "http", "x_forwarded_protocol": "ssl"},
+    {"x_forwarded_ssl": "on", "x_forwarded_protocol": "http"},
+    {"x_forwarded_ssl": "on", "forwarded": "proto=http"},
     {"x_forwarded_host": "shop.example", "forwarded": "host=evil.example"},
 ]
 

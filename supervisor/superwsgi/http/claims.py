@@ -74,6 +74,14 @@ _BY_SOURCE: Final[dict[str, tuple[str, ...]]] = {
 FORWARDING: Final = {name: source for source, names in _BY_SOURCE.items() for name in names}
 """Name in small letters → whose it is."""
 
+UNDERSTOOD: Final = frozenset(
+    {
+        *("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"),
+        *("x-forwarded-ssl", "x-forwarded-protocol"),
+    }
+)
+"""Those that we go by ourselves where the peer is trusted: forwarded.py."""
+
 # What the next proxy will call it: any name with `forwarded` in it, and whatever ends in the address, scheme,
 # host or port of somebody on the way.
 _FAMILY: Final = re.compile(

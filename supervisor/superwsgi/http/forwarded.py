@@ -1,4 +1,5 @@
 """What a trusted proxy says of its client: X-Forwarded-For, -Proto, -Host, -Port, and Forwarded of RFC 7239.
+X-Forwarded-Protocol and X-Forwarded-Ssl are other spellings of -Proto, and must not say anything else.
 
 Pure functions of an environ. A proxy appends what it knows to the right of what it was sent, so lists are
 walked from the right, over trusted addresses: the first that is not trusted is the client, and what stands
@@ -36,6 +37,8 @@ _PAIR: Final = re.compile(
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 _SCHEMES: Final = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_PROTOCOLS: Final = {**_SCHEMES, "ssl": "https"}
+_SSL: Final = {"on": "https", "off": "http"}
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 
 _UNKNOWN: Final = ""
@@ -63,6 +66,8 @@ def is_forwarded(environ: Environ) -> bool:
         or "HTTP_FORWARDED" in environ
         or "HTTP_X_FORWARDED_HOST" in environ
         or "HTTP_X_FORWARDED_PORT" in environ
+        or "HTTP_X_FORWARDED_SSL" in environ
+        or "HTTP_X_FORWARDED_PROTOCOL" in environ
     )
 
 
@@ -110,10 +115,22 @@ def _x_forwarded(environ: Environ, trusted: Trusted) -> _Claims:
     return _Claims(
         client,
         client_port,
-        _scheme(_entry(said("HTTP_X_FORWARDED_PROTO"), hops)),
+        _agreed_scheme(environ, hops),
         _host(_entry(said("HTTP_X_FORWARDED_HOST"), hops)),
         _port(_entry(said("HTTP_X_FORWARDED_PORT"), hops)),
     )
+
+
+def _agreed_scheme(environ: Environ, hops: int) -> str | None:
+    """By whichever of three names; most proxies write one and pass on the others. Raises HttpError."""
+    said = environ.get
+    scheme = _scheme(_entry(said("HTTP_X_FORWARDED_PROTO"), hops))
+    for name, words in (("HTTP_X_FORWARDED_PROTOCOL", _PROTOCOLS), ("HTTP_X_FORWARDED_SSL", _SSL)):
+        other = _scheme(_entry(said(name), hops), words)
+        if scheme and other and scheme != other:
+            raise HttpError(400, "X-Forwarded-Proto, -Protocol and -Ssl disagree about the scheme")
+        scheme = scheme or other
+    return scheme
 
 
 def _forwarded(environ: Environ, trusted: Trusted) -> _Claims:
@@ -169,8 +186,8 @@ def _elements(text: str) -> list[dict[str, str]]:
     return [element for element in elements if element]
 
 
-def _scheme(text: str | None) -> str | None:
-    return None if text is None else _SCHEMES.get(text.lower())
+def _scheme(text: str | None, words: dict[str, str] = _SCHEMES) -> str | None:
+    return None if text is None else words.get(text.lower())
 
 
 def _host(text: str | None) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Callable
 from typing import Final
 
 from superwsgi.config.schema import Limits
@@ -56,16 +57,23 @@ class Parser:
     """Feeds on bytes; `requests` has the next complete one, `error` is set where the client is refused.
 
     `environ` is what all requests of this connection have in common; `trusted`, where its peer is one of
-    them, the peers that are believed about their clients.
+    them, the peers that are believed about their clients. `on_claim` is told of a peer that is none of
+    them: its address, and the field by which it speaks for a client nevertheless.
     """
 
     __slots__ = (
         "_at", "_body", "_deaf", "_environ", "_for_head", "_ids", "_keys", "_limits", "_lined", "_looked",
+        "_on_claim",
         "_request", "_rest", "_trusted", "error", "phase", "requests",
     )  # fmt: skip
 
     def __init__(
-        self, limits: Limits, environ: Environ, ids: RequestIds, trusted: Trusted | None = None
+        self,
+        limits: Limits,
+        environ: Environ,
+        ids: RequestIds,
+        trusted: Trusted | None = None,
+        on_claim: Callable[[str, str], None] | None = None,
     ) -> None:
         self.requests: list[Request] = []
         self.error: HttpError | None = None
@@ -74,6 +82,7 @@ class Parser:
         self._environ = environ
         self._ids = ids
         self._trusted = trusted
+        self._on_claim = on_claim
         self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
         self._rest: bytes | bytearray = b""  # fed, and from `_at` on not yet parsed
         self._at = 0
@@ -177,6 +186,8 @@ class Parser:
             self._looked = 0
             self._lined = False
         self._request = request
+        if request.claim and self._on_claim is not None:
+            self._on_claim(self._environ["REMOTE_ADDR"], request.claim)
         self._identify(request)
         check_fields(request)
         environ = request.environ

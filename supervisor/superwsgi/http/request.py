@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from superwsgi.config.schema import Limits
 from superwsgi.http.body import Body
+from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import VALUE, EnvironKeys
 from superwsgi.http.host import HOSTS, check_host
@@ -36,10 +37,11 @@ _CR: Final = 13
 class Request:
     """One request: complete as soon as the parser hands it out."""
 
-    __slots__ = ("body", "environ", "expects", "id", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "claim", "environ", "expects", "id", "keep_alive", "method", "target", "version")
 
     def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
         self.id = ""
+        self.claim = ""  # the field by which a peer that is not trusted speaks for a client
         self.method = method
         self.target = target.encode("latin-1")
         self.version = version
@@ -83,7 +85,7 @@ def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limi
         if key and value and key not in environ:  # what is usual goes the short way
             environ[key] = value.strip(" \t")
         else:
-            _add_field(environ, line, keys)
+            _add_field(request, line, keys)
     if host:
         _replace_host(environ, host)
     return request
@@ -109,16 +111,18 @@ def _check_characters(head: bytes | bytearray, lines: list[str]) -> None:
         raise HttpError(400, "control character in the head")
 
 
-def _add_field(environ: Environ, line: str, keys: EnvironKeys) -> None:
+def _add_field(request: Request, line: str, keys: EnvironKeys) -> None:
     """A field under its CGI name; repeated ones joined (RFC 9110 section 5.3, RFC 6265 for Cookie)."""
     name, colon, value = line.partition(":")
     if not colon:
         raise HttpError(400, "field line without a colon")
     key = keys.learn(name)
     value = value.strip(" \t")
+    environ = request.environ
     if not key:
-        return
-    if key not in environ:
+        if name.lower() in UNDERSTOOD:
+            request.claim = name
+    elif key not in environ:
         environ[key] = value
     elif key in _ONCE:
         raise HttpError(400, f"more than one {_ONCE[key]}")

@@ -40,7 +40,8 @@ class Admission:
         secured: Set[socket.socket],
         certificates: Certificates | None,
     ) -> None:
-        errors = gateway.errors
+        self._errors = errors = gateway.errors
+        self._warned = False
         self._limits = site.limits
         self._introduced = site.proxy.protocol
         self._service = service
@@ -67,7 +68,13 @@ class Admission:
             environ = connection_environ(self._base, _server_of(listener, sock), client)
             remote = client[0] if client else ""
             believed = self._trusted.peer(remote or UNIX).trusted
-            parser = Parser(self._limits, environ, self._gateway.ids, self._trusted if believed else None)
+            parser = Parser(
+                self._limits,
+                environ,
+                self._gateway.ids,
+                self._trusted if believed else None,
+                self._warn_of_claim,
+            )
             connection = Connection(
                 sock, remote, parser, self._epoll, self._alarm, self._service.waits, self._stores
             )
@@ -89,6 +96,20 @@ class Admission:
             self._unwatched.make(self._service.now, error=error.strerror, next="closed")
             return self._service.ending.close(connection)
         return self._service.arrivals.count(connection, self._service.now)
+
+    def _warn_of_claim(self, address: str, field: str) -> None:
+        """Once: behind a proxy that is not trusted, links and redirects are wrong, and nothing else tells."""
+        if self._warned:
+            return
+        self._warned = True
+        peer = address or "unix"
+        self._errors.warning(
+            "forwarded fields ignored",
+            peer=peer,
+            field=field,
+            reason="not in proxy.trusted",
+            next=f"if that is your proxy, add it: proxy: {{trusted: [{peer}]}}; otherwise all is well",
+        )
 
     def _no_spool(self, error: OSError) -> None:
         self._unspooled.make(time.monotonic_ns(), error=error.strerror, next="applications wait for clients")
