@@ -31,6 +31,8 @@ class Fed:
     def feed(self, *pieces: bytes) -> Fed:
         for piece in pieces:
             self.parser.feed(piece)
+            while self.parser.behind:
+                self.parser.go_on()
             while self.parser.requests:
                 self.requests.append(self.parser.take())
         return self

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import pytest
 
-from superwsgi.http.parser import Phase
+from superwsgi.config.schema import Limits
+from superwsgi.http.framing import AT_ONCE
+from superwsgi.http.identity import RequestIds
+from superwsgi.http.parser import Parser, Phase
 from superwsgi.http.peers import Trusted
-from tests.http.feeding import BEHIND, Fed, parse, three_ways
+from tests.http.feeding import BEHIND, Fed, odd_pieces, parse, three_ways
 
 GET = b"GET /path?query=1 HTTP/1.1\r\nHost: example.com\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -44,6 +48,49 @@ def test_a_chunked_body_has_a_length_once_it_is_here(way):
     assert request.environ["CONTENT_LENGTH"] == "11"
     assert "HTTP_TRANSFER_ENCODING" not in request.environ
     assert "HTTP_X_SUM" not in request.environ
+
+
+def chunk(content, size="%x"):
+    return (size % len(content)).encode() + b"\r\n" + content + b"\r\n"
+
+
+TINY = [
+    [b"x"] * 3000,
+    [b"\r", b"\n"] * 1500,
+    [b"%d" % n for n in range(3000)],
+    [b"y" * (n % 40 + 1) for n in range(3000)],
+    [b"1\r\nX\r\n"] * 1500,
+]
+
+
+@pytest.mark.parametrize("size", ["%x", "%X", "%03x", "%x;a=b"])
+@pytest.mark.parametrize("contents", TINY, ids=range(len(TINY)))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_chunks_of_a_few_bytes(contents, size, seed):
+    data = CHUNKED + b"".join(chunk(content, size) for content in contents) + b"0\r\n\r\n" + BEHIND
+    request, behind = Fed().feed(*odd_pieces(data, seed)).requests
+    assert request.input().read() == b"".join(contents)
+    assert behind.target == b"/behind"
+
+
+def test_no_more_chunks_are_read_in_one_go_than_may_be():
+    """Whoever sends bytes one by one must not keep others waiting."""
+    parser = Parser(Limits(), {}, RequestIds())
+    parser.feed(CHUNKED + chunk(b"x") * 10 * AT_ONCE + b"0\r\n\r\n")
+    sizes = [parser.received]
+    while parser.behind:
+        parser.go_on()
+        sizes.append(parser.received)
+    assert all(0 < after - before <= AT_ONCE + 1 for before, after in itertools.pairwise(sizes[:-1]))
+    assert parser.take().input().read() == b"x" * 10 * AT_ONCE
+    assert not parser.behind
+
+
+@pytest.mark.parametrize("content", [b"x", b"0123456789"])
+def test_tiny_chunks_have_the_limit_of_others(content):
+    fed = Fed(body=1000).feed(CHUNKED, chunk(content) * 1001)
+    assert fed.error.status == 413
+    assert not fed.parser.behind
 
 
 @three_ways

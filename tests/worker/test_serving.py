@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 
 import pytest
 
@@ -43,6 +45,44 @@ def test_bodies_come_back(size):
         for _ in range(2):
             client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + body)
             assert client.response()[2] == body
+
+
+def test_a_body_in_chunks_of_one_byte_comes_back():
+    """More of them than are read in one go, and another request behind."""
+    body = os.urandom(20_000)
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    request = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+    with running(app) as worker, worker.connect() as client:
+        client.send(request * 2)
+        assert client.response()[2] == body
+        assert client.response()[2] == body
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 90000000", "Transfer-Encoding: chunked"])
+def test_who_sends_without_end_keeps_nobody_waiting(framing):
+    """The others come first as often as they ask, while there is always something to read."""
+    piece = b"1\r\nx\r\n" * 10_000
+    sent = []
+    enough = threading.Event()
+
+    def send(client):
+        client.get("/echo", framing, method="POST")
+        while not enough.is_set():
+            client.send(piece)
+            sent.append(len(piece))
+
+    with running(app, threads=1) as worker, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(worker.connect()) for _ in range(4)]
+        senders = [threading.Thread(target=send, args=(client,)) for client in clients]
+        for sender in senders:
+            sender.start()
+        for _ in range(20):
+            before = len(sent)
+            assert worker.fetch()[0] == 200
+            eventually(lambda: len(sent) > before)  # noqa: B023
+        enough.set()
+        for sender in senders:
+            sender.join()
 
 
 def test_continue_is_said_before_the_body_is_sent():

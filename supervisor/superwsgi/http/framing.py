@@ -28,6 +28,15 @@ _SIZE_DIGITS: Final = 16
 _OVERHEAD: Final = 16
 """Bytes of framing that a chunk may have; what is beyond counts, until content makes up for it."""
 
+_SHORT: Final = re.compile(
+    b"|".join(rb"%x\r\n([\x00-\xff]{%d})\r\n" % (size, size) for size in range(1, 16)), re.IGNORECASE
+)
+"""A whole chunk whose size has one digit and no extension: those of which there can be many."""
+
+AT_ONCE: Final = 512
+"""Chunks that are read in one go: whoever sends bytes one by one takes half a millisecond, and then others
+have their turn."""
+
 # RFC 9110 section 6.5.1: what frames, routes or explains the message may not come behind it.
 _NOT_IN_TRAILERS: Final = frozenset(
     {
@@ -72,7 +81,7 @@ class Sized:
 class Chunked:
     """A body in chunks, and its trailer."""
 
-    __slots__ = ("_body", "_fields", "_left", "_limits", "_overhead", "_trailer", "done")
+    __slots__ = ("_body", "_budget", "_fields", "_left", "_limits", "_overhead", "_trailer", "behind", "done")
 
     def __init__(self, body: Body, limits: Limits) -> None:
         self._body = body
@@ -81,14 +90,43 @@ class Chunked:
         self._overhead = 0
         self._fields = 0  # of the trailer
         self._trailer = False
+        self._budget = 0  # chunks that may yet be read in this go
+        self.behind = False  # more is here than was read in one go
         self.done = False
 
     def read(self, data: bytes | bytearray, at: int) -> int:
-        """Take from `data` what is there at `at`; return where that ends. Raises HttpError, OSError."""
+        """Take from `data` what is there at `at`, AT_ONCE chunks at most; return where that ends.
+
+        Raises HttpError, OSError.
+        """
         before = -1
-        while before != at and at < len(data) and not self.done:
+        self._budget = AT_ONCE
+        while before != at and at < len(data) and not self.done and self._budget > 0:
             before = at
-            at = self._read_content(data, at) if self._left else self._read_line(data, at)
+            if self._left:
+                at = self._read_content(data, at)
+                continue
+            self._budget -= 1
+            at = self._read_short(data, at) if self._is_short(data, at) else self._read_line(data, at)
+        self.behind = self._budget <= 0 and at < len(data) and not self.done
+        return at
+
+    def _is_short(self, data: bytes | bytearray, at: int) -> bool:
+        """Whether a whole chunk of one digit may be here."""
+        return not self._trailer and data[at + 1 : at + 2] == b"\r" and _SHORT.match(data, at) is not None
+
+    def _read_short(self, data: bytes | bytearray, at: int) -> int:
+        """Whole chunks of one digit, as many as follow each other."""
+        pieces: list[bytes] = []
+        while self._budget >= 0 and (chunk := _SHORT.match(data, at)) is not None:
+            pieces.append(chunk[chunk.lastindex or 0])
+            at = chunk.end()
+            self._budget -= 1
+        content = b"".join(pieces)
+        if len(content) > self._limits.body - self._body.size:
+            raise HttpError(413, "body over limits.body")
+        self._body.write(content)
+        self._overhead = max(0, self._overhead - len(pieces) * (_OVERHEAD - 1) - len(content))
         return at
 
     def _read_content(self, data: bytes | bytearray, at: int) -> int:

@@ -63,8 +63,7 @@ class Parser:
 
     __slots__ = (
         "_at", "_body", "_deaf", "_environ", "_for_head", "_ids", "_keys", "_limits", "_lined", "_looked",
-        "_on_claim",
-        "_request", "_rest", "_trusted", "error", "phase", "requests",
+        "_on_claim", "_request", "_rest", "_trusted", "behind", "error", "phase", "requests",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +77,7 @@ class Parser:
         self.requests: list[Request] = []
         self.error: HttpError | None = None
         self.phase = _BETWEEN
+        self.behind = False  # more is here than was parsed in one go: `go_on`, when others had their turn
         self._limits = limits
         self._environ = environ
         self._ids = ids
@@ -118,6 +118,10 @@ class Parser:
             self._rest = data
         if not self.requests:
             self._parse()
+
+    def go_on(self) -> None:
+        """Parse what is here and was not parsed yet."""
+        self._parse()
 
     def take(self) -> Request:
         """The complete request; the next one, if it is here, takes its place."""
@@ -244,8 +248,10 @@ class Parser:
         assert request is not None
         assert body is not None
         self._move(body.read(self._rest, self._at))
+        self.behind = isinstance(body, Chunked) and body.behind
         if not body.done:
-            self._hold()
+            if not self.behind:
+                self._hold()
             return
         settle_length(request.environ, self.received)
         self._body = None
@@ -275,6 +281,7 @@ class Parser:
 
     def _stop(self) -> None:
         """Whatever comes is no request (RFC 9112 section 9.6)."""
+        self.behind = False
         self._deaf = True
         self._rest = b""
         self._at = 0

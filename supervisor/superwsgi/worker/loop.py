@@ -226,10 +226,15 @@ class Loop:
         elif service.ready:
             for _ in range(len(service.ready)):
                 service.attend(service.ready.popleft(), hand)
+            if service.ready:  # whoever sends without end must not keep us from the others
+                self._look_out(hand)
         else:
-            if service.handshakes:
-                self._handshakes.step(hand)
-            self._poll()
+            self._look_out(hand)
+
+    def _look_out(self, hand: Hand) -> None:
+        if self._service.handshakes:
+            self._handshakes.step(hand)
+        self._poll()
 
     def _overdue(self) -> bool:
         """Whether the first answer has waited long enough for others."""

@@ -191,6 +191,8 @@ class Service:
         return False
 
     def _read(self, connection: Connection) -> bool:
+        if connection.parser.behind:
+            return self._parse_on(connection)
         size = BODY_SIZE if connection.state is _BODY else HEAD_SIZE
         try:
             data = connection.sock.recv(size)
@@ -221,6 +223,14 @@ class Service:
             return self._complete(connection)
         return self._await_rest(connection)
 
+    def _parse_on(self, connection: Connection) -> bool:
+        """Others have had their turn."""
+        connection.pending = True  # the event may have been for bytes behind what is here
+        connection.parser.go_on()
+        if connection.parser.requests:
+            return self._complete(connection)
+        return self._await_rest(connection)
+
     def _await_step(self, connection: Connection, tls: Tls, data: bytes) -> bool:
         try:
             tls.take(data)
@@ -236,6 +246,8 @@ class Service:
         parser = connection.parser
         if parser.error is not None:
             return self.ending.refuse(connection, parser.error, self.now)
+        if parser.behind:
+            connection.pending = True
         if parser.phase is Phase.HEAD and connection.state is not State.HEAD:
             connection.become(Event.HEAD, self.now)
         elif parser.phase is Phase.BODY and connection.state is not _BODY:
