@@ -58,7 +58,7 @@ class Admission:
         )
         self._unwatched = Complaint(errors.warning, "connection not watched")
         self._unspooled = Complaint(errors.warning, "no temporary file for a response")
-        self._stores = Stores(site.limits.spool, self._no_spool)
+        self._stores = Stores(site.limits.spool, self._no_spool, bulk=service.bulk)
 
     def admit(self, accepted: Iterable[Accepted]) -> None:
         """Make connections of what has been accepted, and hand them to the service."""

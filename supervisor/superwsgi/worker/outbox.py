@@ -66,13 +66,14 @@ class Segment:
 class Outbox:
     """A queue of parts, sent in order."""
 
-    __slots__ = ("_borrowed", "_in_memory", "_parts", "_stores", "sent", "size")
+    __slots__ = ("_borrowed", "_in_memory", "_parts", "_stores", "bulky", "sent", "size")
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._parts: list[memoryview | bytearray | Loan | Span | Segment] = []
         self._in_memory = 0
         self._borrowed = 0  # of the memory that all share
+        self.bulky = False  # the present response fills files, or is expected to
         self.size = 0  # bytes still to be sent
         self.sent = 0  # bytes that were kept, and sent then
 
@@ -180,10 +181,33 @@ class Outbox:
 
     # In temporary files.
 
+    @property
+    def in_files(self) -> bool:
+        """Whether some of it is."""
+        return any(isinstance(part, Segment) for part in self._parts)
+
+    def be_bulky(self) -> None:
+        if not self.bulky:
+            self.bulky = True
+            self._stores.bulk.begin(self)
+
+    def end_bulk(self, path: str, now: int) -> None:
+        """The application is done with the response to a request for `path`."""
+        self.bulky = False
+        self._stores.bulk.end(self, path, self.in_files, now)
+
     def _spill(self, data: memoryview) -> int:
         """Write to files, as far as there is room for it; returns how many bytes."""
         if not self._stores.files.take(len(data)):
             return 0
+        self.be_bulky()
+        if len(data) < MEMORY:
+            return self._write_all(data)
+        with self._stores.bulk.turn:
+            return self._write_all(data)
+
+    def _write_all(self, data: memoryview) -> int:
+        """As far as the disk has room for it."""
         written = 0
         try:
             while written < len(data):

@@ -18,13 +18,14 @@ from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.exchange import Exchange, Gateway
 from superwsgi.http.parser import Phase
 from superwsgi.http.peers import Trusted
-from superwsgi.http.request import Environ
+from superwsgi.http.request import Environ, Request
 from superwsgi.log.access import AccessLog
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.acceptor import Acceptor
 from superwsgi.worker.alarm import NEVER, Alarm, deadline_after
 from superwsgi.worker.arrivals import Arrivals
 from superwsgi.worker.baton import Baton
+from superwsgi.worker.bulk import Bulk
 from superwsgi.worker.connection import NO_LEASE, Connection
 from superwsgi.worker.ending import Ending
 from superwsgi.worker.hand import Hand
@@ -96,6 +97,8 @@ class Service:
         self.handshakes: deque[Connection] = deque()
         self.leaving: deque[Answered] = deque()
         self.slots: list[None] = [None] * threads
+        self.bulk = Bulk(threads)
+        self._last_first = False
         self.waits = waits(timeouts)
         self.now = time.monotonic_ns()
         self._gateway = gateway
@@ -168,10 +171,11 @@ class Service:
                 self.slots.pop()
             except IndexError:
                 return False
-            try:
-                connection = self.queue.popleft()
-            except IndexError:
+            connection = self._next_queued()
+            if connection is None:
                 self.slots.append(None)  # and look again: somebody may have queued one and found no slot
+                if self.bulk.crowded:
+                    return False
                 continue
             self._board.set("queued", len(self.queue))
             hand.attended = connection
@@ -185,6 +189,30 @@ class Service:
                 self.let_go(connection, hand)
             return True
         return False
+
+    def _next_queued(self) -> Connection | None:
+        """The one that has waited longest; while responses fill files the last or the first, in turn, of
+        those that are not expected to: all that waits longer may do so, too, and not be known to."""
+        try:
+            if not self.bulk.crowded:
+                return self.queue.popleft()
+            self._last_first = not self._last_first
+            waiting = list(self.queue)
+            for connection in reversed(waiting) if self._last_first else waiting:
+                if not self._is_held_back(connection):
+                    self.queue.remove(connection)
+                    return connection
+        except (IndexError, ValueError):  # somebody else has taken it
+            pass
+        return None
+
+    def _is_held_back(self, connection: Connection) -> bool:
+        """Whether its request waits although there may be a thread."""
+        return self.bulk.crowded and self.bulk.expects(_path_of(connection.parser.requests[0]), self.now)
+
+    def end_bulk(self, connection: Connection, request: Request) -> None:
+        """The application is done with a request, or it is done without it."""
+        connection.outbox.end_bulk(_path_of(request), self.now)
 
     def _complete(self, connection: Connection) -> bool:
         self.complete.append(connection)
@@ -261,7 +289,7 @@ class Service:
         return True
 
     def _take_or_queue(self, connection: Connection, hand: Hand) -> bool:
-        if not self.queue:
+        if not (self.queue or (self.bulk.crowded and self._is_held_back(connection))):
             try:
                 self.slots.pop()
             except IndexError:
@@ -284,6 +312,8 @@ class Service:
         connection.begun = False
         connection.satisfied = not request.keep_alive
         connection.lease = hand.lease if self.complete else NO_LEASE
+        if self.bulk.known and self.bulk.expects(_path_of(request), now):
+            connection.outbox.be_bulky()
         exchange = Exchange(self._gateway, request, connection, now)
         hand.connection, hand.exchange = connection, exchange
         hand.deadline = deadline = now + self._request_timeout
@@ -301,6 +331,8 @@ class Service:
             done = time.monotonic_ns()
         if self._said.open:
             self._said.flush()
+        if connection.outbox.bulky:
+            self.end_bulk(connection, request)
         try:
             hand.slot.pop()
         except IndexError:
@@ -385,5 +417,12 @@ class Service:
                 return
             hand.record.end(time.monotonic_ns(), 500, 0)
             self.slots.append(None)
+            if connection is not None and connection.outbox.bulky:
+                connection.outbox.end_bulk("", self.now)
         if connection is not None and connection.state is not State.CLOSED:
             self.ending.close(connection)
+
+
+def _path_of(request: Request) -> str:
+    path: str = request.environ["PATH_INFO"]
+    return path

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from superwsgi.worker.bulk import Bulk
+
 MEMORY: Final = 64 << 20
 """Bytes kept in memory by all connections of a worker, beyond the little that each may keep anyway."""
 
@@ -33,11 +35,18 @@ class Allowance:
 
 class Stores:
     """`spool` bytes of temporary files at most; `on_trouble` is told of errors of the file system, in any
-    thread."""
+    thread, and `bulk` of who fills files."""
 
-    __slots__ = ("_lent", "_lock", "files", "memory", "on_trouble")
+    __slots__ = ("_lent", "_lock", "bulk", "files", "memory", "on_trouble")
 
-    def __init__(self, spool: int, on_trouble: Callable[[OSError], None], memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        spool: int,
+        on_trouble: Callable[[OSError], None],
+        memory: int = MEMORY,
+        bulk: Bulk | None = None,
+    ) -> None:
+        self.bulk = bulk or Bulk(1)
         self.memory = Allowance(memory)
         self.files = Allowance(spool)
         self.on_trouble = on_trouble

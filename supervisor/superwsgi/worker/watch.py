@@ -160,6 +160,7 @@ class Watch:
             seconds=round((now - exchange.began) / SECOND, 1),
             next="thread replaced",
         )
+        self._service.end_bulk(connection, request)
         hand.record.end(now, exchange.status if exchange.complete else 504, 0)
         self._lost[hand] = now + self._timeout
         self._replace(hand)
