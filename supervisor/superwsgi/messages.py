@@ -34,7 +34,7 @@ class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
 class Boot(_Message, frozen=True):
     """Become the mold of `generation`; `master` is the process that asks.
 
-    Descriptors: scoreboard, error log, access log, listeners.
+    Descriptors: scoreboard, error log, access log, the pipe for stacks where there are `stacks`, listeners.
     A log that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says of
     each listener whether it speaks TLS. A generation is `proven` once a worker of it has served: a failing
     warm-up is then no reason to have no worker.
@@ -47,6 +47,7 @@ class Boot(_Message, frozen=True):
     access_log: bool
     tls: tuple[bool, ...] = ()
     proven: bool = False
+    stacks: bool = False
 
 
 class Fork(_Message, frozen=True):

@@ -100,6 +100,17 @@ def test_it_stops_as_asked(site, number):
     assert site.daemon.stop(number) == 0
 
 
+def test_a_worker_that_crashes_is_replaced(site):
+    """It writes its stacks before, in the handler of a signal."""
+    assert site.ask_from_all_sides("/loud", 8) == [200] * 32
+    before = site.daemon.wait_workers(2)
+    site.daemon.send(signal.SIGSEGV, before[0])
+    wait_for(lambda: set(site.daemon.workers()) - set(before), "replacement")
+    wait_for(lambda: "Fatal Python error: Segmentation fault" in site.read(), "stacks")
+    wait_for(lambda: "died how=" in site.read(), "what follows")
+    assert site.said.index("Fatal Python error") < site.said.index("died how=")
+
+
 def test_the_master_hears_who_reloads(site):
     assert site.ask_from_all_sides("/loud", 8) == [200] * 32
     done = site.daemon.command("reload", "--wait", "-c", "site.yaml")

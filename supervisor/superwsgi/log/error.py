@@ -104,7 +104,8 @@ class ErrorLog:
     def __init__(self, fd: int | None, level: str, *, said_fd: int | None = None, **who: object) -> None:
         self._tell(who)
         self._to = _Destination(fd, level, self._prefix)
-        self._said = self._to if fd is not None else _Destination(said_fd, level, self._prefix)
+        apart = fd is None and said_fd is not None
+        self._said = _Destination(said_fd, level, self._prefix) if apart else self._to
         self._stream = ErrorStream(self._said)
 
     def bind(self, **who: object) -> ErrorLog:

@@ -304,6 +304,7 @@ class Children:
             generation.lose_mold(mold, late)
 
     def _mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
+        generation.stacks.hear()
         if mold.channel.fileno() >= 0:
             self._hear_mold(generation, mold, now)
             self._loop.forget(mold.channel.fileno())

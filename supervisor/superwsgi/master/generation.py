@@ -25,6 +25,7 @@ from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy import backoff
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.shared import Shared
+from superwsgi.master.stacks import Stacks
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Become, Boot, Drain, Fork, Message, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
@@ -52,8 +53,9 @@ class Generation:
         launch: Launch,
         loop: EventLoop,
         board: Scoreboard | None = None,
+        stacks: tuple[int, int] | None = None,
     ) -> None:
-        """`board` is that of a generation which runs already."""
+        """`board` and `stacks` are those of a generation which runs already. Raises OSError."""
         self.number = number
         self.site = site
         self.listeners = shared.listeners
@@ -61,7 +63,12 @@ class Generation:
         self.state = GenerationState.LOADING
         self.wanted = machine.workers(site)
         self.most_workers = self.wanted + SPARE_WORKERS
-        self.board = board or Scoreboard.create(2 * self.most_workers, site.threads + 1)
+        self.stacks = Stacks(loop, stacks)
+        try:
+            self.board = board or Scoreboard.create(2 * self.most_workers, site.threads + 1)
+        except OSError:
+            self.stacks.close()
+            raise
         self.mold: MoldHandle | None = None
         self.forkable = True  # no import of it has left what a fork would break
         self.workers: dict[int, WorkerHandle] = {}  # by slot
@@ -86,7 +93,7 @@ class Generation:
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
         board = Scoreboard.take_over(held.board, held.site.threads + 1, held.board_version)
-        generation = cls(held.number, held.site, shared, launch, loop, board)
+        generation = cls(held.number, held.site, shared, launch, loop, board, held.stacks)
         generation.state, generation.wanted = held.state, held.wanted
         generation.most_workers = board.slots // 2
         generation.forkable = held.forkable
@@ -109,6 +116,7 @@ class Generation:
             mold=self.mold.hold() if self.mold is not None else None,
             workers=[worker.hold() for worker in self.workers.values()],
             forkable=self.forkable,
+            stacks=self.stacks.ends,
         )
 
     def apply(self, event: GenerationEvent) -> None:
@@ -130,11 +138,12 @@ class Generation:
             access_log=logs.access is not None,
             tls=tuple(speaks_tls(listener.address) for listener in self.listeners),
             proven=self.is_proven(),
+            stacks=True,
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         try:
             # Sent first: a process that ends at once is then found by its exit, not by a failing send.
-            channel.send(boot, [self.board.fd, *self.logs.descriptors(), *listeners])
+            channel.send(boot, [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1], *listeners])
             pid = self._launch(self.site, theirs, [*self._loop.descriptors(), channel.fileno()])
         except BaseException:
             channel.close()
@@ -289,6 +298,7 @@ class Generation:
 
     def died(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what was its, and count an early death."""
+        self.stacks.hear()  # what it has said comes before what is said of it
         worker.apply(WorkerEvent.EXITED)
         self._loop.forget(worker.channel.fileno())
         worker.channel.close()
@@ -334,6 +344,8 @@ class Generation:
     def close(self) -> None:
         """Give back what only this generation holds. The listeners may live on in others."""
         self.board.close()
+        self.stacks.hear()
+        self.stacks.close()
         self.logs.close()
 
     def handles(self) -> Iterator[MoldHandle | WorkerHandle]:

@@ -79,6 +79,7 @@ class HeldGeneration(Struct, frozen=True):
     workers: list[HeldWorker]
     forkable: bool = True
     board_version: int = scoreboard.VERSION
+    stacks: tuple[int, int] | None = None
 
 
 class Handover(Struct, frozen=True):
@@ -101,6 +102,7 @@ class Handover(Struct, frozen=True):
             optional += [worker.channel for worker in generation.workers]
             optional += [generation.mold.channel] if generation.mold is not None else []
             yield generation.board
+            yield from generation.stacks or ()
             yield from (listener.fd for listener in generation.listeners)
             yield from (fd for fd in optional if fd is not None)
         yield from (fd for _, fd in self.given)

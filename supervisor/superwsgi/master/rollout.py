@@ -62,6 +62,7 @@ class RollOut:
         except OSError:
             shared.give_up(self.current.listeners if self.current is not None else ())
             raise
+        generation.stacks.tell(self.errors.stream().write)
         self._generations[generation.number] = generation
         self.candidate = generation
         self.attempts.generation(generation.number)
@@ -72,6 +73,8 @@ class RollOut:
     def adopt(self, generations: Iterable[Generation], current: int, last_number: int) -> None:
         """Go on with what an earlier program of this process has handed over."""
         self._generations = {generation.number: generation for generation in generations}
+        for generation in self:
+            generation.stacks.tell(self.errors.stream().write)
         self.current = self._generations[current]
         self._last_number = last_number
 

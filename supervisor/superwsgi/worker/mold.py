@@ -121,11 +121,13 @@ class Mold:
         self._board = Scoreboard.attach(board)
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
+        stacks_fd = rest.pop(0) if boot.stacks else None
         level = boot.site.log.level
         self._said_fd = files.copy_of_stderr() if self._error_fd is None else None
         self._errors = ErrorLog(
             self._error_fd, level, said_fd=self._said_fd, mold=os.getpid(), gen=boot.generation
         )
+        self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
         self._listeners = [socket.socket(fileno=fd) for fd in rest]
         self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
         self._certificates: Certificates | None = None
@@ -141,9 +143,8 @@ class Mold:
         Returns the fork hazards that this has brought. Raises Unloadable.
         """
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
-        if self._error_fd is not None:
-            faulthandler.enable(self._error_fd)
-            faulthandler.register(signal.SIGUSR2, self._error_fd)  # its workers' too, until they serve
+        faulthandler.enable(self._stacks_fd)
+        faulthandler.register(signal.SIGUSR2, self._stacks_fd)  # its workers' too, until they serve
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])  # blocked since execve(2)
         self._certificates = _certificates(self._site)  # while we may read their keys
         settle(self._site)
@@ -182,7 +183,7 @@ class Mold:
         """Run what the interpreter would at its exit; once workers have been forked, only what they have left
         to the mold, and only when they are gone."""
         alone = not self._lent if self._siblings is None else self._siblings.outlast()
-        windup = WindUp(self._errors, self._site.timeouts.graceful, lambda: None)
+        windup = WindUp(self._errors, self._stacks_fd, self._site.timeouts.graceful, lambda: None)
         if alone and self._has_forked:
             windup.do_last(exits.run_removers)
         elif alone:
@@ -197,9 +198,17 @@ class Mold:
         if self._access_fd is not None:
             os.close(self._access_fd)
         faulthandler.unregister(signal.SIGUSR2)
+        self._leave_stacks()
         self._board.close()
         if self._siblings is not None:
             self._siblings.close_in_child()
+
+    def _leave_stacks(self) -> None:
+        """In a child that the application forked: faulthandler goes on with the number, and must not write
+        into whatever gets it next."""
+        own = self._errors.descriptor()
+        if own != self._stacks_fd:
+            os.dup2(own, self._stacks_fd, inheritable=False)
 
     def _fork(self, request: Fork, channel_fd: int) -> None:
         try:
@@ -258,6 +267,7 @@ class Mold:
             certificates=self._certificates,
             error_fd=self._error_fd,
             said_fd=self._said_fd,
+            stacks_fd=self._stacks_fd,
             access_fd=self._access_fd,
         )
 

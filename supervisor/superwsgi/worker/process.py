@@ -64,6 +64,7 @@ class Start:
     certificates: Certificates | None
     error_fd: int | None
     said_fd: int | None  # where applications write to whose error log is off
+    stacks_fd: int
     access_fd: int | None
 
 
@@ -116,8 +117,7 @@ class Worker:
         orphan.end_with(start.master)
         start.channel.send(Started(os.getpid()))  # the master believes it of a child of its own
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
-        if start.error_fd is not None:
-            faulthandler.enable(start.error_fd)
+        faulthandler.enable(start.stacks_fd)
         try:
             app = self._load()
         except Unloadable as error:
@@ -249,7 +249,7 @@ class Worker:
         """What an ordinary exit of the interpreter would run, in the time that there is."""
         assert self._loop is not None
         self._loop.stop()
-        windup = WindUp(self._errors, self._time_left(), lambda: self._leave(0.3))
+        windup = WindUp(self._errors, self._start.stacks_fd, self._time_left(), lambda: self._leave(0.3))
         windup.do(self._call_exit_hook, *[] if self._at_once else [windup.end_threads])
         windup.do_last(self._run_exit_handlers)
         self._leave(1.0)
@@ -290,8 +290,7 @@ class Worker:
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
             if signal.getsignal(number) is not signal.SIG_IGN
         )
-        if self._start.error_fd is not None:
-            faulthandler.register(signal.SIGUSR2, self._start.error_fd)
+        faulthandler.register(signal.SIGUSR2, self._start.stacks_fd)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
         self._signals.begin()
         self._signals.take([signal.SIGTERM, signal.SIGQUIT])

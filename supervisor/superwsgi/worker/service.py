@@ -103,6 +103,7 @@ class Service:
         self.now = time.monotonic_ns()
         self._gateway = gateway
         self._said = gateway.errors.stream()
+        self._begun = self._said.open  # lines: asking for it each time would be felt
         self._queue_limit = limits.queue
         self._request_timeout = deadline_after(timeouts.request)
         self._alarm = alarm
@@ -329,7 +330,7 @@ class Service:
         else:
             exchange.answer()
             done = time.monotonic_ns()
-        if self._said.open:
+        if self._begun:
             self._said.flush()
         if connection.outbox.bulky:
             self.end_bulk(connection, request)

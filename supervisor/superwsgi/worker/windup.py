@@ -47,10 +47,11 @@ class TimeUp(BaseException):
 
 class WindUp:
     """All should be done within `seconds`. What takes longer is cut short and named in `errors`; `give_up` is
-    called before the process ends with something left undone."""
+    called before the process ends with something left undone. `stacks` is a descriptor for faulthandler."""
 
-    def __init__(self, errors: ErrorLog, seconds: float, give_up: Callable[[], object]) -> None:
+    def __init__(self, errors: ErrorLog, stacks: int, seconds: float, give_up: Callable[[], object]) -> None:
         self._errors = errors
+        self._stacks = stacks
         self._end = time.monotonic() + seconds
         self._give_up = give_up
         self._cuts = 0
@@ -78,7 +79,7 @@ class WindUp:
         signal.signal(signal.SIGALRM, self._cut)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         # Not to sys.stderr, in whose place applications put what has no descriptor.
-        faulthandler.dump_traceback_later(seconds + _STUCK, exit=True, file=self._errors.descriptor())
+        faulthandler.dump_traceback_later(seconds + _STUCK, exit=True, file=self._stacks)
         before, sys.unraisablehook = sys.unraisablehook, _told_already(sys.unraisablehook)
         signal.setitimer(signal.ITIMER_REAL, seconds, _BRIEF)
         try:
