@@ -143,11 +143,10 @@ def test_what_an_application_writes_stands_there_as_it_is(site, keys, file):
     """Whatever the level, and on stderr where there is no error log."""
     site.begin({"access": "off", **keys}, bind="unix:site.sock")
     said = ['{"level": "INFO", "text": "a \\"quoted\\" é"}', "  \x1b[31mred\x1b[0m\r", "", "x" * 9000, "last"]
-    path = site.folder / "site.sock"
-    wait_for(path.exists, "socket")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(20)
-        sock.connect(str(path))
+        path = str(site.folder / "site.sock")
+        wait_for(lambda: sock.connect_ex(path) == 0, "socket")
         wire = Wire(sock)
         for line in said[:-1]:
             assert wire.ask("/said", "POST", body=line.encode() + b"\n").status == 200

@@ -43,7 +43,11 @@ class Site:
         os.close(writer)
         self.said = ""
         self.path = daemon.folder / "site.sock"
-        wait_for(self.path.exists, "socket", context=self.read)
+        wait_for(self.is_there, "socket", context=self.read)
+
+    def is_there(self):
+        with socket.socket(socket.AF_UNIX) as sock:
+            return sock.connect_ex(str(self.path)) == 0
 
     def read(self):
         """What is there by now."""
