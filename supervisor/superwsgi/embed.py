@@ -15,9 +15,11 @@ from superwsgi.apps.types import WSGIApp
 from superwsgi.channel import Channel
 from superwsgi.config import naming
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
 from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.master.release import Release
 from superwsgi.master.serve import CONFIGURATION, serve
 from superwsgi.worker import forks, hazards, mold
 
@@ -79,7 +81,7 @@ def run(
     try:
         site = from_options(
             _IN_THIS_PROCESS,
-            chdir=".",
+            chdir=str(Path.cwd()),  # in the release that the script itself is of
             bind=[_address(host or "127.0.0.1", 5000 if port is None else port)],
             workers=processes,
             threads=threads if threaded else 1,
@@ -120,7 +122,7 @@ class _ForkWith:
     app: WSGIApp
     found: Sequence[str]
 
-    def __call__(self, site: Site, theirs: socket.socket, private: Iterable[int]) -> int:
+    def __call__(self, site: Site, _release: Release, theirs: socket.socket, private: Iterable[int]) -> int:
         pid = forks.fork()
         if pid == 0:
             mold.begin(Channel(theirs), self.app, self.found, private)
@@ -152,4 +154,6 @@ def _address(host: str, port: int) -> str:
 def _script_name() -> str:
     """What the site is called: by the script, which may have come from `-c` or standard input."""
     script = Path(sys.argv[0])
-    return naming.of_file(str(script)) if script.is_file() else naming.of_module("__main__", Path.cwd())
+    if script.is_file():
+        return naming.of_file(as_spelled(script))
+    return naming.of_module("__main__", Path.cwd())

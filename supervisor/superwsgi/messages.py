@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from superwsgi.config.links import Links
 from superwsgi.config.schema import Site
 
 REASON_LIMIT: Final = 2 << 10
@@ -37,7 +38,7 @@ class Boot(_Message, frozen=True):
     Descriptors: scoreboard, error log, access log, the pipe for stacks where there are `stacks`, listeners.
     A log that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says of
     each listener whether it speaks TLS. A generation is `proven` once a worker of it has served: a failing
-    warm-up is then no reason to have no worker.
+    warm-up is then no reason to have no worker. `links` are those that lead to its release.
     """
 
     master: int
@@ -48,6 +49,7 @@ class Boot(_Message, frozen=True):
     tls: tuple[bool, ...] = ()
     proven: bool = False
     stacks: bool = False
+    links: Links = ()
 
 
 class Fork(_Message, frozen=True):

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import Generation
 from superwsgi.master.handles import WorkerHandle
 from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.release import Release
 from superwsgi.master.shared import Shared
 from superwsgi.master.states import WorkerEvent, WorkerState
 
@@ -21,7 +23,9 @@ def generation():
     site = Site(name="x", apps={"/": "app:app"}, workers=1, timeouts=Timeouts(graceful=30.0))
     with EventLoop(lambda error, _: pytest.fail(str(error))) as loop:
         shared = Shared([], LogFiles(Log(), None, None))
-        generation = Generation(1, site, shared, lambda *_: pytest.fail("launched"), loop)
+        generation = Generation(
+            1, site, Release(sys.executable), shared, lambda *_: pytest.fail("launched"), loop
+        )
         yield generation
         generation.close()
 

@@ -106,8 +106,15 @@ def _instead(spec: _Spec, missing: str) -> str:
     if missing.endswith(".py"):
         return f", a module stands without .py: {spec.text.replace('.py:', ':', 1)}"
     package, _, name = missing.rpartition(".")
-    where = "" if package else f" in {Path.cwd()} or among the packages of {sys.prefix}"
+    where = "" if package else f" in {_here()} or among the packages of {sys.prefix}"
     return where + _near(name, _siblings(missing))
+
+
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return "the working folder, which has been removed (an old release?),"
 
 
 def _siblings(module: str) -> list[str]:

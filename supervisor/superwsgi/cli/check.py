@@ -22,6 +22,7 @@ from superwsgi.log.lines import printable, printable_lines
 from superwsgi.log.words import duration, ending
 from superwsgi.master import hearing, launch
 from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.master.release import Origin, Release
 from superwsgi.master.runtime import OFF
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.messages import Boot, Loaded, LoadFailed
@@ -63,16 +64,17 @@ def check(path: str) -> None:
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
     """Import a site's application in a mold that forks nothing and is thrown away."""
-    site = msgspec.structs.replace(site, preload=True, warmup=())
+    release = Release.of(site, Origin.take(site.chdir), os.environ)
+    site = msgspec.structs.replace(release.pinned(site), preload=True, warmup=())
     channel, theirs = Channel.pair()
     with closing(channel), closing(Scoreboard.create(1, 1)) as board:
         try:
             with theirs:
-                pid = launch.execute(site, theirs, ())
+                pid = launch.execute(site, release, theirs, ())
         except OSError as error:
             return LoadFailed(f"cannot start a mold: {error.strerror}")
         channel.set_timeout(site.timeouts.boot)
-        boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False)
+        boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False, links=release.links)
         channel.send(boot, [board.fd, _STDERR])
         return _outcome(pid, channel, site)
 

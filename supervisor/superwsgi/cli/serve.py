@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.master import launch
@@ -36,5 +36,9 @@ def serve(path: str) -> None:
       2  usage or configuration    4  an address could not be bound
       1  anything else
     """
-    path = str(Path(path).absolute())  # for HUP, whatever the working folder is by then
+    try:
+        path = as_spelled(path)  # for HUP, whatever the working folder is by then
+    except ConfigError as error:
+        click.echo(str(error), err=True)
+        sys.exit(CONFIGURATION)
     sys.exit(serve_site(lambda: load(path, os.environ), launch.execute, path))

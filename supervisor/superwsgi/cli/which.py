@@ -7,6 +7,7 @@ none.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shlex
@@ -213,7 +214,8 @@ def _silent(file: str, candidates: Sequence[Found]) -> list[Found]:
 
 
 def _same(one: str, other: str) -> bool:
-    try:
-        return Path(one).samefile(other)
-    except OSError:
-        return one == str(Path(other).absolute())
+    """A shell that was in `current` before that led elsewhere still says so in $PWD."""
+    with contextlib.suppress(OSError):
+        if Path(one).samefile(other):
+            return True
+    return one == str(Path(os.environ.get("PWD", ""), other))

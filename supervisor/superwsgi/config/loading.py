@@ -14,6 +14,7 @@ from msgspec import inspect
 
 from superwsgi.config import document, naming
 from superwsgi.config.errors import ConfigError, Place, Problem
+from superwsgi.config.links import as_spelled
 from superwsgi.config.reading import SITE, Reader
 from superwsgi.config.rules import broken_rules
 from superwsgi.config.schema import Application, Site
@@ -31,8 +32,8 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
     file = os.fspath(path)
     problems: list[Problem] = []
     root = document.parse(_content(file), file, environ, problems)
-    folder = Path(file).absolute().parent
-    return _site(_top(root, file), folder, naming.of_file(file), problems)
+    spelled = as_spelled(file)
+    return _site(_top(root, file), Path(spelled).parent, naming.of_file(spelled), problems)
 
 
 def from_options(
@@ -60,7 +61,7 @@ def from_options(
         top["bind"] = Items(tuple(map(Text, bind)))
     if tls := _texts({"certificate": certificate, "key": key}):
         top["tls"] = _keys(tls)
-    folder = Path(chdir).absolute()
+    folder = Path(as_spelled(chdir))
     return _site(_keys(top), folder, naming.of_module(app, folder), [], prefix)
 
 

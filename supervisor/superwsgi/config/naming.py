@@ -41,16 +41,16 @@ _OF_SITE_FILES: Final = re.compile(r"/etc/superwsgi|.*/\.config/superwsgi")
 
 
 def of_file(file: str) -> str:
-    """`shop` for `shop.yaml` wherever it is, and for `/srv/shop/site.yaml`."""
-    path = Path(os.path.normpath(Path(file).absolute()))
+    """`shop` for `shop.yaml` wherever it is, and for `/srv/shop/site.yaml`; the path is absolute."""
+    path = Path(os.path.normpath(file))
     if _OF_SITE_FILES.fullmatch(str(path.parent)):
         return grammar.name_from(path.stem)
     return _of(path.stem, path.parent)
 
 
 def of_module(module: str, folder: Path) -> str:
-    """`shop` for `shop.wsgi:application`, and for `app:app` in the folder `shop`."""
-    return _of(re.split("[:.]", module)[0], Path(os.path.normpath(folder.absolute())))
+    """`shop` for `shop.wsgi:application`, and for `app:app` in the folder `shop`, an absolute path."""
+    return _of(re.split("[:.]", module)[0], Path(os.path.normpath(folder)))
 
 
 def _of(own: str, folder: Path) -> str:

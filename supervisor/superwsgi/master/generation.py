@@ -24,6 +24,7 @@ from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy import backoff
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.release import Release
 from superwsgi.master.shared import Shared
 from superwsgi.master.stacks import Stacks
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
@@ -49,6 +50,7 @@ class Generation:
         self,
         number: int,
         site: Site,
+        release: Release,
         shared: Shared,
         launch: Launch,
         loop: EventLoop,
@@ -57,7 +59,8 @@ class Generation:
     ) -> None:
         """`board` and `stacks` are those of a generation which runs already. Raises OSError."""
         self.number = number
-        self.site = site
+        self.site = release.pinned(site)
+        self.release = release
         self.listeners = shared.listeners
         self.logs = shared.logs
         self.state = GenerationState.LOADING
@@ -87,13 +90,18 @@ class Generation:
 
     @classmethod
     def restore(
-        cls, held: HeldGeneration, listeners: list[Listener], launch: Launch, loop: EventLoop
+        cls,
+        held: HeldGeneration,
+        release: Release,
+        listeners: list[Listener],
+        launch: Launch,
+        loop: EventLoop,
     ) -> Generation:
         """A generation that an earlier program of this process has handed over. Raises ValueError where its
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
         board = Scoreboard.take_over(held.board, held.site.threads + 1, held.board_version)
-        generation = cls(held.number, held.site, shared, launch, loop, board, held.stacks)
+        generation = cls(held.number, held.site, release, shared, launch, loop, board, held.stacks)
         generation.state, generation.wanted = held.state, held.wanted
         generation.most_workers = board.slots // 2
         generation.forkable = held.forkable
@@ -107,6 +115,7 @@ class Generation:
         return HeldGeneration(
             number=self.number,
             site=self.site,
+            release=self.release,
             state=self.state,
             wanted=self.wanted,
             board=self.board.fd,
@@ -139,12 +148,13 @@ class Generation:
             tls=tuple(speaks_tls(listener.address) for listener in self.listeners),
             proven=self.is_proven(),
             stacks=True,
+            links=self.release.links,
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         try:
             # Sent first: a process that ends at once is then found by its exit, not by a failing send.
             channel.send(boot, [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1], *listeners])
-            pid = self._launch(self.site, theirs, [*self._loop.descriptors(), channel.fileno()])
+            pid = self._launch(self.site, self.release, theirs, [*self._loop.descriptors(), channel.fileno()])
         except BaseException:
             channel.close()
             raise

@@ -19,6 +19,7 @@ from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
 from superwsgi.master.hearing import Said
+from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
 
 VERSION: Final = 1
@@ -80,6 +81,7 @@ class HeldGeneration(Struct, frozen=True):
     forkable: bool = True
     board_version: int = scoreboard.VERSION
     stacks: tuple[int, int] | None = None
+    release: Release | None = None
 
 
 class Handover(Struct, frozen=True):

@@ -39,6 +39,7 @@ from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.reaper import become_subreaper
+from superwsgi.master.release import Origin, Release
 from superwsgi.master.reloads import Reloads
 from superwsgi.master.report import Report
 from superwsgi.master.rollout import RollOut
@@ -65,13 +66,15 @@ class Master:
         read_site: ReadSite,
         launch: Launch,
         *,
+        origin: Origin,
         pidfile: PidFile,
         inherited: Inherited,
         notifier: Notifier,
         site_file: str | None = None,
         taken: Taken | None = None,
     ) -> None:
-        """`read_site` reads `site_file`; `taken` is what an earlier program of this process has left."""
+        """`origin` is how this program was started; `read_site` reads `site_file`; `taken` is what an earlier
+        program of this process has left."""
         self._site = site  # of the current generation
         self._shared = shared
         self._inherited = inherited
@@ -95,9 +98,11 @@ class Master:
         self._control = Control(self._loop, os.environ, lambda: self._errors, commands.answer)
         self._notifier = notifier
         self._launch = launch
+        self._origin = origin
         self._taken = taken
-        possible = launch is execute
-        self.upgrade = Upgrade(self._loop, self._hold, self._children.watch, possible=possible)
+        self.upgrade = Upgrade(
+            self._loop, self._hold, self._children.watch, origin if launch is execute else None
+        )
         self.stopping = False
         self._began = time.monotonic()
 
@@ -157,7 +162,8 @@ class Master:
                 self._errors.info("listening", address=listener)
         for warning in shared.warnings:
             self._errors.warning("certificate", problem=warning, next="used all the same")
-        generation = self._rollout.begin(site, shared, now)
+        release = Release.of(site, self._origin, os.environ)
+        generation = self._rollout.begin(site, release, shared, now)
         self._children.start_mold(generation, now)
 
     def _adopt(self, taken: Taken, now: float) -> None:
@@ -165,7 +171,9 @@ class Master:
         held = taken.handover
         if taken.control is not None:
             self._control.take(taken.control)
-        self._rollout.adopt(taken.generations(self._launch, self._loop), held.current, held.last_number)
+        self._rollout.adopt(
+            taken.generations(self._origin, self._launch, self._loop), held.current, held.last_number
+        )
         for generation in self._rollout:
             self._children.adopt(generation, now)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)

@@ -21,6 +21,7 @@ from superwsgi.master.handover import VERSION, Handover, HeldListener
 from superwsgi.master.launch import Launch
 from superwsgi.master.listener import Listener
 from superwsgi.master.policy import governor
+from superwsgi.master.release import Release
 from superwsgi.master.shared import Shared
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerState
 
@@ -54,11 +55,11 @@ class RollOut:
     def __bool__(self) -> bool:
         return bool(self._generations)
 
-    def begin(self, site: Site, shared: Shared, now: float) -> Generation:
+    def begin(self, site: Site, release: Release, shared: Shared, now: float) -> Generation:
         """Make a new candidate; the caller starts its mold. Raises OSError, with nothing of it left."""
         self._last_number += 1
         try:
-            generation = Generation(self._last_number, site, shared, self._launch, self._loop)
+            generation = Generation(self._last_number, site, release, shared, self._launch, self._loop)
         except OSError:
             shared.give_up(self.current.listeners if self.current is not None else ())
             raise

@@ -19,6 +19,7 @@ from superwsgi.master.launch import Launch
 from superwsgi.master.master import OK, Master, ReadSite
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
+from superwsgi.master.release import Origin
 from superwsgi.master.shared import Shared
 from superwsgi.master.takeover import Taken, rehearse
 from superwsgi.master.upgrade import REHEARSAL
@@ -65,6 +66,7 @@ def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
             shared,
             read_site,
             launch,
+            origin=Origin.take(site_file, site.chdir),
             pidfile=pidfile,
             inherited=inherited,
             notifier=notifier,
@@ -81,6 +83,7 @@ def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | N
             taken.shared,
             read_site,
             launch,
+            origin=Origin.take(site_file),
             pidfile=pidfile,
             inherited=taken.inherited,
             notifier=notifier,

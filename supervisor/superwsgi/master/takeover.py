@@ -16,6 +16,7 @@ from superwsgi.master.inherited import Inherited, reopened
 from superwsgi.master.launch import Launch
 from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.release import Origin, Release
 from superwsgi.master.shared import Shared
 from superwsgi.scoreboard import Scoreboard
 
@@ -55,9 +56,10 @@ class Taken:
         logs = LogFiles(current.site.log, current.error_log, current.access_log)
         return Shared(self._listeners(current), logs)
 
-    def generations(self, launch: Launch, loop: EventLoop) -> Iterator[Generation]:
+    def generations(self, origin: Origin, launch: Launch, loop: EventLoop) -> Iterator[Generation]:
         for held in self.handover.generations:
-            yield Generation.restore(held, self._listeners(held), launch, loop)
+            release = held.release or Release.of(held.site, origin, os.environ)
+            yield Generation.restore(held, release, self._listeners(held), launch, loop)
 
     @property
     def _current(self) -> HeldGeneration:

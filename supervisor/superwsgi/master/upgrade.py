@@ -6,13 +6,12 @@ configuration, and ends. Only when it can is it executed for good; a broken inst
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from enum import Enum, auto
+from pathlib import Path
 from typing import Final
 
 from superwsgi.log.error import ErrorLog
@@ -20,12 +19,10 @@ from superwsgi.log.words import duration, ending
 from superwsgi.master import handover
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.handover import Handover
-from superwsgi.master.reaper import ExitCode
+from superwsgi.master.program import Program, Result, Watch
+from superwsgi.master.release import Origin
 
 REHEARSAL: Final = "SUPERWSGI_REHEARSAL"
-_SAID: Final = 16 << 10
-"""Bytes of a rehearsal's output that are kept: the last ones, where an exception says what it is."""
-
 
 _FLUSH: Final = 0.1
 """Seconds that lines of the log which wait for their reader are given before our memory goes with them."""
@@ -41,30 +38,27 @@ class Stage(Enum):
 
 class Upgrade:
     """One at a time. `collect` makes the state as it is now; `watch` is told a process id and calls back when
-    that process has ended."""
+    that process has ended; without an `origin` to start from none is possible."""
 
     def __init__(
         self,
         loop: EventLoop,
         collect: Callable[[], Handover],
-        watch: Callable[[int, Callable[[ExitCode, float], None]], None],
-        *,
-        possible: bool,
+        watch: Watch,
+        origin: Origin | None,
     ) -> None:
         self.stage = Stage.IDLE
         self._loop = loop
         self._collect = collect
         self._watch = watch
-        self._possible = possible
-        self._said = b""
-        self._trial: subprocess.Popen[bytes] | None = None
-        self._late = ""  # why the trial was ended
+        self._origin = origin
+        self._trial: Program | None = None
         self.refusal: tuple[str, str] | None = None
         """Why the last one did not take place: the reason, and what the new program has said."""
 
     def ask(self, errors: ErrorLog) -> None:
         """An operator wants one."""
-        if not self._possible:
+        if self._origin is None:
             self.refuse(errors, "a script that calls superwsgi.run cannot be started anew in its own place")
         elif self.stage is Stage.IDLE:
             self.stage = Stage.ASKED
@@ -75,78 +69,48 @@ class Upgrade:
         self.stage = Stage.ENDED
         self.refusal = "the site is being stopped", ""
         if self._trial is not None:
-            _kill(self._trial)
+            self._trial.kill()
 
     def go_on(self, errors: ErrorLog, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
-        if self.stage is Stage.ASKED:
-            self._rehearse(errors, now, patience)
-        elif self.stage is Stage.REHEARSED:
-            self._execute(errors)
+        if self._origin is not None and self.stage is Stage.ASKED:
+            self._rehearse(self._origin, errors, now, patience)
+        elif self._origin is not None and self.stage is Stage.REHEARSED:
+            self._execute(self._origin, errors)
 
-    def _rehearse(self, errors: ErrorLog, now: float, patience: float) -> None:
+    def _rehearse(self, origin: Origin, errors: ErrorLog, now: float, patience: float) -> None:
         self.stage = Stage.IDLE
-        self._said, self._late = b"", ""
         state = self._collect()
         fd = state.write()
-        environ = {**os.environ, **handover.announce(fd), REHEARSAL: "1"}
-        boards = [generation.board for generation in state.generations]
+        environ = {**_environ(origin), **handover.announce(fd), REHEARSAL: "1"}
+        passed = [fd, *(generation.board for generation in state.generations)]
+        trial = Program(self._loop, self._watch, lambda result, _: self._rehearsed(errors, result, patience))
         try:
-            trial = subprocess.Popen(
-                _command(),
-                env=environ,
-                pass_fds=[fd, *boards],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+            pid = trial.start(
+                _command(origin), now, patience, env=environ, pass_fds=passed, cwd=_folder(origin)
             )
         except OSError as error:
-            self.refuse(errors, f"{sys.executable} cannot be executed: {error.strerror}")
+            self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
             return
         finally:
             os.close(fd)
         self.stage = Stage.REHEARSING
         self._trial = trial
-        errors.info("upgrade begun", next="trying the new program", pid=trial.pid)
-        self._listen(trial)
-        self._watch(trial.pid, lambda code, _: self._rehearsed(errors, trial, code))
-        self._loop.call_at(now + patience, lambda _: self._end_late(trial, patience))
+        errors.info("upgrade begun", next="trying the new program", pid=pid)
 
-    def _listen(self, trial: subprocess.Popen[bytes]) -> None:
-        assert trial.stdout is not None
-        os.set_blocking(trial.stdout.fileno(), False)
-        self._loop.on_readable(trial.stdout.fileno(), lambda _: self._hear(trial))
-
-    def _hear(self, trial: subprocess.Popen[bytes]) -> None:
-        assert trial.stdout is not None
-        with contextlib.suppress(BlockingIOError):
-            said = os.read(trial.stdout.fileno(), _SAID)
-            self._said = (self._said + said)[-_SAID:]
-            if not said:
-                self._loop.forget(trial.stdout.fileno())
-
-    def _rehearsed(self, errors: ErrorLog, trial: subprocess.Popen[bytes], code: ExitCode) -> None:
-        assert trial.stdout is not None
-        trial.returncode = code  # reaped by us, not by subprocess
-        self._hear(trial)
-        self._loop.forget(trial.stdout.fileno())
-        trial.stdout.close()
+    def _rehearsed(self, errors: ErrorLog, result: Result, patience: float) -> None:
         self._trial = None
         if self.stage is Stage.ENDED:
             return
-        if code == 0:
+        lines = result.lines
+        if result.code == 0:
             self.stage = Stage.REHEARSED
-            return
-        lines = self._said.decode("utf-8", "replace").strip().splitlines()
-        if self._late:
-            self.refuse(errors, self._late, "\n".join(lines))
-            return
-        self.refuse(errors, lines[-1] if lines else f"it ended with {ending(code)}", "\n".join(lines[:-1]))
-
-    def _end_late(self, trial: subprocess.Popen[bytes], patience: float) -> None:
-        if trial.returncode is None:
-            self._late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
-            _kill(trial)
+        elif result.late:
+            late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
+            self.refuse(errors, late, "\n".join(lines))
+        else:
+            reason = lines[-1] if lines else f"it ended with {ending(result.code)}"
+            self.refuse(errors, reason, "\n".join(lines[:-1]))
 
     def refuse(self, errors: ErrorLog, reason: str, detail: str = "") -> None:
         """It does not take place."""
@@ -154,33 +118,38 @@ class Upgrade:
         self.refusal = reason, detail
         errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
 
-    def _execute(self, errors: ErrorLog) -> None:
+    def _execute(self, origin: Origin, errors: ErrorLog) -> None:
         """Become the new program. Returns only where that fails."""
         self.stage = Stage.IDLE
         state = self._collect()
         fd = state.write()
         passed = [fd, *state.descriptors()]
-        environ = {**os.environ, **state.environ, **handover.announce(fd)}
+        environ = {**_environ(origin), **state.environ, **handover.announce(fd)}
         errors.flush(_FLUSH)
         # Until the new program takes them itself.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         for each in passed:
             os.set_inheritable(each, True)
         try:
-            os.execve(sys.executable, _command(), environ)
+            os.chdir(_folder(origin) or ".")
+            os.execve(origin.python, _command(origin), environ)
         except OSError as error:
             for each in passed:
                 os.set_inheritable(each, False)
             os.close(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            self.refuse(errors, f"{sys.executable} cannot be executed: {error.strerror}")
+            self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
 
 
-def _kill(trial: subprocess.Popen[bytes]) -> None:
-    if trial.returncode is None:
-        os.kill(trial.pid, signal.SIGKILL)
-
-
-def _command() -> list[str]:
+def _command(origin: Origin) -> list[str]:
     """How this program was started, by the interpreter that has its name now."""
-    return [sys.executable, *sys.orig_argv[1:]]
+    return [origin.python, *sys.orig_argv[1:]]
+
+
+def _folder(origin: Origin) -> str | None:
+    """Where it was started; None where that is gone, which matters only to relative paths in the command."""
+    return origin.folder if Path(origin.folder).is_dir() else None
+
+
+def _environ(origin: Origin) -> dict[str, str]:
+    return {**os.environ, "PWD": origin.folder}

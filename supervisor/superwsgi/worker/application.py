@@ -9,6 +9,7 @@ import sys
 
 from superwsgi import apps
 from superwsgi.apps.types import WSGIApp
+from superwsgi.config.links import Links, pin
 from superwsgi.config.schema import Site
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
 from superwsgi.worker.forks import staying
@@ -30,9 +31,9 @@ def _sendable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def settle(site: Site) -> None:
+def settle(site: Site, links: Links) -> None:
     """Take the user, group, mask and working folder of the site file, and that user's environment; the folder
-    goes on sys.path.
+    goes on sys.path, and all of that leads to one release, whatever becomes of the links.
 
     Raises Unloadable.
     """
@@ -44,6 +45,7 @@ def settle(site: Site) -> None:
         raise Unloadable(str(error)) from None
     except OSError as error:
         raise Unloadable(f"chdir {site.chdir}: {error.strerror}") from None
+    sys.path[:] = [pin(folder, links) for folder in sys.path]
     if site.chdir not in sys.path:
         sys.path.insert(0, site.chdir)
 

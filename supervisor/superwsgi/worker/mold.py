@@ -114,6 +114,7 @@ class Mold:
         self._site = boot.site
         self._generation = boot.generation
         self._proven = boot.proven
+        self._links = boot.links
         self._app = app
         self._lent = app is not None  # by the script that runs us, which has its own end
         self._hooks = Hooks()
@@ -147,7 +148,7 @@ class Mold:
         faulthandler.register(signal.SIGUSR2, self._stacks_fd)  # its workers' too, until they serve
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])  # blocked since execve(2)
         self._certificates = _certificates(self._site)  # while we may read their keys
-        settle(self._site)
+        settle(self._site, self._links)
         orphan.end_with(self._master)
         found = self._preload() if self._app is None and self._site.preload else []
         if self._app is not None:

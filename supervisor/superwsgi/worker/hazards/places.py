@@ -67,7 +67,10 @@ def place(filename: str, line: int) -> str:
 
 def shown(filename: str) -> str:
     """From the working folder where it is below."""
-    below = os.path.relpath(filename)
+    try:
+        below = os.path.relpath(filename)
+    except FileNotFoundError:  # the working folder has been removed
+        return filename
     return filename if below.startswith("..") else below
 
 

@@ -1,0 +1,68 @@
+"""Which release of the code a generation runs, where a deploy switches a link (`current`) to the next one.
+
+The Origin is how the master was started, as spelled: what it goes by, whatever becomes of its working folder.
+A Release is where the links led when a generation began. All that the generation runs comes from there:
+interpreter, working folder and `sys.path`, in every process of it, however late that imports.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.links import Links, links_in, pin, through_links, working_folder
+from superwsgi.config.schema import Site
+
+_SEARCH_PATH = "PYTHONPATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The working folder and the interpreter of this program, by the links through which they were named."""
+
+    folder: str
+    python: str
+
+    @classmethod
+    def take(cls, *named: str | None) -> Origin:
+        """Of this process, which has just been started. The kernel, and scripts of virtual environments, name
+        interpreters without links: `named` are paths that may lead to the same release by one."""
+        try:
+            folder = working_folder()
+        except ConfigError:  # what follows may do without
+            folder = "/"
+        ways = [folder, str(Path(folder, sys.argv[0])), *(path for path in named if path is not None)]
+        return cls(folder, through_links(sys.executable, links_in(ways)))
+
+
+class Release(Struct, frozen=True):
+    """`search_path` is $PYTHONPATH, where there is one; `links` are those that were followed."""
+
+    python: str
+    search_path: str | None = None
+    links: Links = ()
+
+    @classmethod
+    def of(cls, site: Site, origin: Origin, environ: Mapping[str, str]) -> Release:
+        """Where the links lead now."""
+        search = {**environ, **site.env}.get(_SEARCH_PATH)
+        folders = [str(Path(origin.folder, entry)) for entry in search.split(os.pathsep)] if search else []
+        links = links_in([site.chdir, str(Path(origin.python).parent), *folders])
+        pinned = os.pathsep.join(pin(folder, links) for folder in folders) if search else None
+        return cls(pin(origin.python, links), pinned, links)
+
+    def pinned(self, site: Site) -> Site:
+        """The site, its working folder in this release; sockets, logs and the pid file stay as spelled."""
+        return msgspec.structs.replace(site, chdir=pin(site.chdir, self.links))
+
+    def environ(self, site: Site) -> dict[str, str]:
+        """The environment of the site's processes."""
+        search = {} if self.search_path is None else {_SEARCH_PATH: self.search_path}
+        return {**os.environ, **site.env, **search}
