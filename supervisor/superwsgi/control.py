@@ -104,6 +104,8 @@ class Snapshot(_Message, frozen=True):
 class Stage(Enum):
     REHEARSING = "rehearsing"  # the new program of an upgrade is tried
     NOTED = "noted"  # begins when the present roll-out has ended
+    PREPARING = "preparing"  # rollout.before runs
+    MAKING_ROOM = "making room"  # what must not run beside it ends
     LOADING = "loading"
     ROLLING_OUT = "rolling out"
     CONFIRMING = "confirming"  # rolled out, but the old generation is kept for a while (rollout.confirm)

@@ -116,10 +116,12 @@ class Unforkable(_Message, frozen=True):
 
 
 class LoadFailed(_Message, frozen=True):
-    """The generation cannot serve: one line of reason, and the traceback's text where there is one."""
+    """The generation cannot serve: one line of reason, and the traceback's text where there is one; `locked`
+    where it misses what somebody else holds."""
 
     reason: Reason
     detail: Detail = ""
+    locked: bool = False
 
 
 class ForkFailed(_Message, frozen=True):
@@ -128,6 +130,7 @@ class ForkFailed(_Message, frozen=True):
     slot: Number
     reason: Reason
     detail: Detail = ""
+    locked: bool = False
 
 
 # Worker to master.
@@ -150,6 +153,7 @@ class BootFailed(_Message, frozen=True):
 
     reason: Reason
     detail: Detail = ""
+    locked: bool = False
 
 
 class Recycle(_Message, frozen=True):

@@ -157,6 +157,53 @@ class TestRollOut:
         assert rolled_out(SiteView(1, 2, 0.0, workers))
 
 
+class TestOneAfterAnother:
+    """With rollout.overlap: no."""
+
+    @staticmethod
+    def actions(*workers, wanted=2, target=1, fork_at=0.0, alone=1):
+        return list(decide(SiteView(wanted, target, fork_at, workers, alone=alone), 100.0).actions)
+
+    def test_a_generation_makes_room_at_once_and_whole(self):
+        reason = "makes room for another generation"
+        old = worker(1, 1), worker(2, 2, state=S.BOOTING)
+        assert self.actions(*old, target=None, alone=2) == [Drain(1, reason), Drain(2, reason)]
+
+    @pytest.mark.parametrize("state", [S.DRAINING, S.ENDING])
+    def test_the_next_begins_when_all_of_it_is_gone(self, state):
+        assert self.actions(worker(1, 1, state=state), target=2, alone=2) == []
+        assert self.actions(target=2, alone=2) == [Fork(1), Fork(2)]
+
+    def test_going_back_is_the_same(self):
+        assert self.actions(worker(3, 1, 2), alone=1) == [Drain(3, "makes room for another generation")]
+
+    def test_a_recycled_worker_goes_first(self):
+        assert self.actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [Drain(1, "memory")]
+
+    @pytest.mark.parametrize("state", [S.DRAINING, S.ENDING])
+    def test_its_number_is_forked_when_it_is_gone(self, state):
+        assert self.actions(worker(1, 1, state=state, recycle="memory"), worker(2, 2)) == []
+        assert self.actions(worker(2, 2)) == [Fork(1)]
+
+    def test_one_at_a_time(self):
+        both = worker(1, 1, recycle="memory"), worker(2, 2, recycle="memory")
+        assert self.actions(*both) == [Drain(1, "memory")]
+        assert self.actions(both[1]) == [Fork(1)]
+        assert self.actions(both[1], worker(3, 1, state=S.BOOTING)) == []
+
+    def test_one_less_and_one_more(self):
+        assert self.actions(worker(1, 1), worker(2, 2), wanted=1) == [Drain(2, "one worker less")]
+        assert self.actions(worker(1, 1), worker(2, 2, state=S.DRAINING)) == []
+
+    def test_the_back_off_is_kept(self):
+        plan = decide(SiteView(1, 1, 105.0, (), alone=1), 100.0)
+        assert (plan.actions, plan.ask_at) == ((), 105.0)
+
+    def test_deadlines_are_kept(self):
+        late = worker(1, 1, state=S.DRAINING, deadline=99.0, overdue="too slow")
+        assert self.actions(late, target=None, alone=2) == [Kill(1, "too slow")]
+
+
 def test_repeating_decisions_comes_to_rest():
     """Carrying out what is decided, with every fork serving at once, ends with the wanted workers."""
     workers = [worker(n, n, 1) for n in range(1, 5)]

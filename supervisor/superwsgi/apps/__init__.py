@@ -23,6 +23,8 @@ def load_all(apps: Mapping[str, str]) -> WSGIApp:
             failed.append(exc)
     if failed:
         raise AppError(
-            "; ".join(error.reason for error in failed), "\n".join(filter(None, (e.detail for e in failed)))
+            "; ".join(error.reason for error in failed),
+            "\n".join(filter(None, (error.detail for error in failed))),
+            locked=any(error.locked for error in failed),
         )
     return mount(loaded)

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple, NoReturn
 
+from superwsgi.apps.locks import is_locked_out
 from superwsgi.apps.patched import refusal
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.applications import import_string
@@ -28,12 +29,14 @@ _USUAL: Final = ("application", "app", "create_app", "make_app")
 
 
 class AppError(Exception):
-    """An application that cannot be loaded: `reason` is one line for the operator, `detail` a traceback."""
+    """An application that cannot be loaded: `reason` is one line for the operator, `detail` a traceback;
+    `locked` where it misses what somebody else holds."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, locked: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
+        self.locked = locked
 
 
 class _Spec(NamedTuple):
@@ -45,7 +48,8 @@ class _Spec(NamedTuple):
     def fail(self, reason: str, cause: BaseException | None = None) -> NoReturn:
         """Raises AppError; `cause` is the application's own failure, and gives the detail."""
         detail = "" if cause is None else application_traceback(cause)
-        raise AppError(f"{self.text}: {printable(reason)}", detail) from cause
+        locked = cause is not None and is_locked_out(cause)
+        raise AppError(f"{self.text}: {printable(reason)}", detail, locked=locked) from cause
 
 
 def load(text: str) -> WSGIApp:

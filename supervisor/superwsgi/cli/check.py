@@ -57,6 +57,8 @@ def check(path: str) -> None:
     if problems:
         sys.exit(CONFIGURATION)
     click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
+    if site.rollout.before is not None:
+        click.echo(f"rollout.before: {site.rollout.before!r} runs before each generation; not tried here")
     if result.hazards and site.preload:
         found = printable(", ".join(result.hazards))
         click.echo(f"preload: {found} would not survive a fork: {_consequence(site)}")

@@ -43,14 +43,19 @@ _WITHOUT_NUMBERS = {
     Stage.NOTED: "waiting for another roll-out to end",
     Stage.REHEARSING: "trying the new program",
 }
+_BEFORE_WORKERS = {
+    Stage.PREPARING: "running rollout.before",
+    Stage.MAKING_ROOM: "waiting for the old one to end",
+    Stage.LOADING: "loading",
+}
 
 
 def spell(progress: Progress) -> str:
     """`generation 4: 1 of 4 workers serve`."""
     if progress.stage in _WITHOUT_NUMBERS:
         return _WITHOUT_NUMBERS[progress.stage]
-    if progress.stage is Stage.LOADING:
-        return f"generation {progress.generation}: loading"
+    if progress.stage in _BEFORE_WORKERS:
+        return f"generation {progress.generation}: {_BEFORE_WORKERS[progress.stage]}"
     serving = f"{progress.done} of {progress.total} workers serve"
     confirming = ", to be confirmed" if progress.stage is Stage.CONFIRMING else ""
     return f"generation {progress.generation}: {serving}{confirming}"

@@ -21,6 +21,9 @@ from superwsgi.config.tree import Items, Keys, Node, Text, Unusable
 
 _FAILED: Final[Any] = object()
 
+_TRUTHS: Final[Mapping[str | None, str]] = {"switch": "on or off", "consent": "yes or no"}
+"""What is said to be expected; each takes the words of the others, too."""
+
 _NOT_IN_THIS_VERSION: Final = frozenset({"admin", "log.slow"})
 """Unknown keys that no nearest key is offered for."""
 
@@ -129,7 +132,7 @@ class Reader:
             case inspect.LiteralType():
                 return partial(grammar.choice, words=tuple(map(str, kind.values)))
             case inspect.BoolType():
-                return partial(grammar.truth, expected="on or off" if unit else "true or false")
+                return partial(grammar.truth, expected=_TRUTHS.get(unit, "true or false"))
         return self._units[unit] if unit else grammar.text
 
     def _union(self, kind: inspect.UnionType, node: Node, path: str) -> Any:

@@ -26,6 +26,7 @@ _HEAD: Final = """\
 
 _COMMENT_COLUMN: Final = 36
 _PLAIN: Final = re.compile(r"[A-Za-z0-9./][A-Za-z0-9._/:-]*")
+_TRUTHS: Final = {"switch": ("off", "on"), "consent": ("no", "yes")}
 _UNITS: Final = {
     "duration": ((3600, "h"), (1, "s")),
     "size": ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"), (1, "")),
@@ -102,8 +103,8 @@ def _spell(value: Any, unit: str) -> str:
     """A default as a site file has it."""
     if unit in _UNITS:
         return _quantity(value, unit)
-    if unit == "switch":
-        return "on" if value else "off"
+    if unit in _TRUTHS:
+        return _TRUTHS[unit][value]
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

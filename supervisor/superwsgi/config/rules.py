@@ -90,6 +90,12 @@ RULES: Final = (
         "it is for the process that has imported the application; after_fork is called in every worker",
     ),
     Rule(
+        ("rollout.overlap", "rollout.batch"),
+        lambda site: site.rollout.batch != 1 and not site.rollout.overlap,
+        "rollout.batch has no effect with rollout.overlap: no",
+        "all old workers end before the first new one starts: leave batch out",
+    ),
+    Rule(
         ("bind",),
         _covered_by_wildcard,
         "0.0.0.0 and another IPv4 address cannot share a port",

@@ -16,6 +16,7 @@ from superwsgi.config.units import (
     Account,
     Backlog,
     Bytes,
+    Consent,
     ControlPath,
     Count,
     Deadline,
@@ -190,6 +191,16 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RollOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`rollout:` how the workers move over to a new generation."""
 
+    overlap: Annotated[
+        Consent, Meta(description="new processes start beside the old ones; no: once these are gone")
+    ] = True
+    before: Annotated[
+        str | None,
+        Meta(
+            description="shell command that has to succeed before a generation is loaded",
+            examples=["python manage.py migrate --check"],
+        ),
+    ] = None
     batch: Annotated[PositiveCount, Meta(description="workers replaced at a time, after the first")] = 1
     confirm: Annotated[
         Seconds, Meta(description="all new workers serve so long before the old generation is given up")

@@ -27,6 +27,9 @@ Octal = Annotated[int, Meta(ge=0, le=0o777, extra_json_schema={"unit": "octal"})
 Switch = Annotated[bool, Meta(extra_json_schema={"unit": "switch"})]
 """In a site file `on` or `off`."""
 
+Consent = Annotated[bool, Meta(extra_json_schema={"unit": "consent"})]
+"""In a site file `yes` or `no`."""
+
 Count = Annotated[int, Meta(ge=0)]
 PositiveCount = Annotated[int, Meta(ge=1)]
 

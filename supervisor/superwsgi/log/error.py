@@ -148,8 +148,9 @@ class ErrorLog:
     def debug(self, event: str, /, **fields: object) -> None:
         self._event("debug", event, fields)
 
-    def info(self, event: str, /, **fields: object) -> None:
-        self._event("info", event, fields)
+    def info(self, event: str, /, detail: str = "", **fields: object) -> None:
+        """`detail`, such as a program's output, stands below the line, indented."""
+        self._event("info", event, fields, detail)
 
     def warning(self, event: str, /, detail: str = "", **fields: object) -> None:
         """`detail`, such as stacks, stands below the line, indented."""

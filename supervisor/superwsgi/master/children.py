@@ -151,7 +151,7 @@ class Children:
     ) -> None:
         """Raises Forged."""
         if isinstance(word, Loaded):
-            mold.loaded = True
+            mold.loaded, mold.harmless = True, not word.hazards
             generation.apply(GenerationEvent.LOADED)
             took = duration(word.seconds)
             self._rollout.errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
@@ -160,13 +160,13 @@ class Children:
         elif isinstance(word, Unforkable):
             self._unforkable(generation, mold, word, now)
         elif isinstance(word, LoadFailed):
-            mold.failure, mold.detail = word.reason, word.detail
+            mold.failure, mold.detail = self._explained(generation, word), word.detail
             self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
         elif isinstance(word, ForkFailed):
             worker = generation.workers.get(word.slot)
             if worker is None or worker.pid is not None:
                 raise Forged(f"ForkFailed for slot {word.slot}", sender)
-            worker.failure, worker.detail = word.reason, word.detail
+            worker.failure, worker.detail = self._explained(generation, word), word.detail
             self._worker_ended(generation, worker, None, now)
 
     def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
@@ -177,6 +177,17 @@ class Children:
         log = self._rollout.errors.bind(gen=generation.number, pid=mold.pid)
         log.error("broken mold", reason=mold.failure, next="killed")
         generation.lose_mold(mold, mold.failure)
+
+    def _explained(self, generation: Generation, failure: LoadFailed | ForkFailed | BootFailed) -> str:
+        """Why it failed, and for a lock that is held by another process of the site, what to do."""
+        others = any(not other.is_empty() for other in self._rollout if other is not generation)
+        active = [worker.number for worker in generation.workers.values()]
+        advice = ""
+        if failure.locked and generation.site.rollout.overlap and (others or len(active) > len({*active})):
+            advice = "; what serves may hold it: with `rollout: {overlap: no}` that is stopped first"
+        elif failure.locked and len(active) > 1:
+            advice = "; another worker may hold it: set `workers: 1`"
+        return failure.reason + advice
 
     def _hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         was_forking = worker.pid is None
@@ -213,7 +224,7 @@ class Children:
         elif isinstance(word, Ready):
             self._worker_ready(generation, worker, word, now)
         elif isinstance(word, BootFailed):
-            worker.failure, worker.detail = word.reason, word.detail
+            worker.failure, worker.detail = self._explained(generation, word), word.detail
         elif isinstance(word, Recycle):
             worker.recycle = word.reason
             self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
@@ -331,7 +342,7 @@ class Children:
         generation.forkable = False
         mold.hazards, mold.loaded = said.hazards, True
         generation.apply(GenerationEvent.LOADED)
-        if generation.is_proven():
+        if generation.workers:
             generation.dismiss_mold(now)
             generation.hurry_mold(now, 0.0)
 
@@ -341,7 +352,7 @@ class Children:
             self._rollout.fail(reason, now, detail)
             return
         wait = generation.count_lost_mold(now)
-        then = f"workers go on; a new mold in {duration(wait)}"
+        then = f"{'workers go on; ' if generation.workers else ''}a new mold in {duration(wait)}"
         log = self._rollout.errors.bind(gen=generation.number)
         log.error("mold lost", detail, reason=reason, next=then)
         self._loop.call_at(now + wait, lambda now: self._restart_mold(generation, now))

@@ -24,6 +24,7 @@ from superwsgi.master.listener import Listener
 from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy import backoff
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.program import Program
 from superwsgi.master.release import Release
 from superwsgi.master.shared import Shared
 from superwsgi.master.stacks import Stacks
@@ -34,6 +35,8 @@ from superwsgi.scoreboard import Scoreboard
 SPARE_WORKERS = 16
 """How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
 replacement is there before it goes."""
+
+_ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
 
 GRACE = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
@@ -63,7 +66,7 @@ class Generation:
         self.release = release
         self.listeners = shared.listeners
         self.logs = shared.logs
-        self.state = GenerationState.LOADING
+        self.state = GenerationState.PREPARING
         self.wanted = machine.workers(site)
         self.most_workers = self.wanted + SPARE_WORKERS
         self.stacks = Stacks(loop, stacks)
@@ -72,6 +75,7 @@ class Generation:
         except OSError:
             self.stacks.close()
             raise
+        self.program: Program | None = None  # that has to succeed before it is loaded
         self.mold: MoldHandle | None = None
         self.forkable = True  # no import of it has left what a fork would break
         self.workers: dict[int, WorkerHandle] = {}  # by slot
@@ -79,6 +83,7 @@ class Generation:
         self.failures = 0  # deaths that spoke against it, while it was a candidate
         self.last_early_death: float | None = None
         self.fork_at = 0.0
+        self._proven = False
         self._molds_lost = 0
         self._last_mold_lost: float | None = None
         self._launch = launch
@@ -103,6 +108,7 @@ class Generation:
         board = Scoreboard.take_over(held.board, held.site.threads + 1, held.board_version)
         generation = cls(held.number, held.site, release, shared, launch, loop, board, held.stacks)
         generation.state, generation.wanted = held.state, held.wanted
+        generation._proven = held.state is GenerationState.SERVING
         generation.most_workers = board.slots // 2
         generation.forkable = held.forkable
         generation.mold = MoldHandle.restore(held.mold) if held.mold is not None else None
@@ -131,14 +137,19 @@ class Generation:
     def apply(self, event: GenerationEvent) -> None:
         """Move to the next state. Raises ImpossibleEvent."""
         self.state = states.after(states.GENERATION, self.state, event)
+        self._proven |= self.state is GenerationState.SERVING
 
     # The mold.
 
     def start_mold(self) -> MoldHandle:
-        """Raises OSError where no process can be made."""
+        """Raises OSError where no process can be made.
+
+        Where an import must not run beside workers, and there are some, they import themselves from now on.
+        """
         channel, theirs = Channel.pair()
         logs = self.logs
-        site = self.site if self.forkable else msgspec.structs.replace(self.site, preload=False)
+        imports = self.forkable and (self.site.rollout.overlap or not self.workers)
+        site = self.site if imports else msgspec.structs.replace(self.site, preload=False)
         boot = Boot(
             os.getpid(),
             self.number,
@@ -163,8 +174,25 @@ class Generation:
         self.mold = MoldHandle(pid, channel)
         return self.mold
 
+    def clear(self, now: float) -> None:
+        """Have no process that may stand in another generation's way. A mold that holds nothing stays, to go
+        back to without the disk; the governor sees to the workers."""
+        self.apply(GenerationEvent.WAIT)
+        mold = self.mold
+        if mold is None or not mold.harmless or machine.holds_locks(mold.pid):
+            self.dismiss_mold(now)
+
+    def is_clear(self) -> bool:
+        """Whether it has none."""
+        mold = self.mold
+        stays = self.state is GenerationState.WAITING and mold is not None and mold.channel.fileno() >= 0
+        return not self.workers and self.program is None and (mold is None or stays)
+
     def dismiss_mold(self, now: float) -> None:
-        """Tell the mold to end, by closing its channel; one that is busy importing is killed."""
+        """Tell the mold to end, by closing its channel; one that is busy importing is killed. What runs
+        before there is a mold is ended, too."""
+        if self.program is not None:
+            self.program.end(now)
         mold = self.mold
         if mold is not None and mold.channel.fileno() >= 0:
             self._loop.forget(mold.channel.fileno())
@@ -342,14 +370,18 @@ class Generation:
 
     def is_proven(self) -> bool:
         """Whether a worker of it has served."""
-        return self.state is GenerationState.SERVING
+        return self._proven
 
     def is_leaving(self) -> bool:
         """Whether its processes are only being ended."""
-        return self.state in (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
+        return self.state in _ENDS or self.state is GenerationState.WAITING
 
     def is_empty(self) -> bool:
-        return not self.workers and self.mold is None
+        return not self.workers and self.mold is None and self.program is None
+
+    def is_over(self) -> bool:
+        """Whether it has ended, and all of its processes are gone."""
+        return self.state in _ENDS and self.is_empty()
 
     def close(self) -> None:
         """Give back what only this generation holds. The listeners may live on in others."""

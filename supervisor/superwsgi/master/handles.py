@@ -113,6 +113,7 @@ class MoldHandle:
     pid: int
     channel: Channel
     loaded: bool = False
+    harmless: bool = False  # its import has left nothing but memory
     hazards: list[str] = field(default_factory=list)  # why it must not be forked, but become a worker
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, where there is one
@@ -122,7 +123,7 @@ class MoldHandle:
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
-        return cls(held.pid, Channel.of(held.channel), held.loaded, held.hazards, said=held.said)
+        return cls(held.pid, Channel.of(held.channel), held.loaded, hazards=held.hazards, said=held.said)
 
     def hold(self) -> HeldMold:
         return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards, self.said)

@@ -34,3 +34,17 @@ def memory(root: Path = Path("/")) -> int:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = cgroups.memory_limit(root)
     return total if limit is None else min(total, limit)
+
+
+def holds_locks(pid: int, root: Path = Path("/")) -> bool:
+    """Whether a process has locked a file (proc(5), /proc/locks), or that cannot be known."""
+    try:
+        lines = (root / "proc/locks").read_text().splitlines()
+    except OSError:
+        return True
+    return any(_owner(line) == pid for line in lines)
+
+
+def _owner(line: str) -> int:
+    """`1: FLOCK ADVISORY WRITE 812 08:02:1835 0 EOF`, with `->` before the kind where it waits."""
+    return int(line.replace("-> ", "").split()[4])

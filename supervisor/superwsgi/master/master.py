@@ -38,6 +38,7 @@ from superwsgi.master.monitor import Monitor
 from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
+from superwsgi.master.preparation import Preparation
 from superwsgi.master.reaper import become_subreaper
 from superwsgi.master.release import Origin, Release
 from superwsgi.master.reloads import Reloads
@@ -86,6 +87,7 @@ class Master:
         errors = ErrorLog(shared.logs.copy_of_error(), site.log.level, master=os.getpid())
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
         self._children = Children(self._rollout, self._loop)
+        self._preparation = Preparation(self._rollout, self._children, self._loop)
         self._monitor = Monitor(
             self._rollout,
             self._loop,
@@ -131,7 +133,7 @@ class Master:
             else:
                 self._start(time.monotonic())
             self._monitor.begin(time.monotonic())
-            self._report.begin(time.monotonic(), self._site.timeouts.boot)
+            self._report.begin(time.monotonic(), self._site)
             ask_at: float | None = None
             while self._rollout or self._children.strays:
                 now = self._loop.turn(ask_at)
@@ -164,7 +166,7 @@ class Master:
             self._errors.warning("certificate", problem=warning, next="used all the same")
         release = Release.of(site, self._origin, os.environ)
         generation = self._rollout.begin(site, release, shared, now)
-        self._children.start_mold(generation, now)
+        self._preparation.begin(generation, now)
 
     def _adopt(self, taken: Taken, now: float) -> None:
         """Go on with the processes of an earlier program of this process, then roll out what is new."""
@@ -214,6 +216,7 @@ class Master:
         complete_at = None if self.stopping else self._rollout.step(now)
         if not self.stopping:
             self._reloads.go_on(now)
+            self._preparation.go_on(now)
         if self._rollout.candidate is None and not self.stopping:
             self.upgrade.go_on(self._errors, now, self._site.timeouts.boot)
         plan = governor.decide(self._rollout.view(), now)

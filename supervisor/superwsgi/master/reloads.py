@@ -23,6 +23,9 @@ _UNUSABLE: Final = (ConfigError, CertificateError, LogTargetError, PidFileError,
 """What is wrong with a configuration."""
 
 
+_YET_TO_LOAD: Final = (GenerationState.PREPARING, GenerationState.WAITING, GenerationState.LOADING)
+
+
 class Reloads:
     """`load` reads the configuration and begins a candidate; `on_refused` is told that there was none."""
 
@@ -41,7 +44,7 @@ class Reloads:
         candidate = rollout.candidate
         if candidate is None:
             self._begin(now)
-        elif candidate.state is not GenerationState.LOADING:
+        elif candidate.state not in _YET_TO_LOAD:
             self._noted = True
             then = f"begins when the roll-out of generation {candidate.number} ends"
             rollout.errors.info("reload noted", next=then)
@@ -77,5 +80,4 @@ class Reloads:
         rollout.trouble = reason
         rollout.attempts.end(Outcome.REFUSED, now, reason, detail)
         self._on_refused()
-        goes_on = f"generation {rollout.current.number} goes on serving"
-        rollout.errors.error("reload refused", why, next=goes_on)
+        rollout.errors.error("reload refused", why, next=rollout.goes_on())

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from superwsgi.config.schema import Site
 from superwsgi.master import sockets
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.notify import Notifier, Phase
 from superwsgi.master.rollout import RollOut
-from superwsgi.master.states import WorkerState
+from superwsgi.master.states import GenerationState, WorkerState
 
 INTERVAL: Final = 1.0
 """Seconds between two looks at the workers' counters, for the rate of requests, and between two requests for
@@ -20,6 +21,9 @@ more time while a reload goes on."""
 
 _MARGIN: Final = 5.0
 """Seconds that a start or stop may take beyond the site's deadlines, and a reload beyond the next look."""
+
+
+_BETWEEN: Final = (GenerationState.WAITING, GenerationState.LOADING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,13 @@ def phase(rollout: RollOut, *, stopping: bool) -> Phase:
         return Phase.STOPPING
     if rollout.current is None:
         return Phase.STARTING
-    return Phase.READY if rollout.candidate is None else Phase.RELOADING
+    settled = rollout.candidate is None and not _is_between(rollout)
+    return Phase.READY if settled else Phase.RELOADING
+
+
+def _is_between(rollout: RollOut) -> bool:
+    """Whether the current generation has stopped for another one to run, or is being started again."""
+    return rollout.current is not None and rollout.current.state in _BETWEEN
 
 
 class Report:
@@ -80,9 +90,10 @@ class Report:
         """Whether systemd keeps our sockets for the next start."""
         return bool(self._stored)
 
-    def begin(self, now: float, boot: float) -> None:
-        """The first generation is being loaded, for at most `boot` seconds."""
+    def begin(self, now: float, site: Site) -> None:
+        """The first generation is being loaded; what runs before has as much time."""
         if self._notifier:
+            boot = site.timeouts.boot * (1 if site.rollout.before is None else 2)
             self._notifier.takes(boot + _MARGIN)
             self._look(now)
         if self._notifier.watchdog is not None:
@@ -124,7 +135,7 @@ class Report:
         """Only here, in the loop's own turn, and only while there is a worker: else systemd restarts us."""
         assert self._notifier.watchdog is not None
         self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
-        starting = self._rollout.current is None
+        starting = self._rollout.current is None or _is_between(self._rollout)
         if starting or any(generation.workers for generation in self._rollout):
             self._notifier.alive()
 

@@ -101,10 +101,20 @@ class RollOut:
         )
 
     def target(self) -> Generation | None:
-        """The generation whose workers there should be: the candidate's as soon as it has loaded."""
-        if self.candidate is not None and self.candidate.state in _TARGETS:
-            return self.candidate
+        """The generation whose workers there should be: the candidate as soon as it has loaded, or as others
+        make room."""
+        candidate = self.candidate
+        if candidate is not None and (candidate.state in _TARGETS or self._makes_room_for(candidate)):
+            return candidate
         return self.current
+
+    def _makes_room_for(self, candidate: Generation) -> bool:
+        return not candidate.site.rollout.overlap and candidate.state is not GenerationState.PREPARING
+
+    def _alone(self, target: Generation) -> bool:
+        """Whether nothing else may run beside this generation, nor a worker beside its replacement."""
+        waits = self.current is not None and self.current.state is GenerationState.WAITING
+        return waits or not target.site.rollout.overlap
 
     def view(self) -> governor.SiteView:
         """What the governor decides on."""
@@ -116,6 +126,7 @@ class RollOut:
             fork_at=target.fork_at if target is not None else 0.0,
             workers=tuple(worker.view() for generation in self for worker in generation.workers.values()),
             batch=target.site.rollout.batch if target is not None else 1,
+            alone=target.number if target is not None and self._alone(target) else None,
         )
 
     def step(self, now: float) -> float | None:
@@ -159,6 +170,14 @@ class RollOut:
             sockets.give_up(_only_in(before, self.current))
             self.errors.info("reload complete", gen=self.current.number, took=duration(now - self._began))
 
+    def make_room(self, now: float) -> None:
+        """The current generation ends all of its processes; it comes back once there is no candidate."""
+        current = self.current
+        if current is not None and current.state is not GenerationState.WAITING:
+            current.clear(now)
+            then = "the next one begins when it is gone; clients wait"
+            self.errors.info("making room", gen=current.number, reason="rollout.overlap: no", next=then)
+
     def fail(self, reason: str, now: float, detail: str = "") -> None:
         """The candidate does not take over; what serves goes on serving."""
         assert self.candidate is not None
@@ -170,8 +189,15 @@ class RollOut:
             self.first_failed = True
             self.errors.error("application did not load", detail, reason=reason, next="stopping")
         else:
-            goes_on = f"generation {self.current.number} goes on serving"
-            self.errors.error("reload failed", detail, gen=candidate.number, reason=reason, next=goes_on)
+            self.errors.error(
+                "reload failed", detail, gen=candidate.number, reason=reason, next=self.goes_on()
+            )
+
+    def goes_on(self) -> str:
+        """What becomes of the current generation where the next one does not."""
+        assert self.current is not None
+        waits = self.current.state is GenerationState.WAITING
+        return f"generation {self.current.number} {'is started again' if waits else 'goes on serving'}"
 
     def withdraw(self, now: float) -> Generation:
         """Take the candidate back: its mold and the workers that do not serve yet end now, the others once
@@ -195,7 +221,7 @@ class RollOut:
     def sweep(self) -> None:
         """Forget generations that have ended and whose processes are all gone."""
         for generation in self:
-            if generation.is_leaving() and generation.is_empty():
+            if generation.is_over():
                 generation.apply(GenerationEvent.EMPTY)
                 del self._generations[generation.number]
                 generation.close()

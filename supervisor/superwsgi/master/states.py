@@ -31,6 +31,8 @@ class WorkerEvent(Enum):
 class GenerationState(Enum):
     """Where a loaded version of configuration and application stands."""
 
+    PREPARING = "preparing"  # what rollout.before names runs
+    WAITING = "waiting"  # it has no processes, or they end: others must be gone before it may run (again)
     LOADING = "loading"  # its mold starts, and imports where preload says so
     READY = "ready"  # workers can be forked from its mold
     SERVING = "serving"  # at least one of its workers has served
@@ -40,6 +42,9 @@ class GenerationState(Enum):
 
 
 class GenerationEvent(Enum):
+    PREPARED = auto()
+    WAIT = auto()
+    START = auto()
     LOADED = auto()
     WORKER_READY = auto()
     FAIL = auto()
@@ -81,18 +86,33 @@ WORKER: Final[dict[WorkerState, dict[WorkerEvent, WorkerState]]] = {
 }
 
 GENERATION: Final[dict[GenerationState, dict[GenerationEvent, GenerationState]]] = {
+    GenerationState.PREPARING: {
+        GenerationEvent.PREPARED: GenerationState.WAITING,
+        GenerationEvent.FAIL: GenerationState.FAILED,
+        GenerationEvent.RETIRE: GenerationState.RETIRING,
+    },
+    GenerationState.WAITING: {
+        GenerationEvent.START: GenerationState.LOADING,
+        GenerationEvent.LOADED: GenerationState.WAITING,  # its word and ours crossed, as below
+        GenerationEvent.WORKER_READY: GenerationState.WAITING,
+        GenerationEvent.FAIL: GenerationState.FAILED,
+        GenerationEvent.RETIRE: GenerationState.RETIRING,
+    },
     GenerationState.LOADING: {
+        GenerationEvent.WAIT: GenerationState.WAITING,
         GenerationEvent.LOADED: GenerationState.READY,
         GenerationEvent.FAIL: GenerationState.FAILED,
         GenerationEvent.RETIRE: GenerationState.RETIRING,
     },
     GenerationState.READY: {
+        GenerationEvent.WAIT: GenerationState.WAITING,
         GenerationEvent.LOADED: GenerationState.READY,  # its mold was replaced
         GenerationEvent.WORKER_READY: GenerationState.SERVING,
         GenerationEvent.FAIL: GenerationState.FAILED,
         GenerationEvent.RETIRE: GenerationState.RETIRING,
     },
     GenerationState.SERVING: {
+        GenerationEvent.WAIT: GenerationState.WAITING,
         GenerationEvent.LOADED: GenerationState.SERVING,
         GenerationEvent.WORKER_READY: GenerationState.SERVING,
         GenerationEvent.FAIL: GenerationState.FAILED,

@@ -18,6 +18,11 @@ from superwsgi.master.report import phase
 from superwsgi.master.rollout import RollOut
 from superwsgi.master.states import GenerationState, WorkerState
 
+_STAGES = {
+    GenerationState.PREPARING: Stage.PREPARING,
+    GenerationState.WAITING: Stage.MAKING_ROOM,
+    GenerationState.LOADING: Stage.LOADING,
+}
 _MISSING = "missing"
 _CRASH_LOOP = "crash-loop"
 
@@ -90,8 +95,8 @@ def reloading(rollout: RollOut) -> Progress:
 
 
 def _stage(rollout: RollOut, candidate: Generation) -> Stage:
-    if candidate.state is GenerationState.LOADING:
-        return Stage.LOADING
+    if candidate.state in _STAGES:
+        return _STAGES[candidate.state]
     return Stage.CONFIRMING if rollout.rolled_out else Stage.ROLLING_OUT
 
 

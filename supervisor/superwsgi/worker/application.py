@@ -18,10 +18,12 @@ from superwsgi.worker.privileges import PrivilegeError, drop
 
 
 class Unloadable(Exception):
-    """The generation cannot serve: one line of reason, and the text of the traceback where there is one."""
+    """The generation cannot serve: one line of reason, and the text of the traceback where there is one;
+    `locked` where it misses what somebody else holds."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, locked: bool = False) -> None:
         super().__init__(reason)
+        self.locked = locked
         self.reason = _sendable(reason)[:REASON_LIMIT]
         self.detail = _sendable(detail)[-DETAIL_LIMIT:]
 
@@ -56,7 +58,7 @@ def load_apps(site: Site) -> WSGIApp:
         with staying():
             return apps.load_all(site.apps)
     except apps.AppError as error:
-        raise Unloadable(str(error), error.detail) from None
+        raise Unloadable(str(error), error.detail, locked=error.locked) from None
 
 
 def reseed() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from superwsgi.apps.load import AppError, accepts, load_function
+from superwsgi.apps.locks import is_locked_out
 from superwsgi.config.schema import Site
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.lines import spell_exception
@@ -35,7 +36,7 @@ class Hook:
         try:
             self._function = load_function(text)
         except AppError as error:
-            raise Unloadable(f"{key}: {error.reason}", error.detail) from None
+            raise Unloadable(f"{key}: {error.reason}", error.detail, locked=error.locked) from None
         self._wants_worker = not accepts(self._function, 0)
         if self._wants_worker and not accepts(self._function, 1):
             raise Unloadable(f"{key}: {text} should take no argument, or one: the worker")
@@ -48,7 +49,8 @@ class Hook:
         except BaseException as error:
             at = raised_at(error)
             reason = f"{self._key}: {spell_exception(error)}" + (f" ({at})" if at else "")
-            raise Unloadable(reason, application_traceback(error)) from error
+            traceback, locked = application_traceback(error), is_locked_out(error)
+            raise Unloadable(reason, traceback, locked=locked) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> Non
         try:
             found = [*already, *mold.load()]
         except Unloadable as error:
-            channel.send(LoadFailed(error.reason, error.detail))
+            channel.send(LoadFailed(error.reason, error.detail, error.locked))
         else:
             took = time.monotonic() - began
             alone = found and app is None and message.site.preload == "auto"
@@ -219,7 +219,7 @@ class Mold:
             if code:
                 raise OSError(code, os.strerror(code))
         except Unloadable as error:
-            self._channel.send(ForkFailed(request.slot, error.reason, error.detail))
+            self._channel.send(ForkFailed(request.slot, error.reason, error.detail, error.locked))
         except OSError as error:
             self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
         finally:

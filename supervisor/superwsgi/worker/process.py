@@ -121,7 +121,7 @@ class Worker:
         try:
             app = self._load()
         except Unloadable as error:
-            start.channel.send(BootFailed(error.reason, error.detail))
+            start.channel.send(BootFailed(error.reason, error.detail, error.locked))
             return BOOT_FAILED
         orphan.outlive()  # from here on our channel tells
         self._take_signals()

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from superwsgi.apps.locks import is_locked_out
 from superwsgi.apps.types import Environ, StartResponse, WSGIApp
 from superwsgi.config.listening import TcpAddress, speaks_tls
 from superwsgi.config.schema import Site
@@ -59,7 +60,8 @@ def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> No
     if required and failures and len(failures) == len(site.warmup):
         raised = [failure.error for failure in failures if failure.error is not None]
         reason = f"every warm-up request failed: {', '.join(map(str, failures))}"
-        raise Unloadable(reason, "\n".join(map(application_traceback, raised)))
+        locked = any(map(is_locked_out, raised))
+        raise Unloadable(reason, "\n".join(map(application_traceback, raised)), locked=locked)
     for failure in failures:
         if failure.error is not None:
             errors.exception("warm-up failed", failure.error, page=failure.page)

@@ -12,6 +12,9 @@ changed worker count) only changes the view; the same few rules follow from it:
    on `batch` workers move over at a time.
 4. Recycling waits until the last recycled worker is gone, so that memory is held at most once more; a
    roll-out does not wait for old workers to finish draining.
+
+Where nothing may run beside what replaces it (`alone`), one rule stands for 2 to 4: what should go is drained
+at once, recycled workers one at a time, and what is missing is forked once nothing of that is left.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ class SiteView:
     fork_at: float  # not before, by the back-off
     workers: tuple[WorkerView, ...] = ()
     batch: int = 1  # workers that move over at a time
+    alone: int | None = None  # the generation beside which none may run, nor a worker beside its replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,22 @@ class Plan:
 
 def decide(view: SiteView, now: float) -> Plan:
     """What the master does next."""
-    actions: list[Action] = [*_kills(view, now)]
-    killed = {action.key for action in actions if isinstance(action, Kill)}
+    kills = [*_kills(view, now)]
+    killed = {action.key for action in kills}
     active = [w for w in view.workers if w.state in _ACTIVE and w.key not in killed]
+    follow = _side_by_side if view.alone is None else _one_after_another
+    plan = follow(view, active, now)
+    times = [w.deadline for w in view.workers if w.deadline is not None and w.key not in killed]
+    times += [plan.ask_at] if plan.ask_at is not None else []
+    return Plan((*kills, *plan.actions), min(times, default=None))
+
+
+def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
+    """Replacement first."""
+    actions: list[Action] = []
+    times: list[float] = []
     surplus = [w for w in active if w.number > view.wanted]
     active = [w for w in active if w.number <= view.wanted]
-    times = [w.deadline for w in view.workers if w.deadline is not None and w.key not in killed]
 
     missing = [n for n in range(1, view.wanted + 1) if all(w.number != n for w in active)]
     if missing and view.target is not None:
@@ -110,6 +124,32 @@ def decide(view: SiteView, now: float) -> Plan:
         elif now < view.fork_at:
             times.append(view.fork_at)
     return Plan(tuple(actions), min(times, default=None))
+
+
+def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> Plan:
+    """What should go first; `view.alone` is the generation that stays."""
+    stale = [w for w in active if w.generation != view.alone]
+    own = [w for w in active if w.generation == view.alone]
+    actions: list[Action] = [Drain(w.key, "makes room for another generation") for w in stale]
+    actions += [Drain(w.key, "one worker less") for w in own if w.number > view.wanted]
+    serving = {w.number for w in own if w.state is WorkerState.SERVING}
+    if serving.issuperset(range(1, view.wanted + 1)):
+        recycled = (w for w in own if w.recycle is not None and w.number <= view.wanted)
+        actions += [Drain(w.key, str(w.recycle)) for w in islice(recycled, 1)]
+    missing = _free_numbers(view)
+    if view.target is None or not missing:
+        return Plan(tuple(actions), None)
+    if now < view.fork_at:
+        return Plan(tuple(actions), view.fork_at)
+    return Plan((*actions, *map(Fork, missing)), None)
+
+
+def _free_numbers(view: SiteView) -> list[int]:
+    """Wanted numbers whose last worker has left nothing, while no other generation has a process."""
+    if any(w.generation != view.alone for w in view.workers):
+        return []
+    present = {w.number for w in view.workers}
+    return [number for number in range(1, view.wanted + 1) if number not in present]
 
 
 def rolled_out(view: SiteView) -> bool:
