@@ -161,7 +161,8 @@ env: {A: "${A}", B: '$${A}', C: "cost: $5"}
 def test_unset_and_odd_variables_are_reported_each_in_its_place(tmp_path: Path) -> None:
     assert problems(tmp_path, f"{APP}threads: ${{GONE}}\nenv:\n  A: ${{B C}}\n  D: ${{GONE}}\n") == [
         "2:10: environment variable GONE is not set: set it, or write ${GONE:-default}",
-        "4:6: '${B C}' is no variable: write ${NAME} or ${NAME:-default}, and $${ for a plain ${",
+        "4:6: '${B C}' is no variable: write ${NAME}, ${NAME:-default} or ${file:/path}, "
+        "and $${ for a plain ${",
         "5:6: environment variable GONE is not set: set it, or write ${GONE:-default}",
     ]
 

@@ -7,6 +7,7 @@ becomes a date, a truth value or a number in base 60 on its way.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import yaml
@@ -14,7 +15,7 @@ import yaml
 from superwsgi.config.errors import ConfigError, Place, Problem
 from superwsgi.config.syntax import explain
 from superwsgi.config.tree import Entry, Items, Keys, Node, Text, Unusable
-from superwsgi.config.variables import Unset, expand
+from superwsgi.config.variables import Unset, expand, is_private
 
 _TAG: Final = "tag:yaml.org,2002:"
 _UNTAGGED: Final = frozenset(
@@ -23,15 +24,23 @@ _UNTAGGED: Final = frozenset(
 """What a value without a tag of its own resolves to."""
 
 
-def parse(data: bytes, file: str, environ: Mapping[str, str], problems: list[Problem]) -> Node | None:
+def parse(
+    data: bytes,
+    file: str,
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    folder: Path,
+    private: frozenset[str] = frozenset(),
+) -> Node | None:
     """The tree of a file's content, None if nothing is in it; `problems` gets what is wrong with values.
 
-    Raises ConfigError for what is not YAML.
+    Files in values start at `folder`; what the variables `private` hold is not to be shown. Raises
+    ConfigError for what is not YAML.
     """
     text = _decode(data, file)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        return _Document(file, text, environ, problems).node(root) if root else None
+        return _Document(file, text, environ, problems, folder, private).node(root) if root else None
     except yaml.YAMLError as error:
         line, column, message, hint = explain(error, text)
         raise ConfigError([Problem(_place(file, text.splitlines(), line, column), message, hint)]) from None
@@ -55,7 +64,17 @@ def _place(file: str, lines: list[str], line: int, column: int) -> Place:
 class _Document:
     """One file on its way from YAML's nodes to ours."""
 
-    def __init__(self, file: str, text: str, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(
+        self,
+        file: str,
+        text: str,
+        environ: Mapping[str, str],
+        problems: list[Problem],
+        folder: Path,
+        private: frozenset[str],
+    ) -> None:
+        self._folder = folder
+        self._private = private
         self._file = file
         self._lines = text.splitlines()
         self._environ = environ
@@ -85,14 +104,15 @@ class _Document:
 
     def _scalar(self, source: yaml.ScalarNode) -> Node:
         try:
-            text = expand(source.value, self._environ)
+            text = expand(source.value, self._environ, self._folder)
         except Unset as error:
             return self._unusable(source, str(error), error.hint)
         if not _is_usable(text):
             return self._unusable(source, "a value holds a NUL or bytes that are not UTF-8")
         plain = source.style is None
         null = plain and (source.tag == _TAG + "null" or not text)
-        return Text(text, self._place(source), null)
+        private = source.value if is_private(source.value, self._private) else ""
+        return Text(text, self._place(source), null, private)
 
     def _entries(self, source: yaml.MappingNode) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}

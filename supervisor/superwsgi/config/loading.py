@@ -1,6 +1,7 @@
 """A Site from a site file or from the options of the command line, or all that is wrong with it.
 
-The site file is read here and nothing else is touched: no DNS, no users, no other files, no imports.
+The site file is read here, and the files that it names for values; nothing else is touched: no DNS, no users,
+no imports.
 """
 
 from __future__ import annotations
@@ -10,30 +11,55 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from msgspec import inspect
 
-from superwsgi.config import document, naming
+from superwsgi.config import document, dotenv, naming
 from superwsgi.config.errors import ConfigError, Place, Problem
 from superwsgi.config.links import as_spelled
 from superwsgi.config.reading import SITE, Reader
 from superwsgi.config.rules import broken_rules
 from superwsgi.config.schema import Application, Site
 from superwsgi.config.tree import Entry, Items, Keys, Node, Text
+from superwsgi.config.variables import Unreadable
 
 _LARGEST_FILE: Final = 1 << 20
 _APPLICATION: Final = inspect.type_info(Application)
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
-    """The site of a site file, with `${NAME}` taken from `environ`; relative paths start at its folder.
+    """The site of a site file, with `${NAME}` taken from its `env_file`, or else from `environ`; relative
+    paths start at its folder.
 
     Raises ConfigError.
     """
     file = os.fspath(path)
-    problems: list[Problem] = []
-    root = document.parse(_content(file), file, environ, problems)
+    content = _content(file)
     spelled = as_spelled(file)
-    return _site(_top(root, file), Path(spelled).parent, naming.of_file(spelled), problems)
+    folder = Path(spelled).parent
+    problems: list[Problem] = []
+    first = document.parse(content, file, environ, [], folder)
+    variables = _env_file(_top(first, file), folder, environ, problems)
+    both = {**environ, **variables}
+    root = document.parse(content, file, both, problems, folder, frozenset(variables))
+    site = _site(_top(root, file), folder, naming.of_file(spelled), problems)
+    return msgspec.structs.replace(site, env={**variables, **site.env})
+
+
+def _env_file(top: Keys, folder: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+    """The variables of the file that the site file names, if it does: its name cannot be one of them."""
+    named = top.entries.get("env_file")
+    node = named.value if named else None
+    if not isinstance(node, Text) or node.null:
+        return {}
+    try:
+        return dotenv.read(folder / node.text, environ, problems)
+    except FileNotFoundError as error:
+        problem = Problem(node.place, f"env_file: {folder / node.text} cannot be read: {error.strerror}")
+    except Unreadable as error:
+        problem = Problem(node.place, f"env_file: {folder / node.text} {error}", error.hint)
+    problems.append(problem)
+    return {}
 
 
 def from_options(

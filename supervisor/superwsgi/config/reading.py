@@ -70,7 +70,8 @@ class Reader:
         try:
             value = self._value(kind, node, path)
         except Invalid as error:
-            self.report(path, f"expected {error.expected}, got {node}", error.hint, node.place)
+            hint = "" if _is_private(node) else error.hint
+            self.report(path, f"expected {error.expected}, got {node}", hint, node.place)
             return otherwise
         return otherwise if value is _FAILED else value
 
@@ -160,7 +161,8 @@ class Reader:
         for node in nodes:
             value = self.read(kind, node, path)
             if str(value) in seen:
-                self.report(path, f"{value} stands twice", place=node.place)
+                shown = node if _is_private(node) else value
+                self.report(path, f"{shown} stands twice", place=node.place)
             elif value is not _FAILED:
                 seen.add(str(value))
                 yield value
@@ -179,6 +181,10 @@ class Reader:
             elif key is not _FAILED and value is not _FAILED:
                 found[key] = value
         return found
+
+
+def _is_private(node: Node) -> bool:
+    return isinstance(node, Text) and bool(node.private)
 
 
 def _mapping(node: Node, known: Iterable[str] = ()) -> Keys:

@@ -22,6 +22,7 @@ _HEAD: Final = """\
 # sizes       8K, 100M, 1G (1K is 1024 bytes), or a number of bytes
 # paths       relative ones start at the folder of this file
 # variables   ${NAME} or ${NAME:-default} in any value; $${ is a plain ${
+# secrets     ${file:/run/secrets/key} in any value is what the file holds
 """
 
 _COMMENT_COLUMN: Final = 36

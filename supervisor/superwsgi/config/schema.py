@@ -291,6 +291,13 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = ()
     chdir: Annotated[FilePath, Meta(description="working folder, also on sys.path")] = "."
+    env_file: Annotated[
+        FilePath | None,
+        Meta(
+            description="file of NAME=value lines for `env`, which goes before it, and for ${NAME}",
+            examples=[".env"],
+        ),
+    ] = None
     env: Annotated[
         dict[Variable, str],
         Meta(

@@ -14,13 +14,17 @@ from superwsgi.config.errors import Place
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A scalar. `null` is one that says nothing: `key:`, `~`, or a variable without content."""
+    """A scalar. `null` is one that says nothing: `key:`, `~`, or a variable without content; `private` is how
+    one was written whose text is not to be shown."""
 
     text: str
     place: Place | None = None
     null: bool = False
+    private: str = ""
 
     def __str__(self) -> str:
+        if self.private:
+            return f"what {self.private} stands for"
         return "nothing" if self.null else repr(self.text if len(self.text) <= 60 else f"{self.text[:57]}...")
 
 
