@@ -56,7 +56,7 @@ class Releases:
 
     def inside(self, *command):
         """The command of somebody who has changed to `current`."""
-        return ["env", "-C", str(self.current), *map(str, command)]
+        return ["env", "-C", str(self.current), *(str(each).format(current=self.current) for each in command)]
 
     def start(self, *command):
         self.daemon.spawn(self.inside(*command), env=self.environ)

@@ -12,6 +12,7 @@ from tests.e2e.releases import Releases
 WAYS = {
     "a module": ["venv/bin/python", "-m", "superwsgi", "-c", "site.yaml"],
     "a script": ["venv/bin/superwsgi", "-c", "./site.yaml"],
+    "no $PWD": ["env", "-u", "PWD", "{current}/venv/bin/superwsgi", "-c", "site.yaml"],
     "no site file": ["venv/bin/superwsgi", "run", "app:app", "-w", "1", "-b", "127.0.0.1:0"],
 }
 

@@ -7,6 +7,7 @@ who has to stay with one release follows the links once, and pins by them all pa
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -17,15 +18,20 @@ Links = tuple[tuple[str, str], ...]
 
 
 def working_folder(environ: Mapping[str, str] = os.environ) -> str:
-    """The working folder as the shell spells it, $PWD, while that is the same one (as pwd(1) without -P),
-    else the kernel's. Raises ConfigError where it has been removed."""
+    """The working folder as the shell spells it, $PWD, while that is the same one (as pwd(1) without -P).
+
+    Else the kernel's, by the link through which this program was called, if that leads there: systemd and
+    sudo tell no $PWD. Raises ConfigError where it has been removed.
+    """
     spelled = environ.get("PWD", "")
     if spelled.startswith("/") and _is_here(spelled):
         return spelled
     try:
-        return str(Path.cwd())
+        here = str(Path.cwd())
     except OSError:
         raise ConfigError([Problem(None, "the working folder has been removed", "cd into it anew")]) from None
+    called = [path for path in (sys.argv[0], sys.executable) if Path(path).is_absolute()]
+    return through_links(here, links_in(called))
 
 
 def _is_here(folder: str) -> bool:
