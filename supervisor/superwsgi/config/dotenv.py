@@ -13,6 +13,7 @@ No value is ever in a message.
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -53,21 +54,21 @@ class _File:
     def __init__(self, name: str, text: str, environ: Mapping[str, str], problems: list[Problem]) -> None:
         self._name = name
         self._text = text
-        self._environ = environ
+        self._environ = dict(environ)
         self._problems = problems
         self._at = 0
+        self._line = 1
         self._found: dict[str, str] = {}
         self._lines: dict[str, int] = {}
 
     def read(self) -> dict[str, str]:
         while self._at < len(self._text):
-            begin = self._at
+            begin, line = self._at, self._line
             try:
                 if not self._take(_NOTHING):
                     self._assignment()
             except _Wrong as error:
-                place = Place(self._name, self._line(begin), 1)
-                self._problems.append(Problem(place, *error.args))
+                self._problems.append(Problem(Place(self._name, line, 1), *error.args))
                 if self._at == begin or self._text[self._at - 1] not in "\r\n":
                     self._take(_LINE)
         return self._found
@@ -76,10 +77,10 @@ class _File:
         found = self._take(_NAME)
         if not found:
             raise _Wrong("not NAME=value", "a name has letters, digits and '_'; comments begin with #")
-        name, line = found[1], self._line(found.start())
+        name = found[1]
         if name in self._lines:
             raise _Wrong(f"{name} stands twice", f"first in line {self._lines[name]}")
-        self._lines[name] = line
+        self._lines[name] = self._line
         self._found[name] = self._value(name)
 
     def _value(self, name: str) -> str:
@@ -107,7 +108,7 @@ class _File:
         if "$${" in text:
             raise _Wrong(f"{name}: $${{ is not for this file", "write such a value in `env` of the site file")
         try:
-            return expand(decode(text), {**self._environ, **self._found})
+            return expand(decode(text), ChainMap(self._found, self._environ))
         except Unset:  # its text has a piece of the value
             hint = "write ${NAME} or ${NAME:-default}, or leave the value out and set it in `env`"
             raise _Wrong(f"{name}: a ${{...}} in it is no variable that is set above", hint) from None
@@ -117,10 +118,8 @@ class _File:
         found = pattern.match(self._text, self._at)
         if found:
             self._at = found.end()
+            self._line += len(_END.findall(found[0]))
         return found
-
-    def _line(self, at: int) -> int:
-        return len(_END.findall(self._text[:at])) + 1
 
 
 def _escape(found: re.Match[str]) -> str:
