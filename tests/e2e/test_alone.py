@@ -166,6 +166,18 @@ class TestTheProposal:
         daemon.reload()
         assert daemon.get().text == "two"
 
+    @pytest.mark.parametrize("preload", [True, False], ids=["preload", "import per worker"])
+    def test_a_lock_that_is_waited_for(self, daemon, preload):
+        write(daemon, "one")
+        daemon.site(chdir="current", workers=1, preload=preload, timeouts={"boot": "3s"})
+        daemon.start()
+        write(daemon, "two")
+        app = daemon.folder / "releases/two/app.py"
+        app.write_text(app.read_text().replace(" | fcntl.LOCK_NB", ""))
+        done = daemon.command("reload", "--wait", "-c", "site.yaml")
+        assert done.returncode == 1
+        assert "it waits for a file's lock; what serves may hold it" in done.stderr
+
     def test_two_workers_of_one_generation(self, daemon):
         write(daemon, "one")
         daemon.site(chdir="current", workers=2, preload=False)

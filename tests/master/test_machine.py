@@ -153,3 +153,22 @@ def test_cpus_of_the_affinity(tmp_path):
 def test_this_machine():
     assert 1 <= machine.cpus() <= len(os.sched_getaffinity(0))
     assert machine.memory() > 1 << 20
+
+
+def test_locks_by_process(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/locks").write_text(
+        "1: POSIX  ADVISORY  WRITE 812 08:02:1835 0 EOF\n"
+        "2: FLOCK  ADVISORY  WRITE 813 08:02:1836 0 EOF\n"
+        "2: -> FLOCK  ADVISORY  WRITE 814 08:02:1836 0 EOF\n"
+    )
+    assert [pid for pid in (812, 813, 814, 815) if machine.holds_locks(pid, tmp_path)] == [812, 813]
+    assert [pid for pid in (812, 813, 814, 815) if machine.waits_for_lock(pid, tmp_path)] == [814]
+
+
+def test_locks_that_nobody_can_tell_of(tmp_path):
+    assert machine.holds_locks(812, tmp_path)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/locks").write_text("1: OFDLCK ADVISORY  WRITE -1 08:02:1835 0 EOF\n")
+    assert machine.holds_locks(812, tmp_path)
+    assert not machine.waits_for_lock(812, tmp_path)

@@ -8,7 +8,7 @@ from typing import Final
 
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.words import duration, ending
-from superwsgi.master import hearing, reaper
+from superwsgi.master import hearing, machine, reaper
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generation import GRACE, CannotFork, Generation
 from superwsgi.master.handles import MoldHandle, WorkerHandle
@@ -160,13 +160,15 @@ class Children:
         elif isinstance(word, Unforkable):
             self._unforkable(generation, mold, word, now)
         elif isinstance(word, LoadFailed):
-            mold.failure, mold.detail = self._explained(generation, word), word.detail
+            mold.failure = self.explain(generation, word.reason, locked=word.locked)
+            mold.detail = word.detail
             self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
         elif isinstance(word, ForkFailed):
             worker = generation.workers.get(word.slot)
             if worker is None or worker.pid is not None:
                 raise Forged(f"ForkFailed for slot {word.slot}", sender)
-            worker.failure, worker.detail = self._explained(generation, word), word.detail
+            worker.failure = self.explain(generation, word.reason, locked=word.locked)
+            worker.detail = word.detail
             self._worker_ended(generation, worker, None, now)
 
     def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
@@ -178,16 +180,16 @@ class Children:
         log.error("broken mold", reason=mold.failure, next="killed")
         generation.lose_mold(mold, mold.failure)
 
-    def _explained(self, generation: Generation, failure: LoadFailed | ForkFailed | BootFailed) -> str:
-        """Why it failed, and for a lock that is held by another process of the site, what to do."""
+    def explain(self, generation: Generation, reason: str, *, locked: bool) -> str:
+        """Why it failed, and if by a lock that another process of the site may hold, what to do."""
         others = any(not other.is_empty() for other in self._rollout if other is not generation)
         active = [worker.number for worker in generation.workers.values()]
         advice = ""
-        if failure.locked and generation.site.rollout.overlap and (others or len(active) > len({*active})):
+        if locked and generation.site.rollout.overlap and (others or len(active) > len({*active})):
             advice = "; what serves may hold it: with `rollout: {overlap: no}` that is stopped first"
-        elif failure.locked and len(active) > 1:
+        elif locked and len(active) > 1:
             advice = "; another worker may hold it: set `workers: 1`"
-        return failure.reason + advice
+        return reason + advice
 
     def _hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         was_forking = worker.pid is None
@@ -224,7 +226,8 @@ class Children:
         elif isinstance(word, Ready):
             self._worker_ready(generation, worker, word, now)
         elif isinstance(word, BootFailed):
-            worker.failure, worker.detail = self._explained(generation, word), word.detail
+            worker.failure = self.explain(generation, word.reason, locked=word.locked)
+            worker.detail = word.detail
         elif isinstance(word, Recycle):
             worker.recycle = word.reason
             self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
@@ -312,7 +315,21 @@ class Children:
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
             late = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
-            generation.lose_mold(mold, late)
+            generation.lose_mold(mold, self._explain_wait(generation, mold.pid, late))
+
+    def kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        """End a worker by SIGKILL."""
+        if worker.pid is not None and worker.state is WorkerState.BOOTING:
+            reason = self._explain_wait(generation, worker.pid, reason)
+        self._rollout.errors.bind(**worker.who()).warning("killed", reason=reason)
+        generation.kill(worker, reason, now)
+
+    def _explain_wait(self, generation: Generation, pid: int, reason: str) -> str:
+        """Why a process that still boots is killed: it may wait for a lock."""
+        waits = machine.waits_for_lock(pid)
+        return self.explain(
+            generation, f"{reason}; it waits for a file's lock" if waits else reason, locked=waits
+        )
 
     def _mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
         generation.stacks.hear()

@@ -37,14 +37,22 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def holds_locks(pid: int, root: Path = Path("/")) -> bool:
-    """Whether a process has locked a file (proc(5), /proc/locks), or that cannot be known."""
+    """Whether a process may have locked a file (proc(5), /proc/locks). Of open file description locks, whose
+    owner is -1, nobody can tell."""
+    locks = _locks(root)
+    return locks is None or any(owner in (pid, -1) for owner, waits in locks if not waits)
+
+
+def waits_for_lock(pid: int, root: Path = Path("/")) -> bool:
+    """Whether a process waits until another one unlocks a file."""
+    return (pid, True) in (_locks(root) or [])
+
+
+def _locks(root: Path) -> list[tuple[int, bool]] | None:
+    """(process, whether it only waits), from lines as `1: FLOCK ADVISORY WRITE 812 08:02:1835 0 EOF`, with an
+    arrow before the kind of one that waits; None where that cannot be known."""
     try:
         lines = (root / "proc/locks").read_text().splitlines()
     except OSError:
-        return True
-    return any(_owner(line) == pid for line in lines)
-
-
-def _owner(line: str) -> int:
-    """`1: FLOCK ADVISORY WRITE 812 08:02:1835 0 EOF`, with `->` before the kind where it waits."""
-    return int(line.replace("-> ", "").split()[4])
+        return None
+    return [(int(line.replace(" -> ", " ").split()[4]), " -> " in line) for line in lines]

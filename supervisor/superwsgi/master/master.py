@@ -91,7 +91,7 @@ class Master:
         self._monitor = Monitor(
             self._rollout,
             self._loop,
-            kill=self._kill,
+            kill=self._children.kill,
             interval=lambda: self._site.monitor.interval,
         )
         self._report = Report(notifier, self._rollout, self._loop)
@@ -234,14 +234,10 @@ class Master:
             return
         for generation, worker in self._with_key(action.key):
             if isinstance(action, governor.Kill):
-                self._kill(generation, worker, action.reason, now)
+                self._children.kill(generation, worker, action.reason, now)
             elif worker.can(WorkerEvent.DRAIN):
                 self._errors.bind(**worker.who()).info("draining", reason=action.reason)
                 self._children.drain(generation, worker, action.reason, now)
-
-    def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
-        self._errors.bind(**worker.who()).warning("killed", reason=reason)
-        generation.kill(worker, reason, now)
 
     def _with_key(self, key: int) -> list[tuple[Generation, WorkerHandle]]:
         """The worker that is meant, where it is there: an action before this one may have been its end."""
