@@ -42,13 +42,14 @@ class EnvironKeys:
 
     `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
     become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
-    from a trusted peer. `known` has the names that came lately.
+    from a trusted peer. `known` has the names that came lately; `claimed`: one of CLAIMS has come, ever.
     """
 
-    __slots__ = ("_believed", "known")
+    __slots__ = ("_believed", "claimed", "known")
 
     def __init__(self, *, believed: bool) -> None:
         self._believed = believed
+        self.claimed = False
         self.known: dict[str, str] = {}
 
     def learn(self, name: str) -> str:
@@ -59,6 +60,7 @@ class EnvironKeys:
         if not TOKEN.fullmatch(name):
             raise HttpError(400, "impossible field name")
         key = self._key(name.lower())
+        self.claimed = self.claimed or name.lower() in CLAIMS
         if len(name) <= _USUAL:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()  # clients choose the names; those in use are soon here again

@@ -195,7 +195,7 @@ class Parser:
         self._identify(request)
         check_fields(request)
         environ = request.environ
-        if self._trusted is not None and is_forwarded(environ):
+        if self._trusted is not None and self._keys.claimed and is_forwarded(environ):
             believe(environ, self._trusted)
         if request.target[0] != _SLASH:
             check_scheme(request)
