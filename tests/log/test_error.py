@@ -140,9 +140,10 @@ def test_lines_of_several_processes_do_not_mix() -> None:
         lines = reader.read().decode().splitlines()
     for child in children:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert len(lines) == 3 * 200 * 10
-    assert {line for line in lines if line.startswith(" ")} == {"    " + name * 700 for name in "abc"}
-    assert all(line[24:].startswith(" error   process=") for line in lines if not line.startswith(" "))
+    said = [line for line in lines if "error log dropped lines=" not in line]  # on a slow machine, by us
+    assert {line for line in said if line.startswith(" ")} == {"    " + name * 700 for name in "abc"}
+    events = {line[24:] for line in said if not line.startswith(" ")}
+    assert events == {f" error   process={name} event text={name * 900}" for name in "abc"}
 
 
 def test_what_is_written_to_the_stream_stands_there_as_it_is(written: Written) -> None:
