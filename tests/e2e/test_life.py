@@ -112,7 +112,7 @@ def test_a_worker_that_dies_at_each_start_is_backed_off_and_said_so(site):
         "app.py",
         """
         import os, threading
-        threading.Timer(0.05, os._exit, [1]).start()
+        threading.Timer(0.3, os._exit, [1]).start()
         def app(environ, start_response):
             start_response("200 OK", [])
             return [b""]
