@@ -232,6 +232,14 @@ HARMLESS = {
     "what has ended": (
         "import subprocess, os\nsubprocess.run('true')\nif os.fork() == 0: os._exit(0)\nos.wait()"
     ),
+    "what nobody waits for": (
+        "import os, subprocess\nV = os.popen('echo 1; exec 1>&-; sleep 0.05').read()\n"
+        "subprocess.Popen('exec 1>&-; sleep 0.05', shell=True, stdout=-1).stdout.read()"
+    ),
+    "what is garbage": (
+        "import asyncio, socket\nasyncio.new_event_loop()\ndef f():\n  s = socket.socket()\n"
+        "  def g(): return g, s\nf()"
+    ),
     "what has ended unseen": (
         "import subprocess, psutil\nP = subprocess.Popen('true')\n"
         "while psutil.Process(P.pid).status() != 'zombie': pass"

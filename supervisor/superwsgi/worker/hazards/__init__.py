@@ -4,7 +4,8 @@ A child has only the thread that forked: what the others did stops, and the lock
 It shares every descriptor, and with it the offset of a file, the bytes of a pipe, the answers on a
 connection. It does not have the parent's child processes, timers, record locks and interpreters. So whatever
 was not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold between
-the import and the first fork, in the main thread; it changes nothing, except that log files are flushed.
+the import and the first fork, in the main thread; it changes nothing, except that garbage is
+collected and log files are flushed.
 
 What each child inherits for itself is as if it had imported the application: working folder, umask, limits,
 priority, environment, signal handlers and mask, seccomp filters, memory policies, the interpreter's own
@@ -37,6 +38,7 @@ _LONGEST: Final = 200
 def examine(before: Before, places: Places) -> list[str]:
     """What in this process would not survive a fork, in words, with the line that made it if that was
     recorded."""
+    keeping.discard()
     found = [
         *threads.of_python(),
         *threads.native(),

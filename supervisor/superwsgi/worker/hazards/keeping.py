@@ -1,9 +1,13 @@
-"""What the kernel and the interpreter keep for this process alone: child processes, timers, interpreters."""
+"""What the kernel and the interpreter keep for this process alone: child processes, timers, interpreters; and
+what they keep although nobody can use it any more.
+"""
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -17,9 +21,23 @@ _TIMERS: Final = {
     signal.ITIMER_VIRTUAL: "ITIMER_VIRTUAL",
     signal.ITIMER_PROF: "ITIMER_PROF",
 }
+_PATIENCE: Final = 0.2
+"""Seconds for programs to end that have closed their output."""
+_PAUSE: Final = 0.002
 _ENDED: Final = ("Z", "X", "x")
 _INTERPRETERS: Final = ("_interpreters", "_xxsubinterpreters")
 """The module that makes them, since Python 3.13 and before."""
+
+
+def discard() -> None:
+    """Let go of garbage, which may hold descriptors, and of programs that nobody can wait for any more:
+    `os.popen("git describe").read()`. subprocess keeps these, with their pipes, until they have ended."""
+    gc.collect()
+    subprocess = sys.modules.get("subprocess")
+    until = time.monotonic() + _PATIENCE
+    while getattr(subprocess, "_active", None) and time.monotonic() < until:
+        subprocess._cleanup()  # type: ignore[union-attr]
+        time.sleep(_PAUSE)
 
 
 def children() -> Iterator[Found]:
