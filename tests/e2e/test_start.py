@@ -91,6 +91,14 @@ def test_an_application_that_does_not_load_ends_with_3(site, code, words, preloa
     assert words in done.stderr
 
 
+@pytest.mark.parametrize("code", ["os._exit(0)", "os.closerange(3, 256)", "os.dup2(os.open('/', 0), 3)"])
+def test_an_import_that_ends_its_mold_is_told_how_it_may_have(site, code):
+    site.write("app.py", f"import os; {code}")
+    done = run(site.folder, "-c", "site.yaml")
+    assert done.returncode == 3, done.stderr
+    assert "it calls os._exit, or closes descriptors that it has not opened" in done.stderr
+
+
 def test_threads_that_the_system_does_not_give_end_with_3(site):
     """Their stacks have no room: RLIMIT_AS holds for root too, RLIMIT_NPROC does not."""
     limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"

@@ -36,6 +36,12 @@ def _to_write(boot: float) -> float:
     return min(0.5, boot / 4)
 
 
+def _how_ended(code: ExitCode) -> str:
+    """Why a mold is gone that has not said so. A code of 0 is not for it to choose: it still had a master."""
+    by = ", by the application: it calls os._exit, or closes descriptors that it has not opened"
+    return f"mold ended with {ending(code)}" + by * (code == 0)
+
+
 _GARBLED: Final = 3
 """Packets of a mold that may be no messages of ours."""
 
@@ -343,7 +349,7 @@ class Children:
         if mold.hazards:
             self.start_mold(generation, now)  # one that imports nothing
         else:
-            self._mold_lost(generation, mold.failure or f"mold ended with {ending(code)}", mold.detail, now)
+            self._mold_lost(generation, mold.failure or _how_ended(code), mold.detail, now)
 
     def _unforkable(self, generation: Generation, mold: MoldHandle, said: Unforkable, now: float) -> None:
         """Its process becomes the next worker, and a mold that imports nothing takes its place; where the
