@@ -37,6 +37,15 @@ MAKES = {
         PATH = FOLDER.name
         atexit.register(FOLDER.cleanup)
     """,
+    "a method of an object that has it": """
+        class Cache:
+            def __init__(self):
+                self.folder = tempfile.TemporaryDirectory(dir=".")
+                atexit.register(self.close)
+            def close(self):
+                self.folder.cleanup()
+        PATH = Cache().folder.name
+    """,
     "weakref.finalize": """
         class Cache: pass
         CACHE = Cache()

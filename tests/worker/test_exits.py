@@ -1,82 +1,17 @@
-"""Which exit handlers remove what others may still use, and how processes agree on who is the last."""
+"""What workers leave to their mold to remove, and how processes agree on who is the last."""
 
 import atexit
-import contextlib
 import functools
-import multiprocessing.util
 import os
 import pathlib
 import shutil
 import tempfile
 
-import pytest
-
 from superwsgi.worker import exits
-
-FOLDER = tempfile.TemporaryDirectory()
-
-
-class Cache:
-    """Something with a clean-up of its own."""
-
-    def empty(self):
-        shutil.rmtree("cache")
-
-    def flush(self):
-        pass
-
-
-def clean_up():
-    FOLDER.cleanup()
-
-
-def nested():
-    def remove():
-        os.remove("a")  # noqa: PTH107
-
-    remove()
-
-
-def forget(names=("a",)):
-    list(names).remove("a")
 
 
 def flush():
     print("flushed")
-
-
-REMOVING = {
-    "rmtree": shutil.rmtree,
-    "unlink": os.unlink,
-    "a path": pathlib.Path("a").unlink,
-    "a temporary folder": FOLDER.cleanup,
-    "the finalizer of one": FOLDER._finalizer.peek()[1],
-    "an exit stack": contextlib.ExitStack().close,
-    "a partial": functools.partial(shutil.rmtree, "a"),
-    "a partial of a partial": functools.partial(functools.partial(os.remove), "a"),
-    "a lambda": lambda: shutil.rmtree("a"),
-    "a function": clean_up,
-    "a function in one": nested,
-    "a method": Cache().empty,
-}
-OTHERS = {
-    "a function": flush,
-    "remove() of a list": forget,
-    "a method": Cache().flush,
-    "a built-in": print,
-    "multiprocessing's": multiprocessing.util._exit_function,
-    "a built-in method": [].append,
-}
-
-
-@pytest.mark.parametrize("handler", REMOVING.values(), ids=REMOVING.keys())
-def test_what_removes(handler):
-    assert exits.removes(handler)
-
-
-@pytest.mark.parametrize("handler", OTHERS.values(), ids=OTHERS.keys())
-def test_what_does_not(handler):
-    assert not exits.removes(handler)
 
 
 def in_child(function):

@@ -2,9 +2,9 @@
 process. Runs in the main thread of a mold and of its workers.
 
 Forked processes share what the import has made outside of memory, a temporary folder for example: the first
-to remove it at its end would take it from all the others. So a handler that is in REMOVERS, or calls one of
-them, runs once, when the last process that shares what it removes is gone; any other, such as the flush of a
-log, runs in every worker.
+to remove it at its end would take it from all the others. So a handler that removes (removers.py) runs once,
+when the last process that shares what it removes is gone; any other, such as the flush of a log, runs in every
+worker.
 """
 
 from __future__ import annotations
@@ -13,35 +13,12 @@ import atexit
 import contextlib
 import functools
 import os
-import pathlib
 import select
-import shutil
-import tempfile
 import weakref
-from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
 from typing import Any, Final
 
-Handler = Callable[..., object]
+from superwsgi.worker.removers import Handler, named, removes
 
-REMOVERS: Final[frozenset[object]] = frozenset(
-    {
-        shutil.rmtree,  # matplotlib, for its settings where HOME cannot be written
-        os.remove,
-        os.unlink,  # a pid file
-        os.rmdir,
-        os.removedirs,
-        pathlib.Path.unlink,
-        pathlib.Path.rmdir,
-        tempfile.TemporaryDirectory.cleanup,
-        tempfile.TemporaryDirectory._cleanup.__func__,  # type: ignore[attr-defined]
-        contextlib.ExitStack.close,  # files of a package, as importlib.resources' documentation has it
-    }
-)
-"""Functions that remove what other processes may still use."""
-
-_BY_NAME: Final = frozenset({"certifi.core.exit_cacert_ctx"})  # the certificates of a zipped package
-_CALLS: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs"})
 _KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.finalize._exitfunc"})
 """What else may run in the mold: it ends only what the mold itself has made, or what was left to it."""
 
@@ -54,7 +31,7 @@ def run() -> None:
 def run_removers() -> None:
     """In a mold: run what its workers have left to it, and nothing else."""
     for handler in _registered():
-        if not removes(handler) and not _named(handler, _KNOWS):
+        if not removes(handler) and not named(handler, _KNOWS):
             atexit.unregister(handler)
     for finalizer in _finalizers():
         finalizer.atexit = _removes_at_exit(finalizer)
@@ -118,44 +95,6 @@ class Siblings:
         with contextlib.suppress(BlockingIOError):
             return bool(os.read(self._others, 1))
         return False
-
-
-def removes(handler: Handler) -> bool:
-    """Whether it removes something: by itself, or by a call that can be read in it."""
-    function = _function(handler)
-    try:
-        known = function in REMOVERS
-    except TypeError:  # unhashable
-        known = False
-    return known or _named(function, _BY_NAME) or (isinstance(function, FunctionType) and _calls(function))
-
-
-def _function(handler: Any) -> Any:
-    """What a method, or a partial, calls in the end."""
-    while isinstance(handler, functools.partial):
-        handler = handler.func
-    return getattr(handler, "__func__", handler)
-
-
-def _named(handler: Handler, names: frozenset[str]) -> bool:
-    return f"{getattr(handler, '__module__', '')}.{getattr(handler, '__qualname__', '')}" in names
-
-
-def _calls(function: FunctionType) -> bool:
-    """Whether its code names one of the removers, or the clean-up of a temporary folder."""
-    names = set(_names(function.__code__))
-    if names & _CALLS or {"os", "remove"} <= names:
-        return True
-    return "cleanup" in names and any(
-        isinstance(function.__globals__.get(name), tempfile.TemporaryDirectory) for name in names
-    )
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
 
 
 def _removes_at_exit(finalizer: weakref.finalize[Any, Any]) -> bool:

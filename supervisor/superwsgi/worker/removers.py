@@ -1,0 +1,157 @@
+"""Which exit handlers remove what other processes may still use: those in REMOVERS, and those whose code
+calls one, itself or by what it calls. What libraries do inside is theirs: a log that is closed may well
+remove a file of its own.
+
+Code is read, never run, and no object is asked anything: a lazy proxy would wake what is behind it. So it is
+type() here and not isinstance(), which asks for `__class__`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from inspect import getattr_static
+from types import CodeType, FunctionType, MethodType
+from typing import Any, Final, NamedTuple
+
+from superwsgi.log.frames import is_library
+
+Handler = Callable[..., object]
+
+REMOVERS: Final[frozenset[object]] = frozenset(
+    {
+        shutil.rmtree,  # matplotlib, for its settings where HOME cannot be written
+        os.remove,
+        os.unlink,  # a pid file
+        os.rmdir,
+        os.removedirs,
+        pathlib.Path.unlink,
+        pathlib.Path.rmdir,
+        tempfile.TemporaryDirectory.cleanup,
+        tempfile.TemporaryDirectory.__exit__,
+        tempfile.TemporaryDirectory._cleanup.__func__,  # type: ignore[attr-defined]
+        contextlib.ExitStack.close,  # files of a package, as importlib.resources' documentation has it
+        contextlib.ExitStack.__exit__,
+    }
+)
+"""Functions that remove what other processes may still use."""
+
+_KNOWN: Final = frozenset(map(id, REMOVERS))
+_BY_NAME: Final = frozenset({"certifi.core.exit_cacert_ctx"})  # the certificates of a zipped package
+_CALLS: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs"})
+_PROGRAM: Final = "rm"
+_DEEPEST: Final = 4
+"""Calls from a handler to what removes."""
+
+
+class _Called(NamedTuple):
+    """A function, and the object whose method it is."""
+
+    function: Any
+    owner: object = None
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return id(self.function), id(self.owner)
+
+
+def removes(handler: Handler) -> bool:
+    return any(_removes_itself(each.function) for each in _reached(handler))
+
+
+def named(handler: Handler, names: frozenset[str]) -> bool:
+    """Whether it is one of these, each spelled `module.qualified_name`."""
+    return f"{getattr(handler, '__module__', '')}.{getattr(handler, '__qualname__', '')}" in names
+
+
+def _removes_itself(function: Any) -> bool:
+    return _is_known(function) or (type(function) is FunctionType and _calls_by_name(function.__code__))
+
+
+def _is_known(function: Any) -> bool:
+    return id(function) in _KNOWN or (type(function) is FunctionType and named(function, _BY_NAME))
+
+
+def _calls_by_name(code: CodeType) -> bool:
+    names, texts = _read(code)
+    runs = any(text == _PROGRAM or text.startswith(_PROGRAM + " ") for text in texts)
+    return bool(names & _CALLS) or {"os", "remove"} <= names or runs
+
+
+def _read(code: CodeType) -> tuple[set[str], set[str]]:
+    """The names that code uses, and the texts in it; those of functions inside, too."""
+    names, texts = set(code.co_names), set[str]()
+    constants = [*code.co_consts]
+    while constants:
+        constant = constants.pop()
+        if isinstance(constant, CodeType):
+            names.update(constant.co_names)
+            constants += constant.co_consts
+        elif isinstance(constant, tuple):
+            constants += constant
+        elif isinstance(constant, str):
+            texts.add(constant)
+    return names, texts
+
+
+def _reached(handler: Handler) -> Iterator[_Called]:
+    """What the handler may call, and itself."""
+    level, seen = [_handled(handler)], set[tuple[int, int]]()
+    for _ in range(_DEEPEST):
+        level = [each for each in level if each.identity not in seen]
+        seen.update(each.identity for each in level)
+        yield from level
+        level = [called for each in level for called in _calls(each)]
+
+
+def _handled(handler: Handler) -> _Called:
+    """Also of an object that can be called."""
+    call = getattr_static(type(handler), "__call__", None)
+    return _Called(call, handler) if type(call) is FunctionType else _unwrapped(handler)
+
+
+def _unwrapped(handler: Any) -> _Called:
+    """The function of a partial or a method."""
+    while type(handler) is functools.partial:
+        handler = handler.func
+    if type(handler) is MethodType:
+        return _Called(handler.__func__, handler.__self__)
+    return _Called(handler)
+
+
+def _calls(caller: _Called) -> Iterator[_Called]:
+    """What a function's code names: other functions, and methods of objects."""
+    wrapped = getattr_static(caller.function, "__wrapped__", None)  # functools.wraps, lru_cache
+    if wrapped is not None:
+        yield _unwrapped(wrapped)
+    if type(caller.function) is not FunctionType:
+        return
+    names, _ = _read(caller.function.__code__)
+    for value in (caller.owner, *_values(caller, names)):
+        methods = (_Called(getattr_static(type(value), name, None), value) for name in names)
+        for each in (_unwrapped(value), *methods):
+            if _is_known(each.function) or _is_own(each.function, caller.function):
+                yield each
+
+
+def _values(caller: _Called, names: set[str]) -> Iterator[object]:
+    """What the names stand for: variables of its module, attributes of its object, variables around it."""
+    for name in names:
+        yield caller.function.__globals__.get(name)
+        if caller.owner is not None:
+            yield getattr_static(caller.owner, name, None)
+    for cell in caller.function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # empty
+            yield cell.cell_contents
+
+
+def _is_own(function: Any, caller: FunctionType) -> bool:
+    """Whether it is the application's, or of the same file as who calls it."""
+    return type(function) is FunctionType and (
+        function.__globals__ is caller.__globals__ or not is_library(function.__code__.co_filename)
+    )
