@@ -214,7 +214,8 @@ class Daemon:
 
     def mold(self):
         """The process id of the only mold."""
-        (mold,) = [child.pid for child in self.children() if "mold" in " ".join(child.cmdline())]
+        titled = "superwsgi: mold"
+        (mold,) = [p.pid for p in self.children() if " ".join(p.cmdline()).startswith(titled)]
         return mold
 
     def workers(self):

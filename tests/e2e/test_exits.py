@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for
 
+SOON = {"confirm": "100ms"}
+
 MAKES = {
     "a temporary folder": """
         FOLDER = tempfile.TemporaryDirectory(dir=".")
@@ -54,19 +56,33 @@ MAKES = {
     """,
 }
 
-APP = """
+MODULE = """
 import atexit, os, pathlib, shutil, tempfile, weakref
 {made}
 open("made", "a").write(PATH + "\\n")
+"""
+
+APP = """
+import importlib, json, os
+MADE = {name: importlib.import_module(name).PATH for name in %s}
 
 def app(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"there" if os.path.exists(PATH) else b"gone"]
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({name: os.path.exists(path) for name, path in MADE.items()}).encode()]
 """
 
 
-def write(site, made):
-    site.write("app.py", APP.format(made=textwrap.dedent(made)))
+def write(site, *kinds):
+    """An application that imports a module for each kind, and says of which what it has made is there."""
+    names = [f"makes_{kind.replace(' ', '_').replace('.', '_')}" for kind in kinds]
+    for name, kind in zip(names, kinds, strict=True):
+        site.write(f"{name}.py", MODULE.format(made=textwrap.dedent(MAKES[kind])))
+    site.write("app.py", APP % names)
+
+
+def gone(site):
+    """Of which kinds a worker has said that it is gone, of a few that were asked."""
+    return {name for _ in range(20) for name, is_there in site.get().json().items() if not is_there}
 
 
 def left(site):
@@ -76,57 +92,71 @@ def left(site):
 
 
 @pytest.mark.parametrize("preload", ["auto", False])
-@pytest.mark.parametrize("made", MAKES.values(), ids=MAKES.keys())
-def test_it_lives_as_long_as_a_worker_that_uses_it(daemon, made, preload):
-    write(daemon, made)
-    daemon.site(workers=2, preload=preload)
+def test_it_lives_as_long_as_a_worker_that_uses_it(daemon, preload):
+    write(daemon, *MAKES)
+    daemon.site(workers=2, preload=preload, rollout=SOON)
     daemon.start()
     first, _ = daemon.wait_workers(2)
     mark = daemon.mark()
     daemon.send(signal.SIGTERM, first)
     daemon.wait_log("(?s)ended.*serving|serving.*ended|died.*serving", since=mark)
-    assert {daemon.get().text for _ in range(20)} == {"there"}
+    assert gone(daemon) == set()
     daemon.reload()
-    assert {daemon.get().text for _ in range(20)} == {"there"}
-    generations = 1 if preload else 2
-    wait_for(lambda: len(left(daemon)) == generations, "the old one gone", context=lambda: left(daemon))
+    assert gone(daemon) == set()
+    imports = 1 if preload else 2
+    wait_for(
+        lambda: len(left(daemon)) == imports * len(MAKES), "end of the old ones", context=lambda: left(daemon)
+    )
     assert daemon.stop() == 0
     assert left(daemon) == []
 
 
+SLOW = """
+import time
+
+def answering(environ, start_response, answer=app):
+    if environ["PATH_INFO"] == "/slow":
+        open("asked", "w").close()
+        while not os.path.exists("go on"):
+            time.sleep(0.01)
+    return answer(environ, start_response)
+
+app = answering
+"""
+
+
 def test_a_worker_that_still_answers_keeps_it(daemon):
-    write(daemon, MAKES["rmtree"])
-    text = (daemon.folder / "app.py").read_text()
-    slow = text.replace(
-        "return [", "import time; time.sleep(2 * (environ['PATH_INFO'] == '/slow')); return ["
-    )
-    daemon.write("app.py", slow)
-    daemon.site(workers=1)
+    write(daemon, "rmtree")
+    with (daemon.folder / "app.py").open("a") as file:
+        file.write(SLOW)
+    daemon.site(workers=1, rollout=SOON)
     daemon.start()
     with contextlib.closing(daemon.client()) as client:
         client.request("GET", "/slow")
+        wait_for((daemon.folder / "asked").exists, "the application's turn")
         daemon.reload()
-        assert client.getresponse().read() == b"there"
+        (daemon.folder / "go on").touch()
+        assert client.getresponse().read() == b'{"makes_rmtree": true}'
     wait_for(lambda: len(left(daemon)) == 1, "the old one gone", context=lambda: left(daemon))
     assert daemon.stop() == 0
     assert left(daemon) == []
 
 
 def test_the_last_worker_removes_it_where_the_mold_was_killed(daemon):
-    write(daemon, MAKES["a temporary folder"])
+    write(daemon, "a temporary folder")
     daemon.site(workers=2)
     daemon.start()
     mold = daemon.mold()
     mark = daemon.mark()
     daemon.send(signal.SIGKILL, mold)
     daemon.wait_log("mold ready", since=mark)
-    assert daemon.get().text == "there"
+    assert gone(daemon) == set()
     assert daemon.stop() == 0
     assert left(daemon) == []
 
 
 def test_it_goes_with_its_workers_where_the_master_was_killed(daemon):
-    write(daemon, MAKES["a temporary folder"])
+    write(daemon, "a temporary folder")
     daemon.site(workers=2)
     daemon.start()
     family = daemon.children()
@@ -157,7 +187,7 @@ def test_what_is_not_known_to_remove_runs_in_each_worker(daemon):
 
 
 def test_an_import_that_fails_leaves_nothing(daemon):
-    write(daemon, MAKES["a temporary folder"])
+    write(daemon, "a temporary folder")
     with (daemon.folder / "app.py").open("a") as file:
         file.write("\nimport missing\n")
     daemon.site()
@@ -169,14 +199,14 @@ def test_an_import_that_fails_leaves_nothing(daemon):
 
 
 def test_check_leaves_nothing(daemon):
-    write(daemon, MAKES["a temporary folder"])
+    write(daemon, "a temporary folder")
     daemon.site()
     assert daemon.command("check", "-c", "site.yaml").returncode == 0
     wait_for(lambda: left(daemon) == [], "the folder gone")
 
 
 def test_a_script_removes_its_own(daemon):
-    write(daemon, MAKES["a temporary folder"])
+    write(daemon, "a temporary folder")
     with (daemon.folder / "app.py").open("a") as file:
         file.write("\nimport superwsgi\nsuperwsgi.run(app, '127.0.0.1', 0, processes=2)\n")
     daemon.count = 2
@@ -184,6 +214,6 @@ def test_a_script_removes_its_own(daemon):
     mark = daemon.mark()
     daemon.send(signal.SIGTERM, daemon.wait_workers(2)[0])
     daemon.wait_log("serving", since=mark)
-    assert {daemon.get().text for _ in range(20)} == {"there"}
+    assert gone(daemon) == set()
     assert daemon.stop() == 0
     assert left(daemon) == []

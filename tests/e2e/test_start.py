@@ -161,11 +161,11 @@ class TestCheck:
         site.write(
             "app.py", "import threading\n\ndef serve_myself(): threading.Event().wait()\n\nserve_myself()"
         )
-        site.site("timeouts: {boot: 1s}\n")
+        site.site("timeouts: {boot: 3s}\n")  # to have come as far on a slow machine
         done = run(site.folder, "check", "-c", "site.yaml")
         assert done.returncode == 3
         assert 'app.py", line 5 in <module>' in done.stderr
-        assert "not loaded after 1s (timeouts.boot); its stacks stand above" in done.stderr
+        assert "not loaded after 3s (timeouts.boot); its stacks stand above" in done.stderr
 
     def test_everything_at_once(self, site):
         site.write("app.py", "import nosuchmodule")

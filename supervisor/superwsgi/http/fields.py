@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from superwsgi.http.claims import is_claim
+from superwsgi.http.claims import UNDERSTOOD, is_claim
 from superwsgi.http.errors import HttpError, WsgiError
 
 # RFC 9110 section 5.6.2: token
@@ -42,7 +42,7 @@ class EnvironKeys:
 
     `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
     become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
-    from a trusted peer. `known` has the names that came lately; `claimed`: one of CLAIMS has come, ever.
+    from a trusted peer. `known` has the names that came lately; `claimed`: one of UNDERSTOOD has come, ever.
     """
 
     __slots__ = ("_believed", "claimed", "known")
@@ -60,7 +60,7 @@ class EnvironKeys:
         if not TOKEN.fullmatch(name):
             raise HttpError(400, "impossible field name")
         key = self._key(name.lower())
-        self.claimed = self.claimed or name.lower() in CLAIMS
+        self.claimed = self.claimed or name.lower() in UNDERSTOOD
         if len(name) <= _USUAL:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()  # clients choose the names; those in use are soon here again
