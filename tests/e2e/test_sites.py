@@ -1,55 +1,43 @@
 """Several sites of one user: their names, their control sockets, and commands that mean one of them."""
 
 import contextlib
-import json
-import os
-import shutil
 import signal
-import stat
 import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.daemon import wait_for
-from tests.e2e.users import User
-
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+from tests.e2e.users import people, served
 
 
-@pytest.fixture
-def people():
-    """Make users, in a folder that all may enter, which pytest's own are not."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.chmod(0o755)
-
-        def make(**more):
-            user = User(folder, **more)
-            stack.callback(user.clean_up)
-            return user
-
-        yield make
+@contextlib.contextmanager
+def in_a_session():
+    """A user with a folder for sockets."""
+    with people() as make:
+        yield make(session=True)
 
 
 @pytest.fixture
-def user(people):
-    """In a session that has a folder for sockets."""
-    return people(session=True)
+def user():
+    with in_a_session() as user:
+        yield user
 
 
-@pytest.fixture
-def nobody(people):
-    """Without any."""
-    return people(session=False)
+@pytest.fixture(scope="class")
+def onlooker():
+    """Whose sites all tests of a class look at, and none changes."""
+    with in_a_session() as user:
+        yield user
 
 
-def served(user, *which):
-    """Site → process id of its master, by `superwsgi status`."""
-    done = user.command("status", "--json", *which)
-    assert done.returncode == 0, done.stderr
-    return {(said := json.loads(line))["site"]: said["pid"] for line in done.stdout.splitlines()}
+@pytest.fixture(scope="class")
+def shop_and_blog(onlooker):
+    return [onlooker.site(name).start() for name in ("shop", "blog")]
+
+
+@pytest.fixture(scope="class")
+def two_shops(onlooker):
+    return [onlooker.site(f"{place}/shop").start() for place in ("a", "b")]
 
 
 def names(folder):
@@ -59,19 +47,42 @@ def names(folder):
 class TestTwoFilesOfOneName:
     """Both called site.yaml, as tutorials have it."""
 
-    @pytest.fixture
-    def sites(self, user):
-        return [user.site(name).start() for name in ("shop", "blog")]
+    def test_each_is_called_by_its_folder(self, onlooker, shop_and_blog):
+        shop, blog = shop_and_blog
+        assert served(onlooker) == {"shop": shop.pid, "blog": blog.pid}
+        assert served(onlooker, "shop") == {"shop": shop.pid}
+        assert served(onlooker, "-c", blog.folder / "site.yaml") == {"blog": blog.pid}
+        assert names(onlooker.session / "superwsgi") == ["blog.sock", "shop.sock"]
 
-    def test_each_is_called_by_its_folder(self, user, sites):
-        shop, blog = sites
-        assert served(user) == {"shop": shop.pid, "blog": blog.pid}
-        assert served(user, "shop") == {"shop": shop.pid}
-        assert served(user, "-c", blog.folder / "site.yaml") == {"blog": blog.pid}
-        assert names(user.session / "superwsgi") == ["blog.sock", "shop.sock"]
+    @pytest.mark.parametrize("command", ["reload", "upgrade", "stop"])
+    def test_without_a_name_it_asks_for_one(self, onlooker, shop_and_blog, command):
+        done = onlooker.command(command)
+        assert (done.returncode, done.stdout) == (2, "")
+        first, *ways = done.stderr.splitlines()
+        assert first == "superwsgi: 2 sites run here; say which one is meant:"
+        assert [way.split("(")[0].strip() for way in ways] == [
+            f"superwsgi {command} blog",
+            f"superwsgi {command} shop",
+        ]
+        assert str(shop_and_blog[1].folder / "site.yaml") in ways[0]
+        assert not any("asked to" in site.log or "stopping" in site.log for site in shop_and_blog)
 
-    def test_a_command_reaches_the_one_that_it_names(self, user, sites):
-        shop, blog = sites
+    @pytest.mark.parametrize("command", ["status", "reload", "upgrade", "stop"])
+    def test_names_that_are_none(self, onlooker, shop_and_blog, command):
+        done = onlooker.command(command, "shpo")
+        assert done.returncode == 3
+        assert done.stderr == "superwsgi: no site called shpo runs here; these do: blog, shop\n"
+        done = onlooker.command(command, "shop/site.yaml")
+        assert "; for a site file write -c shop/site.yaml" in done.stderr
+        for more in (["-c", "shop/site.yaml"], ["--control", onlooker.session / "superwsgi" / "shop.sock"]):
+            done = onlooker.command(command, "shop", *more)
+            assert (done.returncode, "give one of them" in done.stderr) == (2, True)
+        assert not any("asked to" in site.log or "stopping" in site.log for site in shop_and_blog)
+
+
+class TestCommandsThatNameOne:
+    def test_reach_it_alone(self, user):
+        shop, blog = [user.site(name).start() for name in ("shop", "blog")]
         for command in ("reload", "upgrade"):
             mark = blog.mark()
             done = user.command(command, "--wait", "blog")
@@ -83,46 +94,29 @@ class TestTwoFilesOfOneName:
         assert user.command("reload", "--wait").returncode == 0, "now that only one runs"
         assert "asked to reload" in shop.log
 
-    @pytest.mark.parametrize("command", ["reload", "upgrade", "stop"])
-    def test_without_a_name_it_asks_for_one(self, user, sites, command):
-        done = user.command(command)
-        assert (done.returncode, done.stdout) == (2, "")
-        first, *ways = done.stderr.splitlines()
-        assert first == "superwsgi: 2 sites run here; say which one is meant:"
-        assert [way.split("(")[0].strip() for way in ways] == [
-            f"superwsgi {command} blog",
-            f"superwsgi {command} shop",
-        ]
-        assert str(sites[1].folder / "site.yaml") in ways[0]
-        assert not any("asked to" in site.log or "stopping" in site.log for site in sites)
 
-    @pytest.mark.parametrize("command", ["status", "reload", "upgrade", "stop"])
-    def test_names_that_are_none(self, user, sites, command):
-        done = user.command(command, "shpo")
-        assert done.returncode == 3
-        assert done.stderr == "superwsgi: no site called shpo runs here; these do: blog, shop\n"
-        done = user.command(command, "shop/site.yaml")
-        assert "; for a site file write -c shop/site.yaml" in done.stderr
-        for more in (["-c", "shop/site.yaml"], ["--control", user.session / "superwsgi" / "shop.sock"]):
-            done = user.command(command, "shop", *more)
-            assert (done.returncode, "give one of them" in done.stderr) == (2, True)
-        assert not any("asked to" in site.log or "stopping" in site.log for site in sites)
-
-
-class TestOneName:
-    @pytest.fixture
-    def sites(self, user):
-        return [user.site(f"{place}/shop").start() for place in ("a", "b")]
-
-    def test_the_second_one_has_a_socket_too(self, user, sites):
-        first, second = sites
-        folder = user.session / "superwsgi"
+class TestTwoOfOneName:
+    def test_the_second_one_has_a_socket_too(self, onlooker, two_shops):
+        first, second = two_shops
+        folder = onlooker.session / "superwsgi"
         assert names(folder) == ["shop-2.sock", "shop.sock"]
         assert "control socket has a number" not in first.log
         said = second.wait_log("control socket has a number socket=(.*) reason=(.*) next=(.*)")
         assert said[1] == str(folder / "shop-2.sock")
         assert f"another site listens at {folder / 'shop.sock'}" in said[2]
         assert "-c FILE or --control SOCKET" in said[3]
+
+    def test_status_tells_them_apart(self, onlooker, two_shops):
+        done = onlooker.command("status", "shop")
+        assert done.returncode == 0
+        for site in two_shops:
+            assert f"\n{site.folder / 'site.yaml'}, " in done.stdout
+
+
+class TestCommandsAmongTwoOfOneName:
+    @pytest.fixture
+    def sites(self, user):
+        return [user.site(f"{place}/shop").start() for place in ("a", "b")]
 
     def test_commands_reach_the_right_one_or_none(self, user, sites):
         first, second = sites
@@ -135,12 +129,6 @@ class TestOneName:
         assert user.command("reload", "--wait", "-c", second.folder / "site.yaml").returncode == 0
         assert "asked to reload" in second.log
         assert "asked to" not in first.log
-
-    def test_status_tells_them_apart(self, user, sites):
-        done = user.command("status", "shop")
-        assert done.returncode == 0
-        for site in sites:
-            assert f"\n{site.folder / 'site.yaml'}, " in done.stdout
 
     def test_neither_takes_what_belongs_to_the_other(self, user, sites):
         first, second = sites
@@ -197,67 +185,6 @@ class TestOneName:
         first.send(signal.SIGCONT)
         wait_for(lambda: len(user.command("status", "--json").stdout.splitlines()) == 2, "answer of both")
         assert "stopping" not in first.log + second.log
-
-
-class TestWithoutASession:
-    def test_has_a_control_socket_in_a_folder_of_its_own(self, nobody):
-        site = nobody.site("shop").start()
-        assert stat.S_IMODE(nobody.temporary.stat().st_mode) == 0o700
-        assert nobody.temporary.stat().st_uid == nobody.uid
-        assert served(nobody, "shop") == {"shop": site.pid}
-        assert "no control socket" not in site.log
-        assert nobody.command("stop", "shop", "--wait").returncode == 0
-        assert not (nobody.temporary / "shop.sock").exists()
-
-    def test_is_found_from_a_session_and_makes_its_folder_anew_at_hup(self, nobody):
-        site = nobody.site("shop").start()
-        nobody.environ["XDG_RUNTIME_DIR"] = str(nobody.session)
-        assert served(nobody, "shop") == {"shop": site.pid}
-        shutil.rmtree(nobody.temporary)
-        assert nobody.command("status", "shop").returncode == 3
-        site.reload()
-        wait_for((nobody.temporary / "shop.sock").exists, "socket")
-        assert served(nobody) == {"shop": site.pid}
-
-    @pytest.mark.parametrize("session", ["/nonexistent", "/", "relative"])
-    def test_nor_one_that_can_be_used(self, nobody, session):
-        nobody.environ["XDG_RUNTIME_DIR"] = session
-        site = nobody.site("shop").start()
-        assert served(nobody, "shop") == {"shop": site.pid}
-
-    @as_root
-    @pytest.mark.parametrize("made", ["a folder", "a link", "a link to one of the user's own"])
-    def test_a_folder_that_another_user_has_made_first(self, nobody, made):
-        if made == "a folder":
-            nobody.temporary.mkdir(mode=0o777)
-        else:
-            target = nobody.session if "own" in made else nobody.folder
-            nobody.temporary.symlink_to(target)
-        site = nobody.site("shop").start()
-        said = site.wait_log(r"warning .*no control socket reason=(.*) next=(.*)")
-        assert str(nobody.temporary) in said[1]
-        assert "send HUP" in said[2]
-        assert site.get().status == 200
-        assert not list(nobody.session.iterdir())
-        done = nobody.command("status")
-        assert done.returncode == 3
-        assert f"not looked into: {nobody.temporary}" in done.stderr
-        if made == "a folder":
-            assert not list(nobody.temporary.iterdir())
-            nobody.temporary.rmdir()
-            site.reload()
-            assert served(nobody) == {"shop": site.pid}, "once it is gone"
-
-    @as_root
-    def test_a_socket_that_another_user_has_put_there_is_not_met(self, nobody, people):
-        other = people(session=False)
-        shop = other.site("shop").start()
-        (other.temporary / "shop.sock").chmod(0o666)
-        nobody.temporary.symlink_to(other.temporary)
-        done = nobody.command("stop")
-        assert done.returncode == 3
-        assert "not looked into" in done.stderr
-        assert "connection refused" not in shop.log, "nothing was asked of it"
 
 
 class TestFromScripts:

@@ -1,9 +1,12 @@
 """Users without a name who run sites and commands: nobody else's sites are in their way."""
 
+import contextlib
 import itertools
+import json
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +26,21 @@ def becoming():
         if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
             return options
     return None
+
+
+@contextlib.contextmanager
+def people():
+    """Makes users, in a folder that all may enter, which pytest's own are not."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.chmod(0o755)
+
+        def make(**more):
+            user = User(folder, **more)
+            stack.callback(user.clean_up)
+            return user
+
+        yield make
 
 
 class User:
@@ -50,7 +68,7 @@ class User:
         (self.folder / path).mkdir(parents=True, exist_ok=True)
         site = UsersDaemon(self.folder / path, self)
         site.write("app.py", APP)
-        site.site(workers=1, preload=False, **{"name": None, **keys})
+        site.site(workers=1, preload=False, rollout={"confirm": "100ms"}, **{"name": None, **keys})
         self.sites.append(site)
         return site
 
@@ -81,6 +99,13 @@ APP = """
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"hello"]
 """
+
+
+def served(user, *which):
+    """Site → process id of its master, by `superwsgi status`."""
+    done = user.command("status", "--json", *which)
+    assert done.returncode == 0, done.stderr
+    return {(said := json.loads(line))["site"]: said["pid"] for line in done.stdout.splitlines()}
 
 
 class UsersDaemon(Daemon):
