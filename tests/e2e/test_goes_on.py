@@ -82,14 +82,16 @@ def test_without_a_descriptor_left(site):
 
 
 class TestAProcessThatASignalHasStopped:
-    def test_a_worker_is_replaced(self, site):
+    def test_a_worker_and_a_mold_are_replaced(self, site):
+        """Each waits for its own end, so both are stopped at once."""
         site.site(workers=1)
         site.start()
-        (worker,) = site.workers()
         mark = site.mark()
-        site.send(signal.SIGSTOP, worker)
+        for process in (*site.workers(), site.mold()):
+            site.send(signal.SIGSTOP, process)
         site.wait_log("killed reason=.stopped by a signal", since=mark)
-        site.wait_log("serving", since=mark)
+        site.wait_log("(?s)mold lost .*stopped by a signal.*mold ready", since=mark)
+        site.wait_log(" serving ", since=mark)
         assert site.get().text == "hello"
 
     def test_a_worker_that_drains_is_ended(self, site):
@@ -107,15 +109,7 @@ class TestAProcessThatASignalHasStopped:
             assert site.stop() == 0
         assert 'killed reason="stopped by a signal' in site.log[mark:]
 
-    def test_a_mold_is_replaced(self, site):
-        site.site(workers=1)
-        site.start()
-        mold = site.mold()
-        mark = site.mark()
-        site.send(signal.SIGSTOP, mold)
-        site.wait_log("(?s)mold lost .*stopped by a signal.*mold ready", since=mark)
-
-    def test_one_that_a_candidate_has_fails_the_reload(self, site):
+    def test_a_mold_of_a_candidate_fails_the_reload(self, site):
         site.site(workers=1)
         site.start()
         site.write("app.py", "import time\ntime.sleep(60)\n")

@@ -48,6 +48,7 @@ def site():
             pidfile="run/pid",
             control="run/control.sock",
             log={"access": "run/access.log"},
+            rollout={"confirm": "100ms"},
         )
         try:
             yield site.start()
