@@ -213,21 +213,28 @@ class Daemon:
         return psutil.Process(self.pid).children(recursive=True)
 
     def mold(self):
-        """The process id of the only mold."""
-        titled = "superwsgi: mold"
-        (mold,) = [p.pid for p in self.children() if " ".join(p.cmdline()).startswith(titled)]
-        return mold
+        """The process id of the mold, once there is one, and no other."""
+
+        def only():
+            found = [pid for pid, title in self._titles() if title.startswith("superwsgi: mold ")]
+            return found[0] if len(found) == 1 else None
+
+        return wait_for(only, "one mold", context=lambda: self.log)
 
     def workers(self):
         """Process ids of the workers, by number then generation, from their titles."""
         found = {}
-        for child in psutil.Process(self.pid).children():
-            with contextlib.suppress(psutil.Error):
-                title = re.match(r"superwsgi: worker (\d+) gen (\d+)", " ".join(child.cmdline()))
-                if title:
-                    self.family.add(child.pid)
-                    found[int(title[2]), int(title[1]), child.pid] = child.pid
+        for pid, title in self._titles():
+            match = re.match(r"superwsgi: worker (\d+) gen (\d+)", title)
+            if match:
+                self.family.add(pid)
+                found[int(match[2]), int(match[1]), pid] = pid
         return [found[key] for key in sorted(found)]
+
+    def _titles(self):
+        for child in psutil.Process(self.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                yield child.pid, " ".join(child.cmdline())
 
     def wait_workers(self, count):
         """Until exactly `count` workers exist; returns their process ids."""

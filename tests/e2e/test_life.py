@@ -111,8 +111,12 @@ def test_a_worker_that_dies_at_each_start_is_backed_off_and_said_so(site):
     site.write(
         "app.py",
         """
-        import os, threading
-        threading.Timer(0.3, os._exit, [1]).start()
+        import os, threading, time
+        def die():
+            while " serving " not in open("daemon.log").read():  # not before the first one serves
+                time.sleep(0.01)
+            os._exit(1)
+        threading.Thread(target=die, daemon=True).start()
         def app(environ, start_response):
             start_response("200 OK", [])
             return [b""]

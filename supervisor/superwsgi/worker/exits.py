@@ -3,8 +3,8 @@ process. Runs in the main thread of a mold and of its workers.
 
 Forked processes share what the import has made outside of memory, a temporary folder for example: the first
 to remove it at its end would take it from all the others. So a handler that removes (removers.py) runs once,
-when the last process that shares what it removes is gone; any other, such as the flush of a log, runs in every
-worker.
+when the last process that shares what it removes is gone; any other, such as the flush of a log, runs in
+every worker.
 """
 
 from __future__ import annotations
