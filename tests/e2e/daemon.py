@@ -23,6 +23,24 @@ FIXTURE_APPS = Path(__file__).parents[1] / "fixtureapps"
 COMMAND = [sys.executable, "-m", "superwsgi"]
 
 
+def dying(code):
+    """An application whose processes end with that exit code as soon as they serve."""
+    return f"""
+        import os, threading, time
+
+        def die():
+            while f"pid={{os.getpid()}} serving " not in open("daemon.log").read():
+                time.sleep(0.01)
+            os._exit({code})
+
+        threading.Thread(target=die, daemon=True).start()
+
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"dying"]
+    """
+
+
 def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: ""):
     """Return the first true value of `condition()`; fail with `what` after `deadline` seconds."""
     end = time.monotonic() + deadline

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from superwsgi.control import Outcome, Progress, Reload, Stage, Status, decode_answer, encode
-from tests.e2e.daemon import COMMAND, Daemon, wait_for
+from tests.e2e.daemon import COMMAND, Daemon, dying, wait_for
 
 APP = """
     import os, time
@@ -108,10 +108,7 @@ class TestStatus:
 
     def test_a_crash_loop(self, site):
         site.stop()
-        site.write(
-            "app.py",
-            "import os, threading\nthreading.Timer(0.3, os._exit, [1]).start()\ndef app(e, s): ...\n",
-        )
+        site.write("app.py", dying(1))
         mark = site.mark()
         site.start(ready=False)
         site.wait_log("in 800ms", since=mark)
@@ -201,11 +198,7 @@ class TestReload:
             assert "[2J" in said
 
     def test_code_that_dies_soon_is_rolled_back_and_says_so(self, site):
-        site.write(
-            "app.py",
-            "import os, threading\nthreading.Timer(0.4, os._exit, [9]).start()\n"
-            "def app(e, s):\n    s('200 OK', [])\n    return [b'bad']\n",
-        )
+        site.write("app.py", dying(9))
         done = site.command("reload", "--wait")
         assert done.returncode == 1
         assert "reload rolled back: generation 2: worker 1: exit code 9" in done.stderr

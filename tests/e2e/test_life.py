@@ -9,7 +9,7 @@ from textwrap import dedent
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import dying, wait_for
 
 APP = """
     import os, signal, time
@@ -108,20 +108,7 @@ def test_a_killed_worker_is_replaced_within_a_second_five_times(site):
 
 
 def test_a_worker_that_dies_at_each_start_is_backed_off_and_said_so(site):
-    site.write(
-        "app.py",
-        """
-        import os, threading, time
-        def die():
-            while " serving " not in open("daemon.log").read():  # not before the first one serves
-                time.sleep(0.01)
-            os._exit(1)
-        threading.Thread(target=die, daemon=True).start()
-        def app(environ, start_response):
-            start_response("200 OK", [])
-            return [b""]
-        """,
-    )
+    site.write("app.py", dying(1))
     site.start(ready=False)
     site.wait_log("crash-loop")
     site.wait_log(r"next=.replaced in 800ms")
