@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.e2e.daemon import wait_for
 from tests.e2e.forking import APP, alive, begin, gone
