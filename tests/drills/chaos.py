@@ -47,12 +47,12 @@ class Client(threading.Thread):
 
     def __init__(self, address: tuple[str, int], path: str, seen: Seen, stop: threading.Event) -> None:
         super().__init__(daemon=True)
-        self._address, self._path, self._seen, self._stop = address, path, seen, stop
+        self._address, self._path, self._seen, self._end = address, path, seen, stop
 
     def run(self) -> None:
         connection = http.client.HTTPConnection(*self._address, timeout=30)
         last: int | None = None
-        while not self._stop.is_set():
+        while not self._end.is_set():
             token = uuid.uuid4().hex
             try:
                 connection.request("GET", f"{self._path}?{token}")
@@ -64,7 +64,7 @@ class Client(threading.Thread):
                 connection.close()
             else:
                 last = self._judge(response.status, token, body)
-            self._stop.wait(0.005)
+            self._end.wait(0.005)
         connection.close()
 
     def _judge(self, status: int, token: str, body: str) -> int | None:
