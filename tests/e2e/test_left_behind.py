@@ -1,6 +1,7 @@
 """What the application has started, when its worker ends: nothing of ours stays open, and nothing stays
 behind."""
 
+import contextlib
 import json
 import re
 import signal
@@ -49,8 +50,9 @@ def opened(process):
     title = " ".join(process.cmdline()).partition("superwsgi: ")[2].split()
     kinds = []
     for link in Path(f"/proc/{process.pid}/fd").iterdir():
-        what = re.sub(r"\d+", "", str(link.readlink()))
-        kinds.append((int(link.name) if int(link.name) < 3 else None, what))
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            what = re.sub(r"\d+", "", str(link.readlink()))
+            kinds.append((int(link.name) if int(link.name) < 3 else None, what))
     return title[:1], sorted(kinds, key=str)
 
 

@@ -74,23 +74,21 @@ class PidFile:
     def check_move(self, path: str | None) -> None:
         """Find out whether `move` would succeed. Raises PidFileError."""
         anew = PidFile(path)
-        if not self._is_at(anew._path):
+        if anew._path != self._path:
             anew.check()
 
     def move(self, path: str | None) -> None:
-        """Write another file in the place of this one, or this one again where somebody has removed it, with
-        its folder perhaps. Raises PidFileError; this one then stays."""
+        """Write another file in the place of this one, or this one again where it was removed, its folder too
+        perhaps. Raises PidFileError; this one then stays."""
         anew = PidFile(path)
-        if not self._is_at(anew._path):
+        if anew._path != self._path or self._is_missing():
             anew.take()
             self.release()
             self._path, self._fd = anew._path, anew._fd
 
-    def _is_at(self, path: Path | None) -> bool:
-        """Whether it is the file of that path."""
-        if path != self._path:
-            return False
-        return path is None or (self._fd is not None and _is_at(path, self._fd))
+    def _is_missing(self) -> bool:
+        """Whether there is nothing where it was. What somebody has put there is left alone."""
+        return self._path is not None and not os.path.lexists(self._path)
 
     def release(self) -> None:
         """Remove the file, if it is still the one that we hold, and its lock."""
