@@ -183,3 +183,43 @@ def test_a_worker_whose_descriptors_the_application_has_closed_is_replaced(site,
     site.wait_log("serving", since=mark)
     assert site.get().text == "hello"
     assert site.log[mark:].count("broken") == 1
+
+
+SPOILS = """
+    import os, socket
+    def listeners():
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            try:
+                sock = socket.socket(fileno=os.dup(fd))
+            except OSError:
+                continue
+            with sock:
+                if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    yield sock
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/shutdown":
+            for sock in listeners():
+                sock.shutdown(socket.SHUT_RDWR)
+        if environ["PATH_INFO"] == "/block":
+            for sock in listeners():
+                sock.setblocking(True)
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"hello"]
+"""
+
+
+@pytest.mark.parametrize(("path", "done"), [("/shutdown", "shut down"), ("/block", "made blocking")])
+def test_a_listener_that_the_application_has_spoiled_is_mended(site, path, done):
+    site.write("app.py", SPOILS)
+    site.site(workers=2)
+    site.start()
+    mark = site.mark()
+    assert site.get(path).text == "hello"
+    site.wait_log(f"listener broken .*reason=.{done} by the application", since=mark)
+
+    def served():
+        with contextlib.suppress(OSError):
+            return site.get().text == "hello"
+
+    wait_for(served, "an answer", context=lambda: site.log)
+    assert site.stop() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -81,6 +82,20 @@ class Listener:
             return f"unix:{self.sock.getsockname()}"
         scheme = "https" if speaks_tls(self.address) else "http"
         return f"{scheme}://{TcpAddress(place.host, place.port)}"
+
+    def mend(self, backlog: int) -> str:
+        """Undo what code in a worker has done to the socket, which is one for all that have it: shutdown(2)
+        of a TCP socket, or making it blocking. What it was, in words; empty where nothing was wrong."""
+        done = []
+        if self.sock.fileno() >= 0 and os.get_blocking(self.sock.fileno()):
+            os.set_blocking(self.sock.fileno(), False)
+            done.append("made blocking")
+        if self.sock.fileno() >= 0 and not self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
+                self.sock.bind(self.sock.getsockname())
+            self.sock.listen(backlog)
+            done.append("shut down")
+        return " and ".join(done)
 
     def stop_listening(self) -> None:
         """Refuse new clients from now on, whoever else has it open: shutdown(2) is of the socket."""

@@ -39,11 +39,23 @@ class Monitor:
     def look(self, now: float) -> None:
         """Look at every worker, now and from now on."""
         self._loop.call_at(now + self._interval(), self.look)
+        self._mend_listeners()
         for generation in self._rollout:
             for worker in list(generation.workers.values()):
                 self._judge_heartbeat(generation, worker, now)
                 if generation.memory:
                     self._judge_memory(generation, worker, now)
+
+    def _mend_listeners(self) -> None:
+        """Those of what serves."""
+        current = self._rollout.current
+        if current is None or current.is_leaving():
+            return
+        for listener in current.listeners:
+            done = listener.mend(current.site.limits.backlog)
+            if done:
+                why = f"{done} by the application"
+                self._rollout.errors.error("listener broken", address=listener, reason=why, next="mended")
 
     def _look_for_stopped(self, now: float) -> None:
         self._loop.call_at(now + stopped.LOOK, self._look_for_stopped)
