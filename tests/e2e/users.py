@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -14,15 +15,18 @@ import pytest
 
 from tests.e2e.daemon import COMMAND, Daemon
 
+AGAIN = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import superwsgi'], check=True)"
+
 _numbers = itertools.count(100_000 + os.getpid() * 20)  # of this test process alone
 
 
 @cache
 def becoming():
-    """The options with which setpriv(1) lets another user run this Python, wherever it is installed."""
+    """The options with which setpriv(1) lets another user run this Python, wherever it is installed; also
+    from there, with no right of root's left."""
     for more in ([], ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]):
         options = ["--clear-groups", *more]
-        trial = ["setpriv", "--reuid=100000", "--regid=100000", *options, *COMMAND, "--version"]
+        trial = ["setpriv", "--reuid=100000", "--regid=100000", *options, sys.executable, "-c", AGAIN]
         if subprocess.run(trial, capture_output=True, check=False).returncode == 0:
             return options
     return None
