@@ -214,7 +214,8 @@ def test_a_listener_that_the_application_has_spoiled_is_mended(site, path, done)
     site.site(workers=2)
     site.start()
     mark = site.mark()
-    assert site.get(path).text == "hello"
+    with contextlib.suppress(OSError):  # the worker may end before it has answered
+        site.get(path)
     site.wait_log(f"listener broken .*reason=.{done} by the application", since=mark)
 
     def served():
