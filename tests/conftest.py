@@ -1,9 +1,11 @@
-"""What all tests share: some have to run alone."""
+"""What all tests share: some have to run alone, and some need certificates."""
 
 import fcntl
 from pathlib import Path
 
 import pytest
+
+from tests.certificates import Authority, Pair
 
 
 class Turns:
@@ -58,3 +60,13 @@ def pytest_runtest_protocol(item, nextitem):
         return (yield)
     finally:
         turns.end(alone(nextitem))
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def pair(ca: Authority) -> Pair:
+    return ca.pair("localhost")

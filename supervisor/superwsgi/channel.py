@@ -13,8 +13,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
-from superwsgi import credentials
 from superwsgi.messages import Message, Word, decode, decode_word, encode
+from superwsgi.system import credentials
 
 _PACKET: Final = 192 << 10
 _MAX_FDS: Final = 250  # SCM_MAX_FD is 253

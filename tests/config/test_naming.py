@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config import grammar, naming
+from superwsgi.config import naming
 from superwsgi.config.loading import from_options, load
+from superwsgi.config.text import grammar
 
 FILES = {
     "/srv/shop/site.yaml": "shop",

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from superwsgi.config.loading import load
-from superwsgi.config.reading import SITE, key_paths
 from superwsgi.config.reference import markdown_table, reference
 from superwsgi.config.schema import Site
+from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import loaded
 
 CONFIG = Path(__file__).parents[2] / "config"

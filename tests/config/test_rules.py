@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.reading import SITE, key_paths
 from superwsgi.config.rules import RULES
+from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import APP, loaded, problems
 
 MEMORY = (

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from superwsgi.config.formats import ACCESS_NAMES
-from superwsgi.config.reading import SITE, key_paths
 from superwsgi.config.reference import markdown_table
+from superwsgi.config.text.formats import ACCESS_NAMES
+from superwsgi.config.text.reader import SITE, key_paths
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.e2e.daemon import read_all, wait_for
 from tests.e2e.wire import Wire
-from tests.http.feeding import bytewise, odd_pieces
-from tests.http.legitimate import LEGITIMATE
-from tests.http.malformed import MALFORMED
+from tests.http.request.feeding import bytewise, odd_pieces
+from tests.http.request.legitimate import LEGITIMATE
+from tests.http.request.malformed import MALFORMED
 
 APP = """
     import json

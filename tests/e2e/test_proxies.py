@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from superwsgi.http.claims import FORWARDING
+from superwsgi.http.client.claims import FORWARDING
 from tests.e2e.daemon import FIXTURE_APPS
 from tests.e2e.wire import Wire, request
-from tests.http.proxy_headers import SSL, V1, summed
+from tests.http.client.proxy_headers import SSL, V1, summed
 
 FRAMEWORKS = pytest.mark.parametrize("framework", ["flask", "django"])
 

@@ -158,7 +158,9 @@ def test_a_configuration_that_is_wrong_by_then_is_refused_too(site):
 
 
 def test_a_new_program_whose_workers_do_not_start_serves_with_the_old_ones(site, installation):
-    installation.install("1.1", broken=("worker/mold.py", "def main()", "import no_such_module\ndef main()"))
+    installation.install(
+        "1.1", broken=("worker/boot/mold.py", "def main()", "import no_such_module\ndef main()")
+    )
     mark = site.mark()
     site.send(signal.SIGUSR2)
     site.wait_log("(reload failed|upgrade refused)", since=mark)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from tests.http.feeding import bytewise
-from tests.http.legitimate import LEGITIMATE
-from tests.http.malformed import MALFORMED
-from tests.http.streams import SMALL, WORDS, cut, outcome
+from tests.http.request.feeding import bytewise
+from tests.http.request.legitimate import LEGITIMATE
+from tests.http.request.malformed import MALFORMED
+from tests.http.request.streams import SMALL, WORDS, cut, outcome
 
 _CUTS: Final = 4
 """Bytes at the beginning of an input that say where the rest is cut."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superwsgi.config.formats import ACCESS_NAMES, NAMED_FORMATS, parse_template
+from superwsgi.config.text.formats import ACCESS_NAMES, NAMED_FORMATS, parse_template
 from superwsgi.log.files import PIPE_BUF
 from superwsgi.log.formats import AccessEntry, Writer, compile_format
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.certificates import Authority, Pair
 from tests.fixtureapps.wsgi_paths import gate, inside
 
 
@@ -15,13 +14,3 @@ def _closed_gate():
         pass
     yield
     gate.set()
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
-def pair(ca: Authority) -> Pair:
-    return ca.pair("localhost")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, Tls
 from superwsgi.scoreboard import Scoreboard, WorkerCounters
-from superwsgi.worker import transport
+from superwsgi.tls import interface
 from tests.fixtureapps.wsgi_paths import gate
 from tests.worker.solo import listen, make_loop
 
@@ -138,7 +138,7 @@ class Running:
             error_fd=self._fds[0],
             access_fd=self._fds[1],
             on_recycle=self.recycled.append,
-            certificates=transport.load(site.tls),
+            certificates=interface.load(site.tls),
         )
 
     @property

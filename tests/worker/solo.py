@@ -19,8 +19,8 @@ from superwsgi.config.schema import Site, Timeouts
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker.loop import Loop
-from superwsgi.worker.transport import Certificates
+from superwsgi.tls.interface import Certificates
+from superwsgi.worker.serve.loop import Loop
 
 
 def listen(address: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple, NoReturn
 from superwsgi.apps.locks import is_locked_out
 from superwsgi.apps.patched import refusal
 from superwsgi.apps.types import WSGIApp
-from superwsgi.config.applications import import_string
-from superwsgi.config.grammar import Invalid
+from superwsgi.config.text.grammar import Invalid
+from superwsgi.config.text.import_strings import import_string
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.lines import printable, spell_exception
 

@@ -23,7 +23,7 @@ class _Route(NamedTuple):
 def mount(apps: Mapping[str, WSGIApp]) -> WSGIApp:
     """One application out of those in `apps`, by keys such as `/`, `/admin`, `api.example.com/v1`.
 
-    The keys are as `superwsgi.config.applications.mount` spells them.
+    The keys are as `superwsgi.config.text.import_strings.mount` spells them.
     """
     if list(apps) == ["/"]:
         return apps["/"]

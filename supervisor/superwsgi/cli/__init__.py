@@ -1,8 +1,8 @@
 """The superwsgi command: one file a command."""
 
-from superwsgi.cli import standard
+from superwsgi.cli import standard_descriptors
 
-standard.provide()  # first: a library that glibc 2.43 loads while 0 is free keeps it
+standard_descriptors.provide()  # first: a library that glibc 2.43 loads while 0 is free keeps it
 
 from superwsgi.cli.main import main  # noqa: E402
 

@@ -9,13 +9,13 @@ from importlib.util import find_spec
 import click
 
 from superwsgi import __version__
-from superwsgi.cli.check import check
-from superwsgi.cli.reload import reload
-from superwsgi.cli.run import run
-from superwsgi.cli.serve import serve
-from superwsgi.cli.status import status
-from superwsgi.cli.stop import stop
-from superwsgi.cli.upgrade import upgrade
+from superwsgi.cli.server.reload import reload
+from superwsgi.cli.server.status import status
+from superwsgi.cli.server.stop import stop
+from superwsgi.cli.server.upgrade import upgrade
+from superwsgi.cli.site.check import check
+from superwsgi.cli.site.run import run
+from superwsgi.cli.site.serve import serve
 
 _EPILOG = """\b
 Signals to the master process:
@@ -30,7 +30,7 @@ Signals to the master process:
 
 def _build() -> str:
     """What runs: `Python 3.13.0, compiled`, where mypyc made C of the modules on the request path."""
-    module = find_spec("superwsgi.http.parser")
+    module = find_spec("superwsgi.http.request.parser")
     compiled = module is not None and isinstance(module.loader, ExtensionFileLoader)
     return f"Python {sys.version.split()[0]}, {'compiled' if compiled else 'pure Python'}"
 

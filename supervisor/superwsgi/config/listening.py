@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from superwsgi.config.units import Account, Octal, SocketPath
+from superwsgi.config.kinds import Account, Octal, SocketPath
 
 
 class TcpAddress(Struct, frozen=True, tag="tcp"):

@@ -14,14 +14,15 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
-from superwsgi.config import document, dotenv, naming
+from superwsgi.config import naming
 from superwsgi.config.errors import ConfigError, Place, Problem
 from superwsgi.config.links import as_spelled
-from superwsgi.config.reading import SITE, Reader
 from superwsgi.config.rules import broken_rules
 from superwsgi.config.schema import Application, Site
-from superwsgi.config.tree import Entry, Items, Keys, Node, Text
-from superwsgi.config.variables import Unreadable
+from superwsgi.config.text import dotenv, yaml
+from superwsgi.config.text.reader import SITE, Reader
+from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text
+from superwsgi.config.text.variables import Unreadable
 
 _LARGEST_FILE: Final = 1 << 20
 _APPLICATION: Final = inspect.type_info(Application)
@@ -38,10 +39,10 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
     spelled = as_spelled(file)
     folder = Path(spelled).parent
     problems: list[Problem] = []
-    first = document.parse(content, file, environ, [], folder)
+    first = yaml.parse(content, file, environ, [], folder)
     variables = _env_file(_top(first, file), folder, environ, problems)
     both = {**environ, **variables}
-    root = document.parse(content, file, both, problems, folder, frozenset(variables))
+    root = yaml.parse(content, file, both, problems, folder, frozenset(variables))
     site = _site(_top(root, file), folder, naming.of_file(spelled), problems)
     return msgspec.structs.replace(site, env={**variables, **site.env})
 

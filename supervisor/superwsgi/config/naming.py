@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from superwsgi.config import grammar
+from superwsgi.config.text import grammar
 
 COMMON: Final = frozenset(
     {

@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import NODEFAULT, inspect
 
-from superwsgi.config.reading import SITE
 from superwsgi.config.schema import Application
+from superwsgi.config.text.reader import SITE
 
 _HEAD: Final = """\
 # Every key of a site file, with its default. Only app (or apps) is needed.

@@ -1,7 +1,7 @@
 """The site file's keys as typed data: one field a setting, with its default, unit and one line of help.
 
 The reference site file, the errors of the loader and the documentation come from these fields.
-The kinds of their values are in units.py. Nothing here touches the outside: no DNS, no files, no users, no
+The kinds of their values are in kinds.py. Nothing here touches the outside: no DNS, no files, no users, no
 imports of the application.
 """
 
@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from superwsgi.config.listening import Address, TcpAddress
-from superwsgi.config.units import (
+from superwsgi.config.kinds import (
     Account,
     Backlog,
     Bytes,
@@ -38,6 +37,7 @@ from superwsgi.config.units import (
     Threads,
     Variable,
 )
+from superwsgi.config.listening import Address, TcpAddress
 
 Application = Annotated[
     ImportString,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from io import TextIOBase
 
 from superwsgi import __version__
-from superwsgi.http.files import FileWrapper
-from superwsgi.http.proxy_protocol import Address
-from superwsgi.http.request import Environ
+from superwsgi.apps.types import Environ
+from superwsgi.http.client.proxy_protocol import Address
+from superwsgi.http.response.files import FileWrapper
 
 SOFTWARE = f"superwsgi/{__version__}"
 

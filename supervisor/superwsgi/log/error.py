@@ -1,7 +1,7 @@
 """The error log: one line an event, who, what, what now, as `key=value`; and what applications say there.
 
 Written where it happens, by master, molds and workers into the same file. It never raises, and no reader and
-no disk holds up who serves (outlet.py): lines that cannot be written are counted, and the count is written as
+no disk holds up who serves (writer.py): lines that cannot be written are counted, and the count is written as
 soon as that is possible. It may be used on both sides of a fork; `start` is for processes that do not fork.
 """
 
@@ -26,7 +26,7 @@ from superwsgi.log.lines import (
     spell_exception,
     spell_fields,
 )
-from superwsgi.log.outlet import Outlet
+from superwsgi.log.writer import Outlet
 
 _CLOSING: Final = 1.0
 """Seconds in which what still waits may be written at the end of a process."""

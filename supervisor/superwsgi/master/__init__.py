@@ -1,0 +1,1 @@
+"""The process that decides: one thread, one event loop, and never any application code."""

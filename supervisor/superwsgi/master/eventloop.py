@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
-from superwsgi.signals import Signals
+from superwsgi.system.signals import Signals
 
 Callback = Callable[[float], object]
 """Called with the turn's time, in monotonic seconds."""

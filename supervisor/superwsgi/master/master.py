@@ -18,36 +18,37 @@ from setproctitle import setproctitle
 from superwsgi import __version__
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome, Snapshot
-from superwsgi.log.complaint import Complaint
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.lines import spell_exception
-from superwsgi.master import sockets, status
-from superwsgi.master.binding import BindError
-from superwsgi.master.children import Children
-from superwsgi.master.commands import Commands
-from superwsgi.master.control import Control
+from superwsgi.log.rate_limit import Complaint
+from superwsgi.master.control import status
+from superwsgi.master.control.commands import Commands
+from superwsgi.master.control.server import Control
 from superwsgi.master.eventloop import PAUSE, EventLoop
-from superwsgi.master.generation import Generation
-from superwsgi.master.handles import WorkerHandle
+from superwsgi.master.generations.children import Children
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.launch import Launch, execute
+from superwsgi.master.generations.monitor import Monitor
+from superwsgi.master.generations.preparation import Preparation
+from superwsgi.master.generations.release import Origin, Release
+from superwsgi.master.generations.reloads import Reloads
+from superwsgi.master.generations.resources import Shared
+from superwsgi.master.generations.rollout import RollOut
 from superwsgi.master.handover import Handover
-from superwsgi.master.inherited import Inherited
-from superwsgi.master.launch import Launch, execute
-from superwsgi.master.monitor import Monitor
-from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
-from superwsgi.master.preparation import Preparation
-from superwsgi.master.reaper import become_subreaper
-from superwsgi.master.release import Origin, Release
-from superwsgi.master.reloads import Reloads
-from superwsgi.master.report import Report
-from superwsgi.master.rollout import RollOut
-from superwsgi.master.shared import Shared
+from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.processes.reaper import become_subreaper
+from superwsgi.master.sockets import sockets
+from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
-from superwsgi.master.takeover import Taken
-from superwsgi.master.upgrade import Upgrade
+from superwsgi.master.systemd.notify import Notifier
+from superwsgi.master.systemd.report import Report
+from superwsgi.master.upgrade.takeover import Taken
+from superwsgi.master.upgrade.upgrade import Upgrade
 from superwsgi.worker import forks
 
 OK: Final = 0

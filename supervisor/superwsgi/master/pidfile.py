@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.log.files import try_writing, write_error
-from superwsgi.log.opening import open_file
-from superwsgi.master.inode import Inode
+from superwsgi.system.inode import Inode
+from superwsgi.system.opening import open_file
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _TRIES: Final = 5

@@ -12,19 +12,19 @@ from typing import Final
 
 from superwsgi.config.errors import ConfigError
 from superwsgi.log.files import LogTargetError
-from superwsgi.master.binding import BindError
+from superwsgi.master.generations.launch import Launch
+from superwsgi.master.generations.release import Origin
+from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
-from superwsgi.master.inherited import Inherited
-from superwsgi.master.launch import Launch
 from superwsgi.master.master import OK, Master, ReadSite
-from superwsgi.master.notify import Notifier
 from superwsgi.master.pidfile import PidFile, PidFileError
-from superwsgi.master.release import Origin
-from superwsgi.master.shared import Shared
-from superwsgi.master.takeover import Taken, rehearse
-from superwsgi.master.upgrade import REHEARSAL
-from superwsgi.worker.privileges import PrivilegeError
-from superwsgi.worker.transport import CertificateError
+from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.inherited import Inherited
+from superwsgi.master.systemd.notify import Notifier
+from superwsgi.master.upgrade.takeover import Taken, rehearse
+from superwsgi.master.upgrade.upgrade import REHEARSAL
+from superwsgi.system.privileges import PrivilegeError
+from superwsgi.tls.interface import CertificateError
 
 FAILED: Final = 1
 CONFIGURATION: Final = 2

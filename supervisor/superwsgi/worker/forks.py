@@ -25,9 +25,8 @@ from typing import Final, NoReturn, TextIO
 
 from setproctitle import getproctitle, setproctitle
 
-from superwsgi import procfs, signals
 from superwsgi.log.error import ErrorLog
-from superwsgi.worker import lineage
+from superwsgi.system import lineage, procfs, signals
 
 CAME_BACK: Final = 1
 """Exit code of a child that has returned from the application, or raised what nobody has caught."""

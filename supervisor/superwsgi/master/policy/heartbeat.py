@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from superwsgi.log.words import duration
+from superwsgi.log.spelling import duration
 from superwsgi.scoreboard import BEAT, IDLE_BEAT
 
 BEATS: Final = 3

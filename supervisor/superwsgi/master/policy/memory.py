@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from superwsgi.log.words import size
+from superwsgi.log.spelling import size
 
 
 class Verdict(Enum):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from superwsgi.log.words import duration
+from superwsgi.log.spelling import duration
 
 LOOK: Final = 1.5
 """Seconds between two looks. With PATIENCE, the end comes at most five seconds after the signal."""

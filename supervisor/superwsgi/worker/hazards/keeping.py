@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from superwsgi import procfs
+from superwsgi.system import procfs
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Found
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from superwsgi import procfs
+from superwsgi.system import procfs
 
 Identity = tuple[object, ...]
 """Equal for what is the same."""

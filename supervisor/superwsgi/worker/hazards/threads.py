@@ -13,8 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from superwsgi import procfs
 from superwsgi.log.frames import is_standard
+from superwsgi.system import procfs
 from superwsgi.worker import forks
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Found

@@ -1,0 +1,1 @@
+"""Commands that speak with the master of a running site."""

@@ -1,0 +1,54 @@
+"""`superwsgi stop`: as TERM, and to know when it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections.abc import Iterator
+
+import click
+
+from superwsgi.cli.server.reach import Conversation, NotReached, fail
+from superwsgi.cli.server.which import Which, find_one, which_site
+from superwsgi.control import Stop
+
+
+@click.command(short_help="End a site.")
+@which_site
+@click.option("--fast", is_flag=True, help="At once; requests in hand are lost.")
+@click.option("-w", "--wait", is_flag=True, help="Until the master and all its processes have ended.")
+def stop(which: Which, fast: bool, wait: bool) -> None:
+    """End a site: workers answer what they have in hand, for at most timeouts.graceful. Which site: the
+    one called NAME, or the only one that runs here.
+
+    \b
+    Exit codes:
+      0  it stops (with --wait: it has ended)
+      2  usage or configuration       3  no master answers
+    """
+    path = find_one(which)
+    try:
+        with Conversation(path) as master, _process(master.master) as process:
+            for _ in master.ask(Stop(fast=fast, follow=wait)):
+                if not wait:
+                    return
+            if process is not None:
+                select.select([process], [], [])
+    except NotReached as error:
+        fail(str(error), error.code)
+
+
+@contextlib.contextmanager
+def _process(pid: int) -> Iterator[int | None]:
+    """A descriptor that becomes readable when the process ends (pidfd_open(2)); None where it cannot be had,
+    and the end of the connection has to do."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,221 @@
+"""Which site a command means: by its name, its file or its socket, or, if only one runs, by nothing at all.
+
+Two sites may have one name, and one file two masters. So the name of a socket only helps to find it: each
+master is asked what it serves, and a command that changes something goes to the one that is meant, or to
+none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from superwsgi.cli.server.reach import NOT_RUNNING, Conversation, NoAccess, NotAnswered, NotReached, fail
+from superwsgi.config.errors import ConfigError
+from superwsgi.config.loading import load
+from superwsgi.config.schema import Site
+from superwsgi.control import Snapshot, Status
+from superwsgi.master.control import paths
+from superwsgi.master.serve import CONFIGURATION
+
+_AT_ONCE: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """How the operator has named the site; at most one of these is given."""
+
+    name: str | None
+    file: str | None
+    socket: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A control socket, and what its master serves, or why that is not known."""
+
+    path: Path
+    served: Snapshot | None = None
+    problem: NotReached | None = None
+
+    def runs(self) -> bool:
+        return self.served is not None or isinstance(self.problem, NotAnswered)
+
+    def is_called(self, name: str) -> bool:
+        return paths.may_be(self.path, name) if self.served is None else self.served.site == name
+
+    def serves(self, file: str) -> bool:
+        return self.served is not None and self.served.file is not None and _same(self.served.file, file)
+
+
+def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument and options that name a site; it is called with a Which."""
+
+    @functools.wraps(command)
+    def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
+        if sum(each is not None for each in (name, site_file, socket_path)) > 1:
+            raise click.UsageError("NAME, -c FILE and --control SOCKET each say which site: give one of them")
+        return command(Which(name, site_file, socket_path), **rest)
+
+    for parameter in (
+        click.option("--control", "socket_path", metavar="SOCKET", help="Its control socket."),
+        click.option("-c", "--config", "site_file", metavar="FILE", help="Its site file."),
+        click.argument("name", required=False),
+    ):
+        chosen = parameter(chosen)
+    return chosen
+
+
+def find(which: Which) -> list[Found]:
+    """The sites that are meant, or all if none is named. Exits with a message if what was named is not
+    there."""
+    if which.socket is not None:
+        return [_look(Path(which.socket))]
+    if which.file is not None:
+        return _of_file(which.file)
+    found = _everywhere()
+    if which.name is not None:
+        return _of_name(which.name, found)
+    return [each for each in found if not isinstance(each.problem, NoAccess)]
+
+
+def find_one(which: Which) -> Path:
+    """For commands that change something: the socket of the site that is meant. Exits if it is not clear
+    which one that is, or its master does not answer."""
+    found = find(which)
+    running = [each for each in found if each.runs()] if len(found) > 1 else found
+    if len(running) > 1:
+        fail("\n  ".join([_ambiguous(which, running), *_ways_to_say(running)]), CONFIGURATION)
+    if not running:
+        fail(nothing_runs(), NOT_RUNNING)
+    if running[0].problem is not None:
+        fail(str(running[0].problem), running[0].problem.code)
+    return running[0].path
+
+
+def nothing_runs() -> str:
+    return f"no site runs here that this user can see; give -c FILE or --control SOCKET{_not_looked_into()}"
+
+
+def _not_looked_into() -> str:
+    return "".join(f"\n  not looked into: {reason}" for reason in paths.ignored(os.environ))
+
+
+def _ambiguous(which: Which, running: Sequence[Found]) -> str:
+    if which.name is not None:
+        return f"{len(running)} sites are called {which.name}; say which one is meant:"
+    if which.file is not None:
+        return f"{len(running)} masters serve {which.file}; say which one is meant:"
+    return f"{len(running)} sites run here; say which one is meant:"
+
+
+def _ways_to_say(running: Sequence[Found]) -> Iterator[str]:
+    command = click.get_current_context().command_path
+    ways = [f"{command} {_way_to_say(each, running)}" for each in running]
+    longest = max(map(len, ways))
+    for way, each in zip(ways, running, strict=True):
+        yield f"{way:{longest}}  ({_described(each)})"
+
+
+def _way_to_say(each: Found, running: Sequence[Found]) -> str:
+    """The shortest way to name it."""
+    served = each.served
+    if served is not None and sum(other.is_called(served.site) for other in running) == 1:
+        return served.site
+    if served is not None and served.file and sum(other.serves(served.file) for other in running) == 1:
+        return f"-c {shlex.quote(served.file)}"
+    return f"--control {shlex.quote(str(each.path))}"
+
+
+def _described(each: Found) -> str:
+    if each.served is None:
+        return "it does not say what it serves"
+    return f"pid {each.served.pid}, {each.served.file or 'no site file'}"
+
+
+def _everywhere() -> list[Found]:
+    """All at once: one that hangs does not hold up the others."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(_look, paths.sockets(os.environ)))
+
+
+def _look(path: Path) -> Found:
+    try:
+        with Conversation(path) as master:
+            served = next((each for each in master.ask(Status()) if isinstance(each, Snapshot)), None)
+    except NotReached as problem:
+        return Found(path, problem=problem)
+    gone = None if served is not None else NotReached(f"the master at {path} is gone")
+    return Found(path, served, gone)
+
+
+def _of_name(name: str, everywhere: Sequence[Found]) -> list[Found]:
+    found = [each for each in everywhere if each.is_called(name)]
+    if not found:
+        hint = f"; for a site file write -c {shlex.quote(name)}" if _looks_like_a_file(name) else ""
+        fail(f"no site called {name} runs here; {_others(everywhere)}{hint}{_not_looked_into()}", NOT_RUNNING)
+    return [each for each in found if each.runs()] or found[:1]
+
+
+def _others(everywhere: Sequence[Found]) -> str:
+    names = sorted({each.served.site for each in everywhere if each.served is not None})
+    return f"these do: {', '.join(names)}" if names else "no other does that this user can see"
+
+
+def _looks_like_a_file(name: str) -> bool:
+    return "/" in name or name.endswith((".yaml", ".yml"))
+
+
+def _of_file(file: str) -> list[Found]:
+    """The masters of a site file, which may have been changed since they read it."""
+    site, error = _load(file)
+    if site is not None and site.control == paths.OFF:
+        fail(f"{file}: control is off", CONFIGURATION)
+    named = [_look(Path(site.control))] if site is not None and site.control is not None else []
+    found = named if any(each.serves(file) for each in named) else _everywhere()
+    serving = [each for each in found if each.serves(file)]
+    if serving:
+        return serving
+    if site is None:
+        click.echo(str(error), err=True)
+        sys.exit(CONFIGURATION)
+    return _silent(file, named or [each for each in found if each.is_called(site.name)])
+
+
+def _load(file: str) -> tuple[Site | None, ConfigError | None]:
+    try:
+        return load(file, os.environ), None
+    except ConfigError as error:
+        return None, error
+
+
+def _silent(file: str, candidates: Sequence[Found]) -> list[Found]:
+    """A socket that may be the site's, but whose master does not say so. Exits if there is none."""
+    silent = [each for each in candidates if isinstance(each.problem, NotAnswered | NoAccess)]
+    others = [
+        f"{each.path} is that of {each.served.file or 'no site file'}" for each in candidates if each.served
+    ]
+    if others and not silent:
+        then = "is it running? If so, give it a name or a control of its own"
+        fail(f"no master of {file} answers: {', '.join(others)}; {then}", NOT_RUNNING)
+    if not candidates:
+        fail(f"no master of {file} answers{_not_looked_into()}", NOT_RUNNING)
+    return (silent or list(candidates))[:1]
+
+
+def _same(one: str, other: str) -> bool:
+    """A shell that was in `current` before that led elsewhere still says so in $PWD."""
+    with contextlib.suppress(OSError):
+        if Path(one).samefile(other):
+            return True
+    return one == str(Path(os.environ.get("PWD", ""), other))

@@ -1,0 +1,59 @@
+"""The kinds of values in a site file: their types in Python, their bounds, and how they are spelled there.
+
+`unit` names the grammar that reads a value's text; text/reader.py has the table of these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"unit": "duration"})]
+"""A duration in seconds; in a site file `250ms`, `30s`, `5m`, `1h` or a number of seconds."""
+
+Deadline = Annotated[float, Meta(gt=0, extra_json_schema={"unit": "duration"})]
+"""A duration that cannot be 0: nothing would ever be in time, and 0 does not mean never."""
+
+Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"unit": "size"})]
+"""A size in bytes; in a site file `8K`, `100M`, `1G` or a number of bytes."""
+
+Share = Annotated[float, Meta(gt=0, le=1, extra_json_schema={"unit": "percent"})]
+"""A share of the memory this process may use, 0 < share <= 1; in a site file `40%`."""
+
+Octal = Annotated[int, Meta(ge=0, le=0o777, extra_json_schema={"unit": "octal"})]
+"""Permission bits; in a site file octal digits, quoted or not."""
+
+Switch = Annotated[bool, Meta(extra_json_schema={"unit": "switch"})]
+"""In a site file `on` or `off`."""
+
+Consent = Annotated[bool, Meta(extra_json_schema={"unit": "consent"})]
+"""In a site file `yes` or `no`."""
+
+Count = Annotated[int, Meta(ge=0)]
+PositiveCount = Annotated[int, Meta(ge=1)]
+
+Processes = Annotated[int, Meta(ge=1, le=1024)]
+"""More is a slip of the hand: one worker a CPU is the rule, and few machines have as many CPUs. Each has an
+interpreter of its own, some 10 MB at the least, and a scoreboard is laid out for all of them."""
+
+Threads = Annotated[int, Meta(ge=1, le=1000)]
+"""Threads of one interpreter take turns: more of them only wait longer, and for more requests at once there
+are workers. Each takes a stack, and a place among the processes that a user or a control group may have."""
+
+Backlog = Annotated[int, Meta(ge=1, le=65535)]
+"""What listen(2) takes on every kernel; net.core.somaxconn may cut it down further."""
+
+SiteName = Annotated[str, Meta(extra_json_schema={"unit": "name"})]
+Account = Annotated[str, Meta(extra_json_schema={"unit": "account"})]
+Variable = Annotated[str, Meta(extra_json_schema={"unit": "variable"})]
+FilePath = Annotated[str, Meta(extra_json_schema={"unit": "path"})]
+ControlPath = Annotated[str, Meta(extra_json_schema={"unit": "control"})]
+SocketPath = Annotated[str, Meta(extra_json_schema={"unit": "socket"})]
+LogFile = Annotated[str, Meta(extra_json_schema={"unit": "log"})]
+LogFormat = Annotated[str, Meta(extra_json_schema={"unit": "format"})]
+Network = Annotated[str, Meta(extra_json_schema={"unit": "network"})]
+ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
+Function = Annotated[str, Meta(extra_json_schema={"unit": "function"})]
+Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
+ServerName = Annotated[str, Meta(extra_json_schema={"unit": "server_name"})]

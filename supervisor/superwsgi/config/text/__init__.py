@@ -1,0 +1,1 @@
+"""From text to values: YAML, variables, and a grammar for each kind of value."""

@@ -1,0 +1,194 @@
+"""The grammars of single values: numbers, durations, sizes, shares, permission bits, words and names.
+
+Each takes the text of a scalar and returns its value, or raises Invalid. Addresses are in addresses.py,
+import strings and mounts in import_strings.py, `${NAME}` in variables.py.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from superwsgi.config.errors import nearest, one_of
+from superwsgi.config.text import other_servers
+from superwsgi.config.text.formats import NAMED_FORMATS, TARGETS, parse_template
+
+
+class Invalid(ValueError):
+    """A text that its grammar refuses: what was expected, and where it helps what to write instead."""
+
+    def __init__(self, expected: str, hint: str = "") -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.hint = hint
+
+
+_DIGITS: Final = r"(?:0|[1-9][0-9]{0,14})"
+_NUMBER: Final = rf"({_DIGITS}(?:\.[0-9]{{1,9}})?)"
+_WHOLE: Final = re.compile(_DIGITS)
+_QUANTITY: Final = re.compile(rf"{_NUMBER}([A-Za-z]*)")
+_OCTAL: Final = re.compile(r"(?:0o)?0?[0-7]{1,3}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LOOSE: Final = re.compile(rf"{_NUMBER}\s*([A-Za-z]+)")
+
+_SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_LARGEST: Final = 1 << 53
+"""Bytes; beyond it a float would no longer count them one by one."""
+
+_TRUTH: Final = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
+
+_LONG_UNITS: Final = {
+    **dict.fromkeys(("msec", "millis", "milliseconds"), "ms"),
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), "m"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+}
+
+
+def whole(text: str, least: int = 0, most: int | None = None) -> int:
+    """A decimal number without sign, point or leading zero."""
+    if not _WHOLE.fullmatch(text) or int(text) < least or (most is not None and int(text) > most):
+        bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+        raise Invalid(f"a whole number {bounds}")
+    return int(text)
+
+
+def duration(text: str, above_zero: bool = False) -> float:
+    """Seconds: `250ms`, `30s`, `5m`, `1h`; a plain number is seconds."""
+    found = _QUANTITY.fullmatch(text)
+    if not found or found[2] not in _SECONDS:
+        raise Invalid("a duration such as 250ms, 30s, 5m or 1h", _duration_meant(text))
+    if above_zero and float(found[1]) == 0:
+        raise Invalid("a duration above 0", "0 does not mean never; for practically never write 24h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _duration_meant(text: str) -> str:
+    loose = _LOOSE.fullmatch(text)
+    if not loose:
+        return ""
+    unit = _LONG_UNITS.get(loose[2].lower(), loose[2].lower())
+    return f"did you mean '{loose[1]}{unit}'?" if unit in _SECONDS else ""
+
+
+def size(text: str) -> int:
+    """Bytes: `8K`, `100M`, `1.5G`, binary, in either case; a plain number is bytes."""
+    found = _QUANTITY.fullmatch(text)
+    if not found or found[2].upper() not in _BYTES:
+        raise Invalid("a size such as 8K, 100M or 1G", _size_meant(text))
+    count = float(found[1]) * _BYTES[found[2].upper()]
+    if not count.is_integer() or count > _LARGEST:
+        raise Invalid("a size in whole bytes, at most 8388608G")
+    return int(count)
+
+
+def _size_meant(text: str) -> str:
+    loose = _LOOSE.fullmatch(text)
+    unit = loose[2].upper().removesuffix("B").removesuffix("I") if loose else ""
+    return f"did you mean '{loose[1]}{unit}'?" if loose and unit in _BYTES else ""
+
+
+def percent(text: str) -> float:
+    """A share: `40%` is 0.4."""
+    found = _QUANTITY.fullmatch(text.removesuffix("%"))
+    if not found or found[2] or not text.endswith("%") or not 0 < float(found[1]) <= 100:
+        raise Invalid("a percentage such as 40%")
+    return float(found[1]) / 100
+
+
+def octal(text: str) -> int:
+    """Permission bits up to 777: `0027`, `027`, `0o27` or `27`; octal however it is written or quoted."""
+    if not _OCTAL.fullmatch(text):
+        raise Invalid("octal digits such as 0027")
+    return int(text.removeprefix("0o"), 8)
+
+
+def text(text: str) -> str:
+    """Anything."""
+    return text
+
+
+def truth(text: str, expected: str = "true or false") -> bool:
+    """true or false, and YAML 1.1's other words for them."""
+    try:
+        return _TRUTH[text.lower()]
+    except KeyError:
+        raise Invalid(expected) from None
+
+
+def choice(text: str, words: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if text not in words:
+        raise Invalid(one_of(words), nearest(text, words))
+    return text
+
+
+def name(text: str) -> str:
+    """A site's name: stands in process titles, logs and file names."""
+    if not _NAME.fullmatch(text):
+        raise Invalid("letters, digits, '.', '_' and '-', at most 64, with a letter or digit first")
+    return text
+
+
+def name_from(text: str) -> str:
+    """The nearest that is a name: for a site named by its file or its module."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:64] or "site"
+
+
+def account(text: str) -> str:
+    """A user or group, by name or number; whether it exists is not asked here."""
+    if not _ACCOUNT.fullmatch(text):
+        raise Invalid("the name of a user or group", "user and group are two keys" if ":" in text else "")
+    return text
+
+
+def variable(text: str) -> str:
+    """The name of an environment variable (POSIX XBD 8.1, with small letters)."""
+    if not _VARIABLE.fullmatch(text):
+        hint = "a space belongs behind ':'" if ":" in text else ""
+        raise Invalid("a variable's name of letters, digits and '_'", hint)
+    return text
+
+
+def path(text: str, folder: Path) -> str:
+    """A file or folder, made absolute against `folder`; symbolic links are left as they are."""
+    if not text:
+        raise Invalid("a path")
+    if text.startswith("~"):
+        raise Invalid("a path", f"~ is not expanded, write ${{HOME}}{text[1:]}")
+    return str(folder / text)
+
+
+def log_file(text: str, folder: Path) -> str:
+    """Where a log goes: `-`, `off`, `stdout`, `stderr`, other words for them, or a file."""
+    known = TARGETS.get(text.lower())
+    if known is not None:
+        return known
+    hint = other_servers.no_log_file(text) if text else "for no log write off"
+    if hint:
+        raise Invalid("-, off, stdout, stderr or a file", hint)
+    return path(text, folder)
+
+
+def log_format(text: str) -> str:
+    """`combined`, `json` or a template."""
+    if text in NAMED_FORMATS:
+        return text
+    expected = f"{', '.join(NAMED_FORMATS)} or a template such as '{{method}} {{target}}'"
+    foreign = other_servers.log_format(text)
+    if foreign:
+        raise Invalid(expected, foreign)
+    if not re.search("[{}]", text):
+        raise Invalid(expected, nearest(text, NAMED_FORMATS))
+    try:
+        parse_template(text)
+    except ValueError as error:
+        raise Invalid(expected, str(error)) from None
+    return text

@@ -1,0 +1,87 @@
+"""The grammars of `app` and `apps`: import strings and the places where applications are mounted.
+
+Nothing is imported here: whether a module exists is found out by the worker.
+"""
+
+from __future__ import annotations
+
+import re
+from keyword import iskeyword
+from typing import Final
+
+from superwsgi.config.text.grammar import Invalid
+
+_EXPECTED: Final = "module:attribute or module:factory()"
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
+)
+_TARGET: Final = re.compile(r"[!-~]*")
+_PREFIX: Final = re.compile(r"/|(/[^/?#%\s]+)+/?")
+
+
+def import_string(text: str) -> str:
+    """`module:attribute` or `module:factory()`; both sides may have dots."""
+    module, colon, attribute = text.partition(":")
+    if not colon or not _dotted(module) or not _dotted(attribute.removesuffix("()")):
+        raise Invalid(_EXPECTED, _meant(module, attribute))
+    return text
+
+
+def function(text: str) -> str:
+    """`module:function`, for a hook; both sides may have dots."""
+    if text.endswith("()"):
+        raise Invalid("module:function", f"it is named, not called: {text.removesuffix('()')}")
+    module, _, attribute = text.partition(":")
+    if not _dotted(module) or not _dotted(attribute):
+        raise Invalid("module:function")
+    return text
+
+
+def page(text: str) -> str:
+    """`/path?query` or `host/path?query`, as it stands in a request line."""
+    host, slash, rest = text.partition("/")
+    if not slash or not _TARGET.fullmatch(rest) or (host and not _HOST.fullmatch(host)):
+        raise Invalid("a path such as / or /products?page=1, or host/path", _page_meant(text))
+    return text
+
+
+def _page_meant(text: str) -> str:
+    _, scheme, rest = text.partition("://")
+    if scheme:
+        return f"did you mean '{rest if '/' in rest else rest + '/'}'? A page stands without scheme"
+    if not text.isascii() or " " in text:
+        return "a space and what is not ASCII are percent-encoded"
+    return "" if "/" in text or not text else f"did you mean '/{text}'?"
+
+
+def _dotted(text: str) -> bool:
+    return all(part.isidentifier() and not iskeyword(part) for part in text.split("."))
+
+
+def _meant(module: str, attribute: str) -> str:
+    if "(" in attribute:
+        return "a factory is called without arguments"
+    dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+    if not _dotted(dotted):
+        return ""
+    usual = "application" if dotted.endswith("wsgi") else "app"
+    return f"name the application in it, such as {dotted}:{attribute if _dotted(attribute) else usual}"
+
+
+def mount(text: str) -> str:
+    """`/prefix`, `host/prefix` or `host`; without a final slash but that of a root: `host` is `host/`."""
+    host, slash, rest = text.partition("/")
+    prefix = slash + rest or "/"
+    if host and not slash and "." not in host and host != "localhost":
+        raise Invalid("/prefix, host or host/prefix", f"did you mean '/{host}'? A host alone is '{host}/'")
+    if (host and not _HOST.fullmatch(host)) or not _PREFIX.fullmatch(prefix):
+        raise Invalid("/prefix, host or host/prefix", _mount_meant(host, prefix))
+    return host.lower() + (prefix.rstrip("/") or "/")
+
+
+def _mount_meant(host: str, prefix: str) -> str:
+    if ":" in host:
+        return "a host stands without scheme and port"
+    if "%" in prefix:
+        return "a prefix is written decoded"
+    return "a prefix has no empty part, space, ? or #"

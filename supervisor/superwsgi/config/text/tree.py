@@ -1,0 +1,68 @@
+"""A configuration as a tree of text: what was written and where, before any of it means something.
+
+A site file (yaml.py) and the options of the command line (loading.py) both become this tree, so that
+one reader with one set of grammars reads both. Scalars keep the text as written: `1.10`, `on`, `0027` and
+`1:30` reach their grammar untouched by YAML's guesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from superwsgi.config.errors import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A scalar. `null` is one that says nothing: `key:`, `~`, or a variable without content; `private` is how
+    one was written whose text is not to be shown."""
+
+    text: str
+    place: Place | None = None
+    null: bool = False
+    private: str = ""
+
+    def __str__(self) -> str:
+        if self.private:
+            return f"what {self.private} stands for"
+        return "nothing" if self.null else repr(self.text if len(self.text) <= 60 else f"{self.text[:57]}...")
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A sequence."""
+
+    items: tuple[Node, ...]
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        return "a list" if self.items else "an empty list"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key and its value."""
+
+    key: Text
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A mapping, by the text of its keys."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    place: Place | None = None
+
+    def __str__(self) -> str:
+        return "a mapping" if self.entries else "an empty mapping"
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A value whose problem has been reported."""
+
+    place: Place | None = None
+
+
+Node = Text | Items | Keys | Unusable

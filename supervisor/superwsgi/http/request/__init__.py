@@ -1,0 +1,1 @@
+"""Requests in: where a message ends, and what it says."""

@@ -1,0 +1,301 @@
+"""Bytes in, requests out: one parser a connection.
+
+Sans-I/O. At most one complete request is held at a time, and what was fed behind it as bytes, so memory stays
+bounded whatever a client sends: by the limits for the message in the making, by the size of what is fed at
+once for the rest. The first error is the last thing that is parsed, and no request comes after one that asks
+for the end of the connection.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from typing import Final
+
+from superwsgi.apps.types import Environ
+from superwsgi.config.schema import Limits
+from superwsgi.http.client.forwarded import believe, is_forwarded, set_scheme
+from superwsgi.http.client.peers import UNIX, Trusted
+from superwsgi.http.client.proxy_protocol import Announcement
+from superwsgi.http.client.request_ids import REQUEST_ID, RequestIds
+from superwsgi.http.environ import set_ends
+from superwsgi.http.errors import HttpError
+from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
+from superwsgi.http.request.framing import Chunked, Sized, expect_body, settle_length
+from superwsgi.http.request.head import (
+    Request,
+    check_fields,
+    check_scheme,
+    has_bare,
+    read_head,
+    too_large,
+)
+from superwsgi.http.request.llhttp import LLHTTP
+from superwsgi.http.request.target import read_line
+
+
+class Phase(enum.Enum):
+    """What the next byte will belong to."""
+
+    BETWEEN = "between two requests"
+    HEAD = "a head"
+    BODY = "a body"
+
+
+_BETWEEN: Final = Phase.BETWEEN
+_HEAD: Final = Phase.HEAD
+_BODY: Final = Phase.BODY
+
+_CR: Final = 13
+_SLASH: Final = 47
+_FOR_HEAD: Final = re.compile(rb"(?:\r\n)*HEAD ")
+_TLS_HANDSHAKE: Final = 22  # RFC 8446 section 5.1; no line end need ever come
+
+
+class Parser:
+    """Feeds on bytes; `requests` has the next complete one, `error` is set where the client is refused.
+
+    `environ` is what all requests of this connection have in common; `trusted`, where its peer is one of
+    them, the peers that are believed about their clients. `on_claim` is told of a peer that is none of
+    them: its address, and the field by which it speaks for a client nevertheless.
+    """
+
+    __slots__ = (
+        "_at", "_body", "_deaf", "_environ", "_for_head", "_ids", "_keys", "_limits", "_lined", "_looked",
+        "_on_claim", "_request", "_rest", "_trusted", "behind", "error", "phase", "requests",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        limits: Limits,
+        environ: Environ,
+        ids: RequestIds,
+        trusted: Trusted | None = None,
+        on_claim: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.requests: list[Request] = []
+        self.error: HttpError | None = None
+        self.phase = _BETWEEN
+        self.behind = False  # more is here than was parsed in one go: `go_on`, when others had their turn
+        self._limits = limits
+        self._environ = environ
+        self._ids = ids
+        self._trusted = trusted
+        self._on_claim = on_claim
+        self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
+        self._rest: bytes | bytearray = b""  # fed, and from `_at` on not yet parsed
+        self._at = 0
+        self._looked = 0  # how far it was searched in vain for the end of a head
+        self._lined = False  # the request line of that head is known to be right
+        self._request: Request | None = None  # whose head is here, and not all of its body
+        self._body: Sized | Chunked | None = None
+        self._deaf = False  # nothing that comes is looked at
+        self._for_head = False  # what could not be understood began as a request for a head
+
+    def introduce(self, who: Announcement, trusted: Trusted) -> None:
+        """Before the first request: whose connection this is, by the word of its peer.
+
+        What the requests say of their client is the client's word from here on, not the peer's, which sees
+        only a stream of bytes.
+        """
+        if who.secure:
+            set_scheme(self._environ, "https")
+        if who.relayed:
+            set_ends(self._environ, who.server, who.client)
+            believed = trusted.peer(who.client[0] if who.client else UNIX).trusted
+            self._trusted = trusted if believed else None
+            self._keys = FROM_TRUSTED if believed else FROM_OTHERS
+
+    def feed(self, data: bytes) -> None:
+        """Take in `data`. Nothing is raised; see `error`."""
+        if self._deaf or not data:
+            return
+        if self._rest:
+            self._hold()
+            self._rest += data
+        else:
+            self._rest = data
+        if not self.requests:
+            self._parse()
+
+    def go_on(self) -> None:
+        """Parse what is here and was not parsed yet."""
+        self._parse()
+
+    def take(self) -> Request:
+        """The complete request; the next one, if it is here, takes its place."""
+        request = self.requests.pop()
+        if self._rest:
+            self._parse()
+        return request
+
+    def close(self) -> None:
+        """No more requests: let go of what is here."""
+        self._drop_body()
+        self.requests.clear()
+        self._stop()
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that is arriving."""
+        return 0 if self._request is None or self._request.body is None else self._request.body.size
+
+    @property
+    def next(self) -> Request | None:
+        """The request that has to be answered next; None where its head is not here yet."""
+        return self.requests[0] if self.requests else self._request
+
+    @property
+    def for_head(self) -> bool:
+        """Whether what has to be answered next asks for a head alone, as far as one can see: a refusal may
+        have no more either (RFC 9110 section 9.3.2)."""
+        request = self.next
+        return self._for_head or self._begins_head() if request is None else request.method == "HEAD"
+
+    def wants_continue(self) -> bool:
+        """True once where the client waits for `100 Continue` before the body (RFC 9110 section 10.1.1)."""
+        request = self._request
+        if request is None or self._rest or self.received or self.requests:
+            return False
+        expects, request.expects = request.expects, False
+        return expects
+
+    def _parse(self) -> None:
+        """Until a request is complete or more has to come."""
+        try:
+            if self._body is None:
+                self._read_head()
+            if self._body is not None and self._rest:
+                self._read_body()
+        except HttpError as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(HttpError(503, f"body could not be stored: {error.strerror}"))
+
+    def _read_head(self) -> None:
+        rest, at = self._rest, self._at
+        if rest[at] == _CR:  # RFC 9112 section 2.2: empty lines before a request
+            while rest.startswith(b"\r\n", at):
+                at += 2
+        limits, looked = self._limits, self._looked
+        end = rest.find(b"\r\n\r\n", looked - 3 if looked > at + 3 else at, at + limits.head)
+        if end < 0:
+            self._await_head(at)
+            return
+        request = read_head(rest[at:end], self._environ.copy(), self._keys, limits)
+        end += 4
+        self._move(end)
+        if looked:
+            self._looked = 0
+            self._lined = False
+        self._request = request
+        if request.claim and self._on_claim is not None:
+            self._on_claim(self._environ["REMOTE_ADDR"], request.claim)
+        self._identify(request)
+        check_fields(request)
+        environ = request.environ
+        if self._trusted is not None and self._keys.claimed and is_forwarded(environ):
+            believe(environ, self._trusted)
+        if request.target[0] != _SLASH:
+            check_scheme(request)
+        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+            self._body = expect_body(request, limits)
+        last = self._body is not None or not request.keep_alive or "HTTP_UPGRADE" in environ
+        LLHTTP.check(rest[at:end], last=last)
+        if self._body is None:
+            self._complete(request)
+        else:
+            self.phase = _BODY
+
+    def _identify(self, request: Request) -> None:
+        said = request.environ.get("HTTP_X_REQUEST_ID")  # from a trusted peer: FROM_OTHERS has no such key
+        if said is None or not REQUEST_ID.fullmatch(said):
+            request.environ["HTTP_X_REQUEST_ID"] = said = self._ids.make()
+        request.id = said
+
+    def _await_head(self, at: int) -> None:
+        """What is wrong with a head that has not ended, if anything: the client may wait for an answer."""
+        self._move(at)
+        if not self._rest:
+            self.phase = _BETWEEN
+            return
+        self.phase = _HEAD
+        self._hold()
+        unseen = self._looked - 1 if self._lined else 0
+        if not self._lined:
+            self._lined = self._check_line()
+        rest, limits = self._rest, self._limits
+        if len(rest) >= limits.head:
+            raise too_large(rest[: limits.head], "head over limits.head")
+        if self._lined and has_bare(rest, unseen, len(rest)):
+            raise HttpError(400, "bare CR or LF")
+        self._looked = len(rest)
+
+    def _check_line(self) -> bool:
+        """Whether the request line has ended; with nothing wrong about it."""
+        rest = self._rest
+        longest = min(self._limits.line, self._limits.head - 2)
+        end = rest.find(b"\n", 0, longest + 2)
+        if end >= 0:
+            read_line(rest[: end + 1].removesuffix(b"\r\n").decode("latin-1"), longest)
+        elif len(rest) >= longest + 2 or rest[0] == _TLS_HANDSHAKE:
+            read_line(rest[: longest + 2].decode("latin-1"), longest)
+        return end >= 0
+
+    def _read_body(self) -> None:
+        request, body = self._request, self._body
+        assert request is not None
+        assert body is not None
+        self._move(body.read(self._rest, self._at))
+        self.behind = isinstance(body, Chunked) and body.behind
+        if not body.done:
+            if not self.behind:
+                self._hold()
+            return
+        settle_length(request.environ, self.received)
+        self._body = None
+        self._complete(request)
+
+    def _complete(self, request: Request) -> None:
+        self.phase = _BETWEEN
+        self._request = None
+        self.requests.append(request)
+        if not request.keep_alive:
+            self._stop()
+
+    def _fail(self, error: HttpError) -> None:
+        self.error = error
+        self._for_head = self._begins_head()
+        self._stop()
+        self._drop_body()
+
+    def _drop_body(self) -> None:
+        """Of a request that nobody will answer."""
+        request = self.next
+        if request is not None and request.body is not None:
+            request.body.close()
+
+    def _begins_head(self) -> bool:
+        return _FOR_HEAD.match(self._rest, self._at) is not None
+
+    def _stop(self) -> None:
+        """Whatever comes is no request (RFC 9112 section 9.6)."""
+        self.behind = False
+        self._deaf = True
+        self._rest = b""
+        self._at = 0
+
+    def _move(self, at: int) -> None:
+        """Everything before `at` is parsed."""
+        if at == len(self._rest):
+            self._rest = b""
+            self._at = 0
+        else:
+            self._at = at
+
+    def _hold(self) -> None:
+        """Keep what is not parsed, for more to be added to it, and let go of the rest."""
+        if self._at or isinstance(self._rest, bytes):
+            self._rest = bytearray(self._rest[self._at :])
+            self._at = 0

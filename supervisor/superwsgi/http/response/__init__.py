@@ -1,0 +1,1 @@
+"""Answers out: PEP 3333, heads, files."""

@@ -1,0 +1,357 @@
+"""One request and the application's answer to it, turned into bytes: the server's side of PEP 3333.
+
+Sans-I/O: bytes and files go to a `Channel`. Whatever the application does (raises, exits, breaks the
+specification, sends too much or too little), the client gets what is right for it, the traceback goes to the
+error log, and the worker goes on. What it hands in is Any until it was checked: as C, a function refuses an
+argument of another type than it declares, even where it would do (a list for a tuple).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from superwsgi.apps.types import Environ
+from superwsgi.http.client.request_ids import RequestIds
+from superwsgi.http.errors import ClientGone, WsgiError
+from superwsgi.http.fields import HOP_BY_HOP
+from superwsgi.http.request.head import Request
+from superwsgi.http.response.files import FileWrapper, Span, path_of, span_of
+from superwsgi.http.response.head import Clock, ResponseHead, ResponseHeads, refusal
+from superwsgi.log.error import ErrorLog
+
+App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[bytes]]
+
+
+class Channel(Protocol):
+    """Where a response goes; after a piece the application has more to say, after the last nothing follows.
+    Sending raises ClientGone."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is nobody any more who would read it."""
+
+    @property
+    def followed(self) -> bool:
+        """Whether the client's next request is here already."""
+
+    def send(self, data: bytes) -> None: ...
+    def send_piece(self, data: bytes) -> None: ...
+    def send_last(self, data: bytes) -> None: ...
+    def send_file(self, span: Span) -> None: ...
+
+
+class Framing(enum.Enum):
+    """How the client knows where the body ends: RFC 9112 section 6.3."""
+
+    NONE = "it has none"
+    LENGTH = "Content-Length"
+    CHUNKED = "the last chunk"
+    CLOSE = "the end of the connection"
+
+
+_JOINED: Final = 64 << 10
+"""A body smaller than this is sent in one call with its head; copying more costs more than the call."""
+
+_NONE: Final = Framing.NONE
+_LENGTH: Final = Framing.LENGTH
+_CHUNKED: Final = Framing.CHUNKED
+_CLOSE: Final = Framing.CLOSE
+
+
+CLIENT_CLOSED: Final = 499
+"""In the access log, as with nginx: the client left before it had everything. Nobody is answered so."""
+
+
+class Gateway:
+    """What all exchanges of a worker share. `closing`: each response is its connection's last. `came_back`
+    ends a child that the application has forked, where that raises something."""
+
+    def __init__(self, app: App, errors: ErrorLog, *, closing: bool = False) -> None:
+        self.app = app
+        self.errors = errors
+        self.clock = Clock()
+        self.heads = ResponseHeads()
+        self.ids = RequestIds()
+        self.closing = closing
+        self.came_back: Callable[[BaseException], object] | None = None
+        self._unsaid = set(HOP_BY_HOP)  # fields that the error log has not yet told of
+
+    def tell_dropped(self, head: ResponseHead, request: Request) -> None:
+        """An application named what is the server's business: said once for each name, as it may do so with
+        every response."""
+        for name in head.dropped:
+            with suppress(KeyError):
+                self._unsaid.remove(name.lower())
+                self.errors.warning(
+                    "response field left out",
+                    field=name,
+                    request=request.id,
+                    target=request.target.decode("latin-1"),
+                    reason="hop-by-hop: connection and framing are the server's (PEP 3333)",
+                    next="left out of all responses; of Connection, close is obeyed",
+                )
+
+
+class Exchange:
+    """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
+
+    `complete` as soon as all of the response was sent, though the application may still be closing. `broken`
+    tells a response that the client must not take for complete; `unmarked`, that only the end of the
+    connection would have marked the end of it. `now`, when it `began`, is monotonic ns.
+    """
+
+    __slots__ = (
+        "_begun", "_channel", "_framing", "_gateway", "_head", "_length", "began", "broken",
+        "complete", "keep_alive", "request", "sent", "status",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway, request: Request, channel: Channel, now: int) -> None:
+        self._gateway = gateway
+        self.request = request
+        self._channel = channel
+        self.began = now
+        self._head: ResponseHead | None = None
+        self._begun = False  # the head has been sent
+        self._framing = _NONE
+        self._length: int | None = None  # of the body, where it is known
+        self.keep_alive = request.keep_alive
+        self.broken = False
+        self.complete = False
+        self.status = 500
+        self.sent = 0
+
+    @property
+    def unmarked(self) -> bool:
+        return self._framing is _CLOSE
+
+    def answer(self) -> None:
+        """Call the application and send what it says. Never raises."""
+        request = self.request
+        result: Any = None
+        try:
+            request.environ["wsgi.input"] = request.input()
+            result = self._gateway.app(request.environ, self.start_response)
+            self._deliver(result)
+        except ClientGone as gone:
+            self.broken = True
+            self.status = CLIENT_CLOSED
+            self.sent = max(0, self.sent - gone.unsent)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: a view may not end the worker
+            self._failed(error)
+        if type(result) is not list:
+            self._close(result)
+        if request.body is not None:
+            request.body.close()
+
+    def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
+        """PEP 3333: a second call is only for errors, and only while nothing has been sent."""
+        if exc_info:
+            try:
+                if self._begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # no cycle through this frame
+        elif self._head is not None:
+            raise WsgiError("start_response called twice")
+        self._head = head = self._gateway.heads.check(status, fields)
+        if head.dropped:
+            self._gateway.tell_dropped(head, self.request)
+        return self.write
+
+    def write(self, data: Any) -> None:
+        """Send a piece of the body at once. Raises WsgiError for more than Content-Length has room for."""
+        if self.complete:
+            raise WsgiError("write() after the end of the response")
+        if not self._put(exact_bytes(data)):
+            raise WsgiError(f"write() beyond Content-Length {self._length}")
+
+    def _put(self, data: bytes) -> bool:
+        """Send a piece; False where Content-Length had no room for all of it, and it was cut."""
+        head = b"" if self._begun else self._start(None)
+        before = self.sent
+        framed = self._framed(data)
+        if head:
+            self._send(head + framed)
+        elif framed:
+            self._send(framed)
+        elif self._channel.gone:
+            raise ClientGone
+        return self._framing is not _LENGTH or self.sent - before == len(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._framing is _LENGTH and self.sent == self._length:
+            self._channel.send_last(data)
+        else:
+            self._channel.send_piece(data)
+
+    def _deliver(self, result: Any) -> None:
+        if type(result) is list or _is_whole(type(result)):
+            self._deliver_whole(b"".join(result))
+        elif type(result) is FileWrapper and (span := span_of(result.filelike)) is not None:
+            self._deliver_file(span)
+        else:
+            self._deliver_pieces(result)
+
+    def _deliver_pieces(self, result: Any) -> None:
+        """Until the application has nothing more to say, or none of it can be sent: behind the head of a
+        response without content, or beyond Content-Length."""
+        for piece in result:
+            data = exact_bytes(piece)
+            if data:
+                if not self._put(data):
+                    self._complain_of_length()
+                    break
+                if self._framing is _NONE:
+                    break
+            elif self._channel.gone:
+                raise ClientGone
+        self._finish()
+
+    def _deliver_whole(self, body: bytes) -> None:
+        """All of the body is here, so its length is known (PEP 3333 "Handling the Content-Length Header")."""
+        before = self.sent
+        if self._begun:
+            self._put(body)
+        else:
+            head = self._start(len(body))
+            framed = self._framed(body)
+            if len(framed) < _JOINED:
+                self._send(head + framed)
+            else:
+                self._channel.send(head)
+                self._channel.send(framed)
+        if self._framing is _LENGTH and self.sent - before != len(body):
+            self._complain_of_length()
+        self._finish()
+
+    def _deliver_file(self, span: Span) -> None:
+        if self._begun:
+            raise WsgiError("file_wrapper after write()")
+        self._channel.send(self._start(span.size))
+        if self._framing is _LENGTH:
+            self.sent = min(span.size, self._length or 0)
+            self._channel.send_file(span._replace(size=self.sent))
+        self._finish(span)
+
+    def _start(self, size: int | None) -> bytes:
+        """Choose the framing; the head's bytes. `size` is that of the whole body where it is known."""
+        head, gateway = self._head, self._gateway
+        if head is None:
+            raise WsgiError("the application did not call start_response")
+        self._begun = True
+        self.status = head.status
+        self._length = size if head.length is None else head.length
+        self._framing = self._choose_framing(head)
+        if self._framing is _CLOSE or head.closes or (gateway.closing and not self._channel.followed):
+            self.keep_alive = False
+        connection = "" if self.keep_alive else "Connection: close\r\n"
+        if self._framing is _CHUNKED:
+            connection += "Transfer-Encoding: chunked\r\n"
+        elif self.keep_alive and self.request.version == "HTTP/1.0":
+            connection = "Connection: keep-alive\r\n"
+        return head.spell(gateway.clock.date(self.began), self.request.id, self._length, connection)
+
+    def _choose_framing(self, head: ResponseHead) -> Framing:
+        """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
+        if head.bodiless or self.request.method == "HEAD":
+            self._length = head.length
+            return _NONE
+        if self._length is not None:
+            return _LENGTH
+        return _CHUNKED if self.request.version == "HTTP/1.1" else _CLOSE
+
+    def _framed(self, data: bytes) -> bytes:
+        framing = self._framing
+        if framing is _NONE or not data:
+            return b""
+        if framing is _LENGTH:
+            return self._measured(data)
+        self.sent += len(data)
+        return b"%x\r\n%b\r\n" % (len(data), data) if framing is _CHUNKED else data
+
+    def _measured(self, data: bytes) -> bytes:
+        """Never more than Content-Length: the rest would be read as the next response."""
+        size, room = len(data), (self._length or 0) - self.sent
+        if size > room:
+            data, size = data[:room], room
+        self.sent += size
+        return data
+
+    def _finish(self, span: Span | None = None) -> None:
+        """The application has nothing more to say; `span` is what it had to say, where that was a file."""
+        if not self._begun:
+            self._channel.send(self._start(0))
+        if self._framing is _CHUNKED:
+            self._channel.send(b"0\r\n\r\n")
+        elif self._framing is _LENGTH and self.sent != self._length:
+            self.broken = True
+            file = {} if span is None else {"file": path_of(span.fd)}
+            self._complain(
+                f"response shorter than its Content-Length {self._length}, connection closed", **file
+            )
+            return
+        self.complete = True
+
+    def _failed(self, error: BaseException) -> None:
+        if self._gateway.came_back is not None:
+            self._gateway.came_back(error)
+        request = self.request
+        self._gateway.errors.exception(
+            "request failed", error, request=request.id, method=request.method, path=self._path
+        )
+        if self._begun:
+            self.broken = True
+            return
+        self._begun = True
+        self.keep_alive &= not self._gateway.closing and request.version == "HTTP/1.1"
+        response = refusal(
+            500,
+            self._gateway.clock.date(self.began),
+            request.id,
+            close=not self.keep_alive,
+            body=request.method != "HEAD",
+        )
+        self.status, self.sent = 500, len(response.body)
+        with suppress(ClientGone):
+            self._channel.send(bytes(response))
+
+    def _close(self, result: Any) -> None:
+        """PEP 3333: always, however the request ended."""
+        try:
+            if hasattr(result, "close"):
+                result.close()
+        except BaseException as error:
+            request = self.request
+            self._gateway.errors.exception("close() failed", error, request=request.id, path=self._path)
+
+    @property
+    def _path(self) -> str:
+        """As the client spelled it: the environ is the application's, which may have put anything there."""
+        return self.request.target.decode("latin-1").partition("?")[0]
+
+    def _complain_of_length(self) -> None:
+        self._complain(f"response longer than its Content-Length {self._length}, cut")
+
+    def _complain(self, event: str, **more: str) -> None:
+        self._gateway.errors.error(event, request=self.request.id, path=self._path, sent=self.sent, **more)
+
+
+def exact_bytes(piece: Any) -> bytes:
+    """A piece of a body as bytes and nothing else, copied unless it is that: it may be a bytearray that the
+    application uses again, or a subclass with a length of its own. Raises WsgiError for what has no bytes."""
+    if type(piece) is bytes:
+        return piece
+    try:
+        return b"".join((piece,))
+    except TypeError:
+        raise WsgiError(f"body of {type(piece).__name__}, not bytes") from None
+
+
+def _is_whole(kind: type) -> bool:
+    """Whether objects of this class are lists or tuples that say themselves what is in them."""
+    if issubclass(kind, list):
+        return kind.__iter__ is list.__iter__
+    return issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__

@@ -1,0 +1,1 @@
+"""The control socket: where it is, who may ask, and what is answered."""

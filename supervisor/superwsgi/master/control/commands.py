@@ -1,0 +1,108 @@
+"""What the master does when it is asked over the control socket. Who may ask is control.py's business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from superwsgi.control import (
+    Answer,
+    Ended,
+    Outcome,
+    Progress,
+    Reload,
+    Request,
+    Snapshot,
+    Stage,
+    Status,
+    Upgrade,
+    Watch,
+)
+from superwsgi.master.control import status
+from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.upgrade import upgrade
+
+Follow = Callable[[float], Answer]
+"""What can be said now; an Ended is the last word."""
+
+
+class Commanded(Protocol):
+    """The master, as far as it takes commands."""
+
+    @property
+    def stopping(self) -> bool: ...
+
+    @property
+    def upgrade(self) -> upgrade.Upgrade: ...
+
+    def snapshot(self, now: float) -> Snapshot: ...
+
+    def reload(self, now: float) -> int:
+        """The number of the attempt that will answer it."""
+
+    def stop(self, now: float, reason: str, *, fast: bool) -> None: ...
+
+
+class Commands:
+    """`answer` is what control.py needs."""
+
+    def __init__(self, master: Commanded, rollout: RollOut) -> None:
+        self._master = master
+        self._rollout = rollout
+
+    def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
+        """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
+        if isinstance(request, Status):
+            return self._master.snapshot(now), None
+        if isinstance(request, Reload):
+            self._rollout.errors.info("asked to reload", by=who)
+            return self._follow(self._master.reload(now), now, go_on=request.follow)
+        if isinstance(request, Watch):
+            return self._follow(self._rollout.attempts.newest, now, go_on=True)
+        if isinstance(request, Upgrade):
+            self._rollout.errors.info("asked to upgrade", by=who)
+            self._master.upgrade.ask(self._rollout.errors)
+            return _upgrading(self._master, now), partial(
+                _upgrading, self._master
+            ) if request.follow else None
+        self._master.stop(now, f"control socket, {who}", fast=request.fast)
+        return self._stopping(now), self._stopping if request.follow else None
+
+    def _follow(self, number: int, now: float, *, go_on: bool) -> tuple[Answer, Follow | None]:
+        follow = _Reload(self._master, self._rollout, number)
+        first = follow(now)
+        return first, follow if go_on and not isinstance(first, Ended) else None
+
+    def _stopping(self, _now: float) -> Progress:
+        return status.stopping(self._rollout)
+
+
+def _upgrading(master: Commanded, _now: float) -> Answer:
+    """The end of one that takes place is that of the connection."""
+    if master.upgrade.refusal is not None:
+        reason, detail = master.upgrade.refusal
+        return Ended(outcome=Outcome.REFUSED, seconds=0.0, reason=reason, detail=detail)
+    return Progress(stage=Stage.REHEARSING)
+
+
+class _Reload:
+    """Follows one attempt, and where another takes its place, that."""
+
+    def __init__(self, master: Commanded, rollout: RollOut, number: int) -> None:
+        self._master = master
+        self._rollout = rollout
+        self._number = number
+
+    def __call__(self, now: float) -> Answer:
+        attempt = self._rollout.attempts.find(self._number)
+        if attempt is not None and attempt.ended is not None:
+            if attempt.ended.outcome is not Outcome.SUPERSEDED:
+                return attempt.ended
+            self._number += 1
+            return self(now)
+        if attempt is not None:
+            return status.reloading(self._rollout)
+        if self._master.stopping:
+            return Ended(outcome=Outcome.STOPPED, seconds=0.0, reason="the site is being stopped")
+        return Progress(stage=Stage.NOTED)

@@ -1,0 +1,267 @@
+"""The control socket: who may connect, and clients that come, ask one thing, and are answered.
+
+Served by the master's loop, which never waits for a client: what cannot be sent is kept, up to a limit, and a
+client that does not read, does not ask, or asks too much is let go.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from superwsgi.config.schema import Site
+from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, decode_request, encode
+from superwsgi.log.error import ErrorLog
+from superwsgi.master.control import by_name, paths
+from superwsgi.master.control.commands import Follow
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.sockets.binding import BindError, bind_private, check_private
+from superwsgi.master.sockets.listener import Listener
+from superwsgi.system import credentials
+
+MOST_CLIENTS: Final = 32
+"""At once. Who comes then takes the place of whoever has been there longest without asking anything."""
+
+PATIENCE: Final = 10.0
+"""Seconds that a client may take to ask, and to read what it was answered."""
+
+LONGEST_REQUEST: Final = 4 << 10
+"""Bytes."""
+
+_BACKLOG: Final = 1024
+_AT_ONCE: Final = 16
+_PAUSE: Final = 1.0
+"""Seconds before the next try where a connection could not be accepted, for want of descriptors."""
+
+_WITHOUT: Final = (
+    "superwsgi status does not reach this site; mend it and send HUP, or let `control` name a socket"
+)
+_TELL_APART: Final = (
+    "reached by -c FILE or --control SOCKET, and by its name where no other site has the same"
+)
+
+Handler = Callable[[Request, str, float], tuple[Answer, Follow | None]]
+
+
+@dataclass(slots=True)
+class _Client:
+    """`who` it is, in words; `follow` is how its answer goes on, `last` what it was told last."""
+
+    sock: socket.socket
+    who: str
+    deadline: float | None
+    asked: bytearray = field(default_factory=bytearray)
+    unsent: bytearray = field(default_factory=bytearray)
+    served: bool = False  # its request was read
+    follow: Follow | None = None
+    last: Answer | None = None
+
+
+class Control:
+    """`environ` is that of the master's start; `handler` does as asked."""
+
+    def __init__(
+        self, loop: EventLoop, environ: Mapping[str, str], errors: Callable[[], ErrorLog], handler: Handler
+    ) -> None:
+        self.listener: Listener | None = None
+        self._loop = loop
+        self._environ = environ
+        self._errors = errors
+        self._handler = handler
+        self._warned: object = None
+        self._clients: dict[int, _Client] = {}  # by descriptor, in the order of their coming
+
+    # The socket.
+
+    def check(self, site: Site) -> None:
+        """A reload begins: find out whether `open` would succeed. Raises BindError."""
+        self._warned = None
+        if site.control is not None and site.control not in (paths.OFF, self._path()):
+            check_private(site.control)
+
+    def open(self, site: Site) -> None:
+        """Listen where the site says, and nowhere else. Raises BindError for a socket that it names; without
+        one in the usual folders it goes on."""
+        if site.control == paths.OFF:
+            self.close()
+        elif site.control is None:
+            self._open_by_name(site.name)
+        elif self._path() != site.control or not self._can_be_reached():
+            self._replace(bind_private(site.control, _BACKLOG))
+
+    def _open_by_name(self, name: str) -> None:
+        """A site stays where it is, even if a better socket has become free."""
+        path = Path(self._path() or "/")
+        if self._can_be_reached() and any(each.has(path) for each in paths.folders(name, self._environ)):
+            return
+        try:
+            listener, other = by_name.bind(name, self._environ, _BACKLOG)
+        except BindError as error:
+            self._warn("no control socket", reason=str(error), next=_WITHOUT)
+            return
+        self._replace(listener)
+        if other is not None:
+            self._warn(
+                "control socket has a number",
+                socket=str(self._path()),
+                reason=f"another site listens at {other}",
+                next=_TELL_APART,
+            )
+
+    def _warn(self, event: str, **fields: str) -> None:
+        """Once a start or reload, in which `open` is called more than once."""
+        if self._warned != (event, fields):
+            self._errors().warning(event, **fields)
+        self._warned = event, fields
+
+    def _replace(self, listener: Listener) -> None:
+        self.close()
+        self.take(listener)
+
+    def _can_be_reached(self) -> bool:
+        return self.listener is not None and self.listener.can_be_reached()
+
+    def take(self, listener: Listener) -> None:
+        """Serve a socket that is open already."""
+        self.listener = listener
+        self._loop.on_readable(listener.sock.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Listen no longer; who is connected stays."""
+        if self.listener is not None:
+            self._loop.forget(self.listener.sock.fileno())
+            self.listener.close()
+            self.listener = None
+
+    def end(self, now: float) -> None:
+        """The master ends: the last words, as far as they can be said without waiting."""
+        self.close()
+        self.update(now)
+        for client in list(self._clients.values()):
+            self._let_go(client)
+
+    def _path(self) -> str | None:
+        return None if self.listener is None else str(self.listener.address).removeprefix("unix:")
+
+    # Clients.
+
+    def update(self, now: float) -> None:
+        """After every turn of the loop: tell who follows what has changed. Who reads slowly misses steps on
+        the way, not the end."""
+        for client in [client for client in self._clients.values() if client.follow is not None]:
+            assert client.follow is not None
+            answer = client.follow(now)
+            if isinstance(answer, Ended):
+                client.follow = None
+            if answer != client.last and (client.follow is None or not client.unsent):
+                self._say(client, answer, now)
+
+    def _accept(self, now: float) -> None:
+        assert self.listener is not None
+        for _ in range(_AT_ONCE):
+            try:
+                sock, _ = self.listener.sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error, now)
+                return
+            self._meet(sock, now)
+
+    def _pause(self, error: OSError, now: float) -> None:
+        listener = self.listener
+        assert listener is not None
+        reason = os.strerror(error.errno or 0)
+        self._errors().warning("control connection not accepted", reason=reason, next="again in 1s")
+        self._loop.forget(listener.sock.fileno())
+        self._loop.call_at(now + _PAUSE, lambda _: self.take(listener) if self.listener is listener else None)
+
+    def _meet(self, sock: socket.socket, now: float) -> None:
+        sock.setblocking(False)
+        pid, uid, _ = credentials.of_peer(sock)
+        client = _Client(sock, f"uid {uid} pid {pid}", None)
+        room = self._make_room()
+        self._clients[sock.fileno()] = client
+        if uid not in (0, os.geteuid()):
+            self._errors().warning("control connection refused", by=client.who)
+            self._say(client, Refused(reason=f"only root and user {os.geteuid()} may control this site"), now)
+        elif not room:
+            self._say(client, Refused(reason=f"{MOST_CLIENTS} clients are connected already"), now)
+        else:
+            self._wait(client, now)
+            self._hear(client, now)
+
+    def _make_room(self) -> bool:
+        if len(self._clients) >= MOST_CLIENTS:
+            longest = next((client for client in self._clients.values() if not client.served), None)
+            if longest is None:
+                return False
+            self._let_go(longest)
+        return True
+
+    def _hear(self, client: _Client, now: float) -> None:
+        try:
+            data = client.sock.recv(LONGEST_REQUEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._let_go(client)
+        elif not client.served:
+            client.asked += data
+            line, newline, _ = client.asked.partition(b"\n")
+            if newline or len(client.asked) > LONGEST_REQUEST:
+                self._serve(client, bytes(line), now)
+
+    def _serve(self, client: _Client, line: bytes, now: float) -> None:
+        client.served = True
+        try:
+            answer, client.follow = self._handler(decode_request(line), client.who, now)
+        except NotUnderstood as error:
+            answer = Refused(reason=str(error))
+        except Exception:
+            self._say(client, Refused(reason="the master failed at that; its error log says why"), now)
+            raise
+        self._say(client, answer, now)
+
+    def _say(self, client: _Client, answer: Answer, now: float) -> None:
+        client.last = answer
+        client.unsent += encode(answer)
+        self._send(client, now)
+
+    def _send(self, client: _Client, now: float) -> None:
+        try:
+            while client.unsent:
+                del client.unsent[: client.sock.send(client.unsent, socket.MSG_NOSIGNAL)]
+        except BlockingIOError:
+            self._wait(client, now)
+            self._loop.on_writable(client.sock.fileno(), lambda now: self._send(client, now))
+            return
+        except OSError:
+            client.follow = None
+        if client.follow is None:
+            self._let_go(client)
+        else:
+            client.deadline = None
+            self._loop.on_readable(client.sock.fileno(), lambda now: self._hear(client, now))
+
+    def _wait(self, client: _Client, now: float) -> None:
+        """For something from the client, within PATIENCE."""
+        client.deadline = now + PATIENCE
+        self._loop.call_at(client.deadline, lambda now: self._expire(client, now))
+        self._loop.on_readable(client.sock.fileno(), lambda now: self._hear(client, now))
+
+    def _expire(self, client: _Client, now: float) -> None:
+        if client.deadline is not None and now >= client.deadline:
+            self._let_go(client)
+
+    def _let_go(self, client: _Client) -> None:
+        if self._clients.get(client.sock.fileno()) is client:
+            del self._clients[client.sock.fileno()]
+            self._loop.forget(client.sock.fileno())
+            client.sock.close()

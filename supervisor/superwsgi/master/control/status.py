@@ -1,0 +1,106 @@
+"""The site as an operator sees it: what `superwsgi status` shows, and how far a reload or stop is.
+
+Only looks: at what the roll-out knows, the scoreboards, and the workers' memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from superwsgi import __version__
+from superwsgi.control import Death, Progress, Snapshot, Stage, WorkerStatus
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.monitor import memory_used
+from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.policy import backoff
+from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.master.systemd.report import phase
+
+_STAGES = {
+    GenerationState.PREPARING: Stage.PREPARING,
+    GenerationState.WAITING: Stage.MAKING_ROOM,
+    GenerationState.LOADING: Stage.LOADING,
+}
+_MISSING = "missing"
+_CRASH_LOOP = "crash-loop"
+
+
+def snapshot(
+    rollout: RollOut, *, name: str, file: str | None, began: float, stopping: bool, now: float
+) -> Snapshot:
+    """The site called `name`, of `file`, whose master began to run at `began` (monotonic seconds)."""
+    target = rollout.target() or rollout.candidate
+    return Snapshot(
+        site=name,
+        file=file,
+        program=__version__,
+        pid=os.getpid(),
+        uptime=now - began,
+        phase=phase(rollout, stopping=stopping).value,
+        generation=rollout.current.number if rollout.current is not None else None,
+        candidate=rollout.candidate.number if rollout.candidate is not None else None,
+        wanted=target.wanted if target is not None else 0,
+        addresses=[str(listener) for listener in target.listeners] if target is not None else [],
+        trouble=rollout.trouble,
+        workers=sorted(_workers(rollout, target, now), key=lambda worker: (worker.number, worker.generation)),
+    )
+
+
+def _workers(rollout: RollOut, target: Generation | None, now: float) -> Iterator[WorkerStatus]:
+    deaths = {number: Death(how, now - when) for number, (when, how) in rollout.deaths.items()}
+    present = set()
+    for generation in rollout:
+        for worker in generation.workers.values():
+            present.add(worker.number)
+            yield _worker(generation, worker, deaths.get(worker.number), now)
+    if target is not None and not target.is_leaving():
+        state = _CRASH_LOOP if backoff.crash_loop(target.early_deaths) else _MISSING
+        for number in set(range(1, target.wanted + 1)) - present:
+            yield WorkerStatus(number, target.number, state, last_death=deaths.get(number))
+
+
+def _worker(
+    generation: Generation, worker: WorkerHandle, last_death: Death | None, now: float
+) -> WorkerStatus:
+    counters = generation.board.read(worker.slot)
+    return WorkerStatus(
+        number=worker.number,
+        generation=generation.number,
+        state=worker.state.value,
+        pid=worker.pid,
+        age=None if worker.ready_at is None else now - worker.ready_at,
+        requests=counters.requests,
+        failures=counters.failures,
+        in_flight=len(counters.in_flight),
+        connections=counters.connections,
+        rss=None if worker.pid is None else memory_used(worker.pid, "rss"),
+        recycle=worker.recycle,
+        last_death=last_death,
+    )
+
+
+def reloading(rollout: RollOut) -> Progress:
+    """How far the generation is that is on its way."""
+    candidate = rollout.candidate
+    if candidate is None:
+        return Progress(stage=Stage.NOTED)
+    return Progress(
+        stage=_stage(rollout, candidate),
+        generation=candidate.number,
+        done=sum(worker.state is WorkerState.SERVING for worker in candidate.workers.values()),
+        total=candidate.wanted,
+    )
+
+
+def _stage(rollout: RollOut, candidate: Generation) -> Stage:
+    if candidate.state in _STAGES:
+        return _STAGES[candidate.state]
+    return Stage.CONFIRMING if rollout.rolled_out else Stage.ROLLING_OUT
+
+
+def stopping(rollout: RollOut) -> Progress:
+    """How many workers are still there."""
+    left = sum(len(generation.workers) for generation in rollout)
+    return Progress(stage=Stage.STOPPING, done=left, total=left)

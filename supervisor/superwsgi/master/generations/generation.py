@@ -1,0 +1,412 @@
+"""One loaded version of configuration and application: its mold, its workers, and what they share.
+
+A generation carries out; what happens to it is decided in master.py and policy/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from superwsgi.channel import Channel, Closed
+from superwsgi.config.listening import speaks_tls
+from superwsgi.config.schema import Site
+from superwsgi.master import states
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.launch import Launch
+from superwsgi.master.generations.release import Release
+from superwsgi.master.generations.resources import Shared
+from superwsgi.master.handover import HeldGeneration
+from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.policy import backoff
+from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
+from superwsgi.master.processes.program import Program
+from superwsgi.master.processes.stacks import Stacks
+from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
+from superwsgi.messages import Become, Boot, Drain, Fork, Message, Reopen, Stop
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.system import machine
+
+SPARE_WORKERS = 16
+"""How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
+replacement is there before it goes."""
+
+_ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
+
+GRACE = 2.0
+"""Seconds between the time by which a process should have ended by itself and its SIGKILL."""
+
+
+class CannotFork(Exception):
+    """No worker can be forked just now; the text says why."""
+
+
+class Generation:
+    """Generation `number` of the site."""
+
+    def __init__(
+        self,
+        number: int,
+        site: Site,
+        release: Release,
+        shared: Shared,
+        launch: Launch,
+        loop: EventLoop,
+        board: Scoreboard | None = None,
+        stacks: tuple[int, int] | None = None,
+    ) -> None:
+        """`board` and `stacks` are those of a generation which runs already. Raises OSError."""
+        self.number = number
+        self.site = release.pinned(site)
+        self.release = release
+        self.listeners = shared.listeners
+        self.logs = shared.logs
+        self.state = GenerationState.PREPARING
+        self.wanted = machine.workers(site)
+        self.most_workers = self.wanted + SPARE_WORKERS
+        self.stacks = Stacks(loop, stacks)
+        try:
+            self.board = board or Scoreboard.create(2 * self.most_workers, site.threads + 1)
+        except OSError:
+            self.stacks.close()
+            raise
+        self.program: Program | None = None  # that has to succeed before it is loaded
+        self.mold: MoldHandle | None = None
+        self.forkable = True  # no import of it has left what a fork would break
+        self.workers: dict[int, WorkerHandle] = {}  # by slot
+        self.early_deaths = 0
+        self.failures = 0  # deaths that spoke against it, while it was a candidate
+        self.last_early_death: float | None = None
+        self.fork_at = 0.0
+        self._proven = False
+        self._molds_lost = 0
+        self._last_mold_lost: float | None = None
+        self._launch = launch
+        self._loop = loop
+        total = machine.memory()
+        memory = site.memory
+        soft, hard = in_bytes(memory.soft, total), in_bytes(memory.hard, total)
+        self.memory = MemoryLimits(soft, hard, memory.measure)
+
+    @classmethod
+    def restore(
+        cls,
+        held: HeldGeneration,
+        release: Release,
+        listeners: list[Listener],
+        launch: Launch,
+        loop: EventLoop,
+    ) -> Generation:
+        """A generation that an earlier program of this process has handed over. Raises ValueError where its
+        scoreboard is not readable."""
+        shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
+        board = Scoreboard.take_over(held.board, held.site.threads + 1, held.board_version)
+        generation = cls(held.number, held.site, release, shared, launch, loop, board, held.stacks)
+        generation.state, generation.wanted = held.state, held.wanted
+        generation._proven = held.state is GenerationState.SERVING
+        generation.most_workers = board.slots // 2
+        generation.forkable = held.forkable
+        generation.mold = MoldHandle.restore(held.mold) if held.mold is not None else None
+        workers = (WorkerHandle.restore(worker, held.number) for worker in held.workers)
+        generation.workers = {worker.slot: worker for worker in workers}
+        return generation
+
+    def hold(self) -> HeldGeneration:
+        """What the next program of this process needs to go on."""
+        return HeldGeneration(
+            number=self.number,
+            site=self.site,
+            release=self.release,
+            state=self.state,
+            wanted=self.wanted,
+            board=self.board.fd,
+            error_log=self.logs.error,
+            access_log=self.logs.access,
+            listeners=[each.hold() for each in self.listeners if each.sock.fileno() >= 0],
+            mold=self.mold.hold() if self.mold is not None else None,
+            workers=[worker.hold() for worker in self.workers.values()],
+            forkable=self.forkable,
+            stacks=self.stacks.ends,
+        )
+
+    def apply(self, event: GenerationEvent) -> None:
+        """Move to the next state. Raises ImpossibleEvent."""
+        self.state = states.after(states.GENERATION, self.state, event)
+        self._proven |= self.state is GenerationState.SERVING
+
+    # The mold.
+
+    def start_mold(self) -> MoldHandle:
+        """Raises OSError where no process can be made.
+
+        Where an import must not run beside workers, and there are some, they import themselves from now on.
+        """
+        channel, theirs = Channel.pair()
+        logs = self.logs
+        imports = self.forkable and (self.site.rollout.overlap or not self.workers)
+        site = self.site if imports else msgspec.structs.replace(self.site, preload=False)
+        boot = Boot(
+            os.getpid(),
+            self.number,
+            site,
+            error_log=logs.error is not None,
+            access_log=logs.access is not None,
+            tls=tuple(speaks_tls(listener.address) for listener in self.listeners),
+            proven=self.is_proven(),
+            stacks=True,
+            links=self.release.links,
+        )
+        listeners = [listener.sock.fileno() for listener in self.listeners]
+        try:
+            # Sent first: a process that ends at once is then found by its exit, not by a failing send.
+            channel.send(boot, [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1], *listeners])
+            pid = self._launch(self.site, self.release, theirs, [*self._loop.descriptors(), channel.fileno()])
+        except BaseException:
+            channel.close()
+            raise
+        finally:
+            theirs.close()
+        self.mold = MoldHandle(pid, channel)
+        return self.mold
+
+    def clear(self, now: float) -> None:
+        """Have no process that may stand in another generation's way. A mold that holds nothing stays, to go
+        back to without the disk; the governor sees to the workers."""
+        self.apply(GenerationEvent.WAIT)
+        mold = self.mold
+        if mold is None or not mold.harmless or machine.holds_locks(mold.pid):
+            self.dismiss_mold(now)
+
+    def is_clear(self) -> bool:
+        """Whether it has none."""
+        mold = self.mold
+        stays = self.state is GenerationState.WAITING and mold is not None and mold.channel.fileno() >= 0
+        return not self.workers and self.program is None and (mold is None or stays)
+
+    def dismiss_mold(self, now: float) -> None:
+        """Tell the mold to end, by closing its channel; one that is busy importing is killed. What runs
+        before there is a mold is ended, too."""
+        if self.program is not None:
+            self.program.end(now)
+        mold = self.mold
+        if mold is not None and mold.channel.fileno() >= 0:
+            self._loop.forget(mold.channel.fileno())
+            mold.channel.close()
+            if not mold.loaded:
+                self._loop.call_at(now, lambda _: self._kill_mold(mold))
+            elif not self.workers:
+                self.hurry_mold(now, self.site.timeouts.graceful)
+
+    def hurry_mold(self, now: float, patience: float) -> None:
+        """Kill a dismissed mold that has not ended in `patience` seconds. It may wait for the last of its
+        workers, to remove what they all have used."""
+        mold = self.mold
+        if mold is not None and mold.channel.fileno() < 0:
+            self._loop.call_at(now + max(patience, GRACE), lambda _: self._kill_mold(mold))
+
+    def _kill_mold(self, mold: MoldHandle) -> None:
+        if self.mold is mold:  # else it has ended, and its process id may be another's
+            os.kill(mold.pid, signal.SIGKILL)
+
+    def lose_mold(self, mold: MoldHandle, reason: str) -> None:
+        """End a mold that is of no use any more."""
+        mold.failure = mold.failure or reason
+        self._kill_mold(mold)
+
+    def count_lost_mold(self, now: float) -> float:
+        """Seconds to wait before the next mold."""
+        since_last = None if self._last_mold_lost is None else now - self._last_mold_lost
+        self._molds_lost = backoff.streak(self._molds_lost, served=None, since_last=since_last)
+        self._last_mold_lost = now
+        return backoff.delay(backoff.FREE + self._molds_lost)
+
+    def can_fork(self) -> bool:
+        serving = self.state in (GenerationState.READY, GenerationState.SERVING)
+        return serving and self.mold is not None and self.mold.loaded
+
+    # Workers.
+
+    def fork(self, number: int, now: float) -> WorkerHandle:
+        """Ask the mold for worker `number`. Raises CannotFork."""
+        slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
+        if slot is None:
+            raise CannotFork("no room on the scoreboard: old workers still drain")
+        mold = self.mold
+        becomes = mold is not None and bool(mold.hazards)
+        self.board.clear(slot)
+        channel = self._ask_mold((Become if becomes else Fork)(number, slot, self.is_proven()), now)
+        overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
+        worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
+        self.workers[slot] = worker
+        if mold is not None and becomes:
+            self._hand_over(mold, worker)
+        return worker
+
+    def _hand_over(self, mold: MoldHandle, worker: WorkerHandle) -> None:
+        """The mold's process is the worker's from now on."""
+        worker.pid = mold.pid
+        self._loop.forget(mold.channel.fileno())
+        mold.channel.close()
+        self.mold = None
+
+    def _ask_mold(self, request: Fork | Become, now: float) -> Channel:
+        """Our end of the channel of the worker that was asked for. A mold that does not listen ends just now,
+        or is ended."""
+        mold = self.mold
+        if mold is None:
+            raise CannotFork("no mold")
+        try:
+            channel, theirs = Channel.pair()
+        except OSError as error:
+            raise CannotFork(f"no channel: {error.strerror}") from None
+        try:
+            mold.channel.send(request, [theirs.fileno()])
+        except (Closed, BlockingIOError):
+            channel.close()
+            self._loop.call_at(now + GRACE, lambda _: self._kill_mold(mold))
+            raise CannotFork("its mold does not listen") from None
+        finally:
+            theirs.close()
+        return channel
+
+    def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
+        """Let a worker finish what it has. One that boots has nothing; SIGTERM ends it, and lets it drain if
+        it has begun to serve a moment ago."""
+        serving = worker.state is WorkerState.SERVING
+        worker.asked_to_go = reason
+        worker.apply(WorkerEvent.DRAIN)
+        if serving:
+            self.give_time_to_drain(worker, now)
+            self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful), now)
+        else:
+            worker.give_until(now + GRACE, "did not end when told to")
+            self.signal(worker, signal.SIGTERM)
+
+    def give_time_to_drain(self, worker: WorkerHandle, now: float) -> None:
+        """A draining worker may have requests in hand."""
+        timeouts = self.site.timeouts
+        until = now + timeouts.lame_duck + timeouts.graceful + GRACE
+        worker.give_until(until, f"not drained after {timeouts.graceful:g}s (timeouts.graceful)")
+
+    def cut_off(self, worker: WorkerHandle, now: float) -> None:
+        """A worker's channel has ended: its exit is on its way, or it has closed it and goes on."""
+        if not worker.cut_off:
+            worker.cut_off = True
+            worker.give_until(now + GRACE, "has closed its channel and goes on")
+
+    def end(self, worker: WorkerHandle, reason: str, now: float) -> None:
+        """End a worker at once, politely first."""
+        worker.asked_to_go = worker.asked_to_go or reason
+        serving = worker.state in (WorkerState.SERVING, WorkerState.DRAINING)
+        worker.apply(WorkerEvent.STOP)
+        worker.give_until(now + GRACE, "did not end when told to")
+        if serving:
+            self._tell(worker, Stop(), now)
+        else:
+            self.signal(worker, signal.SIGKILL)
+
+    def kill(self, worker: WorkerHandle, reason: str, now: float) -> None:
+        """End a worker by SIGKILL."""
+        if worker.cut_off or worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+            worker.failure = worker.failure or reason
+        worker.asked_to_go = worker.asked_to_go or reason
+        worker.apply(WorkerEvent.STOP)
+        worker.deadline = now + GRACE
+        worker.overdue = "killed, but still there"
+        self.signal(worker, signal.SIGKILL)
+        if worker.pid is None and self.mold is not None:
+            self._kill_mold(self.mold)  # it has not forked what it was asked to
+
+    def ask_for_stacks(self, worker: WorkerHandle) -> None:
+        """Have a worker write where its threads are into the error log, even where one holds the GIL, or the
+        mold where the worker has not been forked yet."""
+        if worker.pid is None and self.mold is not None:
+            self.ask_mold_for_stacks()
+        self.signal(worker, signal.SIGUSR2)
+
+    def ask_mold_for_stacks(self) -> None:
+        """The same of the mold."""
+        if self.mold is not None:
+            os.kill(self.mold.pid, signal.SIGUSR2)
+
+    def died(self, worker: WorkerHandle, now: float) -> None:
+        """A worker is gone: close what was its, and count an early death."""
+        self.stacks.hear()  # what it has said comes before what is said of it
+        worker.apply(WorkerEvent.EXITED)
+        self._loop.forget(worker.channel.fileno())
+        worker.channel.close()
+        del self.workers[worker.slot]
+        if not self.workers:
+            self.hurry_mold(now, self.site.timeouts.graceful)
+        if worker.asked_to_go is None or worker.failure is not None:
+            self._count_death(worker, now)
+
+    def _count_death(self, worker: WorkerHandle, now: float) -> None:
+        served = None if worker.ready_at is None else now - worker.ready_at
+        since_last = None if self.last_early_death is None else now - self.last_early_death
+        # An application that does not load will not load a moment later either.
+        unloadable = worker.failure is not None and served is None
+        before = max(self.early_deaths, backoff.FREE) if unloadable else self.early_deaths
+        self.early_deaths = backoff.streak(before, served=served, since_last=since_last)
+        if self.early_deaths:
+            self.last_early_death = now
+        self.fork_at = now + backoff.delay(self.early_deaths)
+
+    def reopen_logs(self, now: float) -> None:
+        """Raises LogTargetError; the processes of this generation then keep the old files."""
+        self.logs.reopen()
+        message = Reopen(self.logs.error is not None, self.logs.access is not None)
+        fds = self.logs.descriptors()
+        if self.mold is not None and not self.is_leaving():
+            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
+                self.mold.channel.send(message, fds)
+        for worker in self.workers.values():
+            self._tell(worker, message, now, fds)
+
+    def is_proven(self) -> bool:
+        """Whether a worker of it has served."""
+        return self._proven
+
+    def is_leaving(self) -> bool:
+        """Whether its processes are only being ended."""
+        return self.state in _ENDS or self.state is GenerationState.WAITING
+
+    def is_empty(self) -> bool:
+        return not self.workers and self.mold is None and self.program is None
+
+    def is_over(self) -> bool:
+        """Whether it has ended, and all of its processes are gone."""
+        return self.state in _ENDS and self.is_empty()
+
+    def close(self) -> None:
+        """Give back what only this generation holds. The listeners may live on in others."""
+        self.board.close()
+        self.stacks.hear()
+        self.stacks.close()
+        self.logs.close()
+
+    def handles(self) -> Iterator[MoldHandle | WorkerHandle]:
+        """All of its processes."""
+        if self.mold is not None:
+            yield self.mold
+        yield from self.workers.values()
+
+    def _tell(self, worker: WorkerHandle, message: Message, now: float, fds: Sequence[int] = ()) -> None:
+        """Send, or end a worker that has stopped listening."""
+        try:
+            worker.channel.send(message, fds)
+        except Closed:
+            self.cut_off(worker, now)
+        except BlockingIOError:
+            worker.failure = "does not read its channel"
+            self.kill(worker, worker.failure, now)
+
+    def signal(self, worker: WorkerHandle, number: int) -> None:
+        if worker.pid is not None:
+            os.kill(worker.pid, number)  # our child, not reaped yet: the process id is still its own

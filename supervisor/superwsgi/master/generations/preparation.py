@@ -1,0 +1,109 @@
+"""From a new generation to its mold: what `rollout.before` names runs first, and with `rollout.overlap: no`
+all other processes of the site have to be gone, as for a generation that comes back after the new one failed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from superwsgi.config.schema import Site
+from superwsgi.log.spelling import duration, ending
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.children import Children
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.processes.program import Program, Result
+from superwsgi.master.states import GenerationEvent, GenerationState
+from superwsgi.system.privileges import PrivilegeError, identity
+from superwsgi.worker.boot.login import log_in
+
+_SHELL = "/bin/sh"
+
+
+class Preparation:
+    """`begin` is told of a new candidate, `go_on` of every turn of the loop."""
+
+    def __init__(self, rollout: RollOut, children: Children, loop: EventLoop) -> None:
+        self._rollout = rollout
+        self._children = children
+        self._loop = loop
+
+    def begin(self, generation: Generation, now: float) -> None:
+        """Run its command, if it has one; then, or else at once, it may be loaded."""
+        if generation.site.rollout.before is None:
+            self._prepared(generation, now)
+            return
+        program = Program(
+            self._loop, self._children.watch, lambda result, at: self._ran(generation, result, at)
+        )
+        try:
+            self._run(program, generation, now)
+        except (OSError, PrivilegeError) as error:
+            self._rollout.fail(f"rollout.before cannot be run: {error}", now)
+
+    def _run(self, program: Program, generation: Generation, now: float) -> None:
+        """Raises OSError, PrivilegeError."""
+        site = generation.site
+        command = [_SHELL, "-c", str(site.rollout.before)]
+        how: dict[str, Any] = {"cwd": site.chdir, "env": _environ(generation), **_identity(site)}
+        pid = program.start(command, now, site.timeouts.boot, **how)
+        generation.program = program
+        log = self._rollout.errors.bind(gen=generation.number)
+        log.info("rollout.before begun", command=site.rollout.before, pid=pid)
+
+    def _ran(self, generation: Generation, result: Result, now: float) -> None:
+        generation.program = None
+        if generation.state is not GenerationState.PREPARING:
+            return  # given up meanwhile
+        said = "\n".join(result.lines)
+        if result.code == 0:
+            log = self._rollout.errors.bind(gen=generation.number)
+            log.info("rollout.before done", said)
+            self._prepared(generation, now)
+            return
+        how = f"ended with {ending(result.code)}"
+        if result.late:
+            how = f"was not done after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
+        self._rollout.fail(f"rollout.before {how}: {generation.site.rollout.before}", now, said)
+
+    def _prepared(self, generation: Generation, now: float) -> None:
+        generation.apply(GenerationEvent.PREPARED)
+        self.go_on(now)
+
+    def go_on(self, now: float) -> None:
+        """Start what waits, as soon as it may be, and stop what must not run beside it."""
+        waiting = self._rollout.candidate or self._rollout.current
+        if waiting is None or waiting.state is not GenerationState.WAITING:
+            return
+        if waiting is self._rollout.candidate and not waiting.site.rollout.overlap:
+            self._rollout.make_room(now)
+        alone = all(generation.is_clear() for generation in self._rollout)
+        if alone or (waiting is self._rollout.candidate and waiting.site.rollout.overlap):
+            self._start(waiting, now)
+
+    def _start(self, generation: Generation, now: float) -> None:
+        generation.apply(GenerationEvent.START)
+        if generation.mold is None:
+            self._children.start_mold(generation, now)
+        else:
+            generation.apply(GenerationEvent.LOADED)  # it has stayed
+
+
+def _environ(generation: Generation) -> dict[str, str]:
+    """The site's; programs of the interpreter's folder are found first, so that `python` is the site's."""
+    environ = generation.release.environ(generation.site)
+    log_in(generation.site, environ)
+    folder = str(Path(generation.release.python).parent)
+    return {**environ, "PATH": os.pathsep.join([folder, environ.get("PATH", os.defpath)])}
+
+
+def _identity(site: Site) -> Mapping[str, Any]:
+    """The site's user, group and mask, as subprocess.Popen wants them. Raises PrivilegeError."""
+    who = identity(site)
+    umask = {} if site.umask is None else {"umask": site.umask}
+    if who is None or os.geteuid() != 0:
+        return umask
+    return {"user": who.uid, "group": who.gid, "extra_groups": who.groups(), **umask}

@@ -1,0 +1,45 @@
+"""What the master opens for a generation, before there is one: log files and listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from superwsgi.config.schema import Site
+from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.sockets import sockets
+from superwsgi.master.sockets.inherited import Inherited
+from superwsgi.master.sockets.listener import Listener
+from superwsgi.system.privileges import identity
+from superwsgi.tls import interface
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the master opens for a generation, with the rights that only it has."""
+
+    listeners: list[Listener]
+    logs: LogFiles
+    warnings: Sequence[str] = ()
+
+    @classmethod
+    def prepare(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener] = ()) -> Shared:
+        """Open log files and listeners, as far as they are not there.
+
+        Certificates are only looked at: the mold reads them again, and the master keeps no key.
+        Raises CertificateError, LogTargetError, PrivilegeError or BindError, with nothing left open.
+        """
+        identity(site)
+        certificates = interface.load(site.tls)
+        warnings = certificates.warnings if certificates is not None else ()
+        logs = LogFiles.open(site.log)
+        try:
+            return cls(sockets.prepare(site, open_already, inherited), logs, warnings)
+        except BaseException:
+            logs.close()
+            raise
+
+    def give_up(self, kept: Iterable[Listener]) -> None:
+        """Close all but the listeners that are `kept`."""
+        sockets.close(listener for listener in self.listeners if listener not in kept)
+        self.logs.close()

@@ -1,0 +1,120 @@
+"""What molds and workers leave behind. The master is a child subreaper (prctl(2)), so it becomes the parent.
+
+Forked copies of one that is gone are ended: nobody can reach them, and they keep its memory. So are the
+children that multiprocessing has executed, when nobody waits for them. SIGTERM comes first, for those that
+tidy up; SIGKILL later, for those that take no notice. Other programs are left alone, and named once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from superwsgi.log.error import ErrorLog
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.system import lineage, procfs
+from superwsgi.system.lineage import Mark
+
+GRACE: Final = 1.0
+"""Seconds from SIGTERM to SIGKILL, and until a program is named: many end when their worker does."""
+
+_SPAWNED: Final = re.compile(rb"\0-c\0from multiprocessing\.(spawn|forkserver) import ")
+"""How multiprocessing starts processes where it does not fork."""
+
+_TRACKER: Final = re.compile(rb"\0-c\0from multiprocessing\.resource_tracker import ")
+"""It ends by itself, when it has removed what its processes have left in shared memory."""
+
+
+class Strays:
+    """`known` are the process ids of what is not left behind: molds, workers, whatever the master runs."""
+
+    def __init__(
+        self, loop: EventLoop, errors: Callable[[], ErrorLog], known: Callable[[], set[int]]
+    ) -> None:
+        self._loop = loop
+        self._errors = errors
+        self._known = known
+        self._before = frozenset(_children())  # those of a script that calls superwsgi.run
+        self._ending: set[int] = set()
+        self._named: set[int] = set()
+
+    def look(self, now: float) -> None:
+        """After a process has ended: its children are ours by now."""
+        children = set(_children())
+        self._ending &= children
+        self._named &= children
+        others = children - self._known() - self._before
+        marks = {pid: mark for pid in children if (mark := lineage.mark_of(pid)) is not None}
+        lost = orphans(marks, self._known()) | {pid for pid in others - {*marks} if _runs(pid, _SPAWNED)}
+        for pid in sorted(lost - self._ending):
+            self._end(pid, now)
+        if others - {*marks} - lost - self._named:
+            self._loop.call_at(now + GRACE, self.name_programs)
+
+    def __bool__(self) -> bool:
+        """Whether some are still being ended."""
+        return bool(self._ending)
+
+    def _end(self, pid: int, now: float) -> None:
+        self._ending.add(pid)
+        self._errors().info("left behind", pid=pid, reason="its worker is gone", next="ended")
+        _kill(pid, signal.SIGTERM)
+        self._loop.call_at(now + GRACE, lambda now: self._end_at_last(pid))
+
+    def _end_at_last(self, pid: int) -> None:
+        if (
+            pid in self._ending and pid in _children()
+        ):  # ours, and not reaped: the process id is still its own
+            _kill(pid, signal.SIGKILL)
+
+    def name_programs(self, _now: float) -> None:
+        """Say which programs are left, of those that nobody has been told of."""
+        children = set(_children())
+        for pid in sorted(children - self._known() - self._before - self._named - self._ending):
+            name = _name(pid)
+            if name and lineage.mark_of(pid) is None and not _runs(pid, _TRACKER):
+                self._named.add(pid)
+                log = self._errors()
+                log.warning("program left running", pid=pid, program=name, next="left alone")
+
+
+def orphans(marks: Mapping[int, Mark], known: Iterable[int]) -> set[int]:
+    """Of the processes with marks, the copies whose worker is gone; a mold's are its workers' as well."""
+    at_home = {pid for pid, mark in marks.items() if mark.owner == pid} | {*known}
+    at_home |= {marks[pid].mold for pid in at_home if pid in marks}
+    return {pid for pid, mark in marks.items() if pid not in at_home and mark.owner not in at_home}
+
+
+def _children() -> list[int]:
+    """Those of the main thread, whose children orphans become. What one look misses, because others end
+    meanwhile (proc_tid_children(5)), the next one finds."""
+    own = os.getpid()
+    try:
+        return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [child.pid for child in procfs.children()]
+
+
+def _runs(pid: int, what: re.Pattern[bytes]) -> bool:
+    return what.search(procfs.command_line(pid)) is not None
+
+
+def _name(pid: int) -> str:
+    """Empty where it has ended, or is about to: it has no memory any more, and so no arguments."""
+    try:
+        process = psutil.Process(pid)
+        return process.name() if process.cmdline() else ""
+    except psutil.Error:
+        return ""
+
+
+def _kill(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

@@ -1,0 +1,1 @@
+"""Listening sockets: bound, inherited, handed on, and the files of those that have one."""

@@ -1,0 +1,110 @@
+"""A listening socket, as the master holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, speaks_tls
+from superwsgi.master.handover import HeldListener
+from superwsgi.master.sockets.socket_file import SocketFile
+
+_WILDCARDS: Final = ("0.0.0.0", "::")
+
+
+class Place(NamedTuple):
+    """A TCP address as bind(2) sees it: digits and port, for IPv6 flow and scope too."""
+
+    family: int
+    where: tuple[Any, ...]
+
+    @property
+    def host(self) -> str:
+        return str(self.where[0])
+
+    @property
+    def port(self) -> int:
+        return int(self.where[1])
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> Place | None:
+        """None for a unix socket."""
+        return cls(sock.family, sock.getsockname()) if sock.family != socket.AF_UNIX else None
+
+    def covers(self, other: Place | None) -> bool:
+        """Whether it is the wildcard of the other's port."""
+        wild = self.host in _WILDCARDS and other is not None and other.host not in _WILDCARDS
+        return wild and other is not None and (self.family, self.port) == (other.family, other.port)
+
+    def overlaps(self, other: Place | None) -> bool:
+        """Whether one is the other's wildcard."""
+        return other is not None and (self.covers(other) or other.covers(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A bound, listening, non-blocking socket. `file` is that of a unix socket. Mode, owner and the like of
+    `address` may change from one generation to the next; it is still the same listener."""
+
+    address: Address = field(compare=False)
+    sock: socket.socket
+    file: SocketFile | None = None
+
+    @classmethod
+    def restore(cls, held: HeldListener, sock: socket.socket) -> Listener:
+        file = None if held.file is None else SocketFile(*held.file)
+        return cls(held.address, sock, file)
+
+    def hold(self) -> HeldListener:
+        """What the next program of this process needs of it."""
+        file = None if self.file is None else (self.file.path, self.file.device, self.file.inode)
+        return HeldListener(self.address, self.sock.fileno(), file)
+
+    def is_ours(self) -> bool:
+        """Whether it is ours to close: what we were started with is not."""
+        return not isinstance(self.address, InheritedAddress)
+
+    def place(self) -> Place | None:
+        """Where a TCP socket is bound."""
+        return Place.of(self.sock)
+
+    def can_be_reached(self) -> bool:
+        """Whether a unix socket's file is still there, and still ours."""
+        return self.file is None or self.file.is_there()
+
+    def __str__(self) -> str:
+        """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
+        place = self.place()
+        if place is None:
+            return f"unix:{self.sock.getsockname()}"
+        scheme = "https" if speaks_tls(self.address) else "http"
+        return f"{scheme}://{TcpAddress(place.host, place.port)}"
+
+    def mend(self, backlog: int) -> str:
+        """Undo what code in a worker has done to the socket, which is one for all that have it: shutdown(2)
+        of a TCP socket, or making it blocking. What it was, in words; empty where nothing was wrong."""
+        done = []
+        if self.sock.fileno() >= 0 and os.get_blocking(self.sock.fileno()):
+            os.set_blocking(self.sock.fileno(), False)
+            done.append("made blocking")
+        if self.sock.fileno() >= 0 and not self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
+                self.sock.bind(self.sock.getsockname())
+            self.sock.listen(backlog)
+            done.append("shut down")
+        return " and ".join(done)
+
+    def stop_listening(self) -> None:
+        """Refuse new clients from now on, whoever else has it open: shutdown(2) is of the socket."""
+        with contextlib.suppress(OSError):  # closed, or not listening
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self, *, stored: bool = False) -> None:
+        """Close it, and remove a unix socket's file that is still ours, unless the socket is `stored` for the
+        next start."""
+        if not stored and self.sock.fileno() >= 0 and self.file is not None:
+            self.file.remove()
+        self.sock.close()

@@ -1,0 +1,106 @@
+"""The file of a unix socket. Its folder may be writable for somebody else, such as the site's user, who can
+put a link to a file of root's in its place. So the file is opened without following links, and only what was
+opened is changed, and only if it is the socket that we have bound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from superwsgi.system.inode import Inode, folder_of
+
+
+class NotOurs(Exception):
+    """What is at a socket's path is not its file; the text says what it is and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFile(Inode):
+    """That of a socket that this site has bound."""
+
+    @classmethod
+    def bind(cls, sock: socket.socket, path: str) -> SocketFile:
+        """Bind a socket, to a file that nobody may use before `give`. One that a dead process has left is
+        removed. Raises NotOurs, OSError."""
+        with folder_of(path) as (folder, name):
+            _remove_stale(folder, name)
+            before = os.umask(0o777)
+            try:
+                sock.bind(path)
+            finally:
+                os.umask(before)
+            return cls._found(path, folder, name, owners={os.geteuid()})
+
+    @classmethod
+    def find(cls, path: str, owners: set[int]) -> SocketFile:
+        """The file of a socket that an earlier start has bound, and given to one of `owners`, user ids.
+        Raises NotOurs, OSError."""
+        with folder_of(path) as (folder, name):
+            return cls._found(path, folder, name, owners)
+
+    @classmethod
+    def _found(cls, path: str, folder: int, name: str, owners: set[int]) -> SocketFile:
+        with _opened(name, folder) as fd:
+            status = os.fstat(fd)
+        alone = status.st_nlink == 1  # else somebody may have linked another socket there
+        if not (stat.S_ISSOCK(status.st_mode) and alone and status.st_uid in owners):
+            raise NotOurs("somebody has put another file in its place")
+        return cls.of(path, status)
+
+    def give(self, owner: tuple[int, int], mode: int) -> None:
+        """Set user, group (-1 leaves them) and mode. Raises OSError, or NotOurs if the file is no longer
+        there."""
+        with _opened(self.path) as fd:
+            if not self.matches(os.fstat(fd)):
+                raise NotOurs("its file is not the one that was bound: somebody has replaced it")
+            itself = f"/proc/self/fd/{fd}"
+            if owner != (-1, -1):
+                os.chown(itself, *owner)
+            os.chmod(itself, mode)  # noqa: PTH101 (a Path has no descriptor either)
+
+
+def check(path: str) -> None:
+    """Find out whether a socket could be bound there, permissions aside; what a dead process has left is
+    removed. Raises NotOurs, OSError."""
+    with folder_of(path) as (folder, name):
+        _remove_stale(folder, name)
+
+
+@contextlib.contextmanager
+def _opened(path: str, folder: int | None = None) -> Iterator[int]:
+    """What is there, a link itself and not its target, and not to be read or written (open(2), O_PATH)."""
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _remove_stale(folder: int, name: str) -> None:
+    """Raises NotOurs for anything but a socket at which nobody listens."""
+    try:
+        with _opened(name, folder) as fd:
+            if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+                raise NotOurs("a file that is not a socket is there; move it away")
+            if _listens(fd):
+                raise NotOurs("another program listens there")
+            os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+
+
+def _listens(fd: int) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full backlog answers EAGAIN: somebody does listen
+        try:
+            probe.connect(f"/proc/self/fd/{fd}")
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except BlockingIOError:
+            pass
+        return True

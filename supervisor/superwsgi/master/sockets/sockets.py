@@ -1,0 +1,140 @@
+"""The listening sockets. They belong to the master from the first start to the last stop: a reload keeps
+those whose address stays, binds what is new, and changes or closes what it must only once it has succeeded.
+
+From 127.0.0.1:80 to 0.0.0.0:80 both are open from then on. The kernel gives a connection to the listener with
+the most exact address, so closing that one would refuse whoever waits there; kept, it is served as before.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import msgspec
+
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.schema import Site
+from superwsgi.master.sockets.binding import (
+    BindError,
+    bind_tcp,
+    bind_unix,
+    explained,
+    own,
+    owner_of,
+    place_of,
+)
+from superwsgi.master.sockets.inherited import STORED, Inherited
+from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.sockets.socket_file import NotOurs, SocketFile
+
+OwnAddress = TcpAddress | UnixAddress
+
+
+def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) -> list[Listener]:
+    """The listeners that `site` asks for, in its order: those that are open already, those that we were
+    started with, the others bound now. Behind them those that one of its wildcards covers.
+
+    Raises BindError, with nothing left bound.
+    """
+    already = [listener for listener in open_already if listener.is_ours()]
+    listeners: list[Listener] = []
+    try:
+        for address in site.bind:
+            with explained(address):
+                if isinstance(address, InheritedAddress):
+                    listeners += _inherited(address, inherited)
+                else:
+                    listeners.append(_listener(address, site, listeners, already, inherited))
+    except BaseException:
+        close(listener for listener in listeners if listener not in already)
+        raise
+    return [*listeners, *_covered(listeners, (old for old in already if old not in listeners))]
+
+
+def _covered(listeners: Iterable[Listener], already: Iterable[Listener]) -> Iterator[Listener]:
+    """Those that are open already and belong to a wildcard now: what it speaks, they speak."""
+    wild = [(place, listener) for listener in listeners if (place := listener.place()) is not None]
+    for old in already:
+        speaks = next((speaks_tls(new.address) for place, new in wild if place.covers(old.place())), None)
+        if speaks is not None and isinstance(old.address, TcpAddress):
+            yield replace(old, address=msgspec.structs.replace(old.address, tls=speaks))
+
+
+def _listener(
+    address: OwnAddress, site: Site, listeners: list[Listener], already: list[Listener], inherited: Inherited
+) -> Listener:
+    found = _find(address, [*listeners, *already])
+    if found in listeners:
+        raise BindError(f"cannot bind {address}: it is the same as {found.address}")
+    if isinstance(address, UnixAddress):
+        owner_of(address, site)  # known, or nothing is changed
+    if found is not None:
+        return replace(found, address=address)
+    return _from_store(address, site, inherited) or _bind(address, site, already, inherited)
+
+
+def adapt(listeners: Iterable[Listener], site: Site) -> None:
+    """Give the listeners of a site its backlog, and its owner and mode. Raises BindError."""
+    ours = [listener for listener in listeners if listener.is_ours()]
+    for address in site.bind:
+        with explained(address):
+            listener = None if isinstance(address, InheritedAddress) else _find(address, ours)
+            if listener is not None:
+                listener.sock.listen(site.limits.backlog)
+            if isinstance(address, UnixAddress) and listener is not None:
+                own(listener, owner_of(address, site))
+
+
+def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
+    """The open listener of this address, however it is spelled."""
+    spelled = next((old for old in already if str(old.address) == str(address)), None)
+    if spelled is not None:
+        return spelled if spelled.can_be_reached() else None
+    if isinstance(address, UnixAddress):
+        return None
+    return next((old for old in already if old.place() == place_of(address)), None)
+
+
+def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener]:
+    if address.fd is not None:
+        return [Listener(address, inherited.numbered(address.fd))]
+    return [Listener(address, sock) for sock in inherited.named(address.name)]
+
+
+def _from_store(address: OwnAddress, site: Site, inherited: Inherited) -> Listener | None:
+    """The listener of an earlier start, whose backlog has grown meanwhile."""
+    sock = inherited.from_store(stored_name(address))
+    if sock is None or not isinstance(address, UnixAddress):
+        return None if sock is None else Listener(address, sock)
+    try:
+        owner, _ = owner_of(address, site)
+        return Listener(address, sock, SocketFile.find(address.path, {os.geteuid(), owner}))
+    except (NotOurs, OSError):  # nobody can reach it any more
+        sock.close()
+        return None
+
+
+def stored_name(address: Address) -> str:
+    """An address's name in systemd's file descriptor store, which has no room for colons."""
+    return f"{STORED}{zlib.crc32(str(address).encode()):08x}"
+
+
+def _bind(address: OwnAddress, site: Site, already: Iterable[Listener], inherited: Inherited) -> Listener:
+    if isinstance(address, UnixAddress):
+        return bind_unix(address, site)
+    return bind_tcp(address, site, already, inherited.stored.values())
+
+
+def give_up(listeners: Iterable[Listener]) -> None:
+    """Close those that are ours, and refuse who comes now: a mold may have them open for a moment yet."""
+    for listener in filter(Listener.is_ours, listeners):
+        listener.stop_listening()
+        listener.close()
+
+
+def close(listeners: Iterable[Listener], *, stored: bool = False) -> None:
+    """Close those that are ours; see Listener.close."""
+    for listener in filter(Listener.is_ours, listeners):
+        listener.close(stored=stored)

@@ -1,0 +1,168 @@
+"""What systemd hears of the site, and when: readiness, reloads, one line of status, signs of life.
+
+`spell` and `phase` decide, Report sends. Nothing here acts on the site.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from superwsgi.config.schema import Site
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.sockets import sockets
+from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.master.systemd.notify import Notifier, Phase
+
+INTERVAL: Final = 1.0
+"""Seconds between two looks at the workers' counters, for the rate of requests, and between two requests for
+more time while a reload goes on."""
+
+_MARGIN: Final = 5.0
+"""Seconds that a start or stop may take beyond the site's deadlines, and a reload beyond the next look."""
+
+
+_BETWEEN: Final = (GenerationState.WAITING, GenerationState.LOADING)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the status line says: `present` workers exist and `serving` of them take requests, `rate` in
+    requests a second; `trouble` is why the last generation failed, the first or that of a reload."""
+
+    phase: Phase
+    present: int
+    serving: int
+    wanted: int
+    generation: int | None
+    rate: float = 0.0
+    trouble: str = ""
+
+
+def spell(summary: Summary) -> str:
+    """`3 of 4 workers, generation 7, 812 req/s`."""
+    if summary.phase is Phase.STOPPING:
+        return _farewell(summary)
+    parts = [f"{summary.serving} of {summary.wanted} workers"]
+    parts += [f"generation {summary.generation}"] if summary.generation is not None else ["starting"]
+    parts += [f"{summary.rate:.0f} req/s"]
+    line = ", ".join(parts)
+    return f"{line}; reload failed: {summary.trouble}" if summary.trouble else line
+
+
+def _farewell(summary: Summary) -> str:
+    """`stopping, 2 workers left`; the last one is what `systemctl status` goes on showing."""
+    if summary.generation is None and summary.trouble:
+        return f"did not start: {summary.trouble}"
+    left = f"{summary.present} worker{'s' if summary.present != 1 else ''} left"
+    return f"stopping, {left}" if summary.present else "stopped"
+
+
+def phase(rollout: RollOut, *, stopping: bool) -> Phase:
+    if stopping:
+        return Phase.STOPPING
+    if rollout.current is None:
+        return Phase.STARTING
+    settled = rollout.candidate is None and not _is_between(rollout)
+    return Phase.READY if settled else Phase.RELOADING
+
+
+def _is_between(rollout: RollOut) -> bool:
+    """Whether the current generation has stopped for another one to run, or is being started again."""
+    return rollout.current is not None and rollout.current.state in _BETWEEN
+
+
+class Report:
+    """The master's reports on its generations. Without a listener it costs nothing."""
+
+    def __init__(self, notifier: Notifier, rollout: RollOut, loop: EventLoop) -> None:
+        self._notifier = notifier
+        self._rollout = rollout
+        self._loop = loop
+        self._stored: set[str] = set()
+        self._counted: dict[int, int] = {}  # requests by worker, at the last look
+        self._looked_at = 0.0
+        self._rate = 0.0
+
+    @property
+    def listeners_stored(self) -> bool:
+        """Whether systemd keeps our sockets for the next start."""
+        return bool(self._stored)
+
+    def begin(self, now: float, site: Site) -> None:
+        """The first generation is being loaded; what runs before has as much time."""
+        if self._notifier:
+            boot = site.timeouts.boot * (1 if site.rollout.before is None else 2)
+            self._notifier.takes(boot + _MARGIN)
+            self._look(now)
+        if self._notifier.watchdog is not None:
+            self._feed_watchdog(now)
+
+    def update(self, *, stopping: bool) -> None:
+        """After every turn of the loop: what has changed."""
+        if not self._notifier:
+            return
+        now_in = phase(self._rollout, stopping=stopping)
+        self._notifier.status(spell(self._summary(now_in)))
+        self._notifier.phase(now_in)
+        if not stopping:
+            self._store_listeners()
+
+    def reload_refused(self) -> None:
+        """A reload that did not even begin: who asked for one waits for its end."""
+        self._notifier.phase(Phase.RELOADING)
+
+    def stops(self) -> None:
+        """Draining begins: it may take as long as the site file says."""
+        timeouts = [generation.site.timeouts for generation in self._rollout]
+        longest = max((each.lame_duck + each.graceful for each in timeouts), default=0.0)
+        self._notifier.takes(longest + _MARGIN)
+
+    def _store_listeners(self) -> None:
+        """Keep the sockets of what serves over a restart, and those of nothing else."""
+        if self._rollout.current is None or self._rollout.candidate is not None:
+            return
+        ours = [each for each in self._rollout.current.listeners if each.is_ours()]
+        wanted = {sockets.stored_name(listener.address): listener for listener in ours}
+        for name in wanted.keys() - self._stored:
+            self._notifier.keep(name, wanted[name].sock.fileno())
+        for name in self._stored - wanted.keys():
+            self._notifier.forget(name)
+        self._stored = set(wanted)
+
+    def _feed_watchdog(self, now: float) -> None:
+        """Only here, in the loop's own turn, and only while there is a worker: else systemd restarts us."""
+        assert self._notifier.watchdog is not None
+        self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
+        starting = self._rollout.current is None or _is_between(self._rollout)
+        if starting or any(generation.workers for generation in self._rollout):
+            self._notifier.alive()
+
+    def _summary(self, now_in: Phase) -> Summary:
+        rollout = self._rollout
+        target = rollout.target() or rollout.candidate
+        workers = [worker for generation in rollout for worker in generation.workers.values()]
+        return Summary(
+            phase=now_in,
+            present=len(workers),
+            serving=sum(worker.state is WorkerState.SERVING for worker in workers),
+            wanted=target.wanted if target is not None else 0,
+            generation=rollout.current.number if rollout.current is not None else None,
+            rate=self._rate,
+            trouble=rollout.trouble,
+        )
+
+    def _look(self, now: float) -> None:
+        """Requests a second since the last look; a worker that went takes its last ones with it."""
+        self._loop.call_at(now + INTERVAL, self._look)
+        counted = {
+            worker.key: generation.board.requests(worker.slot)
+            for generation in self._rollout
+            for worker in generation.workers.values()
+        }
+        answered = sum(count - self._counted.get(key, 0) for key, count in counted.items())
+        elapsed, self._looked_at, self._counted = now - self._looked_at, now, counted
+        self._rate = answered / elapsed if elapsed > 0 else 0.0
+        if self._rollout.candidate is not None and self._rollout.current is not None:
+            self._notifier.takes(INTERVAL + _MARGIN)  # it ends by the site file's deadlines, not the unit's

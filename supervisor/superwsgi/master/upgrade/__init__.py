@@ -1,0 +1,1 @@
+"""USR2: another program in the master's place, with its sockets, molds and workers."""

@@ -1,0 +1,78 @@
+"""The other end of an upgrade: a program that has been executed in the place of a master, and goes on with
+its sockets, logs, molds and workers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from superwsgi.config.schema import Site
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.launch import Launch
+from superwsgi.master.generations.release import Origin, Release
+from superwsgi.master.generations.resources import Shared
+from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
+from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.sockets.inherited import Inherited, reopened
+from superwsgi.master.sockets.listener import Listener
+from superwsgi.scoreboard import Scoreboard
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was handed over, with its sockets opened again: each once, however many generations share it."""
+
+    handover: Handover
+    inherited: Inherited
+    listeners: dict[int, Listener]
+    control: Listener | None
+
+    @classmethod
+    def open(cls, handover: Handover) -> Taken:
+        for fd in handover.descriptors():  # they were to survive execve(2) once
+            os.set_inheritable(fd, False)
+        inherited = Inherited.restore(handover.given)
+        sockets = {sock.fileno(): sock for _, sock in inherited.given}
+        listeners: dict[int, Listener] = {}
+        for held in (each for generation in handover.generations for each in generation.listeners):
+            if held.fd not in listeners:
+                sock = sockets.get(held.fd) or reopened(held.fd)
+                listeners[held.fd] = Listener.restore(held, sock)
+        held_control = handover.control
+        control = None if held_control is None else Listener.restore(held_control, reopened(held_control.fd))
+        return cls(handover, inherited, listeners, control)
+
+    @property
+    def site(self) -> Site:
+        return self._current.site
+
+    @property
+    def shared(self) -> Shared:
+        """What the current generation shares with its master."""
+        current = self._current
+        logs = LogFiles(current.site.log, current.error_log, current.access_log)
+        return Shared(self._listeners(current), logs)
+
+    def generations(self, origin: Origin, launch: Launch, loop: EventLoop) -> Iterator[Generation]:
+        for held in self.handover.generations:
+            release = held.release or Release.of(held.site, origin, os.environ)
+            yield Generation.restore(held, release, self._listeners(held), launch, loop)
+
+    @property
+    def _current(self) -> HeldGeneration:
+        return next(each for each in self.handover.generations if each.number == self.handover.current)
+
+    def _listeners(self, generation: HeldGeneration) -> list[Listener]:
+        return [self.listeners[held.fd] for held in generation.listeners]
+
+
+def rehearse(handover: Handover) -> None:
+    """Whether this program could go on from there. Raises HandoverError."""
+    for generation in handover.generations:
+        try:
+            Scoreboard.take_over(generation.board, generation.site.threads + 1, generation.board_version)
+        except ValueError as error:
+            raise HandoverError(f"generation {generation.number}: {error}") from None

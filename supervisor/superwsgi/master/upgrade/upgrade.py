@@ -1,0 +1,155 @@
+"""USR2: the master's own program is replaced in place, with the same process id, sockets and workers.
+
+First the new program is rehearsed: executed beside us, it reads the state that it would be handed and the
+configuration, and ends. Only when it can is it executed for good; a broken installation costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.spelling import duration, ending
+from superwsgi.master import handover
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.release import Origin
+from superwsgi.master.handover import Handover
+from superwsgi.master.processes.program import Program, Result, Watch
+
+REHEARSAL: Final = "SUPERWSGI_REHEARSAL"
+
+_FLUSH: Final = 0.1
+"""Seconds that lines of the log which wait for their reader are given before our memory goes with them."""
+
+
+class Stage(Enum):
+    IDLE = auto()
+    ASKED = auto()
+    REHEARSING = auto()
+    REHEARSED = auto()
+    ENDED = auto()  # the site stops
+
+
+class Upgrade:
+    """One at a time. `collect` makes the state as it is now; `watch` is told a process id and calls back when
+    that process has ended; without an `origin` to start from none is possible."""
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        collect: Callable[[], Handover],
+        watch: Watch,
+        origin: Origin | None,
+    ) -> None:
+        self.stage = Stage.IDLE
+        self._loop = loop
+        self._collect = collect
+        self._watch = watch
+        self._origin = origin
+        self._trial: Program | None = None
+        self.refusal: tuple[str, str] | None = None
+        """Why the last one did not take place: the reason, and what the new program has said."""
+
+    def ask(self, errors: ErrorLog) -> None:
+        """An operator wants one."""
+        if self._origin is None:
+            self.refuse(errors, "a script that calls superwsgi.run cannot be started anew in its own place")
+        elif self.stage is Stage.IDLE:
+            self.stage = Stage.ASKED
+            self.refusal = None
+
+    def end(self) -> None:
+        """The site stops: no upgrade takes place any more, and no trial outlives us."""
+        self.stage = Stage.ENDED
+        self.refusal = "the site is being stopped", ""
+        if self._trial is not None:
+            self._trial.kill()
+
+    def go_on(self, errors: ErrorLog, now: float, patience: float) -> None:
+        """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
+        if self._origin is not None and self.stage is Stage.ASKED:
+            self._rehearse(self._origin, errors, now, patience)
+        elif self._origin is not None and self.stage is Stage.REHEARSED:
+            self._execute(self._origin, errors)
+
+    def _rehearse(self, origin: Origin, errors: ErrorLog, now: float, patience: float) -> None:
+        self.stage = Stage.IDLE
+        state = self._collect()
+        fd = state.write()
+        environ = {**_environ(origin), **handover.announce(fd), REHEARSAL: "1"}
+        passed = [fd, *(generation.board for generation in state.generations)]
+        trial = Program(self._loop, self._watch, lambda result, _: self._rehearsed(errors, result, patience))
+        try:
+            pid = trial.start(
+                _command(origin), now, patience, env=environ, pass_fds=passed, cwd=_folder(origin)
+            )
+        except OSError as error:
+            self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
+            return
+        finally:
+            os.close(fd)
+        self.stage = Stage.REHEARSING
+        self._trial = trial
+        errors.info("upgrade begun", next="trying the new program", pid=pid)
+
+    def _rehearsed(self, errors: ErrorLog, result: Result, patience: float) -> None:
+        self._trial = None
+        if self.stage is Stage.ENDED:
+            return
+        lines = result.lines
+        if result.code == 0:
+            self.stage = Stage.REHEARSED
+        elif result.late:
+            late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
+            self.refuse(errors, late, "\n".join(lines))
+        else:
+            reason = lines[-1] if lines else f"it ended with {ending(result.code)}"
+            self.refuse(errors, reason, "\n".join(lines[:-1]))
+
+    def refuse(self, errors: ErrorLog, reason: str, detail: str = "") -> None:
+        """It does not take place."""
+        self.stage = Stage.IDLE
+        self.refusal = reason, detail
+        errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
+
+    def _execute(self, origin: Origin, errors: ErrorLog) -> None:
+        """Become the new program. Returns only where that fails."""
+        self.stage = Stage.IDLE
+        state = self._collect()
+        fd = state.write()
+        passed = [fd, *state.descriptors()]
+        environ = {**_environ(origin), **state.environ, **handover.announce(fd)}
+        errors.flush(_FLUSH)
+        # Until the new program takes them itself.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        for each in passed:
+            os.set_inheritable(each, True)
+        try:
+            os.chdir(_folder(origin) or ".")
+            os.execve(origin.python, _command(origin), environ)
+        except OSError as error:
+            for each in passed:
+                os.set_inheritable(each, False)
+            os.close(fd)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
+
+
+def _command(origin: Origin) -> list[str]:
+    """How this program was started, by the interpreter that has its name now."""
+    return [origin.python, *sys.orig_argv[1:]]
+
+
+def _folder(origin: Origin) -> str | None:
+    """Where it was started; None where that is gone, which matters only to relative paths in the command."""
+    return origin.folder if Path(origin.folder).is_dir() else None
+
+
+def _environ(origin: Origin) -> dict[str, str]:
+    return {**os.environ, "PWD": origin.folder}

@@ -1,0 +1,1 @@
+"""What the kernel gives and says: rights, descriptors, signals, processes, the machine. No site, no HTTP."""

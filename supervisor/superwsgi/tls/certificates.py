@@ -1,0 +1,209 @@
+"""The site's certificates, from their files to what a worker speaks TLS with; or why they cannot be used.
+
+The master loads them to find mistakes while the old ones still serve, and lets go of them. The mold loads
+them once more, before it gives up the rights to read a key; its workers get them by the fork, and with them
+the key of session tickets: a client may resume its session with any worker of the generation.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from superwsgi.apps.types import Environ
+from superwsgi.config import schema
+from superwsgi.config.schema import NamedCertificate
+from superwsgi.tls.interface import CertificateError
+from superwsgi.tls.session import NamedSession, Tls, reason
+
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: what Mozilla calls intermediate, less finite-field Diffie-Hellman. TLS 1.3 has its own list."""
+
+_MINIMUM: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
+_KEY: Final = b"PRIVATE KEY-----"
+_MISMATCHES: Final = frozenset({"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"})
+_DER: Final = b"\x30"  # SEQUENCE, with which both begin
+
+
+class Certificates:
+    """`context` answers whoever asks, with another one's certificate for a name that has one of its own."""
+
+    def __init__(self, context: ssl.SSLContext, warnings: list[str]) -> None:
+        self.context = context
+        self.warnings = warnings
+
+    def quieten(self) -> None:
+        """Keep Python from printing a traceback, in this process, for each name that it cannot decode before
+        it calls us: a client may ask for any."""
+        sys.unraisablehook = partial(_unless_name, sys.unraisablehook)
+
+    def accept(self, sock: socket.socket, environ: Environ) -> Tls:
+        """For a connection that will begin with a handshake; `environ` is the connection's."""
+        return Tls(sock, self.context, environ)
+
+
+def _unless_name(
+    otherwise: Callable[[sys.UnraisableHookArgs], object], unraisable: sys.UnraisableHookArgs
+) -> None:
+    about_name = isinstance(unraisable.object, bytes) or "servername" in (unraisable.err_msg or "")
+    if not (about_name and unraisable.exc_type is UnicodeDecodeError):
+        otherwise(unraisable)
+
+
+def load(tls: schema.Tls) -> Certificates:
+    """Raises CertificateError."""
+    assert tls.certificate is not None
+    first = NamedCertificate(certificate=tls.certificate, key=tls.key)
+    entries = {"tls": first, **{f"tls.sni {number}": entry for number, entry in enumerate(tls.sni, 1)}}
+    problems: list[str] = []
+    pairs = [_Pair.load(key, entry, tls, problems) for key, entry in entries.items()]
+    if problems:
+        raise CertificateError(problems)
+    default = pairs[0].context
+    default.sni_callback = _Chooser(pairs)
+    return Certificates(default, [doubt for pair in pairs for doubt in pair.doubts])
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A certificate with its key, ready for use."""
+
+    context: ssl.SSLContext
+    names: tuple[str, ...]
+    doubts: list[str]
+
+    @classmethod
+    def load(cls, key: str, entry: NamedCertificate, tls: schema.Tls, problems: list[str]) -> _Pair:
+        context = _context(tls)
+        found = [*_unusable(key, entry, context), *_unusable_authorities(tls, context)]
+        problems += (problem for problem in found if problem not in problems)
+        if found:
+            return cls(context, (), [])
+        about = _about(entry.certificate)
+        names = entry.names or tuple(
+            name.lower() for kind, name in about.get("subjectAltName", ()) if kind == "DNS"
+        )
+        return cls(
+            context, names, [f"{key}.certificate: {entry.certificate} {doubt}" for doubt in _doubts(about)]
+        )
+
+
+class _Chooser:
+    """Called in a handshake with the name that the client asks for, None where it asks for none.
+
+    Exact names go before `*.` (RFC 6125 section 6.4.3), and of two certificates for a name the one that the
+    site file names first.
+    """
+
+    def __init__(self, pairs: list[_Pair]) -> None:
+        # The first is None: its context holds this object, and a cycle would keep its key in the master.
+        contexts = [None, *(pair.context for pair in pairs[1:])]
+        named = [
+            (name, context) for pair, context in zip(pairs, contexts, strict=True) for name in pair.names
+        ]
+        self._contexts: dict[str, ssl.SSLContext | None] = dict(reversed(named))
+
+    def __call__(self, session: ssl.SSLObject, name: str | None, _default: ssl.SSLContext) -> None:
+        if name is None or not name.isprintable() or not isinstance(session, NamedSession):
+            return
+        session.server_name = name = name.lower()
+        known = name if name in self._contexts else f"*.{name.partition('.')[2]}"
+        chosen = self._contexts.get(known)
+        if chosen is not None:
+            session.context = chosen
+
+
+def _context(tls: schema.Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _MINIMUM[tls.minimum]
+    context.set_ciphers(CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE  # the client knows whether it has AES in hardware
+    context.set_alpn_protocols(["http/1.1"])
+    context.sslobject_class = NamedSession
+    if tls.client_ca is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL if tls.client == "optional" else ssl.CERT_REQUIRED
+    return context
+
+
+def _unusable(key: str, entry: NamedCertificate, context: ssl.SSLContext) -> Iterator[str]:
+    """Why a certificate and its key cannot be used, nothing where they can."""
+    key_key, key_file = (
+        (f"{key}.key", entry.key) if entry.key is not None else (f"{key}.certificate", entry.certificate)
+    )
+    problems = [
+        *_not_pem(f"{key}.certificate", entry.certificate, _CERTIFICATE, "certificate"),
+        *_not_pem(key_key, key_file, _KEY, "private key"),
+    ]
+    yield from problems
+    if problems:
+        return
+    try:
+        context.load_cert_chain(entry.certificate, entry.key, _refuse_passphrase)
+    except _Encrypted:
+        yield f"{key_key}: {key_file} is encrypted, and nobody is there to type its passphrase"
+    except ssl.SSLError as error:
+        if error.reason in _MISMATCHES:
+            yield f"{key_key}: {key_file} is not the key of the certificate in {entry.certificate}"
+        else:
+            yield f"{key}.certificate: OpenSSL cannot use {entry.certificate} and {key_file}: {reason(error)}"
+    except OSError as error:
+        yield f"{key}.certificate: {entry.certificate} cannot be used: {error.strerror}"
+
+
+class _Encrypted(Exception):
+    """A key asks for its passphrase."""
+
+
+def _refuse_passphrase() -> str:
+    raise _Encrypted
+
+
+def _unusable_authorities(tls: schema.Tls, context: ssl.SSLContext) -> Iterator[str]:
+    if tls.client_ca is None:
+        return
+    problems = list(_not_pem("tls.client_ca", tls.client_ca, _CERTIFICATE, "certificate"))
+    yield from problems
+    if not problems:
+        try:
+            context.load_verify_locations(tls.client_ca)
+        except ssl.SSLError as error:
+            yield f"tls.client_ca: OpenSSL cannot use {tls.client_ca}: {reason(error)}"
+
+
+def _not_pem(key: str, file: str, mark: bytes, what: str) -> Iterator[str]:
+    try:
+        content = Path(file).read_bytes()
+    except OSError as error:
+        yield f"{key}: {file} cannot be read: {error.strerror}"
+        return
+    if content.startswith(_DER):
+        yield f"{key}: {file} is DER, not PEM: convert it with openssl x509 or openssl pkey"
+    elif mark not in content:
+        yield f"{key}: no {what} in {file}; a PEM file has a line with BEGIN and {what.upper()}"
+
+
+def _about(file: str) -> dict[str, Any]:
+    """What the first certificate of a file says, as SSLSocket.getpeercert() would.
+
+    The function is of CPython's own tests, and has been there since 2.6; there is no other way without a
+    dependency that applications pin.
+    """
+    about: dict[str, Any] = ssl._ssl._test_decode_cert(file)  # type: ignore[attr-defined]
+    return about
+
+
+def _doubts(about: dict[str, Any]) -> Iterator[str]:
+    now = time.time()
+    if ssl.cert_time_to_seconds(about["notAfter"]) < now:
+        yield f"has expired: valid until {about['notAfter']}"
+    if ssl.cert_time_to_seconds(about["notBefore"]) > now:
+        yield f"is not yet valid: from {about['notBefore']} on"

@@ -1,0 +1,72 @@
+"""The part of the environ that tells of TLS and of a client's certificate, by the names of mod_ssl.
+
+No field of a request can set any of it: those all begin with `HTTP_`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from superwsgi.apps.types import Environ
+
+_SHORT: Final = {
+    "commonName": "CN",
+    "localityName": "L",
+    "stateOrProvinceName": "ST",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "countryName": "C",
+    "streetAddress": "STREET",
+    "domainComponent": "DC",
+    "userId": "UID",
+}
+"""RFC 4514 section 3."""
+
+# RFC 4514 section 2.4; it leaves controls but NUL to us, and a line end must not get into a field or a log.
+_ESCAPED: Final = {
+    **{ord(mark): f"\\{mark}" for mark in '\\,+"<>;'},
+    **{code: f"\\{code:02X}" for code in (*range(32), 127)},
+}
+
+
+def tls_environ(version: str, cipher: str, server_name: str) -> Environ:
+    """Of a client without a certificate; `server_name` is the name that it asked for, if any."""
+    named = {"SSL_TLS_SNI": server_name} if server_name else {}
+    return {
+        "wsgi.url_scheme": "https",
+        "HTTPS": "on",
+        "SSL_PROTOCOL": version,
+        "SSL_CIPHER": cipher,
+        "SSL_CLIENT_VERIFY": "NONE",
+        **named,
+    }
+
+
+def client_environ(certificate: Mapping[str, Any], pem: str) -> Environ:
+    """A verified certificate, as ssl.SSLObject.getpeercert() has it, and as PEM."""
+    return {
+        "SSL_CLIENT_VERIFY": "SUCCESS",
+        "SSL_CLIENT_S_DN": distinguished_name(certificate["subject"]),
+        "SSL_CLIENT_I_DN": distinguished_name(certificate["issuer"]),
+        "SSL_CLIENT_M_SERIAL": certificate["serialNumber"],
+        "SSL_CLIENT_V_START": certificate["notBefore"],
+        "SSL_CLIENT_V_END": certificate["notAfter"],
+        "SSL_CLIENT_CERT": pem,
+    }
+
+
+def distinguished_name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
+    """As a string of RFC 4514, the most specific part first: `CN=alice,O=Example`.
+
+    UTF-8 as PEP 3333 wants it in the environ: each byte a character.
+    """
+    spelled = ["+".join(f"{_SHORT.get(kind, kind)}={_escape(text)}" for kind, text in part) for part in parts]
+    return ",".join(reversed(spelled)).encode().decode("latin-1")
+
+
+def _escape(value: str) -> str:
+    text = value.translate(_ESCAPED)
+    if text.endswith(" "):
+        text = f"{text[:-1]}\\ "
+    return f"\\{text}" if text.startswith((" ", "#")) else text

@@ -1,0 +1,56 @@
+"""What the rest of a worker knows of TLS: what a connection sends through, and how it comes to that.
+
+The `ssl` module is imported only where a site has a certificate: a plain one does without its 3 MB.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Protocol
+
+from superwsgi.config import schema
+
+
+class CertificateError(Exception):
+    """Certificates that cannot be used; `problems` has key, file and reason of each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Out(Protocol):
+    """Where a connection's bytes go: its socket, or TLS in front of it."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        """As socket.send. Where it sent less than all, or raised BlockingIOError, the same bytes have to be
+        sent next."""
+
+
+class Tls(Out, Protocol):
+    """One connection's TLS: see session.py. `begun`: a first step of the handshake has been taken."""
+
+    begun: bool
+
+    def take(self, data: bytes) -> None: ...
+    def handshake(self) -> bool: ...
+    def open(self, data: bytes) -> bytes: ...
+    def part(self) -> None: ...
+
+
+class Certificates(Protocol):
+    """A site's certificates; `warnings` are for the operator."""
+
+    warnings: list[str]
+
+    def quieten(self) -> None: ...
+    def accept(self, sock: socket.socket, environ: dict[str, Any]) -> Tls: ...
+
+
+def load(tls: schema.Tls) -> Certificates | None:
+    """The certificates of a site, None where it has none. Raises CertificateError."""
+    if tls.certificate is None:
+        return None
+    from superwsgi.tls import certificates
+
+    return certificates.load(tls)

@@ -1,0 +1,77 @@
+"""The application's surroundings: who and where we are when it is imported, and the import itself."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+
+from superwsgi import apps
+from superwsgi.apps.types import WSGIApp
+from superwsgi.config.links import Links, pin
+from superwsgi.config.schema import Site
+from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
+from superwsgi.system.privileges import PrivilegeError, drop
+from superwsgi.worker.boot.login import log_in
+from superwsgi.worker.forks import staying
+
+
+class Unloadable(Exception):
+    """The generation cannot serve: one line of reason, and the text of the traceback where there is one;
+    `locked` where it misses what somebody else holds."""
+
+    def __init__(self, reason: str, detail: str = "", *, locked: bool = False) -> None:
+        super().__init__(reason)
+        self.locked = locked
+        self.reason = _sendable(reason)[:REASON_LIMIT]
+        self.detail = _sendable(detail)[-DETAIL_LIMIT:]
+
+
+def _sendable(text: str) -> str:
+    """Text of an exception may hold what UTF-8 cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def settle(site: Site, links: Links) -> None:
+    """Take the user, group, mask and working folder of the site file, and that user's environment; the folder
+    goes on sys.path, and all of that leads to one release, whatever becomes of the links.
+
+    Raises Unloadable.
+    """
+    try:
+        drop(site)
+        log_in(site, os.environ)
+        os.chdir(site.chdir)
+    except PrivilegeError as error:
+        raise Unloadable(str(error)) from None
+    except OSError as error:
+        raise Unloadable(f"chdir {site.chdir}: {error.strerror}") from None
+    sys.path[:] = [pin(folder, links) for folder in sys.path]
+    if site.chdir not in sys.path:
+        sys.path.insert(0, site.chdir)
+
+
+def load_apps(site: Site) -> WSGIApp:
+    """Import the site's applications. Raises Unloadable."""
+    try:
+        with staying():
+            return apps.load_all(site.apps)
+    except apps.AppError as error:
+        raise Unloadable(str(error), error.detail, locked=error.locked) from None
+
+
+def reseed() -> None:
+    """After a fork: make the workers' random numbers differ. random, secrets, uuid, ssl and hashlib do that
+    by themselves; NumPy's global generator would draw the same numbers in each."""
+    numbers = sys.modules.get("numpy.random")
+    if numbers is not None:
+        with contextlib.suppress(Exception):  # one that the application has put there may have no seed
+            numbers.seed()
+
+
+def freeze() -> None:
+    """What has been loaded stays: later garbage collections need not look at it (it cost a Flask hello 15 %
+    of its time), and after a fork do not touch, and so copy, its pages."""
+    gc.collect()
+    gc.freeze()

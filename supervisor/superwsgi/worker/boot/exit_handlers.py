@@ -1,0 +1,128 @@
+"""Exit handlers: what an application has registered, by `atexit` and `weakref.finalize`, for the end of its
+process. Runs in the main thread of a mold and of its workers.
+
+Forked processes share what the import has made outside of memory, a temporary folder for example: the first
+to remove it at its end would take it from all the others. So a handler that removes (removers.py) runs once,
+when the last process that shares what it removes is gone; any other, such as the flush of a log, runs in
+every worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import select
+import weakref
+from typing import Any, Final
+
+from superwsgi.worker.boot.removers import Handler, named, removes
+
+_KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.finalize._exitfunc"})
+"""What else may run in the mold: it ends only what the mold itself has made, or what was left to it."""
+
+
+def run() -> None:
+    """Run all that is registered in this process, in the order of an interpreter that ends."""
+    atexit._run_exitfuncs()
+
+
+def run_removers() -> None:
+    """In a mold: run what its workers have left to it, and nothing else."""
+    for handler in _registered():
+        if not removes(handler) and not named(handler, _KNOWS):
+            atexit.unregister(handler)
+    for finalizer in _finalizers():
+        finalizer.atexit = _removes_at_exit(finalizer)
+    run()
+
+
+class Siblings:
+    """A mold and its workers, the last of which removes what they share. Made before the first fork.
+
+    All of them have a pipe open, which tells the last one that the others are gone, however they have ended.
+    Whoever takes the one byte out of it removes: the mold, or the last worker if the mold has been killed.
+    """
+
+    def __init__(self, *, removing: bool) -> None:
+        """Not `removing` where the process that they were forked from does that itself. Raises OSError."""
+        self._others, self._here = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.write(self._here, b"1" * removing)
+        self._inherited: list[functools.partial[object]] = []
+
+    def leave(self) -> None:
+        """In a worker: leave to the others what there is to remove by now; what it makes later is its own."""
+        for handler in filter(removes, _registered()):
+            atexit.unregister(handler)
+        for finalizer in filter(_removes_at_exit, _finalizers()):
+            detached = finalizer.detach()
+            if detached is not None:
+                _, function, args, kwargs = detached
+                self._inherited.append(functools.partial(function, *args, **(kwargs or {})))
+
+    def end_worker(self) -> None:
+        """In a worker: remove what only the last process may, if that is this one, its mold having been
+        killed."""
+        self._be_gone()
+        if self._wait(0) and self._take():
+            for remove in self._inherited:
+                with contextlib.suppress(Exception):
+                    remove()
+
+    def close_in_child(self) -> None:
+        """In a child that the application forked: nobody waits for it, because it ends with its worker."""
+        self._be_gone()
+        os.close(self._others)
+
+    def outlast(self) -> bool:
+        """In the mold: wait until all workers have ended. Whether the mold is the one that removes."""
+        self._be_gone()
+        return self._take() and self._wait(None)
+
+    def _be_gone(self) -> None:
+        here, self._here = self._here, -1
+        if here >= 0:
+            os.close(here)
+
+    def _wait(self, timeout: int | None) -> bool:
+        """Whether all others end within `timeout` ms (None: wait for ever)."""
+        watched = select.poll()
+        watched.register(self._others, 0)  # POLLHUP is always told
+        return bool(watched.poll(timeout))
+
+    def _take(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return bool(os.read(self._others, 1))
+        return False
+
+
+def _removes_at_exit(finalizer: weakref.finalize[Any, Any]) -> bool:
+    alive = finalizer.peek()
+    return bool(finalizer.atexit) and alive is not None and removes(alive[1])
+
+
+def _finalizers() -> list[weakref.finalize[Any, Any]]:
+    """Those that are alive, the last one first."""
+    registry: dict[weakref.finalize[Any, Any], Any] = getattr(weakref.finalize, "_registry", {})
+    return sorted(registry, key=lambda finalizer: registry[finalizer].index, reverse=True)
+
+
+class _Listing:
+    """Equal to nothing, but notes what it is compared with: to unregister it is to see all that there is."""
+
+    def __init__(self) -> None:
+        self.seen: list[Handler] = []
+
+    def __eq__(self, other: object) -> bool:
+        self.seen.append(other)  # type: ignore[arg-type]
+        return False
+
+    __hash__ = object.__hash__
+
+
+def _registered() -> list[Handler]:
+    """The functions that `atexit` has, of which it gives no list."""
+    listing = _Listing()
+    atexit.unregister(listing)  # type: ignore[arg-type]
+    return listing.seen

@@ -1,0 +1,286 @@
+"""The mold's process: loads the application where `preload` says so, and forks workers on request.
+
+Single-threaded; it speaks only with the master, over its channel, and ends when the master closes it.
+Workers are forked twice over (fork(2)): the process in between ends at once, so the worker becomes a child
+of the nearest child subreaper above, which is the master.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from setproctitle import setproctitle
+
+from superwsgi.apps.types import WSGIApp
+from superwsgi.channel import MOLD_FD, Channel, Closed
+from superwsgi.config.schema import Site
+from superwsgi.log import files
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.files import Sink
+from superwsgi.messages import Become, Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.system import lineage, orphan, signals
+from superwsgi.tls import interface
+from superwsgi.tls.interface import CertificateError, Certificates
+from superwsgi.worker import forks, hazards
+from superwsgi.worker.boot import exit_handlers, process, prometheus
+from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, settle
+from superwsgi.worker.boot.hooks import HookedWorker, Hooks
+from superwsgi.worker.boot.warmup import warm_up
+from superwsgi.worker.boot.windup import WindUp
+from superwsgi.worker.forks import flush_output
+
+_MASTERS = (
+    *(signal.SIGINT, signal.SIGHUP),  # a terminal sends them to its whole foreground group
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU),
+)
+"""Signals from which only the master draws conclusions."""
+
+
+def main() -> NoReturn:
+    """The program of a freshly executed mold."""
+    try:
+        os.set_inheritable(MOLD_FD, False)
+    except OSError:  # as the reloaders of development servers do
+        sys.exit("superwsgi: a mold was executed again; does the module call app.run(debug=True)?")
+    begin(Channel(socket.socket(fileno=MOLD_FD)))
+
+
+def is_program() -> bool:
+    """Whether this process was executed as a mold, or forked from one that was."""
+    return getattr(sys.modules["__main__"], "main", None) is main
+
+
+def begin(
+    channel: Channel,
+    app: WSGIApp | None = None,
+    found: Sequence[str] = (),
+    private: Iterable[int] = (),
+) -> NoReturn:
+    """Be a mold, and end the process, whatever threads the application has left in it.
+
+    A forked mold has `app` already, and the fork hazards that were `found` in the script cannot be avoided
+    any more. It closes the descriptors that are `private` to the master.
+    """
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for fd in private:
+            os.close(fd)
+        _serve(channel, app, found)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        flush_output()
+        os._exit(code)
+
+
+def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> None:
+    began = time.monotonic()
+    signals.ignore(_MASTERS)
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    message, fds = channel.receive()
+    assert isinstance(message, Boot)
+    mold = Mold(channel, message, fds, app)
+    with contextlib.suppress(Closed):
+        try:
+            found = [*already, *mold.load()]
+        except Unloadable as error:
+            channel.send(LoadFailed(error.reason, error.detail, error.locked))
+        else:
+            took = time.monotonic() - began
+            alone = found and app is None and message.site.preload == "auto"
+            channel.send(Unforkable(found, took) if alone else Loaded(took, found))
+            mold.serve()
+    mold.end()
+
+
+class Mold:
+    """One generation's mold."""
+
+    def __init__(self, channel: Channel, boot: Boot, fds: Sequence[int], app: WSGIApp | None) -> None:
+        self._channel = channel
+        self._master = boot.master
+        self._site = boot.site
+        self._generation = boot.generation
+        self._proven = boot.proven
+        self._links = boot.links
+        self._app = app
+        self._lent = app is not None  # by the script that runs us, which has its own end
+        self._hooks = Hooks()
+        board, *rest = fds
+        self._board = Scoreboard.attach(board)
+        self._error_fd = rest.pop(0) if boot.error_log else None
+        self._access_fd = rest.pop(0) if boot.access_log else None
+        stacks_fd = rest.pop(0) if boot.stacks else None
+        level = boot.site.log.level
+        self._said_fd = files.copy_of_stderr() if self._error_fd is None else None
+        self._errors = ErrorLog(
+            self._error_fd, level, said_fd=self._said_fd, mold=os.getpid(), gen=boot.generation
+        )
+        self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
+        self._listeners = [socket.socket(fileno=fd) for fd in rest]
+        self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
+        self._certificates: Certificates | None = None
+        self._siblings: exit_handlers.Siblings | None = None  # where it has imported for its workers
+        self._has_forked = False
+        lineage.carry()
+        forks.begin(self._errors)
+        forks.on_child(self._close_in_child)
+
+    def load(self) -> list[str]:
+        """Become who and where the site file says, and import what it wants imported here.
+
+        Returns the fork hazards that this has brought. Raises Unloadable.
+        """
+        setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
+        faulthandler.enable(self._stacks_fd)
+        faulthandler.register(signal.SIGUSR2, self._stacks_fd)  # its workers' too, until they serve
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])  # blocked since execve(2)
+        self._certificates = _certificates(self._site)  # while we may read their keys
+        settle(self._site, self._links)
+        orphan.end_with(self._master)
+        found = self._preload() if self._app is None and self._site.preload else []
+        if self._app is not None:
+            self._siblings = exit_handlers.Siblings(removing=not self._lent)
+        freeze()
+        orphan.outlive()  # from here on our channel tells
+        return found
+
+    def _preload(self) -> list[str]:
+        before = hazards.now()
+        with hazards.recorded() as places:
+            self._app = load_apps(self._site)
+            self._hooks = Hooks.load(self._site)
+            warm_up(self._site, self._app, self._errors, required=not self._proven)
+        found = hazards.examine(before, places)
+        if not found or self._site.preload is True:  # it is going to be forked
+            prometheus.remove_files()
+        return found
+
+    def serve(self) -> None:
+        """Fork what the master asks for. Raises Closed when there is no master any more."""
+        while True:
+            message, fds = self._channel.receive()
+            if isinstance(message, Fork):
+                self._fork(message, fds[0])
+            elif isinstance(message, Become):
+                self._become(message, fds[0])
+            elif isinstance(message, Reopen):
+                access = None if self._access_fd is None else Sink(self._access_fd)
+                process.take_log_files(message, fds, self._errors, access)
+
+    def end(self) -> None:
+        """Run what the interpreter would at its exit; once workers have been forked, only what they have left
+        to the mold, and only when they are gone."""
+        alone = not self._lent if self._siblings is None else self._siblings.outlast()
+        windup = WindUp(self._errors, self._stacks_fd, self._site.timeouts.graceful, lambda: None)
+        if alone and self._has_forked:
+            windup.do_last(exit_handlers.run_removers)
+        elif alone:
+            windup.do(windup.end_threads)
+            windup.do_last(exit_handlers.run)
+
+    def _close_in_child(self) -> None:
+        """In a child that the application forked, here or in a worker."""
+        self._channel.close()
+        for listener in self._listeners:
+            listener.close()
+        if self._access_fd is not None:
+            os.close(self._access_fd)
+        faulthandler.unregister(signal.SIGUSR2)
+        self._leave_stacks()
+        self._board.close()
+        if self._siblings is not None:
+            self._siblings.close_in_child()
+
+    def _leave_stacks(self) -> None:
+        """In a child that the application forked: faulthandler goes on with the number, and must not write
+        into whatever gets it next."""
+        own = self._errors.descriptor()
+        if own != self._stacks_fd:
+            os.dup2(own, self._stacks_fd, inheritable=False)
+
+    def _fork(self, request: Fork, channel_fd: int) -> None:
+        try:
+            self._before_fork(request)
+            self._has_forked = True
+            code = forks.run_in_child(lambda: self._in_between(request, channel_fd))
+            if code:
+                raise OSError(code, os.strerror(code))
+        except Unloadable as error:
+            self._channel.send(ForkFailed(request.slot, error.reason, error.detail, error.locked))
+        except OSError as error:
+            self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
+        finally:
+            os.close(channel_fd)
+
+    def _before_fork(self, request: Fork) -> None:
+        """Raises Unloadable."""
+        if self._hooks.before_fork is not None:
+            orphan.end_with(self._master)  # while we do not listen
+            self._hooks.before_fork(HookedWorker(self._site.name, self._generation, request.worker, None))
+            orphan.outlive()
+        orphan.leave_to_master()
+        flush_output()
+
+    def _become(self, request: Become, channel_fd: int) -> NoReturn:
+        """Go on as a worker, whose application is then nobody else's."""
+        self._siblings = None
+        self._channel.close()
+        process.main(self._start(request, channel_fd))
+
+    def _in_between(self, request: Fork, channel_fd: int) -> int:
+        """The process between mold and worker, which ends at once, with the error's number where it cannot
+        fork."""
+        try:
+            if forks.fork() == 0:
+                self._channel.close()
+                process.main(self._start(request, channel_fd))
+        except OSError as error:
+            return error.errno or errno.EAGAIN
+        return 0
+
+    def _start(self, request: Fork | Become, channel_fd: int) -> process.Start:
+        return process.Start(
+            site=self._site,
+            master=self._master,
+            generation=self._generation,
+            worker=request.worker,
+            app=self._app,
+            hooks=self._hooks,
+            siblings=self._siblings,
+            proven=request.proven,
+            channel=Channel(socket.socket(fileno=channel_fd)),
+            board=self._board.writer(request.slot),
+            listeners=self._listeners,
+            secured=self._secured,
+            certificates=self._certificates,
+            error_fd=self._error_fd,
+            said_fd=self._said_fd,
+            stacks_fd=self._stacks_fd,
+            access_fd=self._access_fd,
+        )
+
+
+def _certificates(site: Site) -> Certificates | None:
+    """Raises Unloadable; the master found them good a moment ago."""
+    try:
+        certificates = interface.load(site.tls)
+    except CertificateError as error:
+        raise Unloadable("; ".join(error.problems)) from None
+    if certificates is not None:
+        certificates.quieten()
+    return certificates

@@ -1,0 +1,339 @@
+"""The life of a worker process, from the fork to os._exit, in its main thread.
+
+The main thread only listens to the master (its channel) and to signals; requests are served by the threads
+of the loop. A worker whose master vanishes drains and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import itertools
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import NoReturn
+
+from msgspec.structs import replace
+from setproctitle import setproctitle
+
+from superwsgi.apps.types import WSGIApp
+from superwsgi.channel import Channel, Closed
+from superwsgi.config.schema import Site
+from superwsgi.log.access import AccessLog
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.files import Sink
+from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.system import descriptors, lineage, orphan
+from superwsgi.system.signals import Signals, ignore
+from superwsgi.tls.interface import Certificates
+from superwsgi.worker import forks
+from superwsgi.worker.boot import exit_handlers, prometheus
+from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, reseed
+from superwsgi.worker.boot.exit_handlers import Siblings
+from superwsgi.worker.boot.hooks import Hook, HookedWorker, Hooks
+from superwsgi.worker.boot.warmup import warm_up
+from superwsgi.worker.boot.windup import FAST, WindUp
+from superwsgi.worker.forks import flush_output
+from superwsgi.worker.serve.loop import Loop
+
+BOOT_FAILED = 3
+"""Exit code of a worker whose application did not load; the master has been told why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """All that a worker is given at its fork. `app` is None where the worker imports it."""
+
+    site: Site
+    master: int
+    generation: int
+    worker: int
+    app: WSGIApp | None
+    hooks: Hooks
+    siblings: Siblings | None  # where it has the application from a mold
+    proven: bool  # a sibling has served
+    channel: Channel
+    board: WorkerWriter
+    listeners: Sequence[socket.socket]
+    secured: Set[socket.socket]
+    certificates: Certificates | None
+    error_fd: int | None
+    said_fd: int | None  # where applications write to whose error log is off
+    stacks_fd: int
+    access_fd: int | None
+
+
+def main(start: Start) -> NoReturn:
+    """Be the worker, and end the process."""
+    code = 1
+    errors = ErrorLog(
+        start.error_fd,
+        start.site.log.level,
+        said_fd=start.said_fd,
+        worker=start.worker,
+        gen=start.generation,
+        pid=os.getpid(),
+    )
+    try:
+        code = Worker(start, errors).live()
+    except Closed:
+        code = 0  # the master has gone before we could serve
+    except BaseException as error:
+        errors.exception("worker failed", error, next="replaced by the master")
+    finally:
+        errors.close()
+        flush_output()
+        os._exit(code)
+
+
+class Worker:
+    """One worker: what it is told, and what it does then."""
+
+    def __init__(self, start: Start, errors: ErrorLog) -> None:
+        self._start = start
+        self._began = time.monotonic()
+        self._deadline: float | None = None  # when draining ends, whatever is in hand
+        self._at_once = False  # whether to end without waiting for anybody
+        self._orphaned = False  # the master is gone
+        self._errors = errors
+        self._access = self._access_log()
+        self._hooks = start.hooks
+        self._asks = itertools.count()
+        self._loop: Loop | None = None
+        self._signals = Signals()
+        start.board.set("pid", os.getpid())
+        lineage.carry()
+        forks.log_to(self._errors)
+        forks.on_child(self._close_in_child)
+
+    def live(self) -> int:
+        """From boot to the end; returns the exit code."""
+        start = self._start
+        orphan.end_with(start.master)
+        start.channel.send(Started(os.getpid()))  # the master believes it of a child of its own
+        setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
+        faulthandler.enable(start.stacks_fd)
+        try:
+            app = self._load()
+        except Unloadable as error:
+            start.channel.send(BootFailed(error.reason, error.detail, error.locked))
+            return BOOT_FAILED
+        orphan.outlive()  # from here on our channel tells
+        self._take_signals()
+        self._loop = Loop(
+            site=self._reachable(),
+            app=app,
+            listeners=start.listeners,
+            secured=start.secured,
+            certificates=start.certificates,
+            board=start.board,
+            errors=self._errors,
+            access=self._access,
+            on_recycle=self._ask_for_replacement,
+            on_end=self._signals.wake,
+        )
+        try:
+            self._start_threads()
+        except RuntimeError:
+            start.channel.send(BootFailed(_too_many_threads(start.site.threads)))
+            return BOOT_FAILED
+        # Sent first: whatever has been served, the master can know that we serve before it ends us.
+        start.channel.send(Ready(time.monotonic() - self._began))
+        self._loop.start()
+        self._obey()
+        return self._end()
+
+    def _reachable(self) -> Site:
+        """The site, with as many connections as there are descriptors for."""
+        site = self._start.site
+        wanted = site.limits.connections
+        connections = descriptors.provide(wanted)
+        if connections == wanted:
+            return site
+        self._errors.warning(
+            "limits.connections out of reach",
+            connections=wanted,
+            reachable=connections,
+            reason="ulimit -n",
+            next=f"{connections} at most",
+        )
+        return replace(site, limits=replace(site.limits, connections=connections))
+
+    def _load(self) -> WSGIApp:
+        """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""
+        start = self._start
+        if start.siblings is not None:  # else nobody shares its application
+            start.siblings.leave()
+            reseed()
+            prometheus.make_files()
+            forks.disown_children()
+        if start.app is not None:
+            self._call(start.hooks.after_fork)
+            return start.app
+        app = load_apps(start.site)
+        self._hooks = Hooks.load(start.site)
+        self._call(self._hooks.after_fork)
+        warm_up(start.site, app, self._errors, required=not start.proven)
+        freeze()
+        return app
+
+    def _call(self, hook: Hook | None) -> None:
+        """Raises Unloadable."""
+        start = self._start
+        if hook is not None:
+            hook(HookedWorker(start.site.name, start.generation, start.worker, os.getpid()))
+
+    def _start_threads(self) -> None:
+        """Raises RuntimeError."""
+        assert self._loop is not None
+        self._errors.start()
+        if self._access is not None:
+            self._access.start()
+        self._loop.prepare()
+
+    def _obey(self) -> None:
+        """Do what the master and signals say until the loop has drained, or is to stop."""
+        assert self._loop is not None
+        watched = select.poll()
+        watched.register(self._start.channel.fileno(), select.POLLIN)
+        watched.register(self._signals.fileno(), select.POLLIN)
+        while True:
+            timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            ready = [fd for fd, _ in watched.poll(None if timeout is None else timeout * 1000)]
+            if not ready:
+                self._errors.warning("drain cut short", reason="timeouts.graceful", next="ending")
+                return
+            if self._signals.fileno() in ready and self._woken_by(self._signals.read()):
+                return
+            if self._start.channel.fileno() in ready:
+                try:
+                    message, fds = self._start.channel.receive()
+                except Closed:
+                    watched.unregister(self._start.channel.fileno())
+                    self._orphaned = True
+                    self._errors.warning("master vanished", next="draining")
+                    self._drain(0.0, self._start.site.timeouts.graceful)
+                    continue
+                if self._told(message, fds):
+                    return
+
+    def _told(self, message: Message, fds: list[int]) -> bool:
+        """Do as the master says; True where that is to end now."""
+        if isinstance(message, Drain):
+            self._drain(message.lame_duck, message.graceful)
+        elif isinstance(message, Reopen):
+            take_log_files(message, fds, self._errors, self._access)
+        self._at_once = isinstance(message, Stop)
+        return self._at_once
+
+    def _woken_by(self, numbers: bytes) -> bool:
+        """Signals, as their numbers, or a zero when the loop has ended; True where that is the end."""
+        if signal.SIGTERM in numbers:
+            self._drain(0.0, self._start.site.timeouts.graceful)
+        self._at_once = signal.SIGQUIT in numbers
+        return 0 in numbers or self._at_once
+
+    def _drain(self, lame_duck: float, graceful: float) -> None:
+        """Let the loop drain, once; it wakes us when it has."""
+        assert self._loop is not None
+        if self._deadline is None:
+            self._deadline = time.monotonic() + lame_duck + graceful
+            self._loop.drain(lame_duck=lame_duck)
+
+    def _end(self) -> int:
+        """What an ordinary exit of the interpreter would run, in the time that there is."""
+        assert self._loop is not None
+        self._loop.stop()
+        windup = WindUp(self._errors, self._start.stacks_fd, self._time_left(), lambda: self._leave(0.3))
+        windup.do(self._call_exit_hook, *[] if self._at_once else [windup.end_threads])
+        windup.do_last(self._run_exit_handlers)
+        self._leave(1.0)
+        return 0
+
+    def _time_left(self) -> float:
+        """Seconds until the master wants us to have ended."""
+        if self._at_once or self._deadline is None:
+            return FAST
+        return self._deadline - time.monotonic()
+
+    def _run_exit_handlers(self) -> None:
+        exit_handlers.run()
+        if self._start.siblings is not None:
+            self._start.siblings.end_worker()
+
+    def _call_exit_hook(self) -> None:
+        try:
+            self._call(self._hooks.worker_exit)
+        except Unloadable as error:
+            self._errors.error("hook failed", error.detail, reason=error.reason, next="ending nevertheless")
+
+    def _leave(self, patience: float) -> None:
+        """The last that this process does. Copies of it are the master's to end, while there is one."""
+        if self._orphaned:
+            lineage.end_copies()
+        if self._access is not None:
+            self._access.close(patience)
+        self._errors.flush(patience)
+
+    def _take_signals(self) -> None:
+        """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT and HUP
+        are for the master, although a terminal sends them to every process of its group. After the
+        application's import, which may have set its own: those for other signals stay."""
+        faulthandler.unregister(signal.SIGUSR2)  # the mold's: what is registered, register() leaves as it is
+        ignore(
+            number
+            for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+            if signal.getsignal(number) is not signal.SIG_IGN
+        )
+        faulthandler.register(signal.SIGUSR2, self._start.stacks_fd)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+        self._signals.begin()
+        self._signals.take([signal.SIGTERM, signal.SIGQUIT])
+
+    def _close_in_child(self) -> None:
+        """In a child that the application forked."""
+        self._start.channel.close()
+        self._signals.close_in_child()
+
+    def _ask_for_replacement(self, reason: str) -> None:
+        """Once, whatever reasons follow."""
+        with contextlib.suppress(Closed):
+            if next(self._asks) == 0:
+                self._start.channel.send(Recycle(reason))
+
+    def _access_log(self) -> AccessLog | None:
+        start = self._start
+        if start.access_fd is None:
+            return None
+        return AccessLog(
+            start.access_fd,
+            start.site.log.format,
+            self._errors,
+            pid=os.getpid(),
+            worker=start.worker,
+            generation=start.generation,
+        )
+
+
+def take_log_files(
+    message: Reopen, fds: Sequence[int], errors: ErrorLog, access: AccessLog | Sink | None
+) -> None:
+    """Put the files that came with `message` in the place of the old ones, under the old numbers."""
+    logs = [errors] * message.error_log + [access] * message.access_log
+    for log, fd in zip(logs, fds, strict=True):
+        if log is not None:
+            log.reopen(fd)
+
+
+def _too_many_threads(wanted: int) -> str:
+    return (
+        f"only {threading.active_count()} threads can be started, too few for threads: {wanted}; what limits "
+        "them is ulimit -u, pids.max of the control group, or memory for their stacks"
+    )

@@ -1,0 +1,149 @@
+"""Warm-up: an application's first requests come from the server itself, before any client waits for them.
+
+They go the way of a client's, parser and gateway included, only not over a socket and into no access log.
+Runs in the mold, whose workers then share what the requests have made, or in a worker that imports by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from superwsgi.apps.locks import is_locked_out
+from superwsgi.apps.types import Environ, StartResponse, WSGIApp
+from superwsgi.config.listening import TcpAddress, speaks_tls
+from superwsgi.config.schema import Site
+from superwsgi.http.client.request_ids import RequestIds
+from superwsgi.http.environ import base_environ, connection_environ
+from superwsgi.http.errors import HttpError
+from superwsgi.http.request.head import Request
+from superwsgi.http.request.parser import Parser
+from superwsgi.http.response.exchange import Exchange, Gateway
+from superwsgi.http.response.files import Span
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.frames import application_traceback, raised_at
+from superwsgi.log.lines import spell_exception
+from superwsgi.log.spelling import duration
+from superwsgi.worker import forks
+from superwsgi.worker.boot.application import Unloadable
+
+AGENT: Final = "superwsgi-warmup"
+"""The User-Agent: for an application that does not want to count these requests."""
+
+_WILD: Final = frozenset({"0.0.0.0", "::", ""})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A page that was answered by 5xx, or refused; `error` is what the application raised, where it did."""
+
+    page: str
+    status: int
+    error: BaseException | None
+
+    def __str__(self) -> str:
+        if self.error is None:
+            return f"{self.page} {self.status}"
+        at = raised_at(self.error)
+        return f"{self.page} {spell_exception(self.error)}" + (f" ({at})" if at else "")
+
+
+def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> None:
+    """Request the pages of `warmup`, one after the other.
+
+    Where all of them fail, Unloadable is raised if success is `required`; other failures are logged.
+    """
+    failures = list(_failures(site, app, errors))
+    if required and failures and len(failures) == len(site.warmup):
+        raised = [failure.error for failure in failures if failure.error is not None]
+        reason = f"every warm-up request failed: {', '.join(map(str, failures))}"
+        locked = any(map(is_locked_out, raised))
+        raise Unloadable(reason, "\n".join(map(application_traceback, raised)), locked=locked)
+    for failure in failures:
+        if failure.error is not None:
+            errors.exception("warm-up failed", failure.error, page=failure.page)
+        else:
+            errors.warning("warm-up failed", page=failure.page, status=failure.status)
+
+
+def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
+    watched = _Watched(app)
+    gateway = Gateway(watched, errors)
+    base = base_environ(errors.stream(), multithread=site.threads > 1, multiprocess=True)
+    for page in site.warmup:
+        began = time.monotonic()
+        request = _request(site, page, base)
+        if isinstance(request, HttpError):
+            yield Failure(page, request.status, None)
+            continue
+        watched.raised = None
+        exchange = Exchange(gateway, request, _Nowhere(), time.monotonic_ns())
+        with forks.staying():
+            exchange.answer()
+        errors.stream().flush()
+        if exchange.status >= 500:
+            yield Failure(page, exchange.status, watched.raised)
+        else:
+            took = duration(time.monotonic() - began)
+            errors.info("warmed up", page=page, status=exchange.status, took=took)
+
+
+def _request(site: Site, page: str, base: Environ) -> Request | HttpError:
+    """As a client at this machine would send it to the first address of `bind`; why it is refused, if it is:
+    the limits of the site hold here too."""
+    address = site.bind[0]
+    tcp = (_name(address.host), address.port) if isinstance(address, TcpAddress) else None
+    environ = connection_environ(base, tcp, ("127.0.0.1", 0) if tcp else None)
+    environ["wsgi.url_scheme"] = "https" if speaks_tls(address) else "http"
+    host, slash, path = page.partition("/")
+    head = f"GET {slash}{path} HTTP/1.1\r\nHost: {host or _authority(tcp)}\r\nUser-Agent: {AGENT}\r\n\r\n"
+    parser = Parser(site.limits, environ, RequestIds(), None)
+    parser.feed(head.encode())
+    return parser.error or parser.take()
+
+
+def _name(host: str) -> str:
+    """A host to connect to: that of all interfaces is none."""
+    return "localhost" if host in _WILD else host
+
+
+def _authority(address: tuple[str, int] | None) -> str:
+    if address is None:
+        return "localhost"
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Watched:
+    """The application; keeps what it has raised, which makes a 500 as it would for a client."""
+
+    def __init__(self, app: WSGIApp) -> None:
+        self._app = app
+        self.raised: BaseException | None = None
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._app(environ, start_response)
+        except BaseException as error:  # a view that exits does not end a worker either
+            self.raised = error
+            start_response("500 Internal Server Error", [], sys.exc_info())
+            return []
+
+
+class _Nowhere:
+    """A client that takes whatever it is sent."""
+
+    followed = False
+    gone = False
+
+    def send(self, data: bytes) -> None:
+        pass
+
+    send_piece = send
+    send_last = send
+
+    def send_file(self, span: Span) -> None:
+        pass

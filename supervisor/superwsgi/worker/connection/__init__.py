@@ -1,0 +1,1 @@
+"""One client's connection: its state, its way out, and what that may keep. Compiled."""

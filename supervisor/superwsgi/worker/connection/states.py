@@ -1,0 +1,112 @@
+"""A connection's states. Every change of state goes through NEXT; a pair that is absent is a bug.
+
+A thread changes a connection's state only while it owns the connection (see connection.py).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from superwsgi.config.schema import Timeouts
+from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
+
+LINGER: Final = 2 * SECOND
+"""How long a client may go on sending after its last response before the connection is closed on it."""
+
+
+class State(enum.Enum):
+    """Where a connection is; each state but RUNNING and CLOSED ends at a deadline."""
+
+    __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
+
+    PROXY = "a proxy has yet to say whose connection it is"
+    HANDSHAKE = "TLS is being agreed on"
+    NEW = "accepted, and silent so far"
+    IDLE = "between two requests"
+    HEAD = "a request's head is arriving"
+    BODY = "its body is arriving"
+    QUEUED = "it is complete and waits for a thread"
+    RUNNING = "a thread is in the application with it"
+    SENDING = "the client has not yet taken all of the response"
+    LINGERING = "the last response is sent, what the client still sends is thrown away"
+    CLOSED = "closed"
+
+
+class Event(enum.Enum):
+    """What happens to a connection."""
+
+    __hash__ = object.__hash__
+
+    INTRODUCE = "the proxy has said whose it is"
+    SECURE = "and its client will speak TLS"
+    HEAD = "bytes that leave a head unfinished"
+    BODY = "bytes that leave a body unfinished"
+    QUEUE = "a complete request, but no free thread"
+    RUN = "a thread takes a complete request"
+    REST = "nothing is left to be sent, a request may come"
+    BLOCK = "the client takes no more for now"
+    LAST = "the response is sent, and was the last"
+    CLOSE = "nothing more to say or to hear"
+
+
+_READING: Final = {
+    Event.HEAD: State.HEAD,
+    Event.BODY: State.BODY,
+    Event.QUEUE: State.QUEUED,
+    Event.RUN: State.RUNNING,
+    Event.BLOCK: State.SENDING,  # a refusal
+    Event.LAST: State.LINGERING,
+    Event.CLOSE: State.CLOSED,
+}
+_ANSWERED: Final = {
+    Event.REST: State.IDLE,
+    Event.LAST: State.LINGERING,
+    Event.CLOSE: State.CLOSED,
+}
+
+NEXT: Final[dict[State, dict[Event, State]]] = {
+    State.PROXY: {
+        Event.INTRODUCE: State.NEW,
+        Event.SECURE: State.HANDSHAKE,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.HANDSHAKE: {
+        Event.REST: State.NEW,
+        Event.BLOCK: State.SENDING,  # a refusal in plain HTTP
+        Event.LAST: State.LINGERING,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.NEW: _READING,
+    State.IDLE: _READING,
+    State.HEAD: _READING,
+    State.BODY: _READING,
+    State.QUEUED: {
+        Event.RUN: State.RUNNING,
+        Event.BLOCK: State.SENDING,
+        Event.LAST: State.LINGERING,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.RUNNING: {**_ANSWERED, Event.BLOCK: State.SENDING},
+    State.SENDING: _ANSWERED,
+    State.LINGERING: {Event.CLOSE: State.CLOSED},
+    State.CLOSED: {},
+}
+
+
+def waits(timeouts: Timeouts) -> dict[State, int]:
+    """How long a connection may stay in a state, ns. While RUNNING, the thread has a deadline instead."""
+    idle, head = int(timeouts.keepalive * SECOND), deadline_after(timeouts.head)
+    return {
+        State.PROXY: deadline_after(timeouts.proxy),
+        State.HANDSHAKE: head,
+        State.NEW: min(head, max(idle, SECOND)),
+        State.IDLE: idle,
+        State.HEAD: head,
+        State.BODY: deadline_after(timeouts.body),
+        State.QUEUED: deadline_after(timeouts.queue),
+        State.RUNNING: NEVER,
+        State.SENDING: deadline_after(timeouts.send),
+        State.LINGERING: LINGER,
+        State.CLOSED: NEVER,
+    }

@@ -1,0 +1,185 @@
+"""The worker's side of the listening sockets, which it shares with its siblings.
+
+EPOLLEXCLUSIVE lets the kernel wake one worker for a new connection. A worker that should not take more
+*leaves*: it takes the listeners out of its epoll, so that the kernel wakes somebody else, and comes back
+after a pause, to the end of the queue of those that the kernel may wake. A worker that was woken always
+accepts once before it leaves, because nobody else may have been woken for that connection.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.rate_limit import Complaint
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.serve.share import better_placed, over_share
+
+PAUSE: Final = SECOND // 500
+"""How long a worker with more than its share leaves. All workers may leave at the same time, and then a
+connection waits this long: with 20 ms, half of all connections did, at 2 workers and 4 clients."""
+
+BUSY_PAUSE: Final = SECOND // 50
+"""The same for a worker without a free thread, which also comes back as soon as it has one."""
+
+FULL_PAUSE: Final = SECOND // 10
+"""The same for a worker with as many connections as it may have; by then some may have become idle."""
+AT_ONCE: Final = 64
+"""Connections accepted between two polls: 1,000 took 50 ms, in which nobody else was served."""
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_LISTENER: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+"""accept(2): the descriptor is closed, is another by now, or was shut down (shutdown(2))."""
+
+Accepted = tuple[socket.socket, Any, socket.socket]  # connection, client's address, listener
+
+
+class Broken(Exception):
+    """What the loop stands on is gone, so this worker cannot serve any more. Nobody but the application can
+    have closed it; the text says what."""
+
+    def __init__(self, what: str, error: OSError) -> None:
+        super().__init__(f"its {what} is gone, closed by the application? ({error.strerror})")
+
+
+class Acceptor:
+    """`census` tells this worker's open connections and its free threads; `make_room` closes connections that
+    nobody needs, at a time, and tells whether there were any. Times are monotonic ns."""
+
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        epoll: select.epoll,
+        alarm: Alarm,
+        board: WorkerWriter,
+        errors: ErrorLog,
+        limit: int,
+        census: Callable[[], tuple[int, int]],
+        make_room: Callable[[int], bool],
+    ) -> None:
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._epoll = epoll
+        self._alarm = alarm
+        self._board = board
+        self._errors = errors
+        self._limit = limit
+        self._census = census
+        self._make_room = make_room
+        self._full = Complaint(errors.warning, "no more connections")
+        self._exhausted = Complaint(errors.warning, "connection not accepted")
+        self._lock = threading.Lock()
+        self.away = True
+        self.until = NEVER  # when to come back, while away
+        self._for_room = False  # whether to come back as soon as there is room
+
+    def __contains__(self, fd: int) -> bool:
+        return fd in self._listeners
+
+    def accept(self, fd: int, now: int) -> Iterator[Accepted]:
+        """What waits at a listener that became ready, as far as this worker should take it. Raises Broken."""
+        listener = self._listeners.get(fd)
+        for _ in range(AT_ONCE):
+            if listener is None or self.away:
+                return
+            try:
+                sock, address = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._unable(error, now)
+                return
+            yield sock, address, listener
+            connections, _ = self._census()
+            if connections >= self._limit:
+                self._await_room(now)
+            elif over_share(connections, self._board.peers()):
+                self.leave(now + PAUSE)
+
+    def yield_to_peers(self, now: int) -> None:
+        """Leave while no thread is free here but one is elsewhere."""
+        _, free = self._census()
+        if better_placed(free, self._board.peers()):
+            self.leave(now + BUSY_PAUSE, for_room=True)
+
+    def leave(self, until: int, *, for_room: bool = False) -> None:
+        with self._lock:
+            self.until, self._for_room = until, for_room
+            self._alarm.no_later_than(self.until)
+            if not self.away:
+                self.away = True
+                for fd in self._listeners:
+                    self._epoll.unregister(fd)
+
+    def come_back(self) -> None:
+        with self._lock:
+            if self.away:
+                self.away = self._for_room = False
+                self.until = NEVER
+                for fd in self._listeners:
+                    self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def look_again(self, now: int) -> None:
+        """While away: come back when the time is over, unless there is still no room or no thread."""
+        if not self.away or now < self.until:
+            return
+        if self._census()[0] >= self._limit:
+            self._await_room(now)
+        else:
+            self.come_back()
+            self.yield_to_peers(now)
+
+    def freed(self) -> None:
+        """A connection was closed, or a thread came back."""
+        if self._for_room and self._census()[0] < self._limit:
+            self.come_back()
+
+    def close(self) -> Iterator[Accepted]:
+        """Accept what the kernel has already taken for us, then let go of the listeners."""
+        self.leave(NEVER)
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners.values():
+            yield from _emptied(listener)
+            listener.close()
+
+    def discard(self) -> None:
+        """Let go of the listeners at once."""
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners = {}
+
+    def _await_room(self, now: int) -> None:
+        """As many connections as may be: leave them to siblings, else exchange idle ones for new ones."""
+        if not any(connections < self._limit for connections, _ in self._board.peers()):
+            following = "idle ones are closed, new ones wait"
+            self._full.make(now, limit="limits.connections", connections=self._limit, next=following)
+            if self._make_room(now):
+                self.come_back()
+                return
+        self.leave(now + FULL_PAUSE, for_room=True)
+        self.freed()  # some may have been closed since they were counted
+
+    def _unable(self, error: OSError, now: int) -> None:
+        """Raises Broken."""
+        if error.errno in _EXHAUSTED:
+            following = "trying again when a connection is closed, or in 1 s"
+            self._exhausted.make(now, error=error.strerror, connections=self._census()[0], next=following)
+            self.leave(now + SECOND, for_room=True)
+        elif error.errno in _NO_LISTENER:
+            raise Broken("listener", error)
+        else:  # errors of the connection itself, accept(2) "Error handling"
+            self._errors.warning("connection not accepted", error=error.strerror)
+
+
+def _emptied(listener: socket.socket) -> Iterator[Accepted]:
+    while True:
+        try:
+            sock, address = listener.accept()
+        except OSError:
+            return
+        yield sock, address, listener

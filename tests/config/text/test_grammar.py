@@ -1,0 +1,257 @@
+"""The grammars of single values: what each takes, what it refuses, and what it says then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from superwsgi.config.text import grammar
+from superwsgi.config.text.grammar import Invalid
+
+FOLDER = Path("/srv/shop")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("250ms", 0.25),
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("1h", 3600.0),
+        ("45", 45.0),
+        ("1.5s", 1.5),
+        ("0.5h", 1800.0),
+        ("0", 0.0),
+        ("0s", 0.0),
+    ],
+)
+def test_duration(text: str, seconds: float) -> None:
+    assert grammar.duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8K", 8192),
+        ("8k", 8192),
+        ("100M", 100 << 20),
+        ("1G", 1 << 30),
+        ("1.5G", 3 << 29),
+        ("0.5K", 512),
+        ("4096", 4096),
+        ("0", 0),
+        ("8388608G", 1 << 53),
+    ],
+)
+def test_size(text: str, size: int) -> None:
+    assert grammar.size(text) == size
+
+
+@pytest.mark.parametrize(("text", "share"), [("40%", 0.4), ("100%", 1.0), ("0.5%", 0.005), ("33.3%", 0.333)])
+def test_percent(text: str, share: float) -> None:
+    assert grammar.percent(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("text", "bits"), [("0027", 0o27), ("027", 0o27), ("27", 0o27), ("0o27", 0o27), ("0", 0)]
+)
+def test_octal(text: str, bits: int) -> None:
+    assert grammar.octal(text) == bits
+
+
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [("true", True), ("True", True), ("on", True), ("yes", True), ("FALSE", False), ("off", False)],
+)
+def test_truth(text: str, truth: bool) -> None:
+    assert grammar.truth(text) is truth
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/run/shop.pid", "/run/shop.pid"),
+        ("shop.pid", "/srv/shop/shop.pid"),
+        (".", "/srv/shop"),
+        ("./log/x", "/srv/shop/log/x"),
+        ("../x", "/srv/shop/../x"),
+    ],
+)
+def test_path(text: str, path: str) -> None:
+    """`..` stays: what it means behind a symbolic link is known to the kernel alone."""
+    assert grammar.path(text, FOLDER) == path
+
+
+@pytest.mark.parametrize(
+    ("texts", "target"),
+    [
+        (("-", "on", "true", "True", "YES"), "-"),
+        (("off", "Off", "false", "no", "none", "None"), "off"),
+        (("stdout", "/dev/stdout"), "/dev/stdout"),
+        (("stderr", "STDERR"), "/dev/stderr"),
+        (("x.log",), "/srv/shop/x.log"),
+        (("./none",), "/srv/shop/none"),
+        (("./-",), "/srv/shop/-"),
+    ],
+)
+def test_log_file(texts: tuple[str, ...], target: str) -> None:
+    assert {grammar.log_file(text, FOLDER) for text in texts} == {target}
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", "for no log write off"),
+        ("syslog", "under systemd is the journal"),
+        ("/dev/log", "under systemd is the journal"),
+        ("syslog:server=unix:/dev/log", "under systemd is the journal"),
+        ("udp://127.0.0.1:514", "under systemd is the journal"),
+        ("file:///var/log/x.log", "write its path alone"),
+        ("|/usr/bin/rotatelogs x", "not piped to programs"),
+        ("1", "write on"),
+        ("Null", "write off"),
+        ("json", "log.format"),
+        ("WARNING", "log.level"),
+        ("file", "the file's path"),
+        ("~/x.log", "${HOME}/x.log"),
+    ],
+)
+def test_no_log_file(text: str, answer: str) -> None:
+    with pytest.raises(grammar.Invalid) as caught:
+        grammar.log_file(text, FOLDER)
+    assert answer in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"', "here it is 'combined'"),
+        ('%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"', "here it is 'combined'"),
+        (
+            '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
+            '"$http_referer" "$http_user_agent"',
+            "here it is 'combined'",
+        ),
+        ("%(m)s %(U)s %(D)s", "names stand in braces here, as in '{method} {target} {duration}'"),
+        ("%(s)s %({x-request-id}o)s", "names stand in braces here, as in '{status} {request_id}'"),
+        (
+            "%(h)s %(q)s",
+            "names stand in braces here, as in '{remote}'; there is nothing for %(q)s",
+        ),
+        ("{remote} %(h)s", "names stand in braces here, as in '{remote} {remote}'"),
+        ("{remote} $status", "names stand in braces here, as in '{remote} {status}'"),
+    ],
+)
+def test_formats_of_other_servers(text: str, answer: str) -> None:
+    with pytest.raises(grammar.Invalid) as caught:
+        grammar.log_format(text)
+    assert caught.value.hint == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["combined", "json", "{method} {target}", "{{{pid}}}", "{status} 100% of $5 {duration}%"]
+)
+def test_log_format(text: str) -> None:
+    assert grammar.log_format(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("shop", "shop"), ("my shop", "my-shop"), (".hidden", "hidden"), ("ü", "site"), ("x" * 70, "x" * 64)],
+)
+def test_name_from_what_is_no_name(text: str, name: str) -> None:
+    assert grammar.name_from(text) == name
+    assert grammar.name(name) == name
+
+
+DURATION = "a duration such as 250ms, 30s, 5m or 1h"
+SIZE = "a size such as 8K, 100M or 1G"
+PERCENT = "a percentage such as 40%"
+NAME = "letters, digits, '.', '_' and '-', at most 64, with a letter or digit first"
+VARIABLE = "a variable's name of letters, digits and '_'"
+FORMAT = "combined, json or a template such as '{method} {target}'"
+path = partial(grammar.path, folder=FOLDER)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected", "hint"),
+    [
+        (grammar.whole, "eight", "a whole number of 0 or more", ""),
+        (grammar.whole, "-1", "a whole number of 0 or more", ""),
+        (grammar.whole, "8.0", "a whole number of 0 or more", ""),
+        (grammar.whole, "010", "a whole number of 0 or more", ""),
+        (grammar.whole, "1_000", "a whole number of 0 or more", ""),
+        (grammar.whole, "٣", "a whole number of 0 or more", ""),
+        (grammar.whole, "9" * 5000, "a whole number of 0 or more", ""),
+        (partial(grammar.whole, least=1), "0", "a whole number of 1 or more", ""),
+        (partial(grammar.whole, least=1, most=9), "10", "a whole number from 1 to 9", ""),
+        (partial(grammar.whole, least=1, most=9), "0", "a whole number from 1 to 9", ""),
+        (grammar.duration, "10sec", DURATION, "did you mean '10s'?"),
+        (grammar.duration, "10 s", DURATION, "did you mean '10s'?"),
+        (grammar.duration, "5 Minutes", DURATION, "did you mean '5m'?"),
+        (grammar.duration, "5MS", DURATION, "did you mean '5ms'?"),
+        (grammar.duration, "2 apples", DURATION, ""),
+        (grammar.duration, "1:30", DURATION, ""),
+        (grammar.duration, "-1s", DURATION, ""),
+        (grammar.duration, ".5s", DURATION, ""),
+        (grammar.duration, "inf", DURATION, ""),
+        (grammar.duration, "1e9", DURATION, ""),
+        (grammar.duration, "", DURATION, ""),
+        (
+            partial(grammar.duration, above_zero=True),
+            "0ms",
+            "a duration above 0",
+            "0 does not mean never; for practically never write 24h",
+        ),
+        (grammar.size, "8KB", SIZE, "did you mean '8K'?"),
+        (grammar.size, "8 MiB", SIZE, "did you mean '8M'?"),
+        (grammar.size, "8X", SIZE, ""),
+        (grammar.size, "-8K", SIZE, ""),
+        (grammar.size, "40%", SIZE, ""),
+        (grammar.size, "1.5", "a size in whole bytes, at most 8388608G", ""),
+        (grammar.size, "9999999999G", "a size in whole bytes, at most 8388608G", ""),
+        (grammar.percent, "0%", PERCENT, ""),
+        (grammar.percent, "101%", PERCENT, ""),
+        (grammar.percent, "40", PERCENT, ""),
+        (grammar.percent, "4K%", PERCENT, ""),
+        (grammar.octal, "0888", "octal digits such as 0027", ""),
+        (grammar.octal, "7777", "octal digits such as 0027", ""),
+        (grammar.octal, "rw-", "octal digits such as 0027", ""),
+        (grammar.truth, "auto", "true or false", ""),
+        (partial(grammar.choice, words=("rss", "pss")), "rsss", "rss or pss", "did you mean 'rss'?"),
+        (grammar.name, "my shop", NAME, ""),
+        (grammar.name, "a/b", NAME, ""),
+        (grammar.name, "", NAME, ""),
+        (grammar.name, "x" * 65, NAME, ""),
+        (grammar.account, "www data", "the name of a user or group", ""),
+        (grammar.account, "www:web", "the name of a user or group", "user and group are two keys"),
+        (grammar.variable, "1X", VARIABLE, ""),
+        (
+            grammar.variable,
+            "A:b",
+            VARIABLE,
+            "a space belongs behind ':'",
+        ),
+        (grammar.variable, "A=B", VARIABLE, ""),
+        (path, "", "a path", ""),
+        (path, "~/x", "a path", "~ is not expanded, write ${HOME}/x"),
+        (grammar.log_format, "combine", FORMAT, "did you mean 'combined'?"),
+        (grammar.log_format, "common", FORMAT, ""),
+        (grammar.log_format, "{metod}", FORMAT, "unknown name {metod}, did you mean {method}?"),
+        (grammar.log_format, "{pid:d}", FORMAT, "{pid} takes no conversion and no format"),
+    ],
+)
+def test_refused(parse: Callable[[str], Any], text: str, expected: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse(text)
+    assert (caught.value.expected, caught.value.hint) == (expected, hint)
+
+
+@pytest.mark.parametrize("text", ["{method", "method}", "{}", "{method!r}"])
+def test_templates_with_unbalanced_or_odd_braces_are_refused(text: str) -> None:
+    with pytest.raises(Invalid):
+        grammar.log_format(text)

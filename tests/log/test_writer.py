@@ -1,0 +1,168 @@
+"""Readers that stop: nothing that is said waits for them, and what they missed is counted where it was."""
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from superwsgi.log.files import STDERR, open_target
+from superwsgi.log.writer import LIMIT, Outlet
+
+LINE = b"x" * 999 + b"\n"
+DEADLINE = 20.0
+
+
+class Way:
+    """An outlet to something that is read only by `read`."""
+
+    def __init__(self, fd: int, read: Callable[[], bytes]) -> None:
+        self.outlet = Outlet(fd, lambda lines, reason: b"dropped %d: %s\n" % (lines, reason.encode()))
+        self.read = read
+
+    def read_until(self, wanted: bytes) -> bytes:
+        read = b""
+        deadline = time.monotonic() + DEADLINE
+        while wanted not in read:
+            assert time.monotonic() < deadline, read[-200:]
+            read += self.read()
+        return read
+
+
+def _nothing_yet(fd: int) -> Callable[[], bytes]:
+    os.set_blocking(fd, False)
+
+    def read() -> bytes:
+        try:
+            return os.read(fd, 1 << 16)
+        except BlockingIOError:
+            time.sleep(0.001)
+            return b""
+
+    return read
+
+
+@pytest.fixture(params=["pipe", "another's pipe", "socket", "terminal"])
+def way(request: pytest.FixtureRequest) -> Iterator[Way]:
+    with ExitStack() as stack:
+        if request.param == "terminal":
+            read_end, write_end = os.openpty()
+            stack.callback(os.close, read_end)
+            stack.callback(os.close, write_end)
+            fd = open_target("-", write_end)
+        elif request.param == "socket":
+            theirs, ours = socket.socketpair()
+            stack.enter_context(theirs)
+            stack.enter_context(ours)
+            read_end, write_end = theirs.fileno(), ours.fileno()
+            fd = open_target("-", write_end)
+        else:
+            read_end, write_end = os.pipe()
+            stack.callback(os.close, read_end)
+            stack.callback(os.close, write_end)
+            fd = open_target("-", write_end) if request.param == "pipe" else os.dup(write_end)
+        assert fd is not None
+        stack.callback(os.close, fd)
+        way = Way(fd, _nothing_yet(read_end))
+        yield way
+        end(way)
+        assert os.get_blocking(write_end), "it is shared with others"
+
+
+def end(way: Way) -> None:
+    """Read all that is left, for its thread to end."""
+    closing = threading.Thread(target=way.outlet.close, args=(DEADLINE,))
+    closing.start()
+    while closing.is_alive():
+        way.read()
+
+
+def test_what_is_not_read_is_counted_where_it_was(way: Way) -> None:
+    """More than the reader's buffer and ours hold; every line is there or counted, in order."""
+    way.outlet.start()
+    count = 3 * LIMIT // len(LINE)
+    for number in range(count):
+        way.outlet.put([b"%d" % number + LINE])
+    read = way.read_until(b"dropped")
+    way.outlet.put([b"last\n"])
+    lines = (read + way.read_until(b"last")).replace(b"\r\n", b"\n").splitlines()
+    kept = [int(line.partition(b"x")[0]) for line in lines if line.endswith(b"xx")]
+    match = re.fullmatch(rb"dropped (\d+): nobody reads it", lines[len(kept)])
+    assert match, lines[len(kept)]
+    assert kept == list(range(count - int(match[1])))
+    assert lines[len(kept) + 1 :] == [b"last"]
+
+
+def test_without_a_thread_too(way: Way) -> None:
+    for _ in range(2 * LIMIT // len(LINE)):
+        way.outlet.put([LINE])
+    while way.read():
+        pass
+    way.outlet.put([b"last\n"])
+    assert re.search(rb"dropped \d+: nobody reads it\r?\nlast", way.read_until(b"last"))
+
+
+def test_the_end_waits_no_longer_than_it_may(way: Way) -> None:
+    way.outlet.start()
+    for _ in range(2 * LIMIT // len(LINE)):
+        way.outlet.put([LINE])
+    way.outlet.flush(0.01)
+    way.outlet.close(0.01)
+    way.outlet.put([b"nor does this\n"])
+    way.read_until(b"dropped")
+
+
+def test_a_forked_child_says_what_is_its_own(way: Way) -> None:
+    """Its parent's thread is not there, and what waits in the parent is not said twice."""
+    way.outlet.start()
+    for number in range(2 * LIMIT // len(LINE)):
+        way.outlet.put([b"%d" % number + LINE])
+    child = os.fork()
+    if child == 0:
+        way.outlet.put([b"child\n"])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    lines = way.read_until(b"dropped").replace(b"\r\n", b"\n").splitlines()
+    numbers = [line for line in lines if line.endswith(b"xx")]
+    assert len(numbers) == len(set(numbers))
+    assert [line for line in lines if line.startswith(b"dropped")] == lines[-1:]
+
+
+def test_who_says_something_knows_that_it_is_written(tmp_path: Path) -> None:
+    """In a file, too, which a thread writes: the process may be killed next."""
+    path = tmp_path / "log"
+    child = os.fork()
+    if child == 0:
+        fd = open_target(str(path), STDERR)
+        assert fd is not None
+        outlet = Outlet(fd, lambda *_: b"")
+        outlet.start()
+        threads = [threading.Thread(target=outlet.put, args=([b"%d\n" % n],)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os.kill(os.getpid(), 9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    assert sorted(path.read_text().split()) == [str(number) for number in range(8)]
+
+
+def test_a_full_disk_is_told_of_when_there_is_room_again() -> None:
+    fd = open_target("/dev/full", STDERR)
+    assert fd is not None
+    outlet = Outlet(fd, lambda lines, reason: b"dropped %d: %s\n" % (lines, reason.encode()))
+    outlet.start()
+    outlet.put([b"one\n", b"two\n"])
+    outlet.flush(DEADLINE)
+    read_end, write_end = os.pipe()
+    outlet.reopen(write_end)
+    outlet.put([b"three\n"])
+    outlet.close(DEADLINE)
+    os.close(fd)
+    with open(read_end, "rb") as reader:
+        assert reader.read() == b"dropped 2: No space left on device\nthree\n"

@@ -1,0 +1,174 @@
+"""CPUs and memory as control groups limit them: trees of files as kernels and containers show them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from superwsgi.system import machine
+from superwsgi.system.cgroups import cpu_quota, memory_limit
+
+V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
+V1 = [
+    "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755",
+    "32 31 0:29 {top} /sys/fs/cgroup/cpu,cpuacct rw shared:10 - cgroup cgroup rw,cpu,cpuacct",
+    "33 31 0:32 {top} /sys/fs/cgroup/memory rw shared:11 master:2 - cgroup cgroup rw,memory",
+    "34 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw",
+]
+NO_LIMIT = 9223372036854771712
+G = 1 << 30
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Writes /proc/self/cgroup, /proc/self/mountinfo and files of /sys/fs/cgroup; returns their root."""
+
+    def write(cgroup, mountinfo, **files):
+        own = tmp_path / "proc/self"
+        own.mkdir(parents=True)
+        (own / "cgroup").write_text("".join(f"{line}\n" for line in cgroup))
+        (own / "mountinfo").write_text("".join(f"{line}\n" for line in mountinfo))
+        for name, content in files.items():
+            path = tmp_path / "sys/fs/cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{content}\n")
+        return tmp_path
+
+    return write
+
+
+def v1(top="/"):
+    return [line.format(top=top) for line in V1]
+
+
+def test_without_control_groups(tmp_path):
+    assert cpu_quota(tmp_path) is None
+    assert memory_limit(tmp_path) is None
+    assert machine.cpus(tmp_path) == len(os.sched_getaffinity(0))
+    assert machine.memory(tmp_path) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class TestVersion2:
+    def test_own_group(self, tree):
+        files = {"shop/cpu.max": "150000 100000", "shop/memory.max": G}
+        root = tree(["0::/shop"], [V2], **files)
+        assert (cpu_quota(root), memory_limit(root)) == (1.5, G)
+
+    def test_no_limit(self, tree):
+        root = tree(["0::/shop"], [V2], **{"shop/cpu.max": "max 100000", "shop/memory.max": "max"})
+        assert (cpu_quota(root), memory_limit(root)) == (None, None)
+
+    def test_the_tightest_of_those_above(self, tree):
+        files = {
+            "a.slice/cpu.max": "50000 100000",
+            "a.slice/b.slice/cpu.max": "max 100000",
+            "a.slice/b.slice/c.service/cpu.max": "200000 100000",
+            "a.slice/memory.max": 4 * G,
+            "a.slice/b.slice/memory.max": 2 * G,
+            "a.slice/b.slice/c.service/memory.max": 3 * G,
+            "a.slice/other/memory.max": 1,
+        }
+        root = tree(["0::/a.slice/b.slice/c.service"], [V2], **files)
+        assert (cpu_quota(root), memory_limit(root)) == (0.5, 2 * G)
+
+    def test_in_a_name_space_of_its_own(self, tree):
+        """A container sees its group as the root."""
+        root = tree(["0::/"], [V2], **{"cpu.max": "300000 100000", "memory.max": G})
+        assert (cpu_quota(root), memory_limit(root)) == (3.0, G)
+
+    def test_in_a_name_space_without_its_own_mount(self, tree):
+        """Entered from outside: the group is not below what is mounted."""
+        root = tree(["0::/../other"], [V2], **{"memory.max": G})
+        assert memory_limit(root) == G
+
+    def test_a_mount_point_with_a_space(self, tree):
+        mount = r"30 23 0:26 / /sys/fs/cgroup/my\040groups rw - cgroup2 cgroup2 rw"
+        root = tree(["0::/shop"], [mount], **{"my groups/shop/memory.max": G})
+        assert memory_limit(root) == G
+
+
+class TestVersion1:
+    GROUPS = ("9:name=systemd:/x", "4:memory:/docker/3f", "1:cpu,cpuacct:/docker/3f")
+
+    def test_own_group_and_those_above(self, tree):
+        files = {
+            "cpu,cpuacct/docker/3f/cpu.cfs_quota_us": 250000,
+            "cpu,cpuacct/docker/3f/cpu.cfs_period_us": 100000,
+            "cpu,cpuacct/docker/cpu.cfs_quota_us": -1,
+            "cpu,cpuacct/docker/cpu.cfs_period_us": 100000,
+            "memory/docker/3f/memory.limit_in_bytes": NO_LIMIT,
+            "memory/docker/memory.limit_in_bytes": 2 * G,
+        }
+        root = tree(self.GROUPS, v1(), **files)
+        assert (cpu_quota(root), memory_limit(root)) == (2.5, 2 * G)
+
+    def test_a_container_whose_own_group_is_mounted(self, tree):
+        """Docker without name spaces for groups: the path is the host's, the mount begins at it."""
+        files = {
+            "cpu,cpuacct/cpu.cfs_quota_us": 50000,
+            "cpu,cpuacct/cpu.cfs_period_us": 100000,
+            "memory/memory.limit_in_bytes": G,
+        }
+        root = tree(self.GROUPS, v1("/docker/3f"), **files)
+        assert (cpu_quota(root), memory_limit(root)) == (0.5, G)
+
+    def test_no_limit(self, tree):
+        root = tree(self.GROUPS, v1(), **{"memory/docker/3f/memory.limit_in_bytes": NO_LIMIT})
+        assert machine.memory(root) == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        assert cpu_quota(root) is None
+
+
+def test_both_versions_at_once(tree):
+    """Hybrid: controllers are in version 1, and the unified hierarchy may have some too."""
+    files = {
+        "cpu,cpuacct/shop/cpu.cfs_quota_us": 300000,
+        "cpu,cpuacct/shop/cpu.cfs_period_us": 100000,
+        "unified/shop/memory.max": G,
+    }
+    root = tree(["3:cpu,cpuacct:/shop", "0::/shop"], v1(), **files)
+    assert (cpu_quota(root), memory_limit(root)) == (3.0, G)
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [(10_000, 1), (100_000, 1), (10**9, None)])
+def test_cpus_of_a_quota(tree, quota, cpus):
+    root = tree(["0::/"], [V2], **{"cpu.max": f"{quota} 100000"})
+    assert machine.cpus(root) == (cpus or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+def test_one_and_a_half_cpus_are_two(tree):
+    root = tree(["0::/"], [V2], **{"cpu.max": "150000 100000"})
+    assert machine.cpus(root) == 2
+
+
+def test_cpus_of_the_affinity(tmp_path):
+    """cpusets come with it."""
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from superwsgi.system import machine; print(machine.cpus())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert said.stdout == "1\n", said.stderr
+
+
+def test_this_machine():
+    assert 1 <= machine.cpus() <= len(os.sched_getaffinity(0))
+    assert machine.memory() > 1 << 20
+
+
+def test_locks_by_process(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/locks").write_text(
+        "1: POSIX  ADVISORY  WRITE 812 08:02:1835 0 EOF\n"
+        "2: FLOCK  ADVISORY  WRITE 813 08:02:1836 0 EOF\n"
+        "2: -> FLOCK  ADVISORY  WRITE 814 08:02:1836 0 EOF\n"
+    )
+    assert [pid for pid in (812, 813, 814, 815) if machine.holds_locks(pid, tmp_path)] == [812, 813]
+    assert [pid for pid in (812, 813, 814, 815) if machine.waits_for_lock(pid, tmp_path)] == [814]
+
+
+def test_locks_that_nobody_can_tell_of(tmp_path):
+    assert machine.holds_locks(812, tmp_path)
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/locks").write_text("1: OFDLCK ADVISORY  WRITE -1 08:02:1835 0 EOF\n")
+    assert machine.holds_locks(812, tmp_path)
+    assert not machine.waits_for_lock(812, tmp_path)

@@ -1,0 +1,74 @@
+"""Keep or pass."""
+
+from __future__ import annotations
+
+import threading
+
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker.serve.baton import Baton, Expectation
+from superwsgi.worker.serve.thread import Hand
+
+MS = 1_000_000
+
+
+def hand(number: int = 0) -> Hand:
+    return Hand(number, Scoreboard.create(1, 2).writer(0).thread(number), lambda hand: None)
+
+
+def learned(*samples: tuple[int, int]) -> Expectation:
+    expectation = Expectation()
+    for wall, cpu in samples:
+        expectation.learn(wall, cpu)
+    return expectation
+
+
+def test_an_application_that_computes_is_not_expected_to_block():
+    assert not learned(*[(5 * MS, 5 * MS)] * 50).blocking
+
+
+def test_one_that_waits_is_soon_expected_to():
+    assert learned(*[(10 * MS, MS)] * 3).blocking
+
+
+def test_one_long_pause_in_many_says_nothing():
+    assert not learned(*([(MS, MS)] * 20 + [(500 * MS, MS)]) * 10).blocking
+
+
+def test_waiting_for_threads_that_compute_is_not_blocking():
+    """Wall time in which the process computed, in whichever thread."""
+    assert not learned(*[(10 * MS, MS)] * 20, *[(10 * MS, 10 * MS)] * 20).blocking
+
+
+def test_the_holder_keeps_it_through_a_short_call():
+    baton, holder = Baton(), hand()
+    baton.take(holder)
+    cpu = baton.before(holder)
+    baton.after(holder, MS, cpu)
+    assert holder.holds
+
+
+def test_it_is_passed_before_a_call_that_will_block():
+    baton, holder, next_one = Baton(), hand(), hand(1)
+    for _ in range(5):
+        baton.expectation.learn(10 * MS, 0)
+    baton.take(holder)
+    cpu = baton.before(holder)
+    assert not holder.holds
+    baton.take(next_one)
+    baton.after(holder, MS, cpu)
+    assert next_one.holds
+    assert not holder.holds
+
+
+def test_the_monitor_takes_it_from_a_call_that_lasts():
+    baton, holder, next_one = Baton(), hand(), hand(1)
+    baton.start()
+    baton.take(holder)
+    baton.before(holder)
+    taken = threading.Thread(target=baton.take, args=(next_one,), daemon=True)
+    taken.start()
+    taken.join(10)
+    assert next_one.holds
+    baton.after(holder, MS, 0)
+    assert not holder.holds
+    baton.stop()
