@@ -210,6 +210,42 @@ def test_a_stream_never_raises(written: Written) -> None:
     assert written.path.read_bytes() == b"b'bytes'\\udcff\x00\n"
 
 
+def test_a_stream_takes_text_of_any_class_for_its_characters(written: Written) -> None:
+    class Marked(str):
+        """As markupsafe's Markup, which escapes what it is joined to, and an enum's member."""
+
+        def __str__(self) -> str:
+            return "another"
+
+        def __radd__(self, other: str) -> str:
+            return "escaped"
+
+        __add__ = __radd__
+
+        def __len__(self) -> int:
+            return 99
+
+        def rfind(self, *_: object) -> int:
+            return 3
+
+    errors = written.log.stream()
+    errors.write("begun ")
+    assert errors.write(Marked("and <b>\n")) == 8
+    errors.write(Marked("begun "))
+    errors.write("and ended\n")
+    assert written.path.read_text() == "begun and <b>\nbegun and ended\n"
+
+
+def test_a_line_without_end_is_not_kept(written: Written) -> None:
+    errors = written.log.stream()
+    for _ in range(100):
+        errors.write("x" * 1000)
+    assert len(written.path.read_text()) > 60_000
+    errors.write("\nlast")
+    errors.flush()
+    assert written.path.read_text() == "x" * 100_000 + "\nlast"
+
+
 @pytest.mark.parametrize("started", [False, True])
 def test_threads_do_not_end_each_others_lines(written: Written, started: bool) -> None:
     errors = written.log.stream()

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from superwsgi.log.files import is_journal
 from superwsgi.log.frames import application_traceback
@@ -32,6 +32,9 @@ _CLOSING: Final = 1.0
 """Seconds in which what still waits may be written at the end of a process."""
 
 _STDERR: Final = 2
+
+_LONGEST: Final = 64 << 10
+"""Characters of a line that are kept for its end to come; more go out as they are."""
 
 
 class _Destination:
@@ -195,12 +198,15 @@ class ErrorStream(io.TextIOBase):
         return True
 
     def write(self, text: object, /) -> int:
-        said = text if isinstance(text, str) else plain_text(text)
-        done, newline, rest = (self.open.pop(threading.get_ident(), "") + said).rpartition("\n")
-        if rest:
-            self.open[threading.get_ident()] = rest
-        if newline:
-            self._say(done + newline)
+        said = _text(text)
+        line = self.open.pop(threading.get_ident(), "") + said
+        end = line.rfind("\n") + 1
+        if len(line) - end > _LONGEST:
+            end = len(line)
+        if end < len(line):
+            self.open[threading.get_ident()] = line[end:]
+        if end:
+            self._say(line[:end])
         return len(said)
 
     def flush(self) -> None:
@@ -221,3 +227,9 @@ class ErrorStream(io.TextIOBase):
         outlet = self._to.outlet
         if outlet is not None:
             outlet.put(text.encode("utf-8", "backslashreplace").splitlines(keepends=True))
+
+
+def _text(said: object) -> str:
+    """As a str and nothing else: a subclass (an enum's member, Django's SafeString) may spell itself in
+    another way, and change what it is joined to."""
+    return "".join((cast(str, said),)) if issubclass(type(said), str) else plain_text(said)
