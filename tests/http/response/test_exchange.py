@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import io
 import itertools
 import re
 import sys
@@ -103,6 +104,18 @@ def test_file_wrapper_sends_the_file_from_where_it_stands(tmp_path):
     assert "Content-Length: 6" in run.client.head
     assert run.client.body == b"456789"
     assert opened.closed
+
+
+def test_content_length_may_ask_for_a_part_of_a_file():
+    def app(environ, start_response):
+        from superwsgi.http.response.files import FileWrapper
+
+        start_response("200 OK", [("Content-Length", "3")])
+        return FileWrapper(io.BytesIO(b"0123456789"))
+
+    run = Run(app)
+    assert run.client.body == b"012"
+    assert run.log == ""
 
 
 def test_file_wrapper_around_something_that_is_no_file():

@@ -202,7 +202,8 @@ class Exchange:
             data = exact_bytes(piece)
             if data:
                 if not self._put(data):
-                    self._complain_of_length()
+                    if type(result) is not FileWrapper:  # of a file it may be a part, as in PEP 3333
+                        self._complain_of_length()
                     break
                 if self._framing is _NONE:
                     break
