@@ -38,7 +38,7 @@ class TestWithoutASession:
         nobody.environ["XDG_RUNTIME_DIR"] = str(nobody.session)
         assert served(nobody, "shop") == {"shop": site.pid}
         shutil.rmtree(nobody.temporary)
-        assert nobody.command("status", "shop").returncode == 3
+        assert nobody.command("status", "shop").returncode == 2
         site.reload()
         wait_for((nobody.temporary / "shop.sock").exists, "socket")
         assert served(nobody) == {"shop": site.pid}
@@ -64,7 +64,7 @@ class TestWithoutASession:
         assert site.get().status == 200
         assert not list(nobody.session.iterdir())
         done = nobody.command("status")
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert f"not looked into: {nobody.temporary}" in done.stderr
         if made == "a folder":
             assert not list(nobody.temporary.iterdir())
@@ -79,6 +79,6 @@ class TestWithoutASession:
         (other.temporary / "shop.sock").chmod(0o666)
         nobody.temporary.symlink_to(other.temporary)
         done = nobody.command("stop")
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert "not looked into" in done.stderr
         assert "connection refused" not in shop.log, "nothing was asked of it"

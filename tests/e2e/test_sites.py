@@ -70,7 +70,7 @@ class TestTwoFilesOfOneName:
     @pytest.mark.parametrize("command", ["status", "reload", "upgrade", "stop"])
     def test_names_that_are_none(self, onlooker, shop_and_blog, command):
         done = onlooker.command(command, "shpo")
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert done.stderr == "superwsgi: no site called shpo runs here; these do: blog, shop\n"
         done = onlooker.command(command, "shop/site.yaml")
         assert "; for a site file write -c shop/site.yaml" in done.stderr
@@ -162,7 +162,7 @@ class TestCommandsAmongTwoOfOneName:
         assert "control socket has a number" not in again.log, "it was dead, and is taken over"
         assert served(user, "-c", second.folder / "site.yaml") == {"shop": second.pid}
         done = user.command("reload", "-c", first.folder / "site.yaml")
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert f"is that of {second.folder / 'site.yaml'}" in done.stderr
         assert "asked to" not in second.log + again.log
 
@@ -180,7 +180,7 @@ class TestCommandsAmongTwoOfOneName:
         first, second = sites
         first.send(signal.SIGSTOP)
         done = user.command("stop", "-c", first.folder / "site.yaml")
-        assert done.returncode == 3
+        assert done.returncode == 2
         assert "shop.sock does not answer" in done.stderr
         first.send(signal.SIGCONT)
         wait_for(lambda: len(user.command("status", "--json").stdout.splitlines()) == 2, "answer of both")

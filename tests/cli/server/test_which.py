@@ -88,9 +88,9 @@ def test_only_one_of_name_file_and_socket(folder: Path, command: str, which: tup
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("name", ["shop", "*", "", "[a-z]", "..", "control"])
 def test_nothing_runs(folder: Path, command: str, name: str) -> None:
-    assert run(command)[0] == 3
+    assert run(command)[0] == 2
     code, said = run(command, name)
-    assert code == 3
+    assert code == 2
     assert f"no site called {name} runs here; no other does that this user can see" in said
 
 
@@ -105,7 +105,7 @@ def test_the_help_says_how_to_name_a_site(command: str) -> None:
 def test_a_name_is_what_the_master_says(folder: Path, name: str) -> None:
     with answering(folder / "control.sock", encode(snapshot("blog"))) as asked:
         code, said = run("stop", name)
-    assert (code, "these do: blog" in said) == (3, True)
+    assert (code, "these do: blog" in said) == (2, True)
     assert len(asked) == 1, "the status, and nothing else"
 
 
@@ -123,7 +123,7 @@ def test_a_socket_that_the_file_names_and_its_master_has_not_read_yet(folder: Pa
     with answering(folder / "control.sock", encode(snapshot("site", str(file)))):
         assert "site: ready" in run("status", "-c", file)[1]
     code, said = run("status", "-c", file)
-    assert (code, f"no master answers at {folder}/new.sock" in said) == (3, True)
+    assert (code, f"no master answers at {folder}/new.sock" in said) == (2, True)
 
 
 def test_a_socket_that_the_file_names_and_another_site_has(folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_socket_that_the_file_names_and_another_site_has(folder: Path) -> None
     file.write_text(f"app: app:app\ncontrol: {path}\n")
     with answering(path, encode(snapshot("other", "/srv/other.yaml"))) as asked:
         code, said = run("stop", "-c", file)
-    assert (code, f"{path} is that of /srv/other.yaml" in said) == (3, True)
+    assert (code, f"{path} is that of /srv/other.yaml" in said) == (2, True)
     assert len(asked) == 1
 
 

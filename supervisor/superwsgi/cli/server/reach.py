@@ -17,8 +17,8 @@ from superwsgi.control import Answer, NotUnderstood, Refused, Request, decode_an
 from superwsgi.master.serve import FAILED
 from superwsgi.system import credentials
 
-NOT_RUNNING: Final = 3
-"""Exit code where no master answers."""
+NOT_RUNNING: Final = 2
+"""Exit code where no master answers; that of wrong usage, too."""
 
 _PATIENCE: Final = 10.0
 """Seconds that a master may take for its first word."""

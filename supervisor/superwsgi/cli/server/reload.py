@@ -23,7 +23,7 @@ def reload(which: Which, wait: bool) -> None:
     Exit codes:
       0  the new generation serves (without --wait: it is being loaded)
       1  it failed or was rolled back; the reason is on stderr
-      2  usage or configuration       3  no master answers
+      2  usage or configuration, or no master answers
     """
     path = find_one(which)
     try:

@@ -36,8 +36,9 @@ def status(which: Which, as_json: bool) -> None:
 
     \b
     Exit codes:
-      0  all of them serve            2  usage or configuration
-      1  one does not serve           3  no master answers
+      0  all of them serve
+      1  one does not serve
+      2  usage or configuration, or no master answers
     """
     found = find(which)
     if not found:

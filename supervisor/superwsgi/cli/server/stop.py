@@ -25,7 +25,7 @@ def stop(which: Which, fast: bool, wait: bool) -> None:
     \b
     Exit codes:
       0  it stops (with --wait: it has ended)
-      2  usage or configuration       3  no master answers
+      2  usage or configuration, or no master answers
     """
     path = find_one(which)
     try:

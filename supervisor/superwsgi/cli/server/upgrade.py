@@ -23,7 +23,7 @@ def upgrade(which: Which, wait: bool) -> None:
     Exit codes:
       0  workers of the new program serve (without --wait: it is being tried)
       1  it was refused, or its workers failed; the reason is on stderr
-      2  usage or configuration       3  no master answers
+      2  usage or configuration, or no master answers
     """
     path = find_one(which)
     try:
