@@ -9,6 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Iterable, Set
+from typing import Final
 
 from superwsgi.config.schema import Site
 from superwsgi.http.client.peers import UNIX, Trusted
@@ -23,6 +24,9 @@ from superwsgi.worker.connection.states import State
 from superwsgi.worker.connection.storage import Stores
 from superwsgi.worker.serve.acceptor import Accepted
 from superwsgi.worker.serve.service import Service
+
+_WARNED: Final = 8
+"""Peers that are warned of, at most."""
 
 
 class Admission:
@@ -41,7 +45,7 @@ class Admission:
         certificates: Certificates | None,
     ) -> None:
         self._errors = errors = gateway.errors
-        self._warned = False
+        self._warned: set[str] = set()  # peers
         self._limits = site.limits
         self._introduced = site.proxy.protocol
         self._service = service
@@ -98,11 +102,12 @@ class Admission:
         return self._service.arrivals.count(connection, self._service.now)
 
     def _warn_of_claim(self, address: str, field: str) -> None:
-        """Once: behind a proxy that is not trusted, links and redirects are wrong, and nothing else tells."""
-        if self._warned:
-            return
-        self._warned = True
+        """Once for a peer, and for a few of them: behind a proxy that is not trusted, links and redirects are
+        wrong, and nothing else tells. Anybody on the internet may send such fields, too."""
         peer = address or "unix"
+        if peer in self._warned or len(self._warned) >= _WARNED:
+            return
+        self._warned.add(peer)
         self._errors.warning(
             "forwarded fields ignored",
             peer=peer,
