@@ -89,8 +89,8 @@ def test_path(text: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("texts", "target"),
     [
-        (("-", "on", "true", "True", "YES"), "-"),
-        (("off", "Off", "false", "no", "none", "None"), "off"),
+        (("-", " - ", "on", "true", "True", "YES", "y"), "-"),
+        (("off", "Off", "false", "no", "n", "none", "None"), "off"),
         (("stdout", "/dev/stdout"), "/dev/stdout"),
         (("stderr", "STDERR"), "/dev/stderr"),
         (("x.log",), "/srv/shop/x.log"),
@@ -113,6 +113,9 @@ def test_log_file(texts: tuple[str, ...], target: str) -> None:
         ("file:///var/log/x.log", "write its path alone"),
         ("|/usr/bin/rotatelogs x", "not piped to programs"),
         ("1", "write on"),
+        ("2", "write stderr"),
+        ("&1", "write stdout"),
+        ("  ", "for no log write off"),
         ("Null", "write off"),
         ("json", "log.format"),
         ("WARNING", "log.level"),
@@ -124,6 +127,10 @@ def test_no_log_file(text: str, answer: str) -> None:
     with pytest.raises(grammar.Invalid) as caught:
         grammar.log_file(text, FOLDER)
     assert answer in caught.value.hint
+
+
+COMBINED = '{remote} - - {time} "{method} {target} {protocol}" {status} {sent} "{referer}" "{agent}"'
+JSON = "for lines of JSON write json; a brace that is no name's is written twice"
 
 
 @pytest.mark.parametrize(
@@ -141,6 +148,12 @@ def test_no_log_file(text: str, answer: str) -> None:
         (
             "%(h)s %(q)s",
             "names stand in braces here, as in '{remote}'; there is nothing for %(q)s",
+        ),
+        ('{"remote": "%(h)s", "status": %(s)s}', JSON),
+        ('{"remote": "{remote}"}', JSON),
+        (
+            "%(message)s",
+            f"names stand in braces here, as in '{COMBINED}'; there is nothing for %(message)s",
         ),
         ("{remote} %(h)s", "names stand in braces here, as in '{remote} {remote}'"),
         ("{remote} $status", "names stand in braces here, as in '{remote} {status}'"),

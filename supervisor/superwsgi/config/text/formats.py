@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from typing import Final
 
 TARGETS: Final = {
-    **dict.fromkeys(("-", "on", "true", "yes"), "-"),
-    **dict.fromkeys(("off", "false", "no", "none"), "off"),
+    **dict.fromkeys(("-", "on", "true", "yes", "y"), "-"),
+    **dict.fromkeys(("off", "false", "no", "n", "none"), "off"),
     "stdout": "/dev/stdout",
     "stderr": "/dev/stderr",
 }

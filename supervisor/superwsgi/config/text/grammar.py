@@ -168,6 +168,7 @@ def path(text: str, folder: Path) -> str:
 
 def log_file(text: str, folder: Path) -> str:
     """Where a log goes: `-`, `off`, `stdout`, `stderr`, other words for them, or a file."""
+    text = text.strip()
     known = TARGETS.get(text.lower())
     if known is not None:
         return known

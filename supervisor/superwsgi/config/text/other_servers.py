@@ -69,7 +69,9 @@ _BY_STDERR: Final = (
 )
 _NO_FILES: Final = {
     **dict.fromkeys(("syslog", "journal", "journald", "systemd", "logger", "/dev/log"), _BY_STDERR),
-    **dict.fromkeys(("1", "enable", "enabled", "default", "auto", "console"), "write on"),
+    **dict.fromkeys(("1", "enable", "enabled", "default", "auto", "console", "tty"), "write on"),
+    **dict.fromkeys(("&1", "sys.stdout"), "write stdout"),
+    **dict.fromkeys(("2", "&2", "sys.stderr"), "write stderr"),
     **dict.fromkeys(("0", "disable", "disabled", "null", "nil", "nothing", "never"), "write off"),
     **dict.fromkeys(("combined", "common", "json", "text"), "how its lines look says log.format"),
     **dict.fromkeys(
@@ -143,6 +145,8 @@ _COMBINED: Final = '{remote} - - {time} "{method} {target} {protocol}" {status} 
 
 def log_format(text: str) -> str:
     """The hint for a format that is another server's, with what it is here; empty for one of ours."""
+    if text.lstrip().startswith(('{"', "{'")):
+        return "for lines of JSON write json; a brace that is no name's is written twice"
     if not _FOREIGN.search(text):
         return ""
     ours = _FOREIGN.sub(lambda found: _ours(found) or "", text)
@@ -150,7 +154,8 @@ def log_format(text: str) -> str:
         return "here it is 'combined'"
     missing = sorted({found[0] for found in _FOREIGN.finditer(text) if not _ours(found)})
     there_is = f"; there is nothing for {one_of(missing)}" if missing else ""
-    return f"names stand in braces here, as in {ours.strip()!r}{there_is}"
+    example = ours.strip() if "{" in ours else _COMBINED
+    return f"names stand in braces here, as in {example!r}{there_is}"
 
 
 def _ours(found: re.Match[str]) -> str | None:
