@@ -68,16 +68,16 @@ PRELUDES = {
 BECOMES = """
 import ctypes, os, sys
 from superwsgi.config.schema import Site
+from superwsgi.system.libc import capget, capset
 from superwsgi.system import capabilities
 from superwsgi.system import privileges
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.CDLL(None)
 
 def inheritable():
-    data = capabilities._Data()
-    capabilities._call("capget", data)
+    data = capget()
     data[2], data[5] = data[1], data[4]
-    capabilities._call("capset", data)
+    capset(data)
 
 %s
 privileges.drop(Site(name="x", apps={"/": "app:app"}, user="nobody"))

@@ -9,8 +9,6 @@ is given has to do, though the application may have changed it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import mmap
 import os
 import re
 import signal
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from superwsgi.system import procfs
+from superwsgi.system import libc, procfs
 
 _NAME: Final = "superwsgi-lineage"
 _MAPPING: Final = re.compile(rb"/memfd:superwsgi-lineage:(\d+):(\d+)")
@@ -27,7 +25,6 @@ TITLE: Final = "superwsgi: fork of {owner}, "
 _TITLED: Final = re.compile(rb"superwsgi: fork of (\d+), ")
 
 _ROUNDS: Final = 10
-_FAILED: Final = ctypes.c_void_p(-1).value  # MAP_FAILED, mmap(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def carry() -> None:
     with contextlib.suppress(OSError):
         address = _map(f"{_NAME}:{mark.mold}:{mark.owner}")
         if _Carried.address is not None:
-            _libc().munmap(ctypes.c_void_p(_Carried.address), mmap.PAGESIZE)
+            libc.unmap_page(_Carried.address)
         _Carried.mark, _Carried.address = mark, address
 
 
@@ -99,19 +96,9 @@ def _titled(pid: int) -> Mark | None:
 
 
 def _map(name: str) -> int:
-    """mmap(2) without a descriptor that stays open, which Python's would have. Raises OSError."""
+    """Raises OSError."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
     try:
-        address = _libc().mmap(None, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        return libc.map_page(fd)
     finally:
         os.close(fd)
-    if address == _FAILED:
-        raise OSError(ctypes.get_errno(), "mmap")
-    return int(address)
-
-
-def _libc() -> ctypes.CDLL:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
-    return libc

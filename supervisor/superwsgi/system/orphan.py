@@ -7,11 +7,12 @@ nearest child subreaper above it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import time
 from typing import Final
+
+from superwsgi.system import libc
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -27,21 +28,17 @@ def end_with(master: int) -> None:
     patience = time.monotonic() + _ADOPTION
     while os.getppid() != master and time.monotonic() < patience:
         time.sleep(0.001)
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != master:
         os._exit(0)
 
 
 def outlive() -> None:
     """Take `end_with` back."""
-    _prctl(_PR_SET_PDEATHSIG, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def leave_to_master() -> None:
     """Let the master be the parent of what this process forks twice over, although the application may have
     made this process a child subreaper."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 0)
-
-
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0)

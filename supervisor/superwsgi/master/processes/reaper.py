@@ -5,12 +5,13 @@ mold forks twice over, and any other orphan below us end up as its children.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 from collections.abc import Iterator
+from typing import Final
 
-_PR_SET_CHILD_SUBREAPER = 36
+from superwsgi.system import libc
 
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 ExitCode = int
 """How a process ended: its exit code, or the signal that killed it as a negative number."""
@@ -18,9 +19,7 @@ ExitCode = int
 
 def become_subreaper() -> None:
     """Make orphaned descendants our children. Raises OSError where the kernel refuses."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def ended() -> Iterator[tuple[int, ExitCode]]:
