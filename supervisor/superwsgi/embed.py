@@ -22,7 +22,7 @@ from superwsgi.master.generations.release import Release
 from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.serve import CONFIGURATION, serve
 from superwsgi.worker import forks, hazards
-from superwsgi.worker.boot import mold
+from superwsgi.worker.boot import mold, unfinished
 
 _IN_THIS_PROCESS: Final = "__main__:app"
 THREADS: Final = 8
@@ -131,7 +131,8 @@ class _ForkWith:
 
 
 def _hazards() -> list[str]:
-    """What of this process its workers will do without."""
+    """What of this process its workers will do without; and what it has printed or written is its own."""
+    unfinished.write()
     return hazards.examine(hazards.inherited(), hazards.Places())
 
 

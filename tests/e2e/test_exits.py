@@ -48,6 +48,14 @@ MAKES = {
                 self.folder.cleanup()
         PATH = Cache().folder.name
     """,
+    "a program": """
+        PATH = tempfile.mkdtemp(dir=".")
+        atexit.register(subprocess.call, ["rm", "-rf", PATH])
+    """,
+    "a shell": """
+        PATH = tempfile.mkdtemp(dir=".")
+        atexit.register(os.system, f"rm -rf '{PATH}'")
+    """,
     "weakref.finalize": """
         class Cache: pass
         CACHE = Cache()
@@ -57,7 +65,7 @@ MAKES = {
 }
 
 MODULE = """
-import atexit, os, pathlib, shutil, tempfile, weakref
+import atexit, os, pathlib, shutil, subprocess, tempfile, weakref
 {made}
 open("made", "a").write(PATH + "\\n")
 """

@@ -21,7 +21,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NoReturn, TextIO
+from typing import Any, Final, NoReturn
 
 from setproctitle import getproctitle, setproctitle
 
@@ -133,12 +133,17 @@ def flush_output() -> None:
     """What was printed belongs to this process: a fork would print it again, os._exit never. Where nobody
     reads it, it is not waited for."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
-            if _is_read(stream):
-                stream.flush()
+        flush(stream)
 
 
-def _is_read(stream: TextIO) -> bool:
+def flush(stream: Any) -> None:
+    """Have a file of Python's write what it has in memory, unless nobody reads it."""
+    with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
+        if _is_read(stream):
+            stream.flush()
+
+
+def _is_read(stream: Any) -> bool:
     """Whether its pipe, socket or terminal takes something; true of what is none."""
     watched = select.poll()
     try:

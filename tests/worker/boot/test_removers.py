@@ -121,12 +121,17 @@ REMOVING = {
     "a method of a global object": lambda: CACHE.close(),
     "a program": lambda: subprocess.run(["rm", "-rf", "a"], check=False),
     "a shell": lambda: os.system("rm -rf a"),
+    "a shell that is registered itself": os.system,
+    "a program that is registered itself": functools.partial(subprocess.run, ["rm", "-rf", "a"]),
+    "what moves": pathlib.Path("a").rename,
 }
 OTHERS = {
     "a function": flush,
     "remove() of a list": forget,
     "a method": CACHE.flush,
     "a built-in": print,
+    "a program that may do anything": lambda: subprocess.run(["upload"], check=False),
+    "a file that is put in its place": lambda: os.replace("a.new", "a"),  # noqa: PTH105
     "logging's": logging.shutdown,
     "multiprocessing's": multiprocessing.util._exit_function,
     "a built-in method": [].append,

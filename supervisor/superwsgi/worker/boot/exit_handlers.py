@@ -4,7 +4,7 @@ process. Runs in the main thread of a mold and of its workers.
 Forked processes share what the import has made outside of memory, a temporary folder for example: the first
 to remove it at its end would take it from all the others. So a handler that removes (removers.py) runs once,
 when the last process that shares what it removes is gone; any other, such as the flush of a log, runs in
-every worker.
+every worker. What no handler finishes follows (unfinished.py), by the same rule.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import gc
 import os
 import select
 import weakref
 from typing import Any, Final
 
+from superwsgi.worker.boot import unfinished
 from superwsgi.worker.boot.removers import Handler, named, removes
 
 _KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.finalize._exitfunc"})
@@ -24,18 +26,23 @@ _KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.final
 
 
 def run() -> None:
-    """Run all that is registered in this process, in the order of an interpreter that ends."""
+    """In a process that shares nothing: run all that is registered, in the order of an interpreter that
+    ends."""
     atexit._run_exitfuncs()
+    unfinished.thaw()
+    unfinished.finish()
 
 
 def run_removers() -> None:
-    """In a mold: run what its workers have left to it, and nothing else."""
+    """In a mold whose workers are gone: run what they have left to it, and nothing else."""
     for handler in _registered():
         if not removes(handler) and not named(handler, _KNOWS):
             atexit.unregister(handler)
     for finalizer in _finalizers():
         finalizer.atexit = _removes_at_exit(finalizer)
-    run()
+    atexit._run_exitfuncs()
+    unfinished.thaw()
+    unfinished.remove()
 
 
 class Siblings:
@@ -50,25 +57,33 @@ class Siblings:
         self._others, self._here = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.write(self._here, b"1" * removing)
         self._inherited: list[functools.partial[object]] = []
+        self._left: list[Handler] = []
+        self._unfinished = unfinished.Inherited()
 
     def leave(self) -> None:
         """In a worker: leave to the others what there is to remove by now; what it makes later is its own."""
-        for handler in filter(removes, _registered()):
+        self._left = [*filter(removes, _registered())]  # kept: the end of an object may remove, too
+        for handler in self._left:
             atexit.unregister(handler)
         for finalizer in filter(_removes_at_exit, _finalizers()):
             detached = finalizer.detach()
             if detached is not None:
                 _, function, args, kwargs = detached
                 self._inherited.append(functools.partial(function, *args, **(kwargs or {})))
+        gc.freeze()  # what is made from here on is its own
 
     def end_worker(self) -> None:
-        """In a worker: remove what only the last process may, if that is this one, its mold having been
-        killed."""
+        """In a worker: run what is its own; and remove what only the last process may, if that is this one,
+        its mold having been killed."""
+        atexit._run_exitfuncs()
+        self._unfinished.finish()
+        unfinished.finish()
         self._be_gone()
         if self._wait(0) and self._take():
             for remove in self._inherited:
                 with contextlib.suppress(Exception):
                     remove()
+            self._unfinished.remove()
 
     def close_in_child(self) -> None:
         """In a child that the application forked: nobody waits for it, because it ends with its worker."""

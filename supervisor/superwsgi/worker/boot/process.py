@@ -264,8 +264,9 @@ class Worker:
         return self._deadline - time.monotonic()
 
     def _run_exit_handlers(self) -> None:
-        exit_handlers.run()
-        if self._start.siblings is not None:
+        if self._start.siblings is None:
+            exit_handlers.run()
+        else:
             self._start.siblings.end_worker()
 
     def _call_exit_hook(self) -> None:

@@ -1,6 +1,6 @@
-"""Which exit handlers remove what other processes may still use: those in REMOVERS, and those whose code
-calls one, itself or by what it calls. What libraries do inside is theirs: a log that is closed may well
-remove a file of its own.
+"""Which exit handlers remove what other processes may still use: those in REMOVERS or _ACTORS, and those
+whose code calls one of REMOVERS, itself or by what it calls. What libraries do inside is theirs: a log that
+is closed may well remove a file of its own.
 
 Code is read, never run, and no object is asked anything: a lazy proxy would wake what is behind it. So it is
 type() here and not isinstance(), which asks for `__class__`.
@@ -13,6 +13,7 @@ import functools
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from inspect import getattr_static
@@ -41,7 +42,16 @@ REMOVERS: Final[frozenset[object]] = frozenset(
 )
 """Functions that remove what other processes may still use."""
 
+_ACTORS: Final[tuple[object, ...]] = (
+    *(os.system, subprocess.run, subprocess.call, subprocess.check_call, subprocess.check_output),
+    *(subprocess.Popen, os.kill, os.killpg),
+    *(os.rename, os.renames, os.replace, shutil.move, pathlib.Path.rename, pathlib.Path.replace),
+)
+"""Functions that, registered themselves, act on what the import has given them: `os.system, "rm -rf …"`.
+Called by a handler, they may do anything."""
+
 _KNOWN: Final = frozenset(map(id, REMOVERS))
+_ACTING: Final = frozenset(map(id, _ACTORS))
 _BY_NAME: Final = frozenset({"certifi.core.exit_cacert_ctx"})  # the certificates of a zipped package
 _CALLS: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs"})
 _PROGRAM: Final = "rm"
@@ -61,7 +71,9 @@ class _Called(NamedTuple):
 
 
 def removes(handler: Handler) -> bool:
-    return any(_removes_itself(each.function) for each in _reached(handler))
+    return id(_handled(handler).function) in _ACTING or any(
+        _removes_itself(each.function) for each in _reached(handler)
+    )
 
 
 def named(handler: Handler, names: frozenset[str]) -> bool:
