@@ -299,11 +299,12 @@ class WorkerWriter:
 
 
 class ThreadWriter:
-    """A thread's own record, on the hot path: two calls a request. Counting goes on from what is there."""
+    """A thread's own record, on the hot path: two calls a request. Counting goes on from what is there, once:
+    others can write it."""
 
     __slots__ = (
-        "_begin_at", "_bytes", "_end_at", "_failures", "_latency_at", "_latency_sum", "_requests", "_sent",
-        "_started", "_state_at", "_words",
+        "_begin_at", "_bytes", "_end_at", "_failures", "_latency", "_latency_at", "_latency_sum", "_requests",
+        "_sent", "_started", "_state_at", "_words",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard, at: int) -> None:
@@ -313,8 +314,9 @@ class ThreadWriter:
         self._state_at = at + _STATE
         self._end_at = (at + _REQUESTS) * WORD
         self._latency_at = at + _LATENCY
-        counted = _END.unpack_from(self._bytes, self._end_at)
+        counted = map(_possible, _END.unpack_from(self._bytes, self._end_at))
         self._requests, self._failures, self._sent, self._latency_sum = counted
+        self._latency = [_possible(self._words[self._latency_at + bucket]) for bucket in range(BUCKETS)]
         self._started = 0
 
     def begin(self, now: int, method: bytes, path: bytes) -> None:
@@ -336,4 +338,7 @@ class ThreadWriter:
             self._bytes, self._end_at, self._requests, self._failures, self._sent, self._latency_sum
         )
         bucket = (took // 1000).bit_length()
-        words[self._latency_at + (bucket if bucket < BUCKETS else BUCKETS - 1)] += 1
+        if bucket >= BUCKETS:
+            bucket = BUCKETS - 1
+        count = self._latency[bucket] + 1
+        self._latency[bucket] = words[self._latency_at + bucket] = count

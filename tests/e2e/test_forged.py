@@ -92,6 +92,7 @@ def test_the_scoreboard_may_say_anything(site, forgery):
     assert status.returncode == 0, status.stderr
     assert '"requests":' in status.stdout
     assert site.command("status").returncode == 0
+    assert {site.get().status for _ in range(10)} == {200}
 
 
 @pytest.mark.parametrize("forgery", ["shut-read", "shut-write", "shut", "close"])

@@ -117,6 +117,16 @@ class TestHostile:
             assert board.pulse(slot)[1]
             assert len(list(board.peers(slot))) == board.slots - 1
 
+    @pytest.mark.parametrize("before", [True, False], ids=["before", "meanwhile"])
+    def test_a_thread_counts_on(self, board, before):
+        thread = None if before else board.writer(0).thread(0)
+        board.bytes[:] = b"\xff" * len(board.bytes)
+        thread = thread or board.writer(0).thread(0)
+        for _ in range(2):
+            thread.begin(1_000_000_000, b"GET", b"/")
+            thread.end(1_003_000_000, 200, 100)
+        assert board.read(0).requests > 0
+
     @pytest.mark.parametrize(("field", "value"), [(2, 1 << 63), (2, 2), (3, 0), (3, (1 << 64) - 1)])
     def test_a_header_that_is_not_of_its_size(self, board, field, value):
         board.words[field] = value
