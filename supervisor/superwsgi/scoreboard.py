@@ -6,7 +6,8 @@ of the thread or worker that owns it, and a reader adds them up. One table per r
 field lies; writer, reader and test come from it.
 
 Application code runs in the workers and can write anything anywhere on it. So its size is sealed
-(memfd_create(2)), a reader believes no impossible count, and the master not even the header.
+(memfd_create(2)), a reader believes no impossible count, and nobody the header, which is for people with a
+debugger.
 
     header | slot 0: worker record, thread record 0 .. T-1 | slot 1: ...
 """
@@ -148,22 +149,11 @@ class Scoreboard:
         return board
 
     @classmethod
-    def attach(cls, fd: int) -> Scoreboard:
-        """The board behind `fd`. Raises ValueError where it is not one, or of another version."""
-        raw = os.pread(fd, _HEADER_WORDS * WORD, 0)
-        if len(raw) < _HEADER_WORDS * WORD:
-            raise ValueError("not a scoreboard: too short")
-        header = memoryview(raw).cast("Q")
-        if header[_HEADER_AT["magic"]] != MAGIC:
-            raise ValueError("not a scoreboard: wrong magic")
-        _require_version(header[_HEADER_AT["version"]])
-        return cls(fd, header[_HEADER_AT["slots"]], header[_HEADER_AT["threads"]])
-
-    @classmethod
-    def take_over(cls, fd: int, threads: int, version: int) -> Scoreboard:
-        """The board of an earlier program of the master, whatever its workers have written on it. Raises
-        ValueError where it is of another version, or not sealed."""
-        _require_version(version)
+    def attach(cls, fd: int, threads: int, version: int = VERSION) -> Scoreboard:
+        """The board behind `fd`, made by a program of that `version`, whatever workers have written on it.
+        Raises ValueError where it is of another version, or not sealed."""
+        if version != VERSION:
+            raise ValueError(f"scoreboard version {version}, this program reads {VERSION}")
         slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // (_WORKER_WORDS + threads * _THREAD_WORDS)
         return cls(fd, slots, threads)
 
@@ -252,12 +242,6 @@ class Scoreboard:
 def _size(slots: int, threads: int) -> int:
     """Bytes."""
     return (_HEADER_WORDS + slots * (_WORKER_WORDS + threads * _THREAD_WORDS)) * WORD
-
-
-def _require_version(version: int) -> None:
-    """Raises ValueError."""
-    if version != VERSION:
-        raise ValueError(f"scoreboard version {version}, this program reads {VERSION}")
 
 
 def _require(fd: int, size: int) -> None:

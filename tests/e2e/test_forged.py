@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -93,6 +94,9 @@ def test_the_scoreboard_may_say_anything(site, forgery):
     assert '"requests":' in status.stdout
     assert site.command("status").returncode == 0
     assert {site.get().status for _ in range(10)} == {200}
+    mark = site.mark()
+    site.send(signal.SIGKILL, site.mold())
+    site.wait_log("mold ready", mark)
 
 
 @pytest.mark.parametrize("forgery", ["shut-read", "shut-write", "shut", "close"])

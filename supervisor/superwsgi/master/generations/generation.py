@@ -106,7 +106,7 @@ class Generation:
         """A generation that an earlier program of this process has handed over. Raises ValueError where its
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
-        board = Scoreboard.take_over(held.board, held.site.threads + 1, held.board_version)
+        board = Scoreboard.attach(held.board, held.site.threads + 1, held.board_version)
         generation = cls(held.number, held.site, release, shared, launch, loop, board, held.stacks)
         generation.state, generation.wanted = held.state, held.wanted
         generation._proven = held.state is GenerationState.SERVING

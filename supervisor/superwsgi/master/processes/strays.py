@@ -78,8 +78,9 @@ class Strays:
         """Say which programs are left, of those that nobody has been told of."""
         children = set(_children())
         for pid in sorted(children - self._known() - self._before - self._named - self._ending):
-            name = _name(pid)
-            if name and lineage.mark_of(pid) is None and not _runs(pid, _TRACKER):
+            is_program = lineage.mark_of(pid) is None and not _runs(pid, _TRACKER)
+            name = _name(pid)  # asked last: what ends meanwhile seems to have no mark
+            if is_program and name:
                 self._named.add(pid)
                 log = self._errors()
                 log.warning("program left running", pid=pid, program=name, next="left alone")
