@@ -13,14 +13,15 @@ SIZE = 8 << 20
 
 
 class App:
-    """`/big…` answers SIZE bytes in pieces, and then waits until `gate` is open; everything else is short."""
+    """`/big…` answers SIZE bytes in pieces, and then waits until `gate` is open; everything else is short.
+    It takes its path from the environ, as dispatchers do."""
 
     def __init__(self):
         self.gate = threading.Event()
         self.asked = []
 
     def __call__(self, environ, start_response):
-        path = environ["PATH_INFO"]
+        path = environ.pop("PATH_INFO")
         self.asked.append(path)
         start_response("200 OK", [])
         return self.pieces() if path.startswith("/big") else [b"short"]

@@ -426,5 +426,5 @@ class Service:
 
 
 def _path_of(request: Request) -> str:
-    path: str = request.environ["PATH_INFO"]
-    return path
+    """As the client spelled it: the environ is the application's, which may shift or drop its path."""
+    return request.target.partition(b"?")[0].decode("latin-1")
