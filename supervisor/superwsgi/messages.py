@@ -35,10 +35,11 @@ class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
 class Boot(_Message, frozen=True):
     """Become the mold of `generation`; `master` is the process that asks.
 
-    Descriptors: scoreboard, error log, access log, the pipe for stacks where there are `stacks`, listeners.
-    A log that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says of
-    each listener whether it speaks TLS. A generation is `proven` once a worker of it has served: a failing
-    warm-up is then no reason to have no worker. `links` are those that lead to its release.
+    Descriptors: scoreboard, error log, access log, the pipe for stacks where there are `stacks`, the files of
+    certificates where they are `handed` over (worker/boot/handed.py), listeners. A log that is off has no
+    descriptor: `error_log` and `access_log` say whether there is one; `tls` says of each listener whether it
+    speaks TLS. A generation is `proven` once a worker of it has served: a failing warm-up is then no reason
+    to have no worker. `links` are those that lead to its release, `search_path` is its $PYTHONPATH.
     """
 
     master: int
@@ -50,6 +51,8 @@ class Boot(_Message, frozen=True):
     proven: bool = False
     stacks: bool = False
     links: Links = ()
+    search_path: str | None = None
+    handed: bool = False
 
 
 class Fork(_Message, frozen=True):

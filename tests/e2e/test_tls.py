@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +123,7 @@ def test_only_root_can_read_the_key(daemon, ca):
     daemon.start()
     scheme, pid, uid = fetch(daemon, ca.client()).split()
     assert (scheme, uid != "0") == ("https", True)
+    assert Path("/proc", pid, "mem").stat().st_uid == 0  # no other process of its user reads keys (proc(5))
     daemon.send(signal.SIGKILL, int(pid))
     daemon.wait_log("died")
     assert wait_for(lambda: fetch(daemon, ca.client()).split()[1]) != pid

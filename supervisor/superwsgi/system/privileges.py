@@ -1,5 +1,5 @@
-"""Which user and group a mold and its workers run as. Looked up by the master, taken by the mold before any
-code of the application runs.
+"""Which user and group the site's processes run as. Looked up by the master, taken by each child of its
+before it executes anything of the site's.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ def identity(site: Site) -> Identity | None:
             "become somebody else; start superwsgi as root, or leave user and group out"
         )
     return who
+
+
+def becomes_another(site: Site) -> bool:
+    """Whether workers have rights that this process is to drop. Raises PrivilegeError."""
+    who = identity(site)
+    return os.geteuid() == 0 and who is not None and who.uid != 0
 
 
 def drop(site: Site) -> None:

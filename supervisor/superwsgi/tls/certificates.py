@@ -1,8 +1,8 @@
 """The site's certificates, from their files to what a worker speaks TLS with; or why they cannot be used.
 
 The master loads them to find mistakes while the old ones still serve, and lets go of them. The mold loads
-them once more, before it gives up the rights to read a key; its workers get them by the fork, and with them
-the key of session tickets: a client may resume its session with any worker of the generation.
+them once more, from copies where only root may read the files (handed.py); its workers get them by the fork,
+and with them the key of session tickets: a client may resume its session with any worker of the generation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,13 +58,13 @@ def _unless_name(
         otherwise(unraisable)
 
 
-def load(tls: schema.Tls) -> Certificates:
+def load(tls: schema.Tls, copies: Mapping[str, str]) -> Certificates:
     """Raises CertificateError."""
     assert tls.certificate is not None
     first = NamedCertificate(certificate=tls.certificate, key=tls.key)
     entries = {"tls": first, **{f"tls.sni {number}": entry for number, entry in enumerate(tls.sni, 1)}}
     problems: list[str] = []
-    pairs = [_Pair.load(key, entry, tls, problems) for key, entry in entries.items()]
+    pairs = [_Pair.load(key, entry, tls, copies, problems) for key, entry in entries.items()]
     if problems:
         raise CertificateError(problems)
     default = pairs[0].context
@@ -81,13 +81,20 @@ class _Pair:
     doubts: list[str]
 
     @classmethod
-    def load(cls, key: str, entry: NamedCertificate, tls: schema.Tls, problems: list[str]) -> _Pair:
+    def load(
+        cls,
+        key: str,
+        entry: NamedCertificate,
+        tls: schema.Tls,
+        copies: Mapping[str, str],
+        problems: list[str],
+    ) -> _Pair:
         context = _context(tls)
-        found = [*_unusable(key, entry, context), *_unusable_authorities(tls, context)]
+        found = [*_unusable(key, entry, copies, context), *_unusable_authorities(tls, copies, context)]
         problems += (problem for problem in found if problem not in problems)
         if found:
             return cls(context, (), [])
-        about = _about(entry.certificate)
+        about = _about(copies.get(entry.certificate, entry.certificate))
         names = entry.names or tuple(
             name.lower() for kind, name in about.get("subjectAltName", ()) if kind == "DNS"
         )
@@ -134,20 +141,23 @@ def _context(tls: schema.Tls) -> ssl.SSLContext:
     return context
 
 
-def _unusable(key: str, entry: NamedCertificate, context: ssl.SSLContext) -> Iterator[str]:
+def _unusable(
+    key: str, entry: NamedCertificate, copies: Mapping[str, str], context: ssl.SSLContext
+) -> Iterator[str]:
     """Why a certificate and its key cannot be used, nothing where they can."""
     key_key, key_file = (
         (f"{key}.key", entry.key) if entry.key is not None else (f"{key}.certificate", entry.certificate)
     )
     problems = [
-        *_not_pem(f"{key}.certificate", entry.certificate, _CERTIFICATE, "certificate"),
-        *_not_pem(key_key, key_file, _KEY, "private key"),
+        *_not_pem(f"{key}.certificate", entry.certificate, copies, _CERTIFICATE, "certificate"),
+        *_not_pem(key_key, key_file, copies, _KEY, "private key"),
     ]
     yield from problems
     if problems:
         return
     try:
-        context.load_cert_chain(entry.certificate, entry.key, _refuse_passphrase)
+        chain, its_key = (copies.get(file, file) for file in (entry.certificate, key_file))
+        context.load_cert_chain(chain, its_key, _refuse_passphrase)
     except _Encrypted:
         yield f"{key_key}: {key_file} is encrypted, and nobody is there to type its passphrase"
     except ssl.SSLError as error:
@@ -167,21 +177,23 @@ def _refuse_passphrase() -> str:
     raise _Encrypted
 
 
-def _unusable_authorities(tls: schema.Tls, context: ssl.SSLContext) -> Iterator[str]:
+def _unusable_authorities(
+    tls: schema.Tls, copies: Mapping[str, str], context: ssl.SSLContext
+) -> Iterator[str]:
     if tls.client_ca is None:
         return
-    problems = list(_not_pem("tls.client_ca", tls.client_ca, _CERTIFICATE, "certificate"))
+    problems = list(_not_pem("tls.client_ca", tls.client_ca, copies, _CERTIFICATE, "certificate"))
     yield from problems
     if not problems:
         try:
-            context.load_verify_locations(tls.client_ca)
+            context.load_verify_locations(copies.get(tls.client_ca, tls.client_ca))
         except ssl.SSLError as error:
             yield f"tls.client_ca: OpenSSL cannot use {tls.client_ca}: {reason(error)}"
 
 
-def _not_pem(key: str, file: str, mark: bytes, what: str) -> Iterator[str]:
+def _not_pem(key: str, file: str, copies: Mapping[str, str], mark: bytes, what: str) -> Iterator[str]:
     try:
-        content = Path(file).read_bytes()
+        content = Path(copies.get(file, file)).read_bytes()
     except OSError as error:
         yield f"{key}: {file} cannot be read: {error.strerror}"
         return

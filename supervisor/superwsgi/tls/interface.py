@@ -6,6 +6,8 @@ The `ssl` module is imported only where a site has a certificate: a plain one do
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from superwsgi.config import schema
@@ -47,10 +49,11 @@ class Certificates(Protocol):
     def accept(self, sock: socket.socket, environ: dict[str, Any]) -> Tls: ...
 
 
-def load(tls: schema.Tls) -> Certificates | None:
-    """The certificates of a site, None where it has none. Raises CertificateError."""
+def load(tls: schema.Tls, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
+    """The certificates of a site, None where it has none, from `copies` of the files where there are some.
+    Raises CertificateError."""
     if tls.certificate is None:
         return None
     from superwsgi.tls import certificates
 
-    return certificates.load(tls)
+    return certificates.load(tls, copies)

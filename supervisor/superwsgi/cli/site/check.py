@@ -74,10 +74,11 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
         try:
             with theirs:
                 pid = launch.execute(site, release, theirs, ())
-        except OSError as error:
-            return LoadFailed(f"cannot start a mold: {error.strerror}")
+        except (OSError, PrivilegeError) as error:
+            return LoadFailed(f"cannot start a mold: {launch.why(error)}")
         channel.set_timeout(site.timeouts.boot)
         boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False, links=release.links)
+        boot = msgspec.structs.replace(boot, search_path=release.search_path)
         channel.send(boot, [board.fd, _STDERR])
         return _outcome(pid, channel, site)
 

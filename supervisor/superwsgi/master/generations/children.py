@@ -9,6 +9,7 @@ from typing import Final
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations import launch
 from superwsgi.master.generations.generation import GRACE, CannotFork, Generation
 from superwsgi.master.generations.rollout import RollOut
 from superwsgi.master.policy import backoff, death
@@ -30,6 +31,7 @@ from superwsgi.messages import (
 )
 from superwsgi.scoreboard import WorkerCounters
 from superwsgi.system import machine
+from superwsgi.system.privileges import PrivilegeError
 
 
 def _to_write(boot: float) -> float:
@@ -79,8 +81,8 @@ class Children:
         """Start a generation's mold and listen to it."""
         try:
             mold = generation.start_mold()
-        except OSError as error:
-            self._mold_lost(generation, f"cannot start a mold: {error.strerror}", "", now)
+        except (OSError, PrivilegeError) as error:
+            self._mold_lost(generation, f"cannot start a mold: {launch.why(error)}", "", now)
             return
         self._listen_to_mold(generation, mold)
         boot = generation.site.timeouts.boot

@@ -32,6 +32,8 @@ from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEven
 from superwsgi.messages import Become, Boot, Drain, Fork, Message, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import machine
+from superwsgi.system.privileges import becomes_another
+from superwsgi.worker.boot.handed import hand_over
 
 SPARE_WORKERS = 16
 """How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
@@ -143,7 +145,7 @@ class Generation:
     # The mold.
 
     def start_mold(self) -> MoldHandle:
-        """Raises OSError where no process can be made.
+        """Raises OSError where no process can be made, PrivilegeError where it cannot be the site's user.
 
         Where an import must not run beside workers, and there are some, they import themselves from now on.
         """
@@ -161,17 +163,23 @@ class Generation:
             proven=self.is_proven(),
             stacks=True,
             links=self.release.links,
+            search_path=self.release.search_path,
+            handed=self.site.tls.certificate is not None and becomes_another(self.site),
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
+        kept = [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1]]
+        certificates = [hand_over(self.site.tls)] if boot.handed else []
         try:
             # Sent first: a process that ends at once is then found by its exit, not by a failing send.
-            channel.send(boot, [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1], *listeners])
+            channel.send(boot, [*kept, *certificates, *listeners])
             pid = self._launch(self.site, self.release, theirs, [*self._loop.descriptors(), channel.fileno()])
         except BaseException:
             channel.close()
             raise
         finally:
             theirs.close()
+            for fd in certificates:
+                os.close(fd)
         self.mold = MoldHandle(pid, channel)
         return self.mold
 

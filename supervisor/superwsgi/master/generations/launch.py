@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
 
 from superwsgi.channel import MOLD_FD
 from superwsgi.config.schema import Site
 from superwsgi.master.generations.release import Release
+from superwsgi.master.processes.spawn import Execution, spawn
+from superwsgi.system.privileges import PrivilegeError, becomes_another, drop
+from superwsgi.worker.boot.login import log_in
 
 _SAFE = "PYTHONSAFEPATH"
 _FORGET = f"import os; os.environ.pop({_SAFE!r}, None)\n"
@@ -23,6 +29,20 @@ if sys.path[:1] == ['']: del sys.path[0]
 from superwsgi.worker.boot.mold import main
 main()
 """
+_AS_ROOT = """\
+import os, site, sys
+def is_roots(folder):
+    status = os.stat(folder)
+    writable = status.st_mode & 0o022 and not status.st_mode & 0o1000
+    return status.st_uid == 0 and not writable and (folder == '/' or is_roots(os.path.dirname(folder)))
+site.addsitepackages(site.venv(site.removeduppaths()))
+folders = [os.path.realpath(folder) for folder in sys.path if os.path.exists(folder)]
+sys.path[:] = filter(is_roots, folders)
+from superwsgi.worker.boot.mold import main
+main()
+"""
+"""Of -I and -S: what the environment, `sitecustomize` and links from .pth files into other users' folders add
+comes once the rights of root are gone (worker/boot/application.py)."""
 
 Launch = Callable[[Site, Release, socket.socket, Iterable[int]], int]
 """(site, its release, the mold's end of its channel, descriptors that only the master may hold) -> process
@@ -30,23 +50,69 @@ id."""
 
 
 def execute(site: Site, release: Release, theirs: socket.socket, _private: Iterable[int]) -> int:
-    """A mold that is a fresh interpreter; everything private is close-on-exec. Raises OSError.
+    """A mold that is a fresh interpreter, and the site's user before that executes anything; everything
+    private is close-on-exec. Raises OSError, PrivilegeError.
 
-    It must not look for modules in the working folder: that may have been removed with an old release, and
-    then Python 3.13 fails at the first attribute that some module does not have. Older ones than 3.11 do not
-    know the variable, and need it less.
+    Where only root may execute the interpreter (in root's home, for example), and nobody else can have
+    changed it, root does, isolated, and becomes that user a moment later: see worker/boot/mold.py.
     """
-    environ = release.environ(site)
-    program = _PROGRAM if _SAFE in environ else _FORGET + _PROGRAM
-    catchable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
     try:
-        return os.posix_spawn(
-            release.python,
-            [release.python, "-c", program],
-            {**environ, _SAFE: "1"},  # last: setproctitle looks for the arguments before the first
-            file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), MOLD_FD)],
-            setsigmask=[signal.SIGUSR2],  # until it can write its stacks
-            setsigdef=catchable,
-        )
+        return _spawn(_ordinary(site, release), theirs, partial(drop, site))
+    except PermissionError as error:
+        if not becomes_another(site):
+            raise
+        if not _is_roots(Path(release.python)):
+            advice = f"user {site.user!r} has to be able to read and execute it, and the folders above"
+            raise PermissionError(error.errno, f"{error.strerror}; {advice}") from None
+    isolated = [release.python, "-I", "-S", "-c", _AS_ROOT]
+    return _spawn((isolated, os.environ), theirs, lambda: None)
+
+
+def environ_of(site: Site, release: Release) -> dict[str, str]:
+    """The environment of a release's programs, as their user has it."""
+    environ = release.environ(site)
+    log_in(site, environ)
+    return environ
+
+
+def why(error: OSError | PrivilegeError) -> str:
+    """Why a mold could not be executed."""
+    return error.strerror or "" if isinstance(error, OSError) else str(error)
+
+
+def _ordinary(site: Site, release: Release) -> tuple[list[str], Mapping[str, str]]:
+    """Its arguments and environment. It must not look for modules in the working folder: that may have been
+    removed with an old release, and then Python 3.13 fails at the first attribute that some module does not
+    have. Older ones than 3.11 do not know the variable, and need it less.
+    """
+    environ = environ_of(site, release)
+    program = _PROGRAM if _SAFE in environ else _FORGET + _PROGRAM
+    # The last: setproctitle looks for the arguments before the first.
+    return [release.python, "-c", program], {**environ, _SAFE: "1"}
+
+
+def _spawn(
+    program: tuple[list[str], Mapping[str, str]], theirs: socket.socket, become: Callable[[], None]
+) -> int:
+    arguments, environ = program
+    until_it_writes_stacks = [signal.SIGUSR2]
+    files = {MOLD_FD: theirs.fileno()}
+    try:
+        return spawn(Execution(arguments, environ, become, files, blocked=until_it_writes_stacks))
     except OSError as error:
-        raise OSError(error.errno, f"{release.python}: {error.strerror}") from None
+        raise OSError(error.errno, f"{arguments[0]}: {error.strerror}") from None
+
+
+def _is_roots(path: Path) -> bool:
+    """Whether nobody but root can change what a path leads to."""
+    for step in (*reversed(path.parents), path):
+        try:
+            status = step.lstat()
+        except OSError:
+            return False
+        if stat.S_ISLNK(status.st_mode) and status.st_uid == 0:
+            return _is_roots(step.parent / step.readlink() / path.relative_to(step))
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        if status.st_uid != 0 or (status.st_mode & 0o022 and not sticky):
+            return False
+    return True

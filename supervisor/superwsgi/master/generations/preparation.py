@@ -5,20 +5,19 @@ all other processes of the site have to be gone, as for a generation that comes 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from superwsgi.config.schema import Site
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.children import Children
 from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.launch import environ_of
 from superwsgi.master.generations.rollout import RollOut
 from superwsgi.master.processes.program import Program, Result
 from superwsgi.master.states import GenerationEvent, GenerationState
-from superwsgi.system.privileges import PrivilegeError, identity
-from superwsgi.worker.boot.login import log_in
+from superwsgi.system import privileges
+from superwsgi.system.privileges import PrivilegeError
 
 _SHELL = "/bin/sh"
 
@@ -48,8 +47,10 @@ class Preparation:
         """Raises OSError, PrivilegeError."""
         site = generation.site
         command = [_SHELL, "-c", str(site.rollout.before)]
-        how: dict[str, Any] = {"cwd": site.chdir, "env": _environ(generation), **_identity(site)}
-        pid = program.start(command, now, site.timeouts.boot, **how)
+        become = partial(privileges.drop, site)
+        pid = program.start(
+            command, _environ(generation), now, site.timeouts.boot, folder=site.chdir, become=become
+        )
         generation.program = program
         log = self._rollout.errors.bind(gen=generation.number)
         log.info("rollout.before begun", command=site.rollout.before, pid=pid)
@@ -94,16 +95,6 @@ class Preparation:
 
 def _environ(generation: Generation) -> dict[str, str]:
     """The site's; programs of the interpreter's folder are found first, so that `python` is the site's."""
-    environ = generation.release.environ(generation.site)
-    log_in(generation.site, environ)
+    environ = environ_of(generation.site, generation.release)
     folder = str(Path(generation.release.python).parent)
     return {**environ, "PATH": os.pathsep.join([folder, environ.get("PATH", os.defpath)])}
-
-
-def _identity(site: Site) -> Mapping[str, Any]:
-    """The site's user, group and mask, as subprocess.Popen wants them. Raises PrivilegeError."""
-    who = identity(site)
-    umask = {} if site.umask is None else {"umask": site.umask}
-    if who is None or os.geteuid() != 0:
-        return umask
-    return {"user": who.uid, "group": who.gid, "extra_groups": who.groups(), **umask}

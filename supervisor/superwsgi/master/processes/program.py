@@ -7,13 +7,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.processes.reaper import ExitCode
+from superwsgi.master.processes.spawn import Execution, spawn
 
 Watch = Callable[[int, Callable[[ExitCode, float], None]], None]
 """Told a process id, it calls back when that process has ended."""
@@ -47,25 +47,39 @@ class Program:
         self._said = b""
         self._late = False
         self._told_to_end = False
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None  # while it runs
+        self._output = -1
 
-    def start(self, command: Sequence[str], now: float, patience: float, **how: Any) -> int:
-        """Its process id. It may take `patience` seconds; `how` is for subprocess.Popen. Raises OSError."""
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            **how,
-        )
-        self._process = process
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        self._loop.on_readable(process.stdout.fileno(), lambda _: self._hear())
-        self._watch(process.pid, self._ended)
+    def start(
+        self,
+        arguments: Sequence[str],
+        environ: Mapping[str, str],
+        now: float,
+        patience: float,
+        *,
+        folder: str | None,
+        passed: Iterable[int] = (),
+        become: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Its process id. It may take `patience` seconds; descriptors that are `passed` keep their numbers;
+        for `folder` and `become` see spawn.py. Raises OSError, PrivilegeError."""
+        self._output, theirs = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        files = {0: nothing, 1: theirs, 2: theirs, **{fd: fd for fd in passed}}
+        try:
+            pid = spawn(Execution(arguments, environ, become, files, folder, session=True))
+        except BaseException:
+            os.close(self._output)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(nothing)
+        self._pid = pid
+        os.set_blocking(self._output, False)
+        self._loop.on_readable(self._output, lambda _: self._hear())
+        self._watch(pid, lambda code, at: self._ended(pid, code, at))
         self._loop.call_at(now + patience, self._end_late)
-        return process.pid
+        return pid
 
     def end(self, now: float) -> None:
         """End it, and what it has started: politely, and two seconds later for good."""
@@ -80,36 +94,28 @@ class Program:
         self._signal(signal.SIGKILL)
 
     def _end_late(self, now: float) -> None:
-        if self._is_running() and not self._told_to_end:
+        if self._pid is not None and not self._told_to_end:
             self._late = True
             self.end(now)
 
-    def _is_running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
-
     def _signal(self, number: int) -> None:
-        if self._process is not None and self._is_running():
-            os.killpg(self._process.pid, number)
+        if self._pid is not None:
+            os.killpg(self._pid, number)
 
     def _hear(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
         with contextlib.suppress(BlockingIOError):
-            said = os.read(self._process.stdout.fileno(), _PIPE)
+            said = os.read(self._output, _PIPE)
             self._said = (self._said + said)[-_SAID:]
             if not said:
-                self._loop.forget(self._process.stdout.fileno())
+                self._loop.forget(self._output)
 
-    def _ended(self, code: ExitCode, now: float) -> None:
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
-        process.returncode = code  # reaped by the master, not by subprocess
+    def _ended(self, pid: int, code: ExitCode, now: float) -> None:
+        self._pid = None
         self._hear()
-        self._loop.forget(process.stdout.fileno())
-        process.stdout.close()
+        self._loop.forget(self._output)
+        os.close(self._output)
         if self._told_to_end:
             with contextlib.suppress(ProcessLookupError):  # what it has left in its session
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(pid, signal.SIGKILL)
         lines = self._said.decode("utf-8", "replace").strip().splitlines()
         self._on_end(Result(code, lines, self._late), now)

@@ -86,9 +86,7 @@ class Upgrade:
         passed = [fd, *(generation.board for generation in state.generations)]
         trial = Program(self._loop, self._watch, lambda result, _: self._rehearsed(errors, result, patience))
         try:
-            pid = trial.start(
-                _command(origin), now, patience, env=environ, pass_fds=passed, cwd=_folder(origin)
-            )
+            pid = trial.start(_command(origin), environ, now, patience, folder=_folder(origin), passed=passed)
         except OSError as error:
             self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
             return

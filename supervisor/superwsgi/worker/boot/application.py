@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import site as interpreter
 import sys
 
 from superwsgi import apps
@@ -33,14 +34,17 @@ def _sendable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def settle(site: Site, links: Links) -> None:
-    """Take the user, group, mask and working folder of the site file, and that user's environment; the folder
-    goes on sys.path, and all of that leads to one release, whatever becomes of the links.
+def settle(site: Site, links: Links, search_path: str | None = None) -> None:
+    """Take the user, group, mask and working folder of the site file, as far as that has not been done; the
+    folder goes on sys.path, and all of that leads to one release, whatever becomes of the links.
 
-    Raises Unloadable.
+    An isolated interpreter was executed by root, and gets the site's environment only now; `search_path` is
+    the release's $PYTHONPATH. Raises Unloadable.
     """
     try:
         drop(site)
+        if sys.flags.isolated:
+            _end_isolation(site, search_path)
         log_in(site, os.environ)
         os.chdir(site.chdir)
     except PrivilegeError as error:
@@ -50,6 +54,15 @@ def settle(site: Site, links: Links) -> None:
     sys.path[:] = [pin(folder, links) for folder in sys.path]
     if site.chdir not in sys.path:
         sys.path.insert(0, site.chdir)
+
+
+def _end_isolation(site: Site, search_path: str | None) -> None:
+    """What the interpreter would have done at its start."""
+    os.environ.update(site.env)
+    if search_path is not None:
+        os.environ["PYTHONPATH"] = search_path
+        sys.path[:0] = filter(None, search_path.split(os.pathsep))
+    interpreter.main()
 
 
 def load_apps(site: Site) -> WSGIApp:

@@ -33,7 +33,7 @@ from superwsgi.system import lineage, orphan, signals
 from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError, Certificates
 from superwsgi.worker import forks, hazards
-from superwsgi.worker.boot import exit_handlers, process, prometheus
+from superwsgi.worker.boot import exit_handlers, handed, process, prometheus
 from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, settle
 from superwsgi.worker.boot.hooks import HookedWorker, Hooks
 from superwsgi.worker.boot.warmup import warm_up
@@ -117,6 +117,7 @@ class Mold:
         self._generation = boot.generation
         self._proven = boot.proven
         self._links = boot.links
+        self._search_path = boot.search_path
         self._app = app
         self._lent = app is not None  # by the script that runs us, which has its own end
         self._hooks = Hooks()
@@ -125,6 +126,7 @@ class Mold:
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         stacks_fd = rest.pop(0) if boot.stacks else None
+        self._handed = rest.pop(0) if boot.handed else None
         level = boot.site.log.level
         self._said_fd = files.copy_of_stderr() if self._error_fd is None else None
         self._errors = ErrorLog(
@@ -149,8 +151,8 @@ class Mold:
         faulthandler.enable(self._stacks_fd)
         faulthandler.register(signal.SIGUSR2, self._stacks_fd)  # its workers' too, until they serve
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])  # blocked since execve(2)
-        self._certificates = _certificates(self._site)  # while we may read their keys
-        settle(self._site, self._links)
+        self._certificates = _certificates(self._site, self._handed)
+        settle(self._site, self._links, self._search_path)
         orphan.end_with(self._master)
         found = self._preload() if self._app is None and self._site.preload else []
         if self._app is not None:
@@ -275,10 +277,11 @@ class Mold:
         )
 
 
-def _certificates(site: Site) -> Certificates | None:
+def _certificates(site: Site, handed_fd: int | None) -> Certificates | None:
     """Raises Unloadable; the master found them good a moment ago."""
     try:
-        certificates = interface.load(site.tls)
+        with handed.copies(handed_fd) as copies:
+            certificates = interface.load(site.tls, copies)
     except CertificateError as error:
         raise Unloadable("; ".join(error.problems)) from None
     if certificates is not None:
