@@ -75,6 +75,12 @@ class Become(_Message, frozen=True):
     proven: bool = False
 
 
+class Relisten(_Message, frozen=True):
+    """Give later workers these listeners instead. Descriptors: all of them; `tls` as in Boot."""
+
+    tls: tuple[bool, ...]
+
+
 # Master to mold and worker.
 
 
@@ -168,7 +174,7 @@ class Recycle(_Message, frozen=True):
 Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFailed | Recycle
 """What the master hears."""
 
-Message = Boot | Fork | Become | Reopen | Drain | Stop | Word
+Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | Word
 
 _decoder = msgspec.json.Decoder(Message)
 _words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)

@@ -3,11 +3,12 @@
 import contextlib
 import resource
 import signal
+import socket
 
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import DEADLINE, read_all, wait_for
 
 HELLO = """
     def app(environ, start_response):
@@ -200,12 +201,47 @@ SPOILS = """
         if environ["PATH_INFO"] == "/shutdown":
             for sock in listeners():
                 sock.shutdown(socket.SHUT_RDWR)
+        if environ["PATH_INFO"] == "/unix":
+            for sock in listeners():
+                if sock.family == socket.AF_UNIX:
+                    sock.shutdown(socket.SHUT_RD)
         if environ["PATH_INFO"] == "/block":
             for sock in listeners():
                 sock.setblocking(True)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"hello"]
 """
+
+
+def over(site, path):
+    """The body that comes over a unix socket, None where nobody answers."""
+    with socket.socket(socket.AF_UNIX) as sock, contextlib.suppress(OSError):
+        sock.settimeout(DEADLINE)
+        sock.connect(str(site.folder / "x.sock"))
+        sock.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+        return read_all(sock).partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("preload", [True, False], ids=["preload", "import per worker"])
+def test_a_unix_listener_that_the_application_has_shut_down_is_bound_anew(site, preload):
+    """What comes over the others goes on meanwhile."""
+    site.write("app.py", SPOILS)
+    site.site(
+        workers=2, preload=preload, bind=["127.0.0.1:0", "unix:x.sock"], app=None, apps={"/": "app:app"}
+    )
+    site.start()
+    before = site.workers()
+    for _ in range(2):
+        mark = site.mark()
+        assert over(site, "/unix") == b"hello"
+        site.wait_log("listener broken address=unix:.*reason=.shut down by the application", since=mark)
+        site.wait_log("(?s)ended reason=.its listener was shut down.*ended reason=.its listener", since=mark)
+        assert wait_for(lambda: over(site, "/"), "an answer", context=lambda: site.log) == b"hello"
+        assert site.get().text == "hello"
+    assert not {*before} & {*site.workers()}
+    assert "worker broken" not in site.log
+    assert site.stop() == 0
+    assert not (site.folder / "x.sock").exists()
 
 
 @pytest.mark.parametrize(("path", "done"), [("/shutdown", "shut down"), ("/block", "made blocking")])

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -29,7 +30,7 @@ from superwsgi.master.processes.program import Program
 from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
-from superwsgi.messages import Become, Boot, Drain, Fork, Message, Reopen, Stop
+from superwsgi.messages import Become, Boot, Drain, Fork, Message, Relisten, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import machine
 from superwsgi.system.privileges import becomes_another
@@ -159,7 +160,7 @@ class Generation:
             site,
             error_log=logs.error is not None,
             access_log=logs.access is not None,
-            tls=tuple(speaks_tls(listener.address) for listener in self.listeners),
+            tls=self._tls(),
             proven=self.is_proven(),
             stacks=True,
             links=self.release.links,
@@ -182,6 +183,22 @@ class Generation:
                 os.close(fd)
         self.mold = MoldHandle(pid, channel)
         return self.mold
+
+    def _tls(self) -> tuple[bool, ...]:
+        """Of each listener, whether it speaks TLS."""
+        return tuple(speaks_tls(listener.address) for listener in self.listeners)
+
+    def relisten(self, old: Listener, new: Listener, reason: str) -> None:
+        """Use another listener in the place of one that cannot be mended; workers that have that one are
+        recycled for this reason."""
+        place = self.listeners.index(old)
+        self.listeners[place] = replace(new, address=old.address)
+        if self.mold is not None and not self.is_leaving():
+            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
+                fds = [listener.sock.fileno() for listener in self.listeners]
+                self.mold.channel.send(Relisten(self._tls()), fds)
+        for worker in self.workers.values():
+            worker.recycle = worker.recycle or reason
 
     def clear(self, now: float) -> None:
         """Have no process that may stand in another generation's way. A mold that holds nothing stays, to go

@@ -9,12 +9,16 @@ from typing import Literal
 
 import psutil
 
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import duration
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.rollout import RollOut
 from superwsgi.master.policy import heartbeat, memory, stopped
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
+from superwsgi.master.sockets import sockets
+from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import Fault, Listener
 from superwsgi.master.states import WorkerState
 
 Kill = Callable[[Generation, WorkerHandle, str, float], None]
@@ -30,6 +34,9 @@ class Monitor:
         self._loop = loop
         self._kill = kill
         self._interval = interval
+        self._not_mended = Complaint(
+            lambda *said, **words: rollout.errors.error(*said, **words), "listener broken"
+        )
 
     def begin(self, now: float) -> None:
         """Look from now on."""
@@ -39,23 +46,39 @@ class Monitor:
     def look(self, now: float) -> None:
         """Look at every worker, now and from now on."""
         self._loop.call_at(now + self._interval(), self.look)
-        self._mend_listeners()
+        self._look_at_listeners(now)
         for generation in self._rollout:
             for worker in list(generation.workers.values()):
                 self._judge_heartbeat(generation, worker, now)
                 if generation.memory:
                     self._judge_memory(generation, worker, now)
 
-    def _mend_listeners(self) -> None:
+    def _look_at_listeners(self, now: float) -> None:
         """Those of what serves."""
         current = self._rollout.current
         if current is None or current.is_leaving():
             return
-        for listener in current.listeners:
-            done = listener.mend(current.site.limits.backlog)
-            if done:
-                why = f"{done} by the application"
-                self._rollout.errors.error("listener broken", address=listener, reason=why, next="mended")
+        for listener in list(current.listeners):
+            faults = listener.faults()
+            if faults:
+                why = " and ".join(fault.value for fault in faults) + " by the application"
+                self._mend(current, listener, faults, why, now)
+
+    def _mend(
+        self, current: Generation, listener: Listener, faults: list[Fault], why: str, now: float
+    ) -> None:
+        try:
+            mended = sockets.mend(listener, faults, current.site)
+        except BindError as error:
+            self._not_mended.make(
+                int(now * 1e9), address=listener, reason=f"{why}; {error}", next="tried again"
+            )
+            return
+        replaced = mended is not listener
+        following = "bound anew, its workers are recycled" if replaced else "mended"
+        self._rollout.errors.error("listener broken", address=listener, reason=why, next=following)
+        if replaced:
+            self._rollout.relisten(listener, mended, f"its listener was {why}")
 
     def _look_for_stopped(self, now: float) -> None:
         self._loop.call_at(now + stopped.LOOK, self._look_for_stopped)

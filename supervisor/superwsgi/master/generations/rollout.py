@@ -170,6 +170,13 @@ class RollOut:
             sockets.give_up(_only_in(before, self.current))
             self.errors.info("reload complete", gen=self.current.number, took=duration(now - self._began))
 
+    def relisten(self, old: Listener, new: Listener, reason: str) -> None:
+        """Have every generation use another listener in the place of one that cannot be mended."""
+        for generation in self:
+            if old in generation.listeners:
+                generation.relisten(old, new, reason)
+        old.sock.close()
+
     def make_room(self, now: float) -> None:
         """The current generation ends all of its processes; it comes back once there is no candidate."""
         current = self.current

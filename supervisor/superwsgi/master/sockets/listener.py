@@ -6,11 +6,13 @@ import contextlib
 import os
 import socket
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, speaks_tls
 from superwsgi.master.handover import HeldListener
 from superwsgi.master.sockets.socket_file import SocketFile
+from superwsgi.system.deaf import is_deaf
 
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
@@ -42,6 +44,13 @@ class Place(NamedTuple):
     def overlaps(self, other: Place | None) -> bool:
         """Whether one is the other's wildcard."""
         return other is not None and (self.covers(other) or other.covers(self))
+
+
+class Fault(Enum):
+    """Worded for the log."""
+
+    BLOCKING = "made blocking"
+    DEAF = "shut down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +92,12 @@ class Listener:
         scheme = "https" if speaks_tls(self.address) else "http"
         return f"{scheme}://{TcpAddress(place.host, place.port)}"
 
-    def mend(self, backlog: int) -> str:
-        """Undo what code in a worker has done to the socket, which is one for all that have it: shutdown(2)
-        of a TCP socket, or making it blocking. What it was, in words; empty where nothing was wrong."""
-        done = []
-        if self.sock.fileno() >= 0 and os.get_blocking(self.sock.fileno()):
-            os.set_blocking(self.sock.fileno(), False)
-            done.append("made blocking")
-        if self.sock.fileno() >= 0 and not self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
-                self.sock.bind(self.sock.getsockname())
-            self.sock.listen(backlog)
-            done.append("shut down")
-        return " and ".join(done)
+    def faults(self) -> list[Fault]:
+        """What code in a worker has done to the socket, which is one for all that have it."""
+        if self.sock.fileno() < 0:
+            return []
+        found = {Fault.BLOCKING: os.get_blocking(self.sock.fileno()), Fault.DEAF: is_deaf(self.sock)}
+        return [fault for fault in found if found[fault]]
 
     def stop_listening(self) -> None:
         """Refuse new clients from now on, whoever else has it open: shutdown(2) is of the socket."""

@@ -7,6 +7,7 @@ the most exact address, so closing that one would refuse whoever waits there; ke
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,7 +27,7 @@ from superwsgi.master.sockets.binding import (
     place_of,
 )
 from superwsgi.master.sockets.inherited import STORED, Inherited
-from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.sockets.listener import Fault, Listener
 from superwsgi.master.sockets.socket_file import NotOurs, SocketFile
 
 OwnAddress = TcpAddress | UnixAddress
@@ -125,6 +126,23 @@ def _bind(address: OwnAddress, site: Site, already: Iterable[Listener], inherite
     if isinstance(address, UnixAddress):
         return bind_unix(address, site)
     return bind_tcp(address, site, already, inherited.stored.values())
+
+
+def mend(listener: Listener, faults: Iterable[Fault], site: Site) -> Listener:
+    """Undo its faults; another listener in its place where a socket cannot be mended. Raises BindError."""
+    if Fault.BLOCKING in faults:
+        listener.sock.setblocking(False)
+    if Fault.DEAF not in faults:
+        return listener
+    with explained(listener.address):
+        if isinstance(listener.address, UnixAddress):
+            return bind_unix(listener.address, site)
+        if listener.place() is None:
+            raise BindError("it was inherited and is deaf for good: have whoever has opened it do so again")
+        with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
+            listener.sock.bind(listener.sock.getsockname())
+        listener.sock.listen(site.limits.backlog)
+    return listener
 
 
 def give_up(listeners: Iterable[Listener]) -> None:

@@ -12,6 +12,7 @@ from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.rollout import RollOut
 from superwsgi.master.sockets import sockets
+from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.systemd.notify import Notifier, Phase
 
@@ -80,7 +81,7 @@ class Report:
         self._notifier = notifier
         self._rollout = rollout
         self._loop = loop
-        self._stored: set[str] = set()
+        self._stored: dict[str, Listener] = {}
         self._counted: dict[int, int] = {}  # requests by worker, at the last look
         self._looked_at = 0.0
         self._rate = 0.0
@@ -125,11 +126,12 @@ class Report:
             return
         ours = [each for each in self._rollout.current.listeners if each.is_ours()]
         wanted = {sockets.stored_name(listener.address): listener for listener in ours}
+        for name in [name for name, listener in self._stored.items() if wanted.get(name) != listener]:
+            self._notifier.forget(name)
+            del self._stored[name]
         for name in wanted.keys() - self._stored:
             self._notifier.keep(name, wanted[name].sock.fileno())
-        for name in self._stored - wanted.keys():
-            self._notifier.forget(name)
-        self._stored = set(wanted)
+        self._stored = wanted
 
     def _feed_watchdog(self, now: float) -> None:
         """Only here, in the loop's own turn, and only while there is a worker: else systemd restarts us."""

@@ -27,7 +27,17 @@ from superwsgi.config.schema import Site
 from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import Sink
-from superwsgi.messages import Become, Boot, Fork, ForkFailed, Loaded, LoadFailed, Reopen, Unforkable
+from superwsgi.messages import (
+    Become,
+    Boot,
+    Fork,
+    ForkFailed,
+    Loaded,
+    LoadFailed,
+    Relisten,
+    Reopen,
+    Unforkable,
+)
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import lineage, orphan, signals
 from superwsgi.tls import interface
@@ -133,14 +143,17 @@ class Mold:
             self._error_fd, level, said_fd=self._said_fd, mold=os.getpid(), gen=boot.generation
         )
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
-        self._listeners = [socket.socket(fileno=fd) for fd in rest]
-        self._secured = frozenset(sock for sock, tls in zip(self._listeners, boot.tls, strict=False) if tls)
+        self._take_listeners(rest, boot.tls)
         self._certificates: Certificates | None = None
         self._siblings: exit_handlers.Siblings | None = None  # where it has imported for its workers
         self._has_forked = False
         lineage.carry()
         forks.begin(self._errors)
         forks.on_child(self._close_in_child)
+
+    def _take_listeners(self, fds: Sequence[int], tls: Sequence[bool]) -> None:
+        self._listeners = [socket.socket(fileno=fd) for fd in fds]
+        self._secured = frozenset(sock for sock, speaks in zip(self._listeners, tls, strict=False) if speaks)
 
     def load(self) -> list[str]:
         """Become who and where the site file says, and import what it wants imported here.
@@ -180,6 +193,10 @@ class Mold:
                 self._fork(message, fds[0])
             elif isinstance(message, Become):
                 self._become(message, fds[0])
+            elif isinstance(message, Relisten):
+                for listener in self._listeners:
+                    listener.close()
+                self._take_listeners(fds, message.tls)
             elif isinstance(message, Reopen):
                 access = None if self._access_fd is None else Sink(self._access_fd)
                 process.take_log_files(message, fds, self._errors, access)

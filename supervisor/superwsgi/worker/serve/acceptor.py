@@ -18,6 +18,7 @@ from typing import Any, Final
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.scoreboard import WorkerWriter
+from superwsgi.system.deaf import is_deaf
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.serve.share import better_placed, over_share
 
@@ -84,12 +85,14 @@ class Acceptor:
     def accept(self, fd: int, now: int) -> Iterator[Accepted]:
         """What waits at a listener that became ready, as far as this worker should take it. Raises Broken."""
         listener = self._listeners.get(fd)
-        for _ in range(AT_ONCE):
+        for accepted in range(AT_ONCE):
             if listener is None or self.away:
                 return
             try:
                 sock, address = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
+                if not accepted and listener.family == socket.AF_UNIX and is_deaf(listener):
+                    self._forget(fd)
                 return
             except OSError as error:
                 self._unable(error, now)
@@ -146,6 +149,12 @@ class Acceptor:
         for listener in listeners.values():
             yield from _emptied(listener)
             listener.close()
+
+    def _forget(self, fd: int) -> None:
+        """A listener that is ready for ever and has nothing: the master replaces it, and then this worker."""
+        with self._lock:
+            if self._listeners.pop(fd, None) is not None and not self.away:
+                self._epoll.unregister(fd)
 
     def discard(self) -> None:
         """Let go of the listeners at once."""
