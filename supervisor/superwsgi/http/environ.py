@@ -13,7 +13,8 @@ SOFTWARE = f"superwsgi/{__version__}"
 
 
 def base_environ(errors: TextIOBase, *, multithread: bool, multiprocess: bool) -> Environ:
-    """What all requests of a worker share; `multiprocess`: another process may run the application meanwhile.
+    """What all requests of a worker share; `multithread`, `multiprocess`: another thread, another process may
+    run the application meanwhile.
 
     Keys that every request sets anew are here already: a copy of a dict that has room for them is cheaper
     than a dict that grows.

@@ -96,6 +96,23 @@ class TestAStuckRequest:
             gate.set()
             assert worker.fetch()[0] == 200
 
+    def test_the_one_thread_beside_it_is_not_alone_until_it_ends(self):
+        """`wsgi.multithread` of PEP 3333."""
+        hangs = threading.Event()
+
+        def tells(environ, start_response):
+            if environ["PATH_INFO"] == "/hangs":
+                hangs.wait(20)
+            start_response("200 OK", [])
+            return [str(environ["wsgi.multithread"]).encode()]
+
+        with running(tells, threads=1, request=0.3) as worker:
+            assert worker.fetch()[2] == b"False"
+            assert worker.fetch("/hangs")[0] == 504
+            assert worker.fetch()[2] == b"True"
+            hangs.set()
+            eventually(lambda: worker.fetch()[2] == b"False")
+
     def test_recycling_is_asked_for_when_its_thread_does_not_come_back(self):
         with running(app, threads=1, request=0.2) as worker:
             assert worker.fetch("/wait")[0] == 504

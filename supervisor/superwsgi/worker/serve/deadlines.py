@@ -53,7 +53,6 @@ class Watch:
         self._timeout = timeout  # timeouts.request
         self._replace = replace
         self._on_hang = on_hang
-        self._lost: dict[Hand, int] = {}  # written-off threads, and when to give up hope
 
     def look(self, now: int) -> int:
         """End what is overdue; returns when to look again."""
@@ -162,19 +161,19 @@ class Watch:
         )
         self._service.end_bulk(connection, request)
         hand.record.end(now, exchange.status if exchange.complete else 504, 0)
-        self._lost[hand] = now + self._timeout
+        self._service.lost[hand] = now + self._timeout
         self._replace(hand)
         if self._service.ending.abandon(connection, exchange, now):
             self._service.let_go(connection)
 
     def _look_for_lost(self, now: int) -> int:
-        for hand, hope in list(self._lost.items()):
+        for hand, hope in list(self._service.lost.items()):
             if not hand.thread.is_alive():
-                del self._lost[hand]
+                del self._service.lost[hand]
             elif hope <= now:
-                self._lost[hand] = NEVER
+                self._service.lost[hand] = NEVER
                 self._on_hang()
-        return min(self._lost.values(), default=NEVER)
+        return min(self._service.lost.values(), default=NEVER)
 
 
 def stack_of(hand: Hand) -> str:

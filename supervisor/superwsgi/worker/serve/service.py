@@ -98,6 +98,7 @@ class Service:
         self.handshakes: deque[Connection] = deque()
         self.leaving: deque[Answered] = deque()
         self.slots: list[None] = [None] * threads
+        self.lost: dict[Hand, int] = {}  # written-off threads, perhaps in the application yet: hope until
         self.bulk = Bulk(threads)
         self._last_first = False
         self.waits = waits(timeouts)
@@ -316,6 +317,8 @@ class Service:
         connection.lease = hand.lease if self.complete else NO_LEASE
         if self.bulk.known and self.bulk.expects(_path_of(request), now):
             connection.outbox.be_bulky()
+        if self.lost:
+            request.environ["wsgi.multithread"] = True
         exchange = Exchange(self._gateway, request, connection, now)
         hand.connection, hand.exchange = connection, exchange
         hand.deadline = deadline = now + self._request_timeout
