@@ -105,7 +105,7 @@ def test_a_log(site):
     mark = site.mark()
     site.send(signal.SIGUSR1)
     assert "leads by a link of user" in site.wait_log("log files not reopened .*", since=mark)[0]
-    site.reload("(?s)reload refused.*?leads by a link of user")
+    site.reload("(?s)reload failed.*?leads by a link of user")
     assert site.get().status == 200
     done = site.command("check", "-c", "site.yaml")
     assert (done.returncode, "log.access: " in done.stderr) == (2, True)

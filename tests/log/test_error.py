@@ -180,7 +180,7 @@ def test_the_server_s_stream_is_not_the_application_s_to_close(written: Written)
 
 
 def test_an_error_log_that_is_off_leaves_the_stream_its_own_target(written: Written) -> None:
-    log = ErrorLog(None, "info", said_fd=written.fd)
+    log = ErrorLog(None, "info", stderr_fd=written.fd)
     log.error("nobody hears it")
     log.bind(worker=1).stream().write("but this\n")
     assert written.path.read_text() == "but this\n"

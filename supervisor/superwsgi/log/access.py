@@ -1,8 +1,8 @@
 """The access log: entries are appended on the hot path, a thread of its own spells and writes them.
 
 `log` never blocks and never fails: the queue is bounded, and what does not fit or cannot be written is
-counted and told to the error log. The writer thread belongs to one process and is started after the
-fork; while there is nothing to write it sleeps without a timeout.
+counted and told to the error log, and on stderr. The writer thread belongs to one process and is started
+after the fork; while there is nothing to write it sleeps without a timeout.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import Sink, chunks
 from superwsgi.log.formats import AccessEntry, Formatter, Writer, compile_format
+from superwsgi.log.rate_limit import Complaint
 
 __all__ = ["AccessEntry", "AccessLog"]
 
@@ -67,6 +68,8 @@ class AccessLog:
         self._reported = 0
         self._reported_at = 0.0
         self._failing = False
+        self._failures: dict[str, Complaint] = {}  # by reason
+        self._alarmed = False
 
     @property
     def enabled(self) -> bool:
@@ -107,6 +110,8 @@ class AccessLog:
             if not self._closing:
                 time.sleep(_WINDOW)
             closed = self._write_all(first)
+        self._failing = False  # for good: what was dropped is to be told
+        self._report_dropped()
 
     def _write_all(self, first: AccessEntry | None) -> bool:
         """Write what is queued; True where `close` stood in the queue, with all that came before it."""
@@ -146,9 +151,10 @@ class AccessLog:
 
     def _failed(self, exc: OSError, lines: int) -> None:
         self._unwritten += lines
-        if not self._failing:
-            self._errors.error("access log failed", reason=exc.strerror, next="drops until it works")
         self._failing = True
+        reason = exc.strerror or str(exc)
+        failure = self._failures.setdefault(reason, Complaint(self._errors.alarm, "access log failed"))
+        self._alarmed |= failure.make(time.monotonic_ns(), reason=reason, next="drops until it works")
 
     def _report_dropped(self) -> None:
         dropped = self._refused + self._unwritten
@@ -156,5 +162,6 @@ class AccessLog:
             return
         now = time.monotonic()
         if self._queue.empty() or now - self._reported_at > _PATIENCE:
-            self._errors.warning("access log dropped", lines=dropped - self._reported)
-            self._reported, self._reported_at = dropped, now
+            say = self._errors.all_clear if self._alarmed else self._errors.warning
+            say("access log dropped", lines=dropped - self._reported)
+            self._reported, self._reported_at, self._alarmed = dropped, now, False

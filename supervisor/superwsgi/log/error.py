@@ -2,7 +2,8 @@
 
 Written where it happens, by master, molds and workers into the same file. It never raises, and no reader and
 no disk holds up who serves (writer.py): lines that cannot be written are counted, and the count is written as
-soon as that is possible. It may be used on both sides of a fork; `start` is for processes that do not fork.
+soon as that is possible. What is wrong with a log that is a file is said on stderr as well (aside.py). It may
+be used on both sides of a fork; `start` is for processes that do not fork.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, cast
 
+from superwsgi.log.aside import Trouble, is_same
 from superwsgi.log.files import is_journal
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.lines import (
@@ -40,11 +43,13 @@ _LONGEST: Final = 64 << 10
 class _Destination:
     """A descriptor, and how lines are spelled that go there: what all logs made from one by `bind` share."""
 
-    __slots__ = ("_prefix", "_started", "journal", "level", "outlet")
+    __slots__ = ("_aside", "_prefix", "_started", "_trouble", "journal", "level", "outlet")
 
-    def __init__(self, fd: int | None, level: str, prefix: str) -> None:
+    def __init__(self, fd: int | None, level: str, prefix: str, aside: _Destination | None = None) -> None:
         self.level = LEVELS.index(level)
         self._prefix = prefix
+        self._aside = aside
+        self._trouble = Trouble(self._say_aside)
         self._started = False
         self.outlet: Outlet | None = None
         self.journal = False
@@ -56,7 +61,7 @@ class _Destination:
         if self.outlet is not None:
             self.outlet.reopen(fd)
             return
-        self.outlet = Outlet(fd, self._notice)
+        self.outlet = Outlet(fd, self._notice, self._trouble)
         if self._started:
             self.outlet.start()
 
@@ -69,6 +74,24 @@ class _Destination:
         self._started = False
         if self.outlet is not None:
             self.outlet.close(_CLOSING)
+            self._trouble.ends(self.outlet.dropped)
+
+    def aside(self) -> _Destination | None:
+        """Standard error, where this is something else."""
+        stderr = self._aside
+        if stderr is None or stderr.outlet is None:
+            return None
+        if self.outlet is not None and is_same(self.outlet.fd, stderr.outlet.fd):
+            return None
+        if self._started:
+            with suppress(RuntimeError):  # no thread can be had: who says something writes
+                stderr.start()
+        return stderr
+
+    def _say_aside(self, level: str, event: str, **fields: object) -> None:
+        stderr = self.aside()
+        if stderr is not None:
+            stderr.event(level, self._prefix, event, fields)
 
     def event(
         self, level: str, prefix: str, event: str, fields: Mapping[str, object], detail: str = ""
@@ -99,22 +122,22 @@ def _encoded(line: str) -> bytes:
 class ErrorLog:
     """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`.
 
-    What applications write to `stream` goes to the same place, or to `said_fd` where there is none.
+    What is wrong with the log is said to `stderr_fd` as well. What applications write to `stream` goes to the
+    same place as events, or there where that is nowhere.
     """
 
-    __slots__ = ("_prefix", "_said", "_stream", "_to", "_who")
+    __slots__ = ("_aside", "_prefix", "_stream", "_to", "_who")
 
-    def __init__(self, fd: int | None, level: str, *, said_fd: int | None = None, **who: object) -> None:
+    def __init__(self, fd: int | None, level: str, *, stderr_fd: int | None = None, **who: object) -> None:
         self._tell(who)
-        self._to = _Destination(fd, level, self._prefix)
-        apart = fd is None and said_fd is not None
-        self._said = _Destination(said_fd, level, self._prefix) if apart else self._to
-        self._stream = ErrorStream(self._said)
+        self._aside = None if stderr_fd is None else _Destination(stderr_fd, LEVELS[0], self._prefix)
+        self._to = _Destination(fd, level, self._prefix, self._aside)
+        self._stream = ErrorStream(self._aside if fd is None and self._aside is not None else self._to)
 
     def bind(self, **who: object) -> ErrorLog:
         """The same log for somebody else: these fields after, or instead of, the present ones."""
         other = ErrorLog.__new__(ErrorLog)
-        other._to, other._said, other._stream = self._to, self._said, self._stream
+        other._to, other._aside, other._stream = self._to, self._aside, self._stream
         other._tell({**self._who, **who})
         return other
 
@@ -134,7 +157,7 @@ class ErrorLog:
 
     def start(self) -> None:
         """Nobody but a thread of this process, which does not fork any more, waits for a reader or a disk."""
-        for destination in {self._to, self._said}:
+        for destination in {self._to, self._stream.to}:
             destination.start()
 
     def flush(self, seconds: float) -> None:
@@ -145,8 +168,9 @@ class ErrorLog:
     def close(self) -> None:
         """The process ends: write what still waits, in a second at most."""
         self._stream.flush_all()
-        for destination in {self._to, self._said}:
-            destination.close()
+        self._to.close()
+        if self._aside is not None:
+            self._aside.close()
 
     def debug(self, event: str, /, **fields: object) -> None:
         self._event("debug", event, fields)
@@ -163,6 +187,14 @@ class ErrorLog:
         """`detail`, such as a traceback, stands below the line, indented."""
         self._event("error", event, fields, detail)
 
+    def alarm(self, event: str, /, detail: str = "", **fields: object) -> None:
+        """An error that may keep the log from being read, and so stands on stderr, too."""
+        self._aloud("error", event, fields, detail)
+
+    def all_clear(self, event: str, /, **fields: object) -> None:
+        """What there was an `alarm` for is over."""
+        self._aloud("info", event, fields)
+
     def exception(self, event: str, exc: BaseException, /, **fields: object) -> None:
         """An error event that names `exc`, with its traceback below."""
         self._event("error", event, {"error": spell_exception(exc), **fields}, application_traceback(exc))
@@ -176,6 +208,12 @@ class ErrorLog:
         """The text stream for `wsgi.errors`: what is written there is said as it is, whatever the level."""
         return self._stream
 
+    def _aloud(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
+        self._event(level, event, fields, detail)
+        aside = self._to.aside()
+        if aside is not None:
+            aside.event(level, self._prefix, event, fields, detail)
+
     def _event(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
         self._to.event(level, self._prefix, event, fields, detail)
 
@@ -184,14 +222,14 @@ class ErrorStream(io.TextIOBase):
     """What is written goes out as it is, in whole lines: until its end, `flush` or the end of the request a
     line is kept for the thread that writes it, so that threads do not end each other's lines.
 
-    `open` has the lines in the making.
+    `open` has the lines in the making, `to` is where they go.
     """
 
     encoding = "utf-8"
     errors = "backslashreplace"
 
     def __init__(self, to: _Destination) -> None:
-        self._to = to
+        self.to = to
         self.open: dict[int, str] = {}  # by thread
 
     def writable(self) -> bool:
@@ -224,7 +262,7 @@ class ErrorStream(io.TextIOBase):
             self._say(self.open.popitem()[1])
 
     def _say(self, text: str) -> None:
-        outlet = self._to.outlet
+        outlet = self.to.outlet
         if outlet is not None:
             outlet.put(text.encode("utf-8", "backslashreplace").splitlines(keepends=True))
 

@@ -34,6 +34,7 @@ _OWN: Final = os.O_APPEND | os.O_NONBLOCK
 """What tells a pipe or terminal that we have opened from one that others may switch back at any time."""
 
 NOT_READ: Final = "nobody reads it"
+REMOVED: Final = "its file was removed"
 
 PIPE_BUF: Final = select.PIPE_BUF
 FILE_UNIT: Final = 64 << 10
@@ -154,9 +155,11 @@ class Sink:
     It is `prompt` where no write ever waits: sockets, for which send(2) has a flag, and pipes and terminals
     that we have opened. Others' pipes and terminals are asked first (poll(2)); that another process takes the
     room before us is all that can make us wait there. A disk may hang for ever, and cannot be asked.
+
+    A file of ours that was removed takes nothing any more, for nobody would ever read it.
     """
 
-    __slots__ = ("_regular", "_socket", "_torn", "fd", "prompt", "unit")
+    __slots__ = ("_named", "_regular", "_socket", "_torn", "fd", "prompt", "unit")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -184,6 +187,9 @@ class Sink:
         self._regular = stat.S_ISREG(mode)
         self._socket = _as_socket(self.fd) if stat.S_ISSOCK(mode) else None
         own = fcntl.fcntl(self.fd, fcntl.F_GETFL) & _OWN == _OWN
+        self._named = (
+            own and self._regular
+        )  # another's, such as a redirected stdout, may never have had a name
         self.prompt = self._socket is not None or (own and not self._regular)
         self.unit = FILE_UNIT if self._regular else PIPE_BUF
 
@@ -229,10 +235,23 @@ class Sink:
 
     def _put(self, data: bytes) -> int:
         if self._regular:
+            if self._named and _is_removed(self.fd):
+                raise FileNotFoundError(errno.ENOENT, REMOVED)
             return os.write(self.fd, data)
         if self._socket is not None:
             return self._socket.send(data[: self.unit], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         return os.write(self.fd, data[: self.unit])
+
+
+def _is_removed(fd: int) -> bool:
+    """Whether the file has no name any more. Some file systems count no names: then the kernel's own word for
+    it (proc(5)) has to say so, too."""
+    if os.fstat(fd).st_nlink:
+        return False
+    try:
+        return str(Path(f"/proc/self/fd/{fd}").readlink()).endswith(" (deleted)")
+    except OSError:
+        return True
 
 
 def _as_socket(fd: int) -> socket.socket:

@@ -22,13 +22,14 @@ class Complaint:
         self._silent_until = 0
         self._times = 0  # since it was said
 
-    def make(self, now: int, detail: str = "", **words: object) -> None:
-        """It has happened, perhaps again: `words` and `detail` say how."""
+    def make(self, now: int, detail: str = "", **words: object) -> bool:
+        """It has happened, perhaps again: `words` and `detail` say how. Returns whether that was said."""
         self._times += 1
         if now < self._silent_until:
-            return
+            return False
         self._silent_until = now + SILENCE
         times, self._times = self._times, 0
         if times > 1:
             words["times"] = times
         self._say(self._event, detail, **words)
+        return True

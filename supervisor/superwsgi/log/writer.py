@@ -2,7 +2,8 @@
 
 Where a write cannot wait (files.Sink), the line is written by whoever says it. Else, and for what did not go
 at once, a thread that serves nobody writes; who says something gives it a moment, so that a process that is
-killed next has said it. What is too much is dropped and counted, and the count stands where the lines would.
+killed next has said it. What is too much, or cannot be written, is dropped and counted; the count stands
+where the lines would, and a watcher is told at once.
 
 Without that thread, in a process that may fork or does not serve yet, the caller writes. It never raises.
 """
@@ -15,7 +16,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from superwsgi.log.files import NOT_READ, Sink, chunks
 
@@ -31,13 +32,21 @@ Notice = Callable[[int, str], bytes]
 """How many lines were dropped, and why -> the line that says so."""
 
 
+class Watcher(Protocol):
+    """Is told when lines begin to be dropped, for each reason, and when they are written again."""
+
+    def loses(self, reason: str) -> None: ...
+    def works(self, dropped: int) -> None: ...
+
+
 class Outlet:
     """Lines go to `fd`, from any thread and in order; those of one `put` with nothing in between that this
     process says."""
 
-    def __init__(self, fd: int, notice: Notice) -> None:
+    def __init__(self, fd: int, notice: Notice, watcher: Watcher | None = None) -> None:
         self._sink = Sink(fd)
         self._notice = notice
+        self._watcher = watcher
         self._alone()
         _call_in_forked(self)
 
@@ -50,6 +59,7 @@ class Outlet:
         self._accepted = self._taken = 0  # pieces, ever
         self._dropped = 0  # lines
         self._reason = ""
+        self._told: str | None = None  # the reason that the watcher knows
         self._full = False  # until nothing waits any more
         self._late = False
         self._closing = False
@@ -59,12 +69,18 @@ class Outlet:
         """Its number stays the same over `reopen`."""
         return self._sink.fd
 
+    @property
+    def dropped(self) -> int:
+        """Lines that were, and that is not written yet."""
+        return self._dropped
+
     def start(self) -> None:
         """From now on nobody but a thread of this process waits."""
         with self._changed:
             self._closing = False
-            self._thread = threading.Thread(target=self._work, name="superwsgi-log", daemon=True)
-            self._thread.start()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="superwsgi-log", daemon=True)
+                self._thread.start()
 
     def put(self, lines: Iterable[bytes]) -> None:
         """Each with its newline, if it has one."""
@@ -138,6 +154,9 @@ class Outlet:
     def _drop(self, pieces: Iterable[bytes], reason: str | None) -> None:
         self._dropped += sum(max(1, piece.count(b"\n")) for piece in pieces)
         self._reason = reason or ""
+        if self._watcher is not None and self._told != self._reason:
+            self._told = self._reason
+            self._watcher.loses(self._reason)
 
     # Writing, in the thread or where there is none.
 
@@ -181,6 +200,9 @@ class Outlet:
         self._sink.write(self._notice(count, self._reason), patience)
         with self._changed:
             self._dropped -= count
+            if self._watcher is not None and not self._dropped:
+                self._told = None
+                self._watcher.works(count)
 
 
 def _call_in_forked(outlet: Outlet) -> None:

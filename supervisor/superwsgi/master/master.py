@@ -19,7 +19,7 @@ from superwsgi import __version__
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
-from superwsgi.log.files import LogTargetError
+from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.lines import spell_exception
 from superwsgi.log.rate_limit import Complaint
@@ -41,6 +41,7 @@ from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.reaper import become_subreaper
+from superwsgi.master.reopening import Reopening
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.binding import BindError
 from superwsgi.master.sockets.inherited import Inherited
@@ -85,10 +86,13 @@ class Master:
         self._site_file = site_file
         self._loop = EventLoop(self._tell)
         self._faults: dict[str, Complaint] = {}  # by what was raised
-        errors = ErrorLog(shared.logs.copy_of_error(), site.log.level, master=os.getpid())
+        errors = ErrorLog(
+            shared.logs.copy_of_error(), site.log.level, stderr_fd=copy_of_stderr(), master=os.getpid()
+        )
         self._rollout = RollOut(errors, self._loop, launch, self._settle)
         self._children = Children(self._rollout, self._loop)
         self._preparation = Preparation(self._rollout, self._children, self._loop)
+        self._reopening = Reopening(self._rollout, self._loop)
         self._monitor = Monitor(
             self._rollout,
             self._loop,
@@ -269,7 +273,7 @@ class Master:
             lambda number, now: self.stop(now, signal.Signals(number).name, fast=True),
         )
         self._loop.on_signal([signal.SIGHUP], lambda _, now: self.reload(now))
-        self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopen_logs(now))
+        self._loop.on_signal([signal.SIGUSR1], lambda _, now: self._reopening.ask(now))
         self._loop.on_signal([signal.SIGTTIN], lambda _, now: self._scale(1), each=True)
         self._loop.on_signal([signal.SIGTTOU], lambda _, now: self._scale(-1), each=True)
         self._loop.on_signal([signal.SIGUSR2], lambda *_: self.upgrade.ask(self._errors))
@@ -310,7 +314,7 @@ class Master:
         site = self._read_site()
         self._pidfile.check_move(site.pidfile)
         self._control.check(site)
-        shared = Shared.prepare(site, self._inherited, current.listeners)
+        shared = Shared.beside(site, self._inherited, current.listeners)
         self._errors.info("reload begun")
         self._begin(site, shared, now)
 
@@ -324,18 +328,6 @@ class Master:
             stopping=self.stopping,
             now=now,
         )
-
-    def _reopen_logs(self, now: float) -> None:
-        for generation in self._rollout:
-            try:
-                generation.reopen_logs(now)
-            except LogTargetError as error:
-                log = self._errors.bind(gen=generation.number)
-                log.error("log files not reopened", reason=str(error), next="writing to the old ones")
-            else:
-                if generation is self._rollout.current:
-                    self._rollout.log_there(generation)
-                self._errors.info("log files reopened", gen=generation.number)
 
     def _scale(self, difference: int) -> None:
         target = self._rollout.target()

@@ -95,6 +95,8 @@ def reloading(rollout: RollOut) -> Progress:
 
 
 def _stage(rollout: RollOut, candidate: Generation) -> Stage:
+    if candidate.state is GenerationState.PREPARING and candidate.site.rollout.before is None:
+        return Stage.LOADING
     if candidate.state in _STAGES:
         return _STAGES[candidate.state]
     return Stage.CONFIRMING if rollout.rolled_out else Stage.ROLLING_OUT

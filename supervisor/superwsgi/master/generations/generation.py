@@ -383,9 +383,9 @@ class Generation:
             self.last_early_death = now
         self.fork_at = now + backoff.delay(self.early_deaths)
 
-    def reopen_logs(self, now: float) -> None:
-        """Raises LogTargetError; the processes of this generation then keep the old files."""
-        self.logs.reopen()
+    def take_logs(self, anew: LogFiles, now: float) -> None:
+        """Log to these files from now on, in all of its processes."""
+        self.logs.take(anew)
         message = Reopen(self.logs.error is not None, self.logs.access is not None)
         fds = self.logs.descriptors()
         if self.mold is not None and not self.is_leaving():

@@ -1,5 +1,6 @@
-"""From a new generation to its mold: what `rollout.before` names runs first, and with `rollout.overlap: no`
-all other processes of the site have to be gone, as for a generation that comes back after the new one failed.
+"""From a new generation to its mold: its log files are opened, what `rollout.before` names runs, and with
+`rollout.overlap: no` all other processes of the site have to be gone, as for a generation that comes back
+after the new one failed.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ import os
 from functools import partial
 from pathlib import Path
 
+from superwsgi.log.files import LogTargetError
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.children import Children
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.launch import environ_of
 from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.logfiles import LogFiles, Opening
 from superwsgi.master.processes.program import Program, Result
 from superwsgi.master.states import GenerationEvent, GenerationState
 from superwsgi.system import privileges
@@ -31,7 +34,35 @@ class Preparation:
         self._loop = loop
 
     def begin(self, generation: Generation, now: float) -> None:
-        """Run its command, if it has one; then, or else at once, it may be loaded."""
+        """Open its log files and run its command, as far as there is that to do; then it may be loaded."""
+        if generation.logs.opened:
+            self._begin_command(generation, now)
+            return
+        try:
+            Opening(self._loop, generation.logs.settings, partial(self._opened, generation))
+        except (OSError, RuntimeError) as error:
+            self._rollout.fail(f"log files cannot be opened: {error}", now, aloud=True)
+        else:
+            boot = generation.site.timeouts.boot
+            self._loop.call_at(now + boot, lambda at: self._check_opened(generation, at))
+
+    def _opened(self, generation: Generation, result: LogFiles | LogTargetError, now: float) -> None:
+        given_up = generation.state is not GenerationState.PREPARING
+        if isinstance(result, LogFiles) and given_up:
+            result.close()
+        elif isinstance(result, LogFiles):
+            generation.logs.take(result)
+            self._begin_command(generation, now)
+        elif not given_up:
+            self._rollout.fail(f"log: {result}", now, aloud=True)
+
+    def _check_opened(self, generation: Generation, now: float) -> None:
+        if generation.state is GenerationState.PREPARING and not generation.logs.opened:
+            late = duration(generation.site.timeouts.boot)
+            reason = f"log files were not opened after {late} (timeouts.boot): does their disk hang?"
+            self._rollout.fail(reason, now, aloud=True)
+
+    def _begin_command(self, generation: Generation, now: float) -> None:
         if generation.site.rollout.before is None:
             self._prepared(generation, now)
             return

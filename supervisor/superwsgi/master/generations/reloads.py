@@ -10,7 +10,6 @@ from typing import Final
 
 from superwsgi.config.errors import ConfigError
 from superwsgi.control import Outcome
-from superwsgi.log.files import LogTargetError
 from superwsgi.log.lines import spell_exception
 from superwsgi.master.generations.rollout import RollOut
 from superwsgi.master.pidfile import PidFileError
@@ -19,7 +18,7 @@ from superwsgi.master.states import GenerationState
 from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError
 
-_UNUSABLE: Final = (ConfigError, CertificateError, LogTargetError, PidFileError, PrivilegeError, BindError)
+_UNUSABLE: Final = (ConfigError, CertificateError, PidFileError, PrivilegeError, BindError)
 """What is wrong with a configuration."""
 
 

@@ -23,23 +23,39 @@ class Shared:
     warnings: Sequence[str] = ()
 
     @classmethod
-    def prepare(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener] = ()) -> Shared:
-        """Open log files and listeners, as far as they are not there.
+    def prepare(cls, site: Site, inherited: Inherited) -> Shared:
+        """Open log files and listeners, at the first start.
 
-        Certificates are only looked at: the mold reads them again, and the master keeps no key.
         Raises CertificateError, LogTargetError, PrivilegeError or BindError, with nothing left open.
         """
-        identity(site)
-        certificates = interface.load(site.tls)
-        warnings = certificates.warnings if certificates is not None else ()
+        warnings = _looked_at(site)
         logs = LogFiles.open(site.log)
         try:
-            return cls(sockets.prepare(site, open_already, inherited), logs, warnings)
+            return cls(sockets.prepare(site, (), inherited), logs, warnings)
         except BaseException:
             logs.close()
             raise
+
+    @classmethod
+    def beside(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener]) -> Shared:
+        """Open listeners, as far as they are not there, beside what serves; log files are yet to be opened.
+
+        Raises CertificateError, PrivilegeError or BindError, with nothing left open.
+        """
+        warnings = _looked_at(site)
+        return cls(sockets.prepare(site, open_already, inherited), LogFiles.yet_to_open(site.log), warnings)
 
     def give_up(self, kept: Iterable[Listener]) -> None:
         """Close all but the listeners that are `kept`."""
         sockets.close(listener for listener in self.listeners if listener not in kept)
         self.logs.close()
+
+
+def _looked_at(site: Site) -> Sequence[str]:
+    """What is odd about users and certificates: the mold reads these again, and the master keeps no key.
+
+    Raises PrivilegeError, CertificateError.
+    """
+    identity(site)
+    certificates = interface.load(site.tls)
+    return certificates.warnings if certificates is not None else ()

@@ -185,8 +185,8 @@ class RollOut:
             then = "the next one begins when it is gone; clients wait"
             self.errors.info("making room", gen=current.number, reason="rollout.overlap: no", next=then)
 
-    def fail(self, reason: str, now: float, detail: str = "") -> None:
-        """The candidate does not take over; what serves goes on serving."""
+    def fail(self, reason: str, now: float, detail: str = "", *, aloud: bool = False) -> None:
+        """The candidate does not take over; what serves goes on serving. `aloud`: stderr is told as well."""
         assert self.candidate is not None
         served = self.candidate.state is GenerationState.SERVING
         self.attempts.end(Outcome.ROLLED_BACK if served else Outcome.FAILED, now, reason, detail)
@@ -196,9 +196,8 @@ class RollOut:
             self.first_failed = True
             self.errors.error("application did not load", detail, reason=reason, next="stopping")
         else:
-            self.errors.error(
-                "reload failed", detail, gen=candidate.number, reason=reason, next=self.goes_on()
-            )
+            say = self.errors.alarm if aloud else self.errors.error
+            say("reload failed", detail, gen=candidate.number, reason=reason, next=self.goes_on())
 
     def goes_on(self) -> str:
         """What becomes of the current generation where the next one does not."""

@@ -138,9 +138,9 @@ class Mold:
         stacks_fd = rest.pop(0) if boot.stacks else None
         self._handed = rest.pop(0) if boot.handed else None
         level = boot.site.log.level
-        self._said_fd = files.copy_of_stderr() if self._error_fd is None else None
+        self._stderr_fd = files.copy_of_stderr()
         self._errors = ErrorLog(
-            self._error_fd, level, said_fd=self._said_fd, mold=os.getpid(), gen=boot.generation
+            self._error_fd, level, stderr_fd=self._stderr_fd, mold=os.getpid(), gen=boot.generation
         )
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
         self._take_listeners(rest, boot.tls)
@@ -288,7 +288,7 @@ class Mold:
             secured=self._secured,
             certificates=self._certificates,
             error_fd=self._error_fd,
-            said_fd=self._said_fd,
+            stderr_fd=self._stderr_fd,
             stacks_fd=self._stacks_fd,
             access_fd=self._access_fd,
         )

@@ -65,7 +65,9 @@ class Start:
     secured: Set[socket.socket]
     certificates: Certificates | None
     error_fd: int | None
-    said_fd: int | None  # where applications write to whose error log is off
+    stderr_fd: (
+        int | None
+    )  # a copy, for what is wrong with the logs, and for applications whose error log is off
     stacks_fd: int
     access_fd: int | None
 
@@ -76,7 +78,7 @@ def main(start: Start) -> NoReturn:
     errors = ErrorLog(
         start.error_fd,
         start.site.log.level,
-        said_fd=start.said_fd,
+        stderr_fd=start.stderr_fd,
         worker=start.worker,
         gen=start.generation,
         pid=os.getpid(),

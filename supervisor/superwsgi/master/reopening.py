@@ -1,0 +1,99 @@
+"""USR1: the log files of all generations are opened anew, and what cannot be is tried again until it can."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from superwsgi.log.files import LogTargetError
+from superwsgi.log.spelling import duration
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.logfiles import LogFiles, Opening
+
+_AGAIN: Final = 5.0
+"""Seconds until what has failed is tried again."""
+
+_SLOW: Final = 5.0
+"""Seconds after which a disk that still opens a file is said to hang."""
+
+
+class Reopening:
+    """`ask` is SIGUSR1."""
+
+    def __init__(self, rollout: RollOut, loop: EventLoop) -> None:
+        self._rollout = rollout
+        self._loop = loop
+        self._busy: dict[int, Opening] = {}  # by generation
+        self._again: set[int] = set()  # generations that were asked for while they were busy
+        self._to_retry: set[int] = set()
+        self._failed: dict[int, str] = {}  # by generation: why, as it was said
+
+    def ask(self, now: float) -> None:
+        self._failed = dict.fromkeys(self._failed, "")  # who asks is answered
+        for generation in self._rollout:
+            if generation.logs.opened:
+                self._open(generation, now)
+
+    def _open(self, generation: Generation, now: float) -> None:
+        number = generation.number
+        if number in self._busy:
+            self._again.add(number)
+            return
+        try:
+            opening = Opening(self._loop, generation.logs.settings, partial(self._opened, generation))
+        except (OSError, RuntimeError) as error:
+            self._fail(generation, str(error), now)
+            return
+        self._busy[number] = opening
+        self._loop.call_at(now + _SLOW, lambda _: self._look(generation, opening))
+
+    def _look(self, generation: Generation, opening: Opening) -> None:
+        if self._busy.get(generation.number) is opening:
+            self._say(
+                generation, f"the disk has not answered for {duration(_SLOW)}", "goes on waiting for it"
+            )
+
+    def _opened(self, generation: Generation, result: LogFiles | LogTargetError, now: float) -> None:
+        number = generation.number
+        del self._busy[number]
+        again = number in self._again
+        self._again.discard(number)
+        if isinstance(result, LogTargetError):
+            self._fail(generation, str(result), now)
+        elif generation in self._rollout:
+            self._take(generation, result, now)
+        else:
+            result.close()
+        if again:
+            self._open(generation, now)
+
+    def _take(self, generation: Generation, anew: LogFiles, now: float) -> None:
+        generation.take_logs(anew, now)
+        if generation is self._rollout.current:
+            self._rollout.log_there(generation)
+        errors = self._rollout.errors
+        has_failed = self._failed.pop(generation.number, None) is not None
+        say = errors.all_clear if has_failed else errors.info
+        say("log files reopened", gen=generation.number)
+
+    def _fail(self, generation: Generation, reason: str, now: float) -> None:
+        self._say(generation, reason, f"the old ones stay; tried again every {duration(_AGAIN)}")
+        if generation.number not in self._to_retry:
+            self._to_retry.add(generation.number)
+            self._loop.call_at(now + _AGAIN, partial(self._retry, generation))
+
+    def _retry(self, generation: Generation, now: float) -> None:
+        self._to_retry.discard(generation.number)
+        if generation not in self._rollout:
+            self._failed.pop(generation.number, None)
+        elif generation.number in self._failed:
+            self._open(generation, now)
+
+    def _say(self, generation: Generation, reason: str, then: str) -> None:
+        """Once for each reason: what goes on failing is no news."""
+        if self._failed.get(generation.number) != reason:
+            self._failed[generation.number] = reason
+            log = self._rollout.errors.bind(gen=generation.number)
+            log.alarm("log files not reopened", reason=reason, next=then)
