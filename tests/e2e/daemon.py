@@ -41,6 +41,15 @@ def dying(code):
     """
 
 
+def saying(text):
+    """An application that answers everything with it."""
+    return f"""
+        def app(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [{text.encode()!r}]
+    """
+
+
 def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: ""):
     """Return the first true value of `condition()`; fail with `what` after `deadline` seconds."""
     end = time.monotonic() + deadline

@@ -10,18 +10,12 @@ import sys
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
-
-APP = """
-    def app(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"{}"]
-"""
+from tests.e2e.daemon import saying, wait_for
 
 
 @pytest.fixture
 def site(daemon):
-    daemon.write("app.py", APP.format("one"))
+    daemon.write("app.py", saying("one"))
     return daemon
 
 
@@ -66,7 +60,7 @@ def test_it_runs_as_the_sites_user(site):
 def test_its_failure_is_a_failed_reload(site, command, how):
     site.site(workers=1)
     site.start()
-    site.write("app.py", APP.format("two"))
+    site.write("app.py", saying("two"))
     with_before(site, command)
     done = site.command("reload", "--wait", "-c", "site.yaml")
     assert done.returncode == 1
@@ -118,7 +112,7 @@ def test_it_holds_nobody_up(site):
 
 def test_another_reload_ends_it(site):
     pid = hanging(site)
-    site.write("app.py", APP.format("two"))
+    site.write("app.py", saying("two"))
     with_before(site, "true")
     site.reload()
     assert site.get().text == "two"

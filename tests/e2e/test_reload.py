@@ -5,19 +5,12 @@ import textwrap
 
 import pytest
 
-from tests.e2e.daemon import wait_for
-
-APP = """
-    import os
-    def app(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"{}"]
-"""
+from tests.e2e.daemon import saying, wait_for
 
 
 @pytest.fixture(params=[False, True], ids=["import per worker", "preload"])
 def site(daemon, request):
-    daemon.write("app.py", APP.format("one"))
+    daemon.write("app.py", saying("one"))
     daemon.preload = request.param
     daemon.site(workers=2, preload=request.param)
     daemon.start()
@@ -27,7 +20,7 @@ def site(daemon, request):
 
 def test_new_code_takes_over(site):
     before = site.workers()
-    site.write("app.py", APP.format("two"))
+    site.write("app.py", saying("two"))
     site.reload()
     assert {site.get().text for _ in range(10)} == {"two"}
     assert not set(site.wait_workers(2)) & set(before)
@@ -55,7 +48,7 @@ def test_broken_code_does_not_take_over(site, code, reason):
     site.reload(f"reload failed.*({reason})|reload failed[^\n]*\n( [^\n]*\n)*[^\n]*({reason})")
     wait_for(lambda: set(site.wait_workers(2)) <= set(before), "only the old workers")
     assert {site.get().text for _ in range(10)} == {"one"}
-    site.write("app.py", APP.format("mended"))
+    site.write("app.py", saying("mended"))
     site.reload()
     assert {site.get().text for _ in range(10)} == {"mended"}
 
@@ -125,7 +118,7 @@ def test_a_stop_in_the_middle_of_a_reload_is_obeyed(site, number):
 
 
 def test_a_worker_that_dies_during_a_reload_is_replaced(site):
-    site.write("app.py", "import time\ntime.sleep(1.5)\n" + textwrap.dedent(APP.format("two")))
+    site.write("app.py", "import time\ntime.sleep(1.5)\n" + textwrap.dedent(saying("two")))
     before = site.workers()
     mark = site.mark()
     site.reload("reload begun")
@@ -136,10 +129,10 @@ def test_a_worker_that_dies_during_a_reload_is_replaced(site):
 
 
 def test_two_reloads_in_a_row_end_with_the_newest_code(site):
-    site.write("app.py", APP.format("two"))
+    site.write("app.py", saying("two"))
     site.send(signal.SIGHUP)
     site.wait_log("reload begun")
-    site.write("app.py", APP.format("three"))
+    site.write("app.py", saying("three"))
     mark = site.mark()
     site.reload("reload begun")
     site.wait_log("reload complete", since=mark)

@@ -7,19 +7,13 @@ import stat
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import saying, wait_for
 from tests.e2e.load import Load
-
-APP = """
-    def app(environ, start_response):
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"{}"]
-"""
 
 
 @pytest.fixture
 def site(daemon):
-    daemon.write("app.py", APP.format("one"))
+    daemon.write("app.py", saying("one"))
     daemon.site(workers=2)
     daemon.start()
     daemon.wait_workers(2)
@@ -69,7 +63,7 @@ def test_a_mode_changes_only_with_the_generation(site):
     site.site(workers=1, bind=["127.0.0.1:0", {"unix": "x.sock", "mode": "0660"}])
     site.reload("reload failed")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    site.write("app.py", APP.format("two"))
+    site.write("app.py", saying("two"))
     site.reload()
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
 
@@ -93,7 +87,7 @@ def test_pid_file_and_name_change_with_the_generation(site):
     site.reload("reload failed")
     assert old.exists()
     assert not new.exists()
-    site.write("app.py", APP.format("two"))
+    site.write("app.py", saying("two"))
     site.reload()
     assert new.read_text() == f"{site.pid}\n"
     assert not old.exists()

@@ -21,6 +21,7 @@ EXAMPLES = [
     messages.Boot(812, 3, SITE, True, False, (False, True)),
     messages.Fork(2, 17),
     messages.Become(1, 0, proven=True),
+    messages.Relisten((False, True)),
     messages.Reopen(True, True),
     messages.Drain(0.5, 30.0),
     messages.Stop(),

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from superwsgi import messages
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.eventloop import EventLoop
@@ -19,13 +20,6 @@ from superwsgi.master.processes.reaper import ExitCode
 from superwsgi.master.processes.strays import Strays
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
 from superwsgi.messages import (
-    BootFailed,
-    ForkFailed,
-    Loaded,
-    LoadFailed,
-    Ready,
-    Recycle,
-    Started,
     Unforkable,
     Word,
 )
@@ -159,20 +153,20 @@ class Children:
         self, generation: Generation, mold: MoldHandle, word: Word, sender: int, now: float
     ) -> None:
         """Raises Forged."""
-        if isinstance(word, Loaded):
+        if isinstance(word, messages.Loaded):
             mold.loaded, mold.harmless = True, not word.hazards
             generation.apply(GenerationEvent.LOADED)
             took = duration(word.seconds)
             self._rollout.errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
             if word.hazards:
                 self._warn_of_hazards(generation, word.hazards)
-        elif isinstance(word, Unforkable):
+        elif isinstance(word, messages.Unforkable):
             self._unforkable(generation, mold, word, now)
-        elif isinstance(word, LoadFailed):
+        elif isinstance(word, messages.LoadFailed):
             mold.failure = self.explain(generation, word.reason, locked=word.locked)
             mold.detail = word.detail
             self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
-        elif isinstance(word, ForkFailed):
+        elif isinstance(word, messages.ForkFailed):
             worker = generation.workers.get(word.slot)
             if worker is None or worker.pid is not None:
                 raise Forged(f"ForkFailed for slot {word.slot}", sender)
@@ -230,14 +224,14 @@ class Children:
             self._break_worker(generation, worker, error, now)
 
     def _heed_worker(self, generation: Generation, worker: WorkerHandle, word: Word, now: float) -> None:
-        if isinstance(word, Started):
+        if isinstance(word, messages.Started):
             worker.apply(WorkerEvent.STARTED)
-        elif isinstance(word, Ready):
+        elif isinstance(word, messages.Ready):
             self._worker_ready(generation, worker, word, now)
-        elif isinstance(word, BootFailed):
+        elif isinstance(word, messages.BootFailed):
             worker.failure = self.explain(generation, word.reason, locked=word.locked)
             worker.detail = word.detail
-        elif isinstance(word, Recycle):
+        elif isinstance(word, messages.Recycle):
             worker.recycle = word.reason
             self._rollout.errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
 
@@ -255,7 +249,9 @@ class Children:
         """Whether it is a child of ours that is nothing else that we know."""
         return pid not in self._known() and reaper.is_child(pid)
 
-    def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
+    def _worker_ready(
+        self, generation: Generation, worker: WorkerHandle, ready: messages.Ready, now: float
+    ) -> None:
         worker.apply(WorkerEvent.READY)
         if worker.state is WorkerState.DRAINING:
             generation.give_time_to_drain(worker, now)
