@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from superwsgi.config.schema import Limits
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.client.proxy_protocol import LONGEST, Announcement, crc32c, read
-from superwsgi.http.client.request_ids import RequestIds
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.errors import ProxyHeaderError
-from superwsgi.http.request.parser import Parser
+from superwsgi.http.request.parser import Parser, RequestIds
 from tests.http.client.proxy_headers import (
     CLIENT,
     CLIENT6,

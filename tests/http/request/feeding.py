@@ -11,9 +11,8 @@ import pytest
 
 from superwsgi.config.schema import Limits
 from superwsgi.http.client.peers import Trusted
-from superwsgi.http.client.request_ids import RequestIds
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.parser import Parser
+from superwsgi.http.request.parser import Parser, RequestIds
 
 three_ways = pytest.mark.parametrize("way", ["whole", "bytes", "behind"])
 BEHIND = b"GET /behind HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from superwsgi.config.schema import Limits
-from superwsgi.http.client.request_ids import RequestIds
-from superwsgi.http.request.parser import Parser
+from superwsgi.http.request.parser import Parser, RequestIds
 from tests.http.request.feeding import pieces
 from tests.http.request.legitimate import LEGITIMATE
 from tests.http.request.malformed import MALFORMED

@@ -9,9 +9,8 @@ import pytest
 
 from superwsgi.config.schema import Limits
 from superwsgi.http.client.peers import Trusted
-from superwsgi.http.client.request_ids import RequestIds
 from superwsgi.http.request.framing import AT_ONCE
-from superwsgi.http.request.parser import Parser, Phase
+from superwsgi.http.request.parser import Parser, Phase, RequestIds
 from tests.http.request.feeding import BEHIND, Fed, odd_pieces, parse, three_ways
 
 GET = b"GET /path?query=1 HTTP/1.1\r\nHost: example.com\r\n\r\n"

@@ -8,8 +8,7 @@ import socket
 import pytest
 
 from superwsgi.config.schema import Limits
-from superwsgi.http.client.request_ids import RequestIds
-from superwsgi.http.request.parser import Parser
+from superwsgi.http.request.parser import Parser, RequestIds
 from superwsgi.worker.connection.alarm import Alarm
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.storage import Stores

@@ -13,14 +13,20 @@ import re
 from typing import BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+)
+
 from superwsgi.apps.types import Environ
 from superwsgi.config.schema import Limits
 from superwsgi.http.client.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
-from superwsgi.http.fields import VALUE, EnvironKeys
+from superwsgi.http.fields import TOKEN, VALUE, EnvironKeys
 from superwsgi.http.host import HOSTS, check_host
 from superwsgi.http.request.body import Body
-from superwsgi.http.request.target import read_line, split_target
 
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 """CR or LF on its own: some take it for the end of a line (RFC 9112 section 2.2)."""
@@ -172,3 +178,128 @@ def _goes_on(connection: str, default: bool) -> bool:
         return True
     options = [option.strip(" \t") for option in connection.split(",")]
     return "close" not in options and (default or "keep-alive" in options)
+
+
+# The request line: RFC 9112 section 3, less what no client needs and two parties could read in two ways.
+#
+# - Methods are those that llhttp knows, of HTTP and WebDAV; others are 501 (RFC 9110 section 9.1). One in
+#   small letters would pass a proxy's rule for POST, and become POST in a framework that does not mind.
+# - A target is visible ASCII without a fragment. Raw UTF-8 is no URI (RFC 3986 section 2), and proxies differ
+#   in what they make of it.
+
+_LINE: Final = re.compile(rf"({TOKEN.pattern}) ([!-~]+) HTTP/([0-9]\.[0-9])")
+_RAW_LINE: Final = re.compile(rf"{TOKEN.pattern} [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]")
+_METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
+_VERSIONS: Final = frozenset({"HTTP/1.1", "HTTP/1.0"})
+_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+# What speaks another protocol, by how it begins.
+_FOREIGN: Final = {
+    "\x16": "this port speaks plain HTTP, not TLS: ask for http://, not https://",
+    "PRI * HTTP/2.0": "this port speaks HTTP/1.1, not HTTP/2 with prior knowledge",
+    "PROXY ": "a PROXY protocol header, but proxy.protocol is off",
+    "\0": "not HTTP; if it is a PROXY protocol header: proxy.protocol is off",
+}
+
+
+def read_line(line: str, longest: int) -> tuple[str, str, str]:
+    """Method, target, version of a line without its end. Raises HttpError.
+
+    Control characters in the target are left to whoever looks for them in the whole head.
+    """
+    try:
+        method, target, version = line.split(" ")
+    except ValueError:
+        method = target = version = ""
+    if (
+        method not in _METHODS
+        or version not in _VERSIONS
+        or len(line) > longest
+        or "#" in target
+        or not target.isascii()
+    ):
+        _check_line(line, longest)
+    return method, target, version
+
+
+def _check_line(line: str, longest: int) -> None:
+    for beginning, reason in _FOREIGN.items():
+        if line.startswith(beginning):
+            raise HttpError(400, reason)
+    if "\n" in line[: longest + 2]:
+        raise HttpError(400, "request line ends in a bare LF")
+    if len(line) > longest:
+        raise HttpError(414, "request line over limits.line")
+    match = _LINE.fullmatch(line)
+    if match is None and _RAW_LINE.fullmatch(line):
+        raise HttpError(400, "raw non-ASCII byte in the target: percent-encode it (RFC 3986 section 2.1)")
+    if match is None:
+        raise HttpError(400, "not a request line: method, target, HTTP/1.1, one space between them")
+    method, target, version = match.groups()
+    if version not in ("1.1", "1.0"):
+        raise HttpError(505, "HTTP version is neither 1.0 nor 1.1")
+    if method == "CONNECT":
+        raise HttpError(501, "CONNECT: this is no proxy")
+    if not _METHOD.fullmatch(method):
+        raise HttpError(501, "unknown method: methods are spelled in capitals")
+    if "#" in target:
+        raise HttpError(400, "fragment in the target")
+
+
+def split_target(method: str, target: str) -> tuple[str, str]:
+    """A target that does not begin with a slash: the host that it names, if any, and path and query.
+
+    RFC 9112 section 3.2. Raises HttpError.
+    """
+    if target == "*":
+        if method != "OPTIONS":
+            raise HttpError(400, "target * without OPTIONS")
+        return "", "/"
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        raise HttpError(400, "target is neither a path nor an http URL")
+    at = min((rest.index(mark) for mark in "/?" if mark in rest), default=len(rest))
+    host, path = rest[:at], rest[at:]
+    check_host(host)
+    return host, path if path.startswith("/") else f"/{path}"
+
+
+# llhttp, the parser of Node.js, by httptools: every head has to pass it before anything else is made of
+# it. It has been fuzzed for years and knows the attacks; what it refuses is refused here. It is not asked
+# for more: it takes two spaces in a request line, any Host and a fragment, so the strict reading is ours;
+# and it does not stop behind a message, so that pipelined requests would pile up and the bytes behind a
+# body could not be looked at (framing.py says where a body ends).
+
+
+class Llhttp:
+    """One for all connections of a process: it calls nobody back, and so is used up when it returns."""
+
+    def __init__(self) -> None:
+        self._between = HttpRequestParser(None)  # it expects a head
+
+    def check(self, head: bytes | bytearray, *, last: bool) -> None:
+        """Raise HttpError unless `head`, with the empty line at its end, is the head of a request.
+
+        `last` is one that no other head can follow: it announces a body, an upgrade, or the end.
+        """
+        if not last:
+            try:
+                self._between.feed_data(head)
+                return
+            except HttpParserError:  # of this head, or of one that another thread has just shown it
+                self._between = HttpRequestParser(None)
+        _check(head)
+
+
+def _check(head: bytes | bytearray) -> None:
+    try:
+        HttpRequestParser(None).feed_data(head)
+    except HttpParserUpgrade:
+        pass
+    except HttpParserInvalidMethodError:
+        raise HttpError(501, "unknown method") from None
+    except HttpParserError:
+        raise HttpError(400, "not a head of HTTP/1") from None
+
+
+LLHTTP: Final = Llhttp()

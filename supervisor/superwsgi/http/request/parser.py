@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import enum
 import re
+import secrets
 from collections.abc import Callable
+from itertools import count
 from typing import Final
 
 from superwsgi.apps.types import Environ
@@ -18,21 +20,20 @@ from superwsgi.config.schema import Limits
 from superwsgi.http.client.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.client.peers import UNIX, Trusted
 from superwsgi.http.client.proxy_protocol import Announcement
-from superwsgi.http.client.request_ids import REQUEST_ID, RequestIds
 from superwsgi.http.environ import set_ends
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
 from superwsgi.http.request.framing import Chunked, Sized, expect_body, settle_length
 from superwsgi.http.request.head import (
+    LLHTTP,
     Request,
     check_fields,
     check_scheme,
     has_bare,
     read_head,
+    read_line,
     too_large,
 )
-from superwsgi.http.request.llhttp import LLHTTP
-from superwsgi.http.request.target import read_line
 
 
 class Phase(enum.Enum):
@@ -51,6 +52,30 @@ _CR: Final = 13
 _SLASH: Final = 47
 _FOR_HEAD: Final = re.compile(rb"(?:\r\n)*HEAD ")
 _TLS_HANDSHAKE: Final = 22  # RFC 8446 section 5.1; no line end need ever come
+
+# What proxies make (UUIDs, hexadecimal, base64, HAProxy's %ci:%cp_%fi:%fp_%Ts_%rt:%pid), and nothing that a
+# log, a URL or an application's SQL could stumble over.
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:@+/=-]{1,128}")
+
+
+class RequestIds:
+    """Makes an id for each request that no trusted peer has given one by X-Request-ID.
+
+    It stands in the environ, in the response and in both logs, so that what a client or a proxy reports can
+    be found in them. It is unique, not secret: a prefix that is random for each worker process, and a number.
+
+    Make it after the fork: siblings would share a prefix. With 64 random bits, two of a million workers share
+    one with a probability of 3 in 10^8.
+    """
+
+    __slots__ = ("_count", "_prefix")
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(8)
+        self._count = count(1)
+
+    def make(self) -> str:
+        return f"{self._prefix}-{next(self._count)}"
 
 
 class Parser:

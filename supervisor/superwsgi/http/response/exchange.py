@@ -9,17 +9,19 @@ argument of another type than it declares, even where it would do (a list for a 
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from superwsgi.apps.types import Environ
-from superwsgi.http.client.request_ids import RequestIds
 from superwsgi.http.errors import ClientGone, WsgiError
-from superwsgi.http.fields import HOP_BY_HOP
+from superwsgi.http.fields import HOP_BY_HOP, exact
 from superwsgi.http.request.head import Request
+from superwsgi.http.request.parser import RequestIds
 from superwsgi.http.response.files import FileWrapper, Span, path_of, span_of
 from superwsgi.http.response.head import Clock, ResponseHead, ResponseHeads, refusal
+from superwsgi.log.access import AccessEntry
 from superwsgi.log.error import ErrorLog
 
 App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[bytes]]
@@ -356,3 +358,36 @@ def _is_whole(kind: type) -> bool:
     if issubclass(kind, list):
         return kind.__iter__ is list.__iter__
     return issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__
+
+
+def access_entry(
+    remote: str, request: Request | None, request_id: str, status: int, sent: int, seconds: float
+) -> AccessEntry:
+    """What the access log is told of a request. None is one that could not be understood; `remote` is the
+    connection's peer."""
+    when = time.time() - seconds
+    if request is None:
+        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "", request_id)
+    said = request.environ.get
+    return AccessEntry(
+        when=when,
+        remote=_text(said("REMOTE_ADDR"), remote),
+        method=request.method,
+        target=request.target.decode("latin-1"),
+        protocol=request.version,
+        status=status,
+        sent=sent,
+        duration=seconds,
+        host=_text(said("HTTP_HOST")),
+        referer=_text(said("HTTP_REFERER")),
+        agent=_text(said("HTTP_USER_AGENT")),
+        request_id=request_id,
+    )
+
+
+def _text(said: Any, otherwise: str = "") -> str:
+    """The application had the environ before us, and may have put there what is no text."""
+    if type(said) is str:
+        return said
+    text = exact(said)
+    return otherwise if text is None else text

@@ -16,11 +16,10 @@ from superwsgi.apps.locks import is_locked_out
 from superwsgi.apps.types import Environ, StartResponse, WSGIApp
 from superwsgi.config.listening import TcpAddress, speaks_tls
 from superwsgi.config.schema import Site
-from superwsgi.http.client.request_ids import RequestIds
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.errors import HttpError
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.parser import Parser
+from superwsgi.http.request.parser import Parser, RequestIds
 from superwsgi.http.response.exchange import Exchange, Gateway
 from superwsgi.http.response.files import Span
 from superwsgi.log.error import ErrorLog

@@ -12,7 +12,7 @@ from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
-from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, Gateway
+from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, Gateway, access_entry
 from superwsgi.http.response.head import Refusal, refusal
 from superwsgi.log.access import AccessLog
 from superwsgi.log.rate_limit import Complaint
@@ -21,7 +21,6 @@ from superwsgi.worker.connection.alarm import SECOND, Alarm
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Event
 from superwsgi.worker.serve.acceptor import Acceptor
-from superwsgi.worker.serve.access_entries import access_entry
 from superwsgi.worker.serve.crowding import Addresses
 
 SIZE: Final = 64 << 10

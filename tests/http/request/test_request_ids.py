@@ -6,8 +6,7 @@ import pytest
 
 from superwsgi.config.schema import Limits
 from superwsgi.http.client.peers import Trusted
-from superwsgi.http.client.request_ids import REQUEST_ID, RequestIds
-from superwsgi.http.request.parser import Parser
+from superwsgi.http.request.parser import REQUEST_ID, Parser, RequestIds
 from tests.http.request.feeding import parse
 
 TRUSTED = Trusted(["127.0.0.1/32"])

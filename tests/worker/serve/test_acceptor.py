@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.worker.serve.share import better_placed, over_share
+from superwsgi.worker.serve.acceptor import better_placed, over_share
 
 
 @pytest.mark.parametrize(
