@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from superwsgi.system import machine
-from superwsgi.system.cgroups import cpu_quota, memory_limit
+from superwsgi.system.machine import cpu_quota, memory_limit
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = [

@@ -1,4 +1,4 @@
-"""Who workers become; without becoming anybody."""
+"""Who workers become, without becoming anybody; and what the environment says of them."""
 
 import os
 import pwd
@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from superwsgi.config.schema import Site
-from superwsgi.system.privileges import Identity, PrivilegeError, account, group_id, identity
+from superwsgi.system.privileges import Identity, PrivilegeError, account, group_id, identity, log_in
 
 NAMELESS = 54321
 
@@ -17,10 +16,6 @@ NAMELESS = 54321
 def nameless():
     with pytest.raises(KeyError):
         pwd.getpwuid(NAMELESS)
-
-
-def site(**keys):
-    return Site(name="x", apps={"/": "app:app"}, **keys)
 
 
 def test_a_name():
@@ -38,15 +33,15 @@ def test_a_number_without_a_name_has_the_group_of_the_same_number():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_its_group_may_be_another():
-    assert identity(site(user=str(NAMELESS), group="0")) == Identity(None, NAMELESS, 0)
+    assert identity(str(NAMELESS), "0") == Identity(None, NAMELESS, 0)
 
 
 def test_nobody_named_stays_who_it_is():
-    assert identity(site()) is None
+    assert identity(None, None) is None
 
 
 def test_a_group_alone_goes_with_the_user_that_we_are():
-    who = identity(site(group=str(os.getegid())))
+    who = identity(None, str(os.getegid()))
     assert who is not None
     assert (who.uid, who.gid) == (os.geteuid(), os.getegid())
 
@@ -67,9 +62,7 @@ PRELUDES = {
 
 BECOMES = """
 import ctypes, os, sys
-from superwsgi.config.schema import Site
 from superwsgi.system.libc import capget, capset
-from superwsgi.system import capabilities
 from superwsgi.system import privileges
 
 libc = ctypes.CDLL(None)
@@ -80,8 +73,8 @@ def inheritable():
     capset(data)
 
 %s
-privileges.drop(Site(name="x", apps={"/": "app:app"}, user="nobody"))
-print(os.getresuid(), os.getresgid(), capabilities.left())
+privileges.drop("nobody", None, None)
+print(os.getresuid(), os.getresgid(), privileges.has_capabilities())
 for call, ids in ((os.setuid, 0), (os.seteuid, 0), (os.setgid, 0), (os.setegid, 0), (os.setgroups, [0])):
     try:
         call(ids)
@@ -117,13 +110,16 @@ def test_nothing_of_root_is_left_nor_can_be_had_back(prelude):
             "not those",
         ),
         ("keep(); privileges._become(who)", "no error"),
-        ("keep(); capabilities.give_up = lambda: None; privileges._become(who)", "become root again"),
+        (
+            "keep(); privileges.give_up_capabilities = lambda: None; privileges._become(who)",
+            "become root again",
+        ),
     ],
 )
 def test_rights_that_are_left_are_found(before, words):
     script = (
         "import ctypes, os\n"
-        "from superwsgi.system import capabilities, privileges\n"
+        "from superwsgi.system import privileges\n"
         "who = privileges.account('nobody')\n"
         "keep = lambda: ctypes.CDLL(None).prctl(28, 1 << 2, 0, 0, 0)\n"
         f"{before}\n"
@@ -132,3 +128,32 @@ def test_rights_that_are_left_are_found(before, words):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert words in done.stdout + done.stderr
+
+
+ROOTS = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "PATH": "/bin"}
+NOBODY = pwd.getpwnam("nobody")
+
+
+def logged_in(user, **env):
+    found = {**ROOTS, **env}
+    log_in(user, found, env)
+    return found
+
+
+@pytest.mark.parametrize("user", ["nobody", str(NOBODY.pw_uid)])
+def test_a_user_has_its_own_home(user):
+    theirs = {"HOME": NOBODY.pw_dir, "USER": "nobody", "LOGNAME": "nobody"}
+    assert logged_in(user) == {**ROOTS, **theirs}
+
+
+def test_a_number_without_a_name_stands_for_itself():
+    assert logged_in("54321") == {**ROOTS, "HOME": "/", "USER": "54321", "LOGNAME": "54321"}
+
+
+def test_what_the_site_sets_stays():
+    theirs = {"HOME": "/srv/shop", "USER": "nobody", "LOGNAME": "nobody"}
+    assert logged_in("nobody", HOME="/srv/shop") == {**ROOTS, **theirs}
+
+
+def test_without_a_user_nothing_changes():
+    assert logged_in(None) == ROOTS

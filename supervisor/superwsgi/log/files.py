@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from superwsgi.system.opening import open_file
+from superwsgi.system.unsafe_paths import open_file
 
 STDOUT: Final = 1
 STDERR: Final = 2

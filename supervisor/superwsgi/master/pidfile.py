@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.log.files import try_writing, write_error
-from superwsgi.system.inode import Inode
-from superwsgi.system.opening import open_file
+from superwsgi.system.unsafe_paths import Inode, open_file
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 _TRIES: Final = 5

@@ -1,21 +1,37 @@
-"""What this process may use of the machine: CPUs and memory, control groups included.
+"""What this process may use of the machine: CPUs and memory, as far as control groups let it; and who holds
+file locks. Asked by the master when a generation begins; the decisions that follow from it are elsewhere.
 
-Asked by the master when a generation begins; the decisions that follow from it are elsewhere.
+Control groups: cgroups(7), versions 1 and 2, and both at once (hybrid). A process is in one group of each
+hierarchy, and every group above it may hold a limit too: the tightest counts. /proc/self/mountinfo (proc(5))
+says where a hierarchy is mounted, and which part of it a container sees there; /proc/self/cgroup, which group
+is ours.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final, Literal, NamedTuple
 
-from superwsgi.config.schema import Site
-from superwsgi.system import cgroups
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+_UNIFIED: Final = "cgroup2"
 
 
-def workers(site: Site) -> int:
-    """How many workers the site wants: its number, or one a usable CPU for `auto`."""
-    return cpus() if site.workers == "auto" else site.workers
+class _Mount(NamedTuple):
+    """`top` is the group that is seen at `point`."""
+
+    kind: str
+    controllers: frozenset[str]
+    top: PurePosixPath
+    point: Path
+
+
+def workers(wanted: int | Literal["auto"]) -> int:
+    """How many that is: one a usable CPU for `auto`."""
+    return cpus() if wanted == "auto" else wanted
 
 
 def cpus(root: Path = Path("/")) -> int:
@@ -25,14 +41,14 @@ def cpus(root: Path = Path("/")) -> int:
     A quota of 1.5 is 2: with one worker a third of it could not be used, as one worker computes on one CPU.
     """
     usable = len(os.sched_getaffinity(0))
-    quota = cgroups.cpu_quota(root)
+    quota = cpu_quota(root)
     return usable if quota is None else max(1, min(usable, math.ceil(quota)))
 
 
 def memory(root: Path = Path("/")) -> int:
     """Bytes of memory that this process may use: the machine's, cut down by limits."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = cgroups.memory_limit(root)
+    limit = memory_limit(root)
     return total if limit is None else min(total, limit)
 
 
@@ -56,3 +72,72 @@ def _locks(root: Path) -> list[tuple[int, bool]] | None:
     except OSError:
         return None
     return [(int(line.replace(" -> ", " ").split()[4]), " -> " in line) for line in lines]
+
+
+def cpu_quota(root: Path) -> float | None:
+    """CPUs' worth of time a second, such as 1.5; None without a quota. `root` has /proc and /sys."""
+    quotas = (_quota_v1(folder) for folder in _folders(root, "cpu", "cgroup"))
+    unified = (_quota(_read(folder / "cpu.max")) for folder in _folders(root, "", _UNIFIED))
+    return min((found for found in (*quotas, *unified) if found is not None), default=None)
+
+
+def memory_limit(root: Path) -> int | None:
+    """Bytes; None without a limit."""
+    limits = (_read(folder / "memory.limit_in_bytes") for folder in _folders(root, "memory", "cgroup"))
+    unified = (_read(folder / "memory.max") for folder in _folders(root, "", _UNIFIED))
+    return min((int(text) for text in (*limits, *unified) if text.isdigit()), default=None)
+
+
+def _quota(text: str) -> float | None:
+    """`150000 100000`: microseconds of every so many; `max` or a negative number of them is no quota."""
+    quota, _, period = text.partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() and int(period) else None
+
+
+def _quota_v1(folder: Path) -> float | None:
+    return _quota(f"{_read(folder / 'cpu.cfs_quota_us')} {_read(folder / 'cpu.cfs_period_us')}")
+
+
+def _folders(root: Path, controller: str, kind: str) -> Iterator[Path]:
+    """Our group's folder and those above it, as far as they can be seen. "" is the unified hierarchy."""
+    own = _own_group(root, controller)
+    if own is None:
+        return
+    for mount in _mounts(root):
+        if mount.kind == kind and (kind == _UNIFIED or controller in mount.controllers):
+            # In a container's own name space the path may lead out of what is mounted: then its top is ours.
+            inside = own.relative_to(mount.top) if own.is_relative_to(mount.top) else PurePosixPath()
+            folder = mount.point.joinpath(*(part for part in inside.parts if part != ".."))
+            yield from (at for at in (folder, *folder.parents) if at.is_relative_to(mount.point))
+
+
+def _own_group(root: Path, controller: str) -> PurePosixPath | None:
+    """`4:memory:/docker/3f`, and `0::/docker/3f` of the unified hierarchy."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return PurePosixPath(path)
+    return None
+
+
+def _mounts(root: Path) -> Iterator[_Mount]:
+    """`35 31 0:32 /docker/3f /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory`."""
+    for line in _read(root / "proc/self/mountinfo").splitlines():
+        mount, _, filesystem = line.partition(" - ")
+        kind, _, options = filesystem.split(" ", 2)
+        if kind in ("cgroup", _UNIFIED):
+            top, point = (_plain(field) for field in mount.split(" ")[3:5])
+            yield _Mount(kind, frozenset(options.split(",")), PurePosixPath(top), root / point.lstrip("/"))
+
+
+def _plain(field: str) -> str:
+    """A space in a path is \\040."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), field)
+
+
+def _read(path: Path) -> str:
+    """Empty where there is no such file."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,5 +1,8 @@
-"""Which user and group the site's processes run as. Looked up by the master, taken by each child of its
-before it executes anything of the site's.
+"""Which user and group the site's processes run as, and that nothing of root is left in them. Looked up by
+the master, taken by each child of its, while that has one thread, before it executes anything of the site's.
+
+A process that was root loses most of its capabilities (capabilities(7)) by setresuid(2), but keeps the
+inheritable ones, and all of them if securebits say so.
 """
 
 from __future__ import annotations
@@ -8,14 +11,17 @@ import contextlib
 import grp
 import os
 import pwd
+from collections.abc import Container, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Final
 
-from superwsgi.config.schema import Site
-from superwsgi.system import capabilities
+from superwsgi.system import libc
 
 _LARGEST: Final = (1 << 32) - 2
 """The number after it means "leave it as it is" (setreuid(2))."""
+
+_NAMELESS_HOME: Final = "/"
+"""For a number without a name, as in containers: nothing says where its home would be."""
 
 
 class PrivilegeError(Exception):
@@ -35,41 +41,43 @@ class Identity:
         return [self.gid] if self.user is None else os.getgrouplist(self.user, self.gid)
 
 
-def identity(site: Site) -> Identity | None:
-    """Who the workers are to be; None where they stay who the master is. Raises PrivilegeError."""
-    if site.user is None and site.group is None:
+def identity(user: str | None, group: str | None) -> Identity | None:
+    """Who the workers are to be, by names or numbers; None where they stay who the master is. Raises
+    PrivilegeError."""
+    if user is None and group is None:
         return None
-    user = account(site.user) if site.user is not None else account(str(os.geteuid()))
-    who = Identity(user.user, user.uid, group_id(site.group)) if site.group is not None else user
+    who = account(user) if user is not None else account(str(os.geteuid()))
+    if group is not None:
+        who = Identity(who.user, who.uid, group_id(group))
     if os.geteuid() != 0 and (who.uid, who.gid) != (os.geteuid(), os.getegid()):
         raise PrivilegeError(
-            f"user {site.user or who.user or who.uid!r}, group {site.group or who.gid!r}: only root can "
-            "become somebody else; start superwsgi as root, or leave user and group out"
+            f"user {user or who.user or who.uid!r}, group {group or who.gid!r}: only root can "
+            "become another user; start superwsgi as root, or leave user and group out"
         )
     return who
 
 
-def becomes_another(site: Site) -> bool:
+def becomes_another(user: str | None, group: str | None) -> bool:
     """Whether workers have rights that this process is to drop. Raises PrivilegeError."""
-    who = identity(site)
+    who = identity(user, group)
     return os.geteuid() == 0 and who is not None and who.uid != 0
 
 
-def drop(site: Site) -> None:
-    """Become the site's user and group, with the user's supplementary groups, and take its umask. What the
-    environment says of the user is in login.py.
+def drop(user: str | None, group: str | None, umask: int | None) -> None:
+    """Become that user and group, with the user's supplementary groups, and take the umask. `log_in` tells
+    the environment.
 
     Raises PrivilegeError.
     """
-    who = identity(site)
+    who = identity(user, group)
     if who is not None and os.geteuid() == 0:
         try:
             _become(who)
         except OSError as error:
             raise PrivilegeError(f"cannot become user {who.user or who.uid!r}: {error.strerror}") from None
         require_gone(who)
-    if site.umask is not None:
-        os.umask(site.umask)
+    if umask is not None:
+        os.umask(umask)
 
 
 def _become(who: Identity) -> None:
@@ -78,7 +86,7 @@ def _become(who: Identity) -> None:
     os.setresgid(who.gid, who.gid, who.gid)
     os.setresuid(who.uid, who.uid, who.uid)
     if who.uid != 0:
-        capabilities.give_up()
+        give_up_capabilities()
 
 
 def require_gone(who: Identity) -> None:
@@ -94,7 +102,7 @@ def require_gone(who: Identity) -> None:
     with contextlib.suppress(OSError):
         os.setuid(0)
         raise _still("it can become root again")
-    if capabilities.left():
+    if has_capabilities():
         raise _still("it has capabilities left")
 
 
@@ -102,6 +110,36 @@ def _still(what: str) -> PrivilegeError:
     return PrivilegeError(
         f"the rights of root are not gone: {what}; see to securebits and security modules where it is started"
     )
+
+
+def give_up_capabilities() -> None:
+    """Have none, nor any in programs that are executed: ambient ones go with the permitted. Raises
+    OSError."""
+    libc.capset(libc.Capabilities())
+
+
+def has_capabilities() -> bool:
+    """Whether any are left. Raises OSError."""
+    return any(libc.capget())
+
+
+def log_in(user: str | None, environ: MutableMapping[str, str], keep: Container[str] = ()) -> None:
+    """Set HOME, USER and LOGNAME in `environ` as a login of `user` would (login(1)), except those to `keep`.
+
+    Those that the master was started with would lead to files that this user may not read.
+    """
+    if user is not None:
+        environ.update({key: value for key, value in _login_variables(user).items() if key not in keep})
+
+
+def _login_variables(user: str) -> Mapping[str, str]:
+    """Of a name or number. A number without a name stands for itself, as in `ls -l`: without USER,
+    getpass.getuser() fails, and with it what derives a cache's folder from it."""
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError:
+        return {"HOME": _NAMELESS_HOME, "USER": user, "LOGNAME": user}
+    return {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
 
 
 def account(name: str) -> Identity:

@@ -1,9 +1,8 @@
-"""Where control sockets are, which of them a master gets, and folders that one user alone may enter."""
+"""Where control sockets are, which of them a master gets."""
 
 import fcntl
 import os
 import socket
-import stat
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import pytest
 
 from superwsgi.master.control import by_name, paths
 from superwsgi.master.sockets.binding import BindError
-from superwsgi.system import private_folder
 
 
 @pytest.fixture
@@ -167,62 +165,3 @@ bound = by_name.bind("shop", os.environ, 8).listener
 print(bound.address, flush=True)
 sys.stdin.read()
 """
-
-
-class TestPrivate:
-    def mode(self, folder):
-        return stat.S_IMODE(folder.stat().st_mode)
-
-    def test_a_new_one_is_closed_to_others(self, tmp_path):
-        private_folder.make(tmp_path / "x")
-        assert self.mode(tmp_path / "x") == 0o700
-        private_folder.verify(tmp_path / "x")
-
-    def test_one_that_others_may_look_into_is_closed(self, tmp_path):
-        (tmp_path / "x").mkdir(mode=0o755)
-        private_folder.verify(tmp_path / "x")
-        private_folder.make(tmp_path / "x")
-        assert self.mode(tmp_path / "x") == 0o700
-
-    @pytest.mark.parametrize("mode", [0o777, 0o720, 0o1777])
-    def test_one_that_others_may_write_to_is_not_used(self, tmp_path, mode):
-        (tmp_path / "x").mkdir()
-        (tmp_path / "x").chmod(mode)
-        with pytest.raises(
-            private_folder.NotPrivate, match=f"others may write to .*/x, its mode is {mode:04o}"
-        ):
-            private_folder.make(tmp_path / "x")
-        assert self.mode(tmp_path / "x") == mode
-
-    @pytest.mark.parametrize("kind", ["a link to a folder", "a dangling link", "a file"])
-    def test_what_is_no_folder_is_not_used(self, tmp_path, kind):
-        if kind == "a file":
-            (tmp_path / "x").touch()
-        else:
-            (tmp_path / "x").symlink_to(tmp_path / "target")
-        if kind == "a link to a folder":
-            (tmp_path / "target").mkdir(mode=0o755)
-        with pytest.raises(private_folder.NotPrivate, match="/x is not a folder"):
-            private_folder.make(tmp_path / "x")
-        assert (tmp_path / "target").exists() == (kind == "a link to a folder")
-
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-    def test_somebody_elses_is_not_used(self, tmp_path):
-        (tmp_path / "x").mkdir(mode=0o755)
-        os.chown(tmp_path / "x", 4711, 4711)
-        with pytest.raises(private_folder.NotPrivate, match="/x belongs to user 4711 and not to user 0"):
-            private_folder.make(tmp_path / "x")
-        assert self.mode(tmp_path / "x") == 0o755
-
-    def test_one_that_others_may_replace_is_not_used(self, tmp_path):
-        tmp_path.chmod(0o777)
-        with pytest.raises(private_folder.NotPrivate, match="others may rename what is in"):
-            private_folder.make(tmp_path / "x")
-        tmp_path.chmod(0o1777)
-        private_folder.make(tmp_path / "x")
-
-    def test_one_that_is_not_there(self, tmp_path):
-        with pytest.raises(FileNotFoundError):
-            private_folder.verify(tmp_path / "x")
-        with pytest.raises(private_folder.NotPrivate, match=r"cannot make .*/no/x: No such file"):
-            private_folder.make(tmp_path / "no" / "x")

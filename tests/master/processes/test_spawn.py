@@ -78,7 +78,6 @@ CAPABLE = """
 import os
 from functools import partial
 from superwsgi.system import libc
-from superwsgi.config.schema import Site
 from superwsgi.master.processes.spawn import Execution, spawn
 from superwsgi.system.privileges import drop
 
@@ -86,7 +85,7 @@ data = libc.capget()
 data[2], data[5] = data[1], data[4]
 libc.capset(data)
 libc.prctl(28, 1 << 2)  # PR_SET_SECUREBITS, NO_SETUID_FIXUP
-become = partial(drop, Site(name="x", apps={"/": "app:app"}, user="nobody", umask=0o027))
+become = partial(drop, "nobody", None, 0o027)
 look = "umask; grep -E '^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):' /proc/self/status"
 os.waitpid(spawn(Execution(["/bin/sh", "-c", look], os.environ, become, {})), 0)
 """

@@ -130,7 +130,7 @@ def _loadable(site: Site) -> Site:
     """The site as far as it can be loaded here, so that one problem does not hide the next."""
     site = msgspec.structs.replace(site, tls=Tls())
     try:
-        identity(site)
+        identity(site.user, site.group)
     except PrivilegeError:
         site = msgspec.structs.replace(site, user=None, group=None)
     return site
@@ -139,7 +139,7 @@ def _loadable(site: Site) -> Site:
 def _surroundings(site: Site) -> Iterator[str]:
     """What the site file names and this machine does not have."""
     try:
-        identity(site)
+        identity(site.user, site.group)
     except PrivilegeError as error:
         yield str(error)
     try:

@@ -18,7 +18,7 @@ from superwsgi.config.text.addresses import SOCKET_PATH_BYTES
 from superwsgi.master.control.paths import Folder, folders
 from superwsgi.master.sockets.binding import BindError, InUse, bind_private
 from superwsgi.master.sockets.listener import Listener
-from superwsgi.system import private_folder
+from superwsgi.system.unsafe_paths import NotPrivate, make_private
 
 _MOST: Final = 64
 """Sites of one name."""
@@ -44,14 +44,14 @@ def bind(name: str, environ: Mapping[str, str], backlog: int) -> Bound:
                 return _first_free(folder, backlog)
         except OSError as error:
             reasons.append(f"cannot use {folder.path}: {error.strerror}")
-        except (BindError, private_folder.NotPrivate) as error:
+        except (BindError, NotPrivate) as error:
             reasons.append(str(error))
     raise BindError("; ".join(reasons))
 
 
 def _make(folder: Folder) -> None:
     if folder.private:
-        private_folder.make(folder.path)
+        make_private(folder.path)
     else:
         folder.path.mkdir(mode=0o755, exist_ok=True)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from superwsgi.system import private_folder
+from superwsgi.system.unsafe_paths import NotPrivate, verify_private
 
 SYSTEM: Final = Path("/run/superwsgi")
 OFF: Final = "off"
@@ -29,7 +29,7 @@ _OWN: Final = "control"
 @dataclass(frozen=True, slots=True)
 class Folder:
     """A folder, and what the sockets of a site are called in it. One that is `private` is made and verified
-    by system/private_folder.py."""
+    by system/unsafe_paths.py."""
 
     path: Path
     stem: str
@@ -64,8 +64,8 @@ def ignored(environ: Mapping[str, str]) -> Iterator[str]:
     """Why folders are not looked into, one text for each."""
     for folder in () if _own_folder(environ) else dict.fromkeys(_looked_into(environ)):
         try:
-            private_folder.verify(folder)
-        except private_folder.NotPrivate as error:
+            verify_private(folder)
+        except NotPrivate as error:
             yield str(error)
         except OSError:
             pass
@@ -114,8 +114,8 @@ def _own_folder(environ: Mapping[str, str]) -> Path | None:
 
 def _is_private(folder: Path) -> bool:
     try:
-        private_folder.verify(folder)
-    except (OSError, private_folder.NotPrivate):
+        verify_private(folder)
+    except (OSError, NotPrivate):
         return False
     return True
 

@@ -71,7 +71,7 @@ class Generation:
         self.listeners = shared.listeners
         self.logs = shared.logs
         self.state = GenerationState.PREPARING
-        self.wanted = machine.workers(site)
+        self.wanted = machine.workers(site.workers)
         self.most_workers = self.wanted + SPARE_WORKERS
         self.stacks = Stacks(loop, stacks)
         try:
@@ -165,7 +165,7 @@ class Generation:
             stacks=True,
             links=self.release.links,
             search_path=self.release.search_path,
-            handed=self.site.tls.certificate is not None and becomes_another(self.site),
+            handed=self.site.tls.certificate is not None and becomes_another(self.site.user, self.site.group),
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         kept = [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1]]

@@ -18,8 +18,7 @@ from superwsgi.channel import MOLD_FD
 from superwsgi.config.schema import Site
 from superwsgi.master.generations.release import Release
 from superwsgi.master.processes.spawn import Execution, spawn
-from superwsgi.system.privileges import PrivilegeError, becomes_another, drop
-from superwsgi.worker.boot.login import log_in
+from superwsgi.system.privileges import PrivilegeError, becomes_another, drop, log_in
 
 _SAFE = "PYTHONSAFEPATH"
 _FORGET = f"import os; os.environ.pop({_SAFE!r}, None)\n"
@@ -57,9 +56,9 @@ def execute(site: Site, release: Release, theirs: socket.socket, _private: Itera
     changed it, root does, isolated, and becomes that user a moment later: see worker/boot/mold.py.
     """
     try:
-        return _spawn(_ordinary(site, release), theirs, partial(drop, site))
+        return _spawn(_ordinary(site, release), theirs, partial(drop, site.user, site.group, site.umask))
     except PermissionError as error:
-        if not becomes_another(site):
+        if not becomes_another(site.user, site.group):
             raise
         if not _is_roots(Path(release.python)):
             advice = f"user {site.user!r} has to be able to read and execute it, and the folders above"
@@ -71,7 +70,7 @@ def execute(site: Site, release: Release, theirs: socket.socket, _private: Itera
 def environ_of(site: Site, release: Release) -> dict[str, str]:
     """The environment of a release's programs, as their user has it."""
     environ = release.environ(site)
-    log_in(site, environ)
+    log_in(site.user, environ, site.env)
     return environ
 
 

@@ -78,7 +78,7 @@ class Preparation:
         """Raises OSError, PrivilegeError."""
         site = generation.site
         command = [_SHELL, "-c", str(site.rollout.before)]
-        become = partial(privileges.drop, site)
+        become = partial(privileges.drop, site.user, site.group, site.umask)
         pid = program.start(
             command, _environ(generation), now, site.timeouts.boot, folder=site.chdir, become=become
         )

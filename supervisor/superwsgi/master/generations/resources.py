@@ -56,6 +56,6 @@ def _looked_at(site: Site) -> Sequence[str]:
 
     Raises PrivilegeError, CertificateError.
     """
-    identity(site)
+    identity(site.user, site.group)
     certificates = interface.load(site.tls)
     return certificates.warnings if certificates is not None else ()

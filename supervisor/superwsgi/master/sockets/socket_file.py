@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from superwsgi.system.inode import Inode, folder_of
+from superwsgi.system.unsafe_paths import Inode, folder_of
 
 
 class NotOurs(Exception):

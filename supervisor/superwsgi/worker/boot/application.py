@@ -13,8 +13,7 @@ from superwsgi.apps.types import WSGIApp
 from superwsgi.config.links import Links, pin
 from superwsgi.config.schema import Site
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
-from superwsgi.system.privileges import PrivilegeError, drop
-from superwsgi.worker.boot.login import log_in
+from superwsgi.system.privileges import PrivilegeError, drop, log_in
 from superwsgi.worker.forks import staying
 
 
@@ -42,10 +41,10 @@ def settle(site: Site, links: Links, search_path: str | None = None) -> None:
     the release's $PYTHONPATH. Raises Unloadable.
     """
     try:
-        drop(site)
+        drop(site.user, site.group, site.umask)
         if sys.flags.isolated:
             _end_isolation(site, search_path)
-        log_in(site, os.environ)
+        log_in(site.user, os.environ, site.env)
         os.chdir(site.chdir)
     except PrivilegeError as error:
         raise Unloadable(str(error)) from None

@@ -1,25 +1,36 @@
-"""Opening a file for writing as root where others can change the path to it: the site's user may write its
-log folder, and put a link to a file or folder of root's there.
+"""Paths that somebody else can change: the site's user may write its log folder, and put a link to a file of
+root's there; in /tmp anybody may have made a folder of our name first.
 
-A symbolic link of root's is followed. One of another user's may lead only into a folder of that same user's,
-as in deploys that run as the site's user (`current` -> `releases/42`). A file in a folder that others may
-write must have no second name, for that would be a hard link to who knows what. A process that is not root
-can do only what its user may, and opens files as usual.
+Opening one for writing: a symbolic link of root's is followed. One of another user's may lead only into a
+folder of that same user's, as in deploys that run as the site's user (`current` -> `releases/42`). A file in
+a folder that others may write must have no second name: that would be a hard link to anything. A process that
+is not root can do only what its user may, and opens files as usual.
+
+Removing one: a file is known by its device and inode, since its name may lead to another one at any time.
+
+Having a folder of our own: what somebody else has made is never used and never changed. What is found to be
+ours stays ours: in a folder with the sticky bit nobody else may remove or rename it (unlink(2), rename(2)).
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 _ROOT: Final = 0
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _ITSELF: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_LINKS: Final = 40  # as path_resolution(7) has it
+_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_Self = TypeVar("_Self", bound="Inode")
 
 
 def open_file(path: Path, flags: int, mode: int = 0) -> int:
@@ -132,8 +143,89 @@ def _somewhere_else(owner: int) -> str:
 
 def _is_others(folder: os.stat_result) -> bool:
     """Whether anybody but root may have put there what is in it."""
-    return folder.st_uid != _ROOT or bool(folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    return folder.st_uid != _ROOT or bool(folder.st_mode & _OTHERS)
 
 
 def _is_only_there(status: os.stat_result) -> bool:
     return stat.S_ISFIFO(status.st_mode) or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Inode:
+    """The file that was at `path`, by its device and inode (stat(2))."""
+
+    path: str
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls: type[_Self], path: str, status: os.stat_result) -> _Self:
+        return cls(path, status.st_dev, status.st_ino)
+
+    def matches(self, status: os.stat_result) -> bool:
+        return (status.st_dev, status.st_ino) == (self.device, self.inode)
+
+    def is_there(self) -> bool:
+        """Whether it is still what its path names, a link to it not included."""
+        try:
+            return self.matches(os.lstat(self.path))
+        except OSError:
+            return False
+
+    def remove(self) -> None:
+        """Remove it, if it is still there and we may."""
+        with contextlib.suppress(OSError), folder_of(self.path) as (folder, name):
+            if self.matches(os.stat(name, dir_fd=folder, follow_symlinks=False)):
+                os.unlink(name, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def folder_of(path: str) -> Iterator[tuple[int, str]]:
+    """The folder of a path, as a descriptor that stays the same whatever becomes of its name, and the name in
+    it. Raises OSError."""
+    parent, name = os.path.split(path)
+    fd = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd, name
+    finally:
+        os.close(fd)
+
+
+class NotPrivate(Exception):
+    """A folder may not be used; the text names it and says why."""
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder, or make sure that it is ours. Raises NotPrivate."""
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        verify_private(folder)
+        _close_to_others(folder)
+    except OSError as error:
+        raise NotPrivate(f"cannot make {folder}: {error.strerror}") from None
+
+
+def verify_private(folder: Path) -> None:
+    """Make sure that nobody else can have put anything into the folder. Raises NotPrivate, or
+    FileNotFoundError if there is none."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotPrivate(f"{folder} is not a folder, so it is not used")
+    if found.st_uid != os.geteuid():
+        raise NotPrivate(f"{folder} belongs to user {found.st_uid} and not to user {os.geteuid()}")
+    if found.st_mode & _OTHERS:
+        raise NotPrivate(f"others may write to {folder}, its mode is {stat.S_IMODE(found.st_mode):04o}")
+    above = folder.parent.stat()
+    if not above.st_mode & stat.S_ISVTX and (
+        above.st_mode & _OTHERS or above.st_uid not in (0, os.geteuid())
+    ):
+        raise NotPrivate(f"others may rename what is in {folder.parent}")
+
+
+def _close_to_others(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(fd, 0o700)
+    finally:
+        os.close(fd)

@@ -1,14 +1,16 @@
-"""Opening files as root on paths in which the site's user has a hand."""
+"""Files that root opens on paths in which the site's user has a hand, and folders that one user alone may
+enter."""
 
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from superwsgi.system.opening import open_file
+from superwsgi.system.unsafe_paths import NotPrivate, make_private, open_file, verify_private
 
 USER = 65534
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
@@ -147,3 +149,60 @@ def test_nothing_stays_open(top: Path) -> None:
         except OSError:
             continue
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class TestPrivate:
+    def mode(self, folder: Path) -> int:
+        return stat.S_IMODE(folder.stat().st_mode)
+
+    def test_a_new_one_is_closed_to_others(self, tmp_path: Path) -> None:
+        make_private(tmp_path / "x")
+        assert self.mode(tmp_path / "x") == 0o700
+        verify_private(tmp_path / "x")
+
+    def test_one_that_others_may_look_into_is_closed(self, tmp_path: Path) -> None:
+        (tmp_path / "x").mkdir(mode=0o755)
+        verify_private(tmp_path / "x")
+        make_private(tmp_path / "x")
+        assert self.mode(tmp_path / "x") == 0o700
+
+    @pytest.mark.parametrize("mode", [0o777, 0o720, 0o1777])
+    def test_one_that_others_may_write_to_is_not_used(self, tmp_path: Path, mode: int) -> None:
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x").chmod(mode)
+        with pytest.raises(NotPrivate, match=f"others may write to .*/x, its mode is {mode:04o}"):
+            make_private(tmp_path / "x")
+        assert self.mode(tmp_path / "x") == mode
+
+    @pytest.mark.parametrize("kind", ["a link to a folder", "a dangling link", "a file"])
+    def test_what_is_no_folder_is_not_used(self, tmp_path: Path, kind: str) -> None:
+        if kind == "a file":
+            (tmp_path / "x").touch()
+        else:
+            (tmp_path / "x").symlink_to(tmp_path / "target")
+        if kind == "a link to a folder":
+            (tmp_path / "target").mkdir(mode=0o755)
+        with pytest.raises(NotPrivate, match="/x is not a folder"):
+            make_private(tmp_path / "x")
+        assert (tmp_path / "target").exists() == (kind == "a link to a folder")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+    def test_somebody_elses_is_not_used(self, tmp_path: Path) -> None:
+        (tmp_path / "x").mkdir(mode=0o755)
+        os.chown(tmp_path / "x", 4711, 4711)
+        with pytest.raises(NotPrivate, match="/x belongs to user 4711 and not to user 0"):
+            make_private(tmp_path / "x")
+        assert self.mode(tmp_path / "x") == 0o755
+
+    def test_one_that_others_may_replace_is_not_used(self, tmp_path: Path) -> None:
+        tmp_path.chmod(0o777)
+        with pytest.raises(NotPrivate, match="others may rename what is in"):
+            make_private(tmp_path / "x")
+        tmp_path.chmod(0o1777)
+        make_private(tmp_path / "x")
+
+    def test_one_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            verify_private(tmp_path / "x")
+        with pytest.raises(NotPrivate, match=r"cannot make .*/no/x: No such file"):
+            make_private(tmp_path / "no" / "x")
