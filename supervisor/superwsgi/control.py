@@ -16,48 +16,53 @@ from msgspec import Struct
 VERSION: Final = 1
 
 
-class _Message(Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower):
+def _type(class_name: str) -> str:
+    """`reload` for ReloadRequest: what a message has under "type"."""
+    return class_name.removesuffix("Request").lower()
+
+
+class _ControlMessage(Struct, frozen=True, kw_only=True, tag_field="type", tag=_type):
     version: int = VERSION
 
 
 # Requests.
 
 
-class Status(_Message, frozen=True):
+class StatusRequest(_ControlMessage, frozen=True):
     """Answered by one Snapshot."""
 
 
-class Reload(_Message, frozen=True):
+class ReloadRequest(_ControlMessage, frozen=True):
     """As HUP. Answered by one Progress; with `follow`, by more of them and an Ended."""
 
     follow: bool = False
 
 
-class Upgrade(_Message, frozen=True):
+class UpgradeRequest(_ControlMessage, frozen=True):
     """As USR2. Answered by one Progress; with `follow`, by an Ended where the new program is refused. Else
-    the connection ends with the old program, and Watch tells how the new one goes on."""
+    the connection ends with the old program, and a WatchRequest tells how the new one goes on."""
 
     follow: bool = False
 
 
-class Watch(_Message, frozen=True):
-    """Answered as Reload with `follow`, of the reload that goes on or was the last."""
+class WatchRequest(_ControlMessage, frozen=True):
+    """Answered as ReloadRequest with `follow`, of the reload that goes on or was the last."""
 
 
-class Stop(_Message, frozen=True):
-    """As TERM, or INT where it is to be `fast`. Answered as Reload; the end is that of the connection."""
+class StopRequest(_ControlMessage, frozen=True):
+    """As TERM, or INT where it is to be `fast`. Answered as ReloadRequest; it ends with the connection."""
 
     fast: bool = False
     follow: bool = False
 
 
-Request = Status | Reload | Upgrade | Watch | Stop
+Request = StatusRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRequest
 
 
 # Answers.
 
 
-class Death(Struct, frozen=True):
+class DeathStatus(Struct, frozen=True):
     """A worker that ended otherwise than it should: how, in words, and `ago` in seconds."""
 
     how: str
@@ -79,10 +84,10 @@ class WorkerStatus(Struct, frozen=True):
     connections: int = 0
     rss: int | None = None
     recycle: str | None = None
-    last_death: Death | None = None
+    last_death: DeathStatus | None = None
 
 
-class Snapshot(_Message, frozen=True):
+class Snapshot(_ControlMessage, frozen=True):
     """The site as it is. `uptime` in seconds; `candidate` is the generation that is being rolled out,
     `wanted` how many workers there should be, `trouble` why the last reload failed,
     `file` the absolute path of its site file, where it has one."""
@@ -112,7 +117,7 @@ class Stage(Enum):
     STOPPING = "stopping"
 
 
-class Progress(_Message, frozen=True):
+class Progress(_ControlMessage, frozen=True):
     """How far it is: `done` of `total` workers serve the new generation, or are still there at a stop."""
 
     stage: Stage
@@ -130,7 +135,7 @@ class Outcome(Enum):
     STOPPED = "stopped"  # with the whole site
 
 
-class Ended(_Message, frozen=True):
+class Ended(_ControlMessage, frozen=True):
     """The end of a reload: of `generation`, after `seconds`; `detail` is the text of the traceback, where
     there is one."""
 
@@ -141,7 +146,7 @@ class Ended(_Message, frozen=True):
     detail: str = ""
 
 
-class Refused(_Message, frozen=True):
+class Refused(_ControlMessage, frozen=True):
     """The request was not understood, or not allowed."""
 
     reason: str
@@ -174,13 +179,13 @@ def decode_answer(line: bytes) -> Answer:
     return _decode(_answers, line)
 
 
-class _Versioned(Struct):
+class _AnyControlMessage(Struct):
     version: int = VERSION
 
 
 def _decode(decoder: msgspec.json.Decoder[_Decoded], line: bytes) -> _Decoded:
     try:
-        version = msgspec.json.decode(line, type=_Versioned).version
+        version = msgspec.json.decode(line, type=_AnyControlMessage).version
         if version != VERSION:
             raise NotUnderstood(f"control protocol version {version}, this program speaks {VERSION}")
         return decoder.decode(line)

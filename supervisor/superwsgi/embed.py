@@ -67,18 +67,7 @@ def run(
     RuntimeError in another thread than the main one, and in a module that superwsgi imports.
     """
     _refuse_development(development)
-    if not callable(app):
-        raise TypeError(f"app is {type(app).__name__}, not a WSGI application")
-    if mold.is_program():
-        raise RuntimeError(
-            "superwsgi imports this module to serve it: call superwsgi.run below `if __name__ == '__main__':`"
-        )
-    reason = refusal()
-    if reason is not None:
-        print(f"superwsgi.run: {reason}", file=sys.stderr)
-        raise SystemExit(APP_NOT_LOADED)
-    if threading.current_thread() is not threading.main_thread():
-        raise RuntimeError("superwsgi.run takes over the process's signals: call it from the main thread")
+    _require_servable(app)
     try:
         site = from_options(
             _IN_THIS_PROCESS,
@@ -134,6 +123,22 @@ def _hazards() -> list[str]:
     """What of this process its workers will do without; and what it has printed or written is its own."""
     unfinished.write()
     return hazards.examine(hazards.inherited(), hazards.Places())
+
+
+def _require_servable(app: object) -> None:
+    """Raises what `run` does where this process cannot serve it."""
+    if not callable(app):
+        raise TypeError(f"app is {type(app).__name__}, not a WSGI application")
+    if mold.is_program():
+        raise RuntimeError(
+            "superwsgi imports this module to serve it: call superwsgi.run below `if __name__ == '__main__':`"
+        )
+    reason = refusal()
+    if reason is not None:
+        print(f"superwsgi.run: {reason}", file=sys.stderr)
+        raise SystemExit(APP_NOT_LOADED)
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("superwsgi.run takes over the process's signals: call it from the main thread")
 
 
 def _refuse_development(options: dict[str, object]) -> None:

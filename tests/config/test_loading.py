@@ -14,12 +14,12 @@ from superwsgi.config.schema import (
     Limits,
     Log,
     Memory,
-    Monitor,
+    MonitorSettings,
     NamedCertificate,
     Requests,
     Site,
     Timeouts,
-    Tls,
+    TlsSettings,
 )
 from tests.config.sites import APP, EVERYTHING, loaded, problems
 
@@ -69,7 +69,7 @@ def everything(folder: Path) -> Site:
             backlog=128,
         ),
         log=Log(level="debug", access=f"{folder}/log/access.log", error="off", format="{method} {target}"),
-        monitor=Monitor(interval=0.5),
+        monitor=MonitorSettings(interval=0.5),
         pidfile=f"{folder}/run/shop.pid",
     )
 
@@ -118,7 +118,7 @@ def test_certificates(tmp_path: Path) -> None:
     )
     assert site.bind == (TcpAddress("0.0.0.0", 443, tls=True),)
     more = NamedCertificate(certificate="/b.pem", key=f"{tmp_path}/b.key", names=("b.a.com", "*.c.org"))
-    assert site.tls == Tls(certificate=f"{tmp_path}/a.pem", sni=(more,))
+    assert site.tls == TlsSettings(certificate=f"{tmp_path}/a.pem", sni=(more,))
 
 
 def test_one_address_needs_no_list(tmp_path: Path) -> None:

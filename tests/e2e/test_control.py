@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from superwsgi.control import Outcome, Progress, Reload, Stage, Status, decode_answer, encode
+from superwsgi.control import Outcome, Progress, ReloadRequest, Stage, StatusRequest, decode_answer, encode
 from tests.e2e.daemon import COMMAND, Daemon, dying, wait_for
 
 APP = """
@@ -222,7 +222,7 @@ class TestReload:
         site.wait_log(r"gen=2 pid=\d+ serving")
         site.write("app.py", "import nosuchmodule\n")
         with connected(site) as sock, sock.makefile("rb") as lines:
-            sock.sendall(encode(Reload(follow=True)))
+            sock.sendall(encode(ReloadRequest(follow=True)))
             answers = [decode_answer(line) for line in lines]
         assert first.wait(60) == 0
         assert "generation 2 serves" in first.communicate()[0]
@@ -357,7 +357,7 @@ class TestStrangers:
 
     def test_a_request_in_pieces(self, site):
         with connected(site) as sock:
-            for byte in encode(Status()):
+            for byte in encode(StatusRequest()):
                 sock.sendall(bytes([byte]))
             assert sock.recv(65536).startswith(b'{"type":"snapshot"')
 
@@ -374,7 +374,7 @@ class TestStrangers:
             for _ in range(20):
                 sock = stack.enter_context(connected(site))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-                sock.sendall(encode(Reload(follow=True)))
+                sock.sendall(encode(ReloadRequest(follow=True)))
             mark = site.mark()
             assert site.command("reload", "--wait").returncode == 0
             site.wait_log("reload complete", since=mark)
@@ -382,7 +382,7 @@ class TestStrangers:
     def test_one_that_hangs_up_after_asking(self, site):
         for _ in range(50):
             with connected(site) as sock:
-                sock.sendall(encode(Reload(follow=True)))
+                sock.sendall(encode(ReloadRequest(follow=True)))
         site.wait_log("reload complete")
         assert site.command("status").returncode == 0
 

@@ -5,17 +5,19 @@ import pytest
 
 from superwsgi import control
 from superwsgi.control import (
-    Death,
+    DeathStatus,
     Ended,
     NotUnderstood,
     Outcome,
     Progress,
     Refused,
-    Reload,
+    ReloadRequest,
     Snapshot,
     Stage,
-    Status,
-    Stop,
+    StatusRequest,
+    StopRequest,
+    UpgradeRequest,
+    WatchRequest,
     WorkerStatus,
     decode_answer,
     decode_request,
@@ -33,16 +35,31 @@ SNAPSHOT = Snapshot(
     wanted=2,
     addresses=["http://127.0.0.1:8000"],
     trouble="",
-    workers=[WorkerStatus(1, 3, "serving", pid=813, last_death=Death("exit code 3", 2.5))],
+    workers=[WorkerStatus(1, 3, "serving", pid=813, last_death=DeathStatus("exit code 3", 2.5))],
 )
 
 
-@pytest.mark.parametrize("request_", [Status(), Reload(follow=True), Stop(fast=True)])
+@pytest.mark.parametrize("request_", [StatusRequest(), ReloadRequest(follow=True), StopRequest(fast=True)])
 def test_requests_come_back_as_they_were(request_):
     line = encode(request_)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert decode_request(line) == request_
+
+
+@pytest.mark.parametrize(
+    ("request_", "type_"),
+    [
+        (StatusRequest(), "status"),
+        (ReloadRequest(), "reload"),
+        (UpgradeRequest(), "upgrade"),
+        (WatchRequest(), "watch"),
+        (StopRequest(), "stop"),
+    ],
+)
+def test_requests_are_called_as_every_version_calls_them(request_, type_):
+    """A command may be of another version than the master."""
+    assert msgspec.json.decode(encode(request_))["type"] == type_
 
 
 @pytest.mark.parametrize(

@@ -10,23 +10,23 @@ from datetime import datetime, timezone
 
 import pytest
 
-from superwsgi.config.schema import NamedCertificate, Tls
+from superwsgi.config.schema import NamedCertificate, TlsSettings
 from superwsgi.tls.interface import CertificateError, load
 from tests.certificates import der, encrypted
 
 
 def problems(certificate, key=None, **more):
     with pytest.raises(CertificateError) as caught:
-        load(Tls(certificate=str(certificate), key=key and str(key), **more))
+        load(TlsSettings(certificate=str(certificate), key=key and str(key), **more))
     return caught.value.problems
 
 
 def test_none():
-    assert load(Tls()) is None
+    assert load(TlsSettings()) is None
 
 
 def test_good(pair):
-    certificates = load(Tls(certificate=str(pair.certificate), key=str(pair.key)))
+    certificates = load(TlsSettings(certificate=str(pair.certificate), key=str(pair.key)))
     assert certificates is not None
     assert certificates.warnings == []
     context = certificates.context
@@ -39,11 +39,11 @@ def test_good(pair):
 def test_certificate_and_key_in_one_file(pair, tmp_path):
     both = tmp_path / "both.pem"
     both.write_bytes(pair.key.read_bytes() + pair.certificate.read_bytes())
-    assert load(Tls(certificate=str(both))) is not None
+    assert load(TlsSettings(certificate=str(both))) is not None
 
 
 def test_a_certificate_of_another_authority_than_its_clients(pair, ca):
-    assert load(Tls(certificate=str(pair.certificate), key=str(pair.key), client_ca=str(ca.file)))
+    assert load(TlsSettings(certificate=str(pair.certificate), key=str(pair.key), client_ca=str(ca.file)))
 
 
 def test_a_key_that_is_not_the_certificates(ca, pair):
@@ -117,7 +117,7 @@ def test_every_problem_at_once(pair, tmp_path):
 
 def test_an_expired_certificate_is_used_with_a_warning(ca):
     old = ca.pair("old.example.com", not_after=datetime(2020, 1, 1, tzinfo=timezone.utc))
-    certificates = load(Tls(certificate=str(old.certificate), key=str(old.key)))
+    certificates = load(TlsSettings(certificate=str(old.certificate), key=str(old.key)))
     assert certificates is not None
     [warning] = certificates.warnings
     assert warning.startswith(f"tls.certificate: {old.certificate} has expired: valid until Jan  1 ")
@@ -127,7 +127,7 @@ def test_nothing_keeps_a_key(pair):
     """The master only looks at certificates: no cycle may keep them until a garbage collection."""
     gc.disable()
     try:
-        certificates = load(Tls(certificate=str(pair.certificate), key=str(pair.key)))
+        certificates = load(TlsSettings(certificate=str(pair.certificate), key=str(pair.key)))
         context = weakref.ref(certificates.context)
         del certificates
         assert context() is None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, Tls
+from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, TlsSettings
 from superwsgi.scoreboard import Scoreboard, WorkerCounters
 from superwsgi.tls import interface
 from tests.fixtureapps.wsgi_paths import gate
@@ -187,7 +187,7 @@ def running(
     requests: Requests | None = None,
     limits: Limits | None = None,
     peers: Proxy | None = None,
-    tls: Tls | None = None,
+    tls: TlsSettings | None = None,
     level: Literal["debug", "info"] = "info",
     format: str = "combined",
     **timeouts: float,
@@ -202,7 +202,7 @@ def running(
         limits=limits or Limits(),
         requests=requests or Requests(),
         proxy=peers or Proxy(),
-        tls=tls or Tls(),
+        tls=tls or TlsSettings(),
         log=Log(level=level, format=format),
     )
     worker = Running(app, site, unix, early)

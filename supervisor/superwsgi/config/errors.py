@@ -15,7 +15,7 @@ _WIDEST_EXCERPT: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourcePlace:
     """A position in a file, from 1, with the text of its line; line 0 is the file as a whole."""
 
     file: str
@@ -39,7 +39,7 @@ class Place:
 class Problem:
     """One mistake. `hint` says what to write instead; an option of the command line has no place."""
 
-    place: Place | None
+    place: SourcePlace | None
     message: str
     hint: str = ""
 

@@ -15,14 +15,14 @@ import msgspec
 from msgspec import inspect
 
 from superwsgi.config import naming
-from superwsgi.config.errors import ConfigError, Place, Problem
+from superwsgi.config.errors import ConfigError, Problem, SourcePlace
 from superwsgi.config.links import as_spelled
 from superwsgi.config.rules import broken_rules
 from superwsgi.config.schema import Application, Site
 from superwsgi.config.text import dotenv, yaml
 from superwsgi.config.text.reader import SITE, Reader
 from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text
-from superwsgi.config.text.variables import Unreadable
+from superwsgi.config.text.variables import UnusableFile
 
 _LARGEST_FILE: Final = 1 << 20
 _APPLICATION: Final = inspect.type_info(Application)
@@ -57,7 +57,7 @@ def _env_file(top: Keys, folder: Path, environ: Mapping[str, str], problems: lis
         return dotenv.read(folder / node.text, environ, problems)
     except FileNotFoundError as error:
         problem = Problem(node.place, f"env_file: {folder / node.text} cannot be read: {error.strerror}")
-    except Unreadable as error:
+    except UnusableFile as error:
         problem = Problem(node.place, f"env_file: {folder / node.text} {error}", error.hint)
     problems.append(problem)
     return {}
@@ -121,14 +121,16 @@ def _single_application(top: Keys, reader: Reader) -> dict[str, str]:
         reader.report("app", "cannot stand beside apps", "write one of them", app.key.place)
     if not app and not apps:
         hint = "name the application, such as app: shop.wsgi:application"
-        reader.report("app", "is missing", hint, Place(top.place.file) if top.place else None)
+        reader.report("app", "is missing", hint, SourcePlace(top.place.file) if top.place else None)
     target = reader.read(_APPLICATION, app.value, "app", otherwise=None) if app else None
     return {"/": target} if target else {}
 
 
 def _top(root: Node | None, file: str) -> Keys:
     if root is None:
-        raise ConfigError([Problem(Place(file), "nothing in it", "it needs at least app: module:attribute")])
+        raise ConfigError(
+            [Problem(SourcePlace(file), "nothing in it", "it needs at least app: module:attribute")]
+        )
     if not isinstance(root, Keys):
         message = f"a site file is a mapping of keys, got {root}"
         raise ConfigError([Problem(root.place, message, "write lines such as app: shop.wsgi:application")])
@@ -140,10 +142,10 @@ def _content(file: str) -> bytes:
         with open(file, "rb") as stream:
             content = stream.read(_LARGEST_FILE + 1)
     except IsADirectoryError:
-        raise ConfigError([Problem(Place(file), "is a folder", "name the site file in it")]) from None
+        raise ConfigError([Problem(SourcePlace(file), "is a folder", "name the site file in it")]) from None
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise ConfigError([Problem(Place(file), "cannot be read", reason)]) from None
+        raise ConfigError([Problem(SourcePlace(file), "cannot be read", reason)]) from None
     if len(content) > _LARGEST_FILE:
-        raise ConfigError([Problem(Place(file), "is larger than 1M", "is this a site file?")])
+        raise ConfigError([Problem(SourcePlace(file), "is larger than 1M", "is this a site file?")])
     return content

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from superwsgi.config.listening import TcpAddress, UnixAddress, speaks_tls
-from superwsgi.config.schema import Memory, Site, Tls
+from superwsgi.config.schema import Memory, Site, TlsSettings
 
 
 class Rule(NamedTuple):
@@ -133,7 +133,7 @@ RULES: Final = (
     ),
     Rule(
         ("tls.key", "tls.sni", "tls.client_ca", "tls.certificate"),
-        lambda site: site.tls.certificate is None and site.tls != Tls(minimum=site.tls.minimum),
+        lambda site: site.tls.certificate is None and site.tls != TlsSettings(minimum=site.tls.minimum),
         "tls has no effect without tls.certificate",
         "the first certificate is for whoever asks for no name, or for an unknown one",
     ),

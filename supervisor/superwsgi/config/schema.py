@@ -148,7 +148,7 @@ class NamedCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     names: tuple[ServerName, ...] = ()
 
 
-class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`tls:` certificates for the addresses that begin with `https://`; read again at each reload."""
 
     certificate: Annotated[
@@ -188,7 +188,7 @@ class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class RollOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RollOutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`rollout:` how the workers move over to a new generation."""
 
     overlap: Annotated[
@@ -210,7 +210,7 @@ class RollOut(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 3
 
 
-class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`hooks:` functions that are called in a worker's life, module:function."""
 
     before_fork: Annotated[
@@ -233,7 +233,7 @@ class Hooks(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Monitor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MonitorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`monitor:` watching workers from the master."""
 
     interval: Annotated[
@@ -341,12 +341,18 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Proxy,
         Meta(description="who may say, in X-Forwarded-*, Forwarded or the PROXY protocol, who a client is"),
     ] = Proxy()
-    tls: Annotated[Tls, Meta(description="certificates for the addresses that begin with https://")] = Tls()
+    tls: Annotated[
+        TlsSettings, Meta(description="certificates for the addresses that begin with https://")
+    ] = TlsSettings()
     log: Annotated[
         Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
     ] = Log()
-    rollout: Annotated[RollOut, Meta(description="moving over to a new generation")] = RollOut()
+    rollout: Annotated[RollOutSettings, Meta(description="moving over to a new generation")] = (
+        RollOutSettings()
+    )
     hooks: Annotated[
-        Hooks, Meta(description="functions that are called in a worker's life: module:function")
-    ] = Hooks()
-    monitor: Annotated[Monitor, Meta(description="watching workers from the master")] = Monitor()
+        HookSettings, Meta(description="functions that are called in a worker's life: module:function")
+    ] = HookSettings()
+    monitor: Annotated[MonitorSettings, Meta(description="watching workers from the master")] = (
+        MonitorSettings()
+    )

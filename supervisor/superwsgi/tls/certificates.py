@@ -58,7 +58,7 @@ def _unless_name(
         otherwise(unraisable)
 
 
-def load(tls: schema.Tls, copies: Mapping[str, str]) -> Certificates:
+def load(tls: schema.TlsSettings, copies: Mapping[str, str]) -> Certificates:
     """Raises CertificateError."""
     assert tls.certificate is not None
     first = NamedCertificate(certificate=tls.certificate, key=tls.key)
@@ -85,7 +85,7 @@ class _Pair:
         cls,
         key: str,
         entry: NamedCertificate,
-        tls: schema.Tls,
+        tls: schema.TlsSettings,
         copies: Mapping[str, str],
         problems: list[str],
     ) -> _Pair:
@@ -128,7 +128,7 @@ class _Chooser:
             session.context = chosen
 
 
-def _context(tls: schema.Tls) -> ssl.SSLContext:
+def _context(tls: schema.TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _MINIMUM[tls.minimum]
     context.set_ciphers(CIPHERS)
@@ -178,7 +178,7 @@ def _refuse_passphrase() -> str:
 
 
 def _unusable_authorities(
-    tls: schema.Tls, copies: Mapping[str, str], context: ssl.SSLContext
+    tls: schema.TlsSettings, copies: Mapping[str, str], context: ssl.SSLContext
 ) -> Iterator[str]:
     if tls.client_ca is None:
         return

@@ -49,7 +49,7 @@ class Certificates(Protocol):
     def accept(self, sock: socket.socket, environ: dict[str, Any]) -> Tls: ...
 
 
-def load(tls: schema.Tls, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
+def load(tls: schema.TlsSettings, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
     """The certificates of a site, None where it has none, from `copies` of the files where there are some.
     Raises CertificateError."""
     if tls.certificate is None:

@@ -8,7 +8,7 @@ import pytest
 
 from superwsgi.config.errors import Problem
 from superwsgi.config.text.dotenv import read
-from superwsgi.config.text.variables import Unreadable
+from superwsgi.config.text.variables import UnusableFile
 
 ENVIRON = {"HOME": "/root", "A": "outside"}
 
@@ -90,9 +90,9 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none", {}, [])
-    with pytest.raises(Unreadable, match="is a folder"):
+    with pytest.raises(UnusableFile, match="is a folder"):
         read(tmp_path, {}, [])
     for content, what in ((b"\xff", "not UTF-8"), (b"A=\0", "NUL"), (b"#" * (2 << 20), "larger than 1024K")):
         (tmp_path / "odd").write_bytes(content)
-        with pytest.raises(Unreadable, match=what):
+        with pytest.raises(UnusableFile, match=what):
             read(tmp_path / "odd", {}, [])

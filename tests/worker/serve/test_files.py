@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.schema import Tls
+from superwsgi.config.schema import TlsSettings
 from tests.worker.running import eventually, running
 
 SIZE = 64 << 20
@@ -23,8 +23,8 @@ ATTRIBUTES = [
 def secure(request, pair, ca):
     """What `running` and `connect` have to be told."""
     if request.param == "TCP":
-        return Tls(), None
-    return Tls(certificate=str(pair.certificate), key=str(pair.key)), ca.client()
+        return TlsSettings(), None
+    return TlsSettings(certificate=str(pair.certificate), key=str(pair.key)), ca.client()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from superwsgi.config.schema import Limits, NamedCertificate, Proxy, Tls
+from superwsgi.config.schema import Limits, NamedCertificate, Proxy, TlsSettings
 from superwsgi.tls.interface import load
 from tests.certificates import Authority, with_bytes_for_a_name
 from tests.fixtureapps.wsgi_paths import app, gate, inside
@@ -26,7 +26,7 @@ GREETING = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def tls(pair):
-    return Tls(certificate=str(pair.certificate), key=str(pair.key))
+    return TlsSettings(certificate=str(pair.certificate), key=str(pair.key))
 
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
@@ -323,7 +323,7 @@ def test_protocols(tls, ca):
 
 
 def test_the_oldest_version(tls, ca):
-    newest = Tls(certificate=tls.certificate, key=tls.key, minimum="1.3")
+    newest = TlsSettings(certificate=tls.certificate, key=tls.key, minimum="1.3")
     old = ca.client()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with running(app, tls=newest) as worker:
@@ -395,7 +395,7 @@ def test_the_certificate_goes_by_the_name(ca, name, common_name):
     shop = ca.pair("shop.example.com", common_name="shop")
     wild = ca.pair("*.example.com", common_name="wild")
     given = ca.pair("other.example.org", common_name="given")
-    tls = Tls(
+    tls = TlsSettings(
         certificate=str(first.certificate),
         key=str(first.key),
         sni=(
@@ -448,7 +448,7 @@ def staff(tmp_path_factory):
 
 @pytest.mark.parametrize("client", ["required", "optional", None])
 def test_a_client_with_a_certificate(tls, ca, staff, context, client):
-    asked = Tls(certificate=tls.certificate, key=tls.key, client_ca=str(staff.file), client=client)
+    asked = TlsSettings(certificate=tls.certificate, key=tls.key, client_ca=str(staff.file), client=client)
     alice = staff.pair(common_name="Alice, of Wonderland", organization="Example")
     context.load_cert_chain(*alice)
     with running(app, tls=asked) as worker, worker.connect(context) as connection:
@@ -464,7 +464,9 @@ def test_a_client_with_a_certificate(tls, ca, staff, context, client):
 
 def test_a_client_without_a_certificate(tls, ca, staff, context):
     for client, wanted in ("optional", True), ("required", False), (None, False):
-        asked = Tls(certificate=tls.certificate, key=tls.key, client_ca=str(staff.file), client=client)
+        asked = TlsSettings(
+            certificate=tls.certificate, key=tls.key, client_ca=str(staff.file), client=client
+        )
         with running(app, tls=asked) as worker:
             if wanted:
                 with worker.connect(context) as connection:
@@ -476,7 +478,7 @@ def test_a_client_without_a_certificate(tls, ca, staff, context):
 
 @pytest.mark.parametrize("client", ["required", "optional"])
 def test_a_client_whose_certificate_is_not_known(tls, ca, staff, context, client):
-    asked = Tls(certificate=tls.certificate, key=tls.key, client_ca=str(staff.file), client=client)
+    asked = TlsSettings(certificate=tls.certificate, key=tls.key, client_ca=str(staff.file), client=client)
     context.load_cert_chain(*ca.pair(common_name="stranger"))
     with running(app, tls=asked) as worker:
         with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"), worker.connect(context) as connection:
@@ -487,7 +489,7 @@ def test_a_client_whose_certificate_is_not_known(tls, ca, staff, context, client
 def test_a_client_whose_certificate_python_cannot_read(tls, context, tmp_path):
     """An authority may sign a name of any bytes; ssl decodes them all."""
     odd = with_bytes_for_a_name(tmp_path)
-    asked = Tls(certificate=tls.certificate, key=tls.key, client_ca=str(odd.certificate))
+    asked = TlsSettings(certificate=tls.certificate, key=tls.key, client_ca=str(odd.certificate))
     context.load_cert_chain(*odd)
     with running(app, tls=asked, level="debug") as worker:
         with contextlib.suppress(OSError), worker.connect(context) as connection:

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from superwsgi.config.schema import Limits, Tls
+from superwsgi.config.schema import Limits, TlsSettings
 from tests.fixtureapps.wsgi_paths import app
 from tests.worker.running import eventually, running
 
@@ -35,8 +35,8 @@ def say_so(sock):
 def secure(request, pair, ca):
     """What `running` and `connect` have to be told."""
     if not request.param:
-        return Tls(), None
-    return Tls(certificate=str(pair.certificate), key=str(pair.key)), ca.client()
+        return TlsSettings(), None
+    return TlsSettings(certificate=str(pair.certificate), key=str(pair.key)), ca.client()
 
 
 def line_of(worker, method):

@@ -7,7 +7,7 @@ import click
 from superwsgi.cli.server.follow import follow
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
-from superwsgi.control import Reload
+from superwsgi.control import ReloadRequest
 from superwsgi.master.serve import FAILED
 
 
@@ -28,7 +28,7 @@ def reload(which: Which, wait: bool) -> None:
     path = find_one(which)
     try:
         with Conversation(path) as master:
-            follow("reload", master.ask(Reload(follow=wait)), wait=wait)
+            follow("reload", master.ask(ReloadRequest(follow=wait)), wait=wait)
     except NotReached as error:
         fail(str(error), error.code)
     if wait:

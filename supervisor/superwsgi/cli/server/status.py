@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import click
 
 from superwsgi.cli.server.reach import NOT_RUNNING, fail
-from superwsgi.cli.server.which import Found, Which, find, nothing_runs, which_site
+from superwsgi.cli.server.which import FoundSite, Which, find, nothing_runs, which_site
 from superwsgi.control import Snapshot, WorkerStatus, encode
 from superwsgi.log.lines import printable
 from superwsgi.log.spelling import duration, size
@@ -56,7 +56,7 @@ def _health(snapshots: Iterable[Snapshot]) -> int:
     return 0 if all(serving) else FAILED
 
 
-def _spelled(found: Sequence[Found]) -> Iterator[str]:
+def _spelled(found: Sequence[FoundSite]) -> Iterator[str]:
     """Where several have one name, with what else tells them apart."""
     names = [each.served.site for each in found if each.served is not None]
     for each in found:

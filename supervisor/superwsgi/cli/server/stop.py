@@ -11,7 +11,7 @@ import click
 
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
-from superwsgi.control import Stop
+from superwsgi.control import StopRequest
 
 
 @click.command(short_help="End a site.")
@@ -30,7 +30,7 @@ def stop(which: Which, fast: bool, wait: bool) -> None:
     path = find_one(which)
     try:
         with Conversation(path) as master, _process(master.master) as process:
-            for _ in master.ask(Stop(fast=fast, follow=wait)):
+            for _ in master.ask(StopRequest(fast=fast, follow=wait)):
                 if not wait:
                     return
             if process is not None:

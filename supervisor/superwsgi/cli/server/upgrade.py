@@ -7,7 +7,7 @@ import click
 from superwsgi.cli.server.follow import follow
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
-from superwsgi.control import Upgrade, Watch
+from superwsgi.control import UpgradeRequest, WatchRequest
 from superwsgi.master.serve import FAILED
 
 
@@ -28,10 +28,10 @@ def upgrade(which: Which, wait: bool) -> None:
     path = find_one(which)
     try:
         with Conversation(path) as master:
-            follow("upgrade", master.ask(Upgrade(follow=wait)), wait=wait)
+            follow("upgrade", master.ask(UpgradeRequest(follow=wait)), wait=wait)
         if wait:
             with Conversation(path) as successor:
-                follow("upgrade", successor.ask(Watch()), wait=True)
+                follow("upgrade", successor.ask(WatchRequest()), wait=True)
     except NotReached as error:
         fail(str(error), error.code)
     if wait:

@@ -24,7 +24,7 @@ from superwsgi.cli.server.reach import NOT_RUNNING, Conversation, NoAccess, NotA
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.control import Snapshot, Status
+from superwsgi.control import Snapshot, StatusRequest
 from superwsgi.master.control import paths
 from superwsgi.master.serve import CONFIGURATION
 
@@ -41,7 +41,7 @@ class Which:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSite:
     """A control socket, and what its master serves, or why that is not known."""
 
     path: Path
@@ -76,7 +76,7 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
     return chosen
 
 
-def find(which: Which) -> list[Found]:
+def find(which: Which) -> list[FoundSite]:
     """The sites that are meant, or all if none is named. Exits with a message if what was named is not
     there."""
     if which.socket is not None:
@@ -111,7 +111,7 @@ def _not_looked_into() -> str:
     return "".join(f"\n  not looked into: {reason}" for reason in paths.ignored(os.environ))
 
 
-def _ambiguous(which: Which, running: Sequence[Found]) -> str:
+def _ambiguous(which: Which, running: Sequence[FoundSite]) -> str:
     if which.name is not None:
         return f"{len(running)} sites are called {which.name}; say which one is meant:"
     if which.file is not None:
@@ -119,7 +119,7 @@ def _ambiguous(which: Which, running: Sequence[Found]) -> str:
     return f"{len(running)} sites run here; say which one is meant:"
 
 
-def _ways_to_say(running: Sequence[Found]) -> Iterator[str]:
+def _ways_to_say(running: Sequence[FoundSite]) -> Iterator[str]:
     command = click.get_current_context().command_path
     ways = [f"{command} {_way_to_say(each, running)}" for each in running]
     longest = max(map(len, ways))
@@ -127,7 +127,7 @@ def _ways_to_say(running: Sequence[Found]) -> Iterator[str]:
         yield f"{way:{longest}}  ({_described(each)})"
 
 
-def _way_to_say(each: Found, running: Sequence[Found]) -> str:
+def _way_to_say(each: FoundSite, running: Sequence[FoundSite]) -> str:
     """The shortest way to name it."""
     served = each.served
     if served is not None and sum(other.is_called(served.site) for other in running) == 1:
@@ -137,29 +137,29 @@ def _way_to_say(each: Found, running: Sequence[Found]) -> str:
     return f"--control {shlex.quote(str(each.path))}"
 
 
-def _described(each: Found) -> str:
+def _described(each: FoundSite) -> str:
     if each.served is None:
         return "it does not say what it serves"
     return f"pid {each.served.pid}, {each.served.file or 'no site file'}"
 
 
-def _everywhere() -> list[Found]:
+def _everywhere() -> list[FoundSite]:
     """All at once: one that hangs does not hold up the others."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(_look, paths.sockets(os.environ)))
 
 
-def _look(path: Path) -> Found:
+def _look(path: Path) -> FoundSite:
     try:
         with Conversation(path) as master:
-            served = next((each for each in master.ask(Status()) if isinstance(each, Snapshot)), None)
+            served = next((each for each in master.ask(StatusRequest()) if isinstance(each, Snapshot)), None)
     except NotReached as problem:
-        return Found(path, problem=problem)
+        return FoundSite(path, problem=problem)
     gone = None if served is not None else NotReached(f"the master at {path} is gone")
-    return Found(path, served, gone)
+    return FoundSite(path, served, gone)
 
 
-def _of_name(name: str, everywhere: Sequence[Found]) -> list[Found]:
+def _of_name(name: str, everywhere: Sequence[FoundSite]) -> list[FoundSite]:
     found = [each for each in everywhere if each.is_called(name)]
     if not found:
         hint = f"; for a site file write -c {shlex.quote(name)}" if _looks_like_a_file(name) else ""
@@ -167,7 +167,7 @@ def _of_name(name: str, everywhere: Sequence[Found]) -> list[Found]:
     return [each for each in found if each.runs()] or found[:1]
 
 
-def _others(everywhere: Sequence[Found]) -> str:
+def _others(everywhere: Sequence[FoundSite]) -> str:
     names = sorted({each.served.site for each in everywhere if each.served is not None})
     return f"these do: {', '.join(names)}" if names else "no other does that this user can see"
 
@@ -176,7 +176,7 @@ def _looks_like_a_file(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
-def _of_file(file: str) -> list[Found]:
+def _of_file(file: str) -> list[FoundSite]:
     """The masters of a site file, which may have been changed since they read it."""
     site, error = _load(file)
     if site is not None and site.control == paths.OFF:
@@ -199,7 +199,7 @@ def _load(file: str) -> tuple[Site | None, ConfigError | None]:
         return None, error
 
 
-def _silent(file: str, candidates: Sequence[Found]) -> list[Found]:
+def _silent(file: str, candidates: Sequence[FoundSite]) -> list[FoundSite]:
     """A socket that may be the site's, but whose master does not say so. Exits if there is none."""
     silent = [each for each in candidates if isinstance(each.problem, NotAnswered | NoAccess)]
     others = [

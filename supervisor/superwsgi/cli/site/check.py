@@ -16,7 +16,7 @@ import msgspec
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.cli.site.serve import read_or_exit
 from superwsgi.config.listening import UnixAddress
-from superwsgi.config.schema import Site, Tls
+from superwsgi.config.schema import Site, TlsSettings
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.lines import printable, printable_lines
 from superwsgi.log.spelling import duration, ending
@@ -128,7 +128,7 @@ def _consequence(site: Site) -> str:
 
 def _loadable(site: Site) -> Site:
     """The site as far as it can be loaded here, so that one problem does not hide the next."""
-    site = msgspec.structs.replace(site, tls=Tls())
+    site = msgspec.structs.replace(site, tls=TlsSettings())
     try:
         identity(site.user, site.group)
     except PrivilegeError:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from superwsgi.config.errors import Place, Problem
-from superwsgi.config.text.variables import Unreadable, Unset, expand, read_text
+from superwsgi.config.errors import Problem, SourcePlace
+from superwsgi.config.text.variables import Unset, UnusableFile, expand, read_text
 
 _LARGEST: Final = 1 << 20
 _END: Final = re.compile(r"\r\n|\n|\r")
@@ -37,10 +37,10 @@ _ESCAPES: Final = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 
 def read(path: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
     """The variables of a file; `${NAME}` is one that stands above, or one of `environ`. What is wrong with
-    lines goes to `problems`. Raises FileNotFoundError, Unreadable."""
+    lines goes to `problems`. Raises FileNotFoundError, UnusableFile."""
     text = read_text(path, _LARGEST)
     if "\0" in text:
-        raise Unreadable("holds a NUL")
+        raise UnusableFile("holds a NUL")
     return _File(str(path), text, environ, problems).read()
 
 
@@ -68,7 +68,7 @@ class _File:
                 if not self._take(_NOTHING):
                     self._assignment()
             except _Wrong as error:
-                self._problems.append(Problem(Place(self._name, line, 1), *error.args))
+                self._problems.append(Problem(SourcePlace(self._name, line, 1), *error.args))
                 if self._at == begin or self._text[self._at - 1] not in "\r\n":
                     self._take(_LINE)
         return self._found

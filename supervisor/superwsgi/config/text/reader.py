@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import inspect
 
-from superwsgi.config.errors import Place, Problem, nearest, one_of
+from superwsgi.config.errors import Problem, SourcePlace, nearest, one_of
 from superwsgi.config.schema import Site
 from superwsgi.config.text import addresses, grammar, import_strings, other_servers
 from superwsgi.config.text.grammar import Invalid
@@ -32,7 +32,7 @@ class Reader:
     """Reads values by type. `places` has the keys that were read, `failed` those with a problem."""
 
     def __init__(self, folder: Path, problems: list[Problem], label: Callable[[str], str] = str) -> None:
-        self.places: dict[str, Place | None] = {}
+        self.places: dict[str, SourcePlace | None] = {}
         self.failed: set[str] = set()
         self._problems = problems
         self._label = label
@@ -57,7 +57,7 @@ class Reader:
             "variable": grammar.variable,
         }
 
-    def report(self, path: str, message: str, hint: str = "", place: Place | None = None) -> None:
+    def report(self, path: str, message: str, hint: str = "", place: SourcePlace | None = None) -> None:
         self.failed.add(path)
         self._problems.append(Problem(place, f"{self._label(path)}: {message}", hint))
 

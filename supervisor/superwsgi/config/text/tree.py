@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from superwsgi.config.errors import Place
+from superwsgi.config.errors import SourcePlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Text:
     one was written whose text is not to be shown."""
 
     text: str
-    place: Place | None = None
+    place: SourcePlace | None = None
     null: bool = False
     private: str = ""
 
@@ -33,7 +33,7 @@ class Items:
     """A sequence."""
 
     items: tuple[Node, ...]
-    place: Place | None = None
+    place: SourcePlace | None = None
 
     def __str__(self) -> str:
         return "a list" if self.items else "an empty list"
@@ -52,7 +52,7 @@ class Keys:
     """A mapping, by the text of its keys."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    place: Place | None = None
+    place: SourcePlace | None = None
 
     def __str__(self) -> str:
         return "a mapping" if self.entries else "an empty mapping"
@@ -62,7 +62,7 @@ class Keys:
 class Unusable:
     """A value whose problem has been reported."""
 
-    place: Place | None = None
+    place: SourcePlace | None = None
 
 
 Node = Text | Items | Keys | Unusable

@@ -81,12 +81,12 @@ def _from_file(path: Path, default: str | None) -> str:
             hint = f"make it, or write ${{file:{path}:-default}}"
             raise Unset(f"{path} cannot be read: {error.strerror}", hint) from None
         return default
-    except Unreadable as error:
+    except UnusableFile as error:
         raise Unset(f"{path} {error}", error.hint) from None
     return text or default or ""
 
 
-class Unreadable(Exception):
+class UnusableFile(Exception):
     """A file that is there and cannot be used: what is wrong with it, and what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -95,24 +95,24 @@ class Unreadable(Exception):
 
 
 def read_text(path: Path, largest: int) -> str:
-    """A file's text, of at most so many bytes; never waits. Raises FileNotFoundError, Unreadable."""
+    """A file's text, of at most so many bytes; never waits. Raises FileNotFoundError, UnusableFile."""
     try:
         with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Unreadable("is not a regular file")
+                raise UnusableFile("is not a regular file")
             content = file.read(largest + 1)
     except FileNotFoundError:
         raise
     except IsADirectoryError:
-        raise Unreadable("is a folder") from None
+        raise UnusableFile("is a folder") from None
     except OSError as error:
-        raise Unreadable(f"cannot be read by user {os.geteuid()}: {error.strerror}") from None
+        raise UnusableFile(f"cannot be read by user {os.geteuid()}: {error.strerror}") from None
     if len(content) > largest:
-        raise Unreadable(f"is larger than {largest >> 10}K", "is it the right file?")
+        raise UnusableFile(f"is larger than {largest >> 10}K", "is it the right file?")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise Unreadable("is not UTF-8 text") from None
+        raise UnusableFile("is not UTF-8 text") from None
 
 
 def _open_at_once(path: str, flags: int) -> int:

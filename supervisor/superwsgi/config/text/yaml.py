@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from superwsgi.config.errors import ConfigError, Place, Problem
+from superwsgi.config.errors import ConfigError, Problem, SourcePlace
 from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text, Unusable
 from superwsgi.config.text.variables import Unset, expand, is_private
 from superwsgi.config.text.yaml_errors import explain
@@ -45,7 +45,7 @@ def parse(
         line, column, message, hint = explain(error, text)
         raise ConfigError([Problem(_place(file, text.splitlines(), line, column), message, hint)]) from None
     except RecursionError:
-        raise ConfigError([Problem(Place(file), "lists or mappings are nested too deeply")]) from None
+        raise ConfigError([Problem(SourcePlace(file), "lists or mappings are nested too deeply")]) from None
 
 
 def _decode(data: bytes, file: str) -> str:
@@ -53,12 +53,12 @@ def _decode(data: bytes, file: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig").split("\n")
-        place = Place(file, len(before), len(before[-1]) + 1)
+        place = SourcePlace(file, len(before), len(before[-1]) + 1)
         raise ConfigError([Problem(place, "not UTF-8 text", "save the file in UTF-8")]) from None
 
 
-def _place(file: str, lines: list[str], line: int, column: int) -> Place:
-    return Place(file, line + 1, column + 1, lines[line] if line < len(lines) else "")
+def _place(file: str, lines: list[str], line: int, column: int) -> SourcePlace:
+    return SourcePlace(file, line + 1, column + 1, lines[line] if line < len(lines) else "")
 
 
 class _Document:
@@ -141,7 +141,7 @@ class _Document:
                 self._unusable(source, f"<< takes a mapping or a list of mappings, got {part}")
         return merged
 
-    def _place(self, source: yaml.Node) -> Place:
+    def _place(self, source: yaml.Node) -> SourcePlace:
         return _place(self._file, self._lines, source.start_mark.line, source.start_mark.column)
 
     def _unusable(self, source: yaml.Node, message: str, hint: str = "") -> Unusable:

@@ -11,13 +11,13 @@ from superwsgi.control import (
     Ended,
     Outcome,
     Progress,
-    Reload,
+    ReloadRequest,
     Request,
     Snapshot,
     Stage,
-    Status,
-    Upgrade,
-    Watch,
+    StatusRequest,
+    UpgradeRequest,
+    WatchRequest,
 )
 from superwsgi.master.control import status
 from superwsgi.master.generations.rollout import RollOut
@@ -53,14 +53,14 @@ class Commands:
 
     def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
         """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
-        if isinstance(request, Status):
+        if isinstance(request, StatusRequest):
             return self._master.snapshot(now), None
-        if isinstance(request, Reload):
+        if isinstance(request, ReloadRequest):
             self._rollout.errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)
-        if isinstance(request, Watch):
+        if isinstance(request, WatchRequest):
             return self._follow(self._rollout.attempts.newest, now, go_on=True)
-        if isinstance(request, Upgrade):
+        if isinstance(request, UpgradeRequest):
             self._rollout.errors.info("asked to upgrade", by=who)
             self._master.upgrade.ask(self._rollout.errors)
             return _upgrading(self._master, now), partial(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 
 from superwsgi import __version__
-from superwsgi.control import Death, Progress, Snapshot, Stage, WorkerStatus
+from superwsgi.control import DeathStatus, Progress, Snapshot, Stage, WorkerStatus
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.rollout import RollOut
@@ -49,7 +49,7 @@ def snapshot(
 
 
 def _workers(rollout: RollOut, target: Generation | None, now: float) -> Iterator[WorkerStatus]:
-    deaths = {number: Death(how, now - when) for number, (when, how) in rollout.deaths.items()}
+    deaths = {number: DeathStatus(how, now - when) for number, (when, how) in rollout.deaths.items()}
     present = set()
     for generation in rollout:
         for worker in generation.workers.values():
@@ -62,7 +62,7 @@ def _workers(rollout: RollOut, target: Generation | None, now: float) -> Iterato
 
 
 def _worker(
-    generation: Generation, worker: WorkerHandle, last_death: Death | None, now: float
+    generation: Generation, worker: WorkerHandle, last_death: DeathStatus | None, now: float
 ) -> WorkerStatus:
     counters = generation.board.read(worker.slot)
     return WorkerStatus(

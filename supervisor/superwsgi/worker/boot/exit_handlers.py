@@ -58,7 +58,7 @@ class Siblings:
         os.write(self._here, b"1" * removing)
         self._inherited: list[functools.partial[object]] = []
         self._left: list[Handler] = []
-        self._unfinished = unfinished.Inherited()
+        self._unfinished = unfinished.Unfinished()
 
     def leave(self) -> None:
         """In a worker: leave to the others what there is to remove by now; what it makes later is its own."""

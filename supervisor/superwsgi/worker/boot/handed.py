@@ -18,7 +18,7 @@ from superwsgi.system import libc
 _PR_SET_DUMPABLE: Final = 4
 
 
-def hand_over(tls: schema.Tls) -> int:
+def hand_over(tls: schema.TlsSettings) -> int:
     """In the master: a descriptor of all the files. One that cannot be read is not among them."""
     files: dict[str, bytes] = {}
     for name in _named(tls):
@@ -51,7 +51,7 @@ def _read(fd: int) -> dict[str, bytes]:
         return msgspec.json.decode(file.read(), type=dict[str, bytes])
 
 
-def _named(tls: schema.Tls) -> Iterator[str]:
+def _named(tls: schema.TlsSettings) -> Iterator[str]:
     names = [tls.certificate, tls.key, tls.client_ca]
     names += [name for entry in tls.sni for name in (entry.certificate, entry.key)]
     yield from (name for name in names if name is not None)

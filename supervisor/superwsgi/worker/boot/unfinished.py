@@ -67,7 +67,7 @@ def write() -> None:
     _do(_WRITERS, alive(_WRITERS))
 
 
-class Inherited:
+class Unfinished:
     """What is alive when this is made, before the first fork, and written as far as it can be."""
 
     def __init__(self) -> None:

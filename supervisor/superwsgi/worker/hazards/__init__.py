@@ -22,7 +22,7 @@ from typing import Final
 
 from superwsgi.worker.hazards import descriptors, keeping, memory, threads
 from superwsgi.worker.hazards.before import Before, inherited, now
-from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.finding import Hazard
 from superwsgi.worker.hazards.places import Places, recorded
 from superwsgi.worker.hazards.variables import Variables
 
@@ -58,7 +58,7 @@ def _summed(said: Iterable[str]) -> list[str]:
     return named[:_MOST] + ([f"{len(named) - _MOST} more"] if len(named) > _MOST else [])
 
 
-def _words(found: Iterable[Found], places: Places) -> Iterator[str]:
+def _words(found: Iterable[Hazard], places: Places) -> Iterator[str]:
     """`a pipe made at shop/tools.py:12`, or by the variable that holds it, or as it is."""
     variables: Variables | None = None
     for each in found:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from superwsgi.worker.hazards import finding, memory, sockets
-from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.finding import Hazard
 from superwsgi.worker.hazards.objects import Objects, loop_descriptors
 from superwsgi.worker.hazards.places import shown
 from superwsgi.worker.hazards.reading import Open, all_open
@@ -37,7 +37,7 @@ _EMPTY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7)}
 _RANDOM_DEVICES: Final = {os.makedev(1, minor) for minor in (8, 9)}
 
 
-def find(before: Iterable[Open]) -> Iterator[Found]:
+def find(before: Iterable[Open]) -> Iterator[Hazard]:
     """Of the descriptors that were not open before, nor are duplicates of those that were."""
     opened = _opened_since(before)
     if not opened:
@@ -151,22 +151,22 @@ def _is_beside(target: str, files: Iterable[str]) -> bool:
     return any(target == file + suffix for file in files for suffix in _BESIDE_SQLITE)
 
 
-def _say_loop(loop: Any) -> Found:
+def _say_loop(loop: Any) -> Hazard:
     keys = [key for fd in loop_descriptors(loop)[:1] for key in finding.descriptor(fd)]
-    return Found(f"{'a running' if loop.is_running() else 'an open'} event loop of asyncio", tuple(keys))
+    return Hazard(f"{'a running' if loop.is_running() else 'an open'} event loop of asyncio", tuple(keys))
 
 
-def _say(each: Open) -> Found:
+def _say(each: Open) -> Hazard:
     keys: tuple[finding.Key, ...] = finding.descriptor(each.fd)
     if each.locked:
-        return Found(f"a lock on {shown(each.path)}", (finding.lock(each.fd), *keys), fd=each.fd)
+        return Hazard(f"a lock on {shown(each.path)}", (finding.lock(each.fd), *keys), fd=each.fd)
     if not each.is_file:
-        return Found(_describe(each), keys[:1], fd=each.fd)
+        return Hazard(_describe(each), keys[:1], fd=each.fd)
     if each.path.startswith(_SHARED_MEMORY):
-        return Found(f"memory that processes share ({each.path})", keys, fd=each.fd)
+        return Hazard(f"memory that processes share ({each.path})", keys, fd=each.fd)
     if each.is_deleted:
-        return Found(f"a temporary file ({each.path})", keys, fd=each.fd)
-    return Found(f"the file {shown(each.path)}", keys, "opened", each.fd, otherwise=" left open")
+        return Hazard(f"a temporary file ({each.path})", keys, fd=each.fd)
+    return Hazard(f"the file {shown(each.path)}", keys, "opened", each.fd, otherwise=" left open")
 
 
 def _describe(each: Open) -> str:

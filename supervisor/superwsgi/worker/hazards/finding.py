@@ -10,7 +10,7 @@ Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Found:
+class Hazard:
     """One hazard: `what` it is, known by `keys`, the surest first."""
 
     what: str

@@ -14,7 +14,7 @@ from typing import Final
 
 from superwsgi.system import procfs
 from superwsgi.worker.hazards import finding
-from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.finding import Hazard
 
 _TIMERS: Final = {
     signal.ITIMER_REAL: "ITIMER_REAL",
@@ -40,30 +40,30 @@ def discard() -> None:
         time.sleep(_PAUSE)
 
 
-def children() -> Iterator[Found]:
+def children() -> Iterator[Hazard]:
     """Child processes that are alive: all workers would talk to the same one, and none could wait for it."""
     for child in procfs.children():
         if child.state not in _ENDED:
             named = f"a child process ({child.name})"
-            yield Found(named, keys=(finding.process(child.pid),), verb="started")
+            yield Hazard(named, keys=(finding.process(child.pid),), verb="started")
 
 
-def timers() -> Iterator[Found]:
+def timers() -> Iterator[Hazard]:
     """getitimer(2), timer_create(2): a child has none of its parent's."""
     for which, name in _TIMERS.items():
         if any(signal.getitimer(which)):
-            yield Found(f"a timer ({name})", keys=(finding.timer(which),), verb="set")
+            yield Hazard(f"a timer ({name})", keys=(finding.timer(which),), verb="set")
     try:
         made = Path("/proc/self/timers").read_text()
     except OSError:  # a kernel without
         return
-    yield from [Found("a timer (timer_create)")] * sum(line.startswith("ID:") for line in made.splitlines())
+    yield from [Hazard("a timer (timer_create)")] * sum(line.startswith("ID:") for line in made.splitlines())
 
 
-def interpreters() -> Iterator[Found]:
+def interpreters() -> Iterator[Hazard]:
     """PyOS_AfterFork_Child() deletes all but the main one."""
     for name in _INTERPRETERS:
         module = sys.modules.get(name)
         if module is not None:
-            yield from [Found("an interpreter beside the main one")] * (len(module.list_all()) - 1)
+            yield from [Hazard("an interpreter beside the main one")] * (len(module.list_all()) - 1)
             return

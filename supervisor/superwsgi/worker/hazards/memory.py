@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.worker.hazards import finding
-from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.finding import Hazard
 from superwsgi.worker.hazards.reading import all_open
 
 _SELF: Final = Path("/proc/self")
@@ -48,16 +48,16 @@ class Mapping:
         return self.path.endswith(_DELETED) or self.path.startswith("/SYSV")
 
 
-def find(harmless: Set[tuple[str, str]]) -> Iterator[Found]:
+def find(harmless: Set[tuple[str, str]]) -> Iterator[Hazard]:
     """What is not in `harmless` and has no descriptor, which would tell more."""
     described = {each.target for each in all_open()}
     for each in shared():
         if each.is_nameless and each.identity not in harmless and each.path not in described:
-            yield Found(_say(each), (finding.mapping(*each.identity),), addresses=each.addresses)
+            yield Hazard(_say(each), (finding.mapping(*each.identity),), addresses=each.addresses)
     if _KEPT_FROM_CHILDREN.search(_read("smaps")):
-        yield Found("memory that children do not get (MADV_DONTFORK)")
+        yield Hazard("memory that children do not get (MADV_DONTFORK)")
     if _LOCKED.search(_read("status")):
-        yield Found("memory locked against swapping (mlock)")
+        yield Hazard("memory locked against swapping (mlock)")
 
 
 def shared() -> list[Mapping]:

@@ -17,7 +17,7 @@ from superwsgi.log.frames import is_standard
 from superwsgi.system import procfs
 from superwsgi.worker import forks
 from superwsgi.worker.hazards import finding
-from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.finding import Hazard
 from superwsgi.worker.hazards.places import place
 
 _BOOTSTRAP: Final = frozenset(
@@ -39,7 +39,7 @@ _SURVIVED: Final = frozenset(
 """Names of native threads that their library can do without in a child."""
 
 
-def of_python() -> Iterator[Found]:
+def of_python() -> Iterator[Hazard]:
     """Those that Python knows, by name and by the line that started them, or else by what they run."""
     threads = {thread.ident: thread for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
@@ -47,7 +47,7 @@ def of_python() -> Iterator[Found]:
             thread = threads.get(ident)
             name = f"thread {thread.name!r}" if thread is not None else "a thread without a name"
             runs = f" running {_runs(frame)}"
-            yield Found(name, keys=(finding.thread(ident),), verb="started", otherwise=runs)
+            yield Hazard(name, keys=(finding.thread(ident),), verb="started", otherwise=runs)
 
 
 def _runs(frame: FrameType) -> str:
@@ -61,7 +61,7 @@ def _runs(frame: FrameType) -> str:
     return place(code.co_filename, code.co_firstlineno)
 
 
-def native() -> Iterator[Found]:
+def native() -> Iterator[Hazard]:
     """Threads that Python does not know, of libraries written in other languages, if they do not end when
     this process forks."""
     unnamed = len(sys._current_frames()) - threading.active_count()  # Python's, but not of `threading`
@@ -76,7 +76,7 @@ def native() -> Iterator[Found]:
     if len(left) > unnamed:
         named = sorted({*left} - {_task_name(os.getpid()), ""})
         of = f" ({', '.join(named)})" if named else ""
-        yield from [Found(f"a thread of a native library{of}")] * (len(left) - unnamed)
+        yield from [Hazard(f"a thread of a native library{of}")] * (len(left) - unnamed)
 
 
 def _task_name(task: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from superwsgi.log.frames import is_library
-from superwsgi.worker.hazards.finding import Found
+from superwsgi.worker.hazards.finding import Hazard
 
 
 class Variables:
@@ -27,7 +27,7 @@ class Variables:
                 elif callable(getattr(type(value), "fileno", None)):
                     self._by_fd.setdefault(value.fileno(), name)
 
-    def holder(self, found: Found) -> str | None:
+    def holder(self, found: Hazard) -> str | None:
         if found.fd is not None:
             return self._by_fd.get(found.fd)
         return next((name for at, name in self._by_address.items() if at in found.addresses), None)
