@@ -12,13 +12,13 @@ from superwsgi.config.reference import markdown_table, reference
 from superwsgi.config.schema import Site
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import loaded
+from tests.generate import ANEW
 
 CONFIG = Path(__file__).parents[2] / "config"
-REWRITE = "config/reference.yaml is not what superwsgi.config.reference() returns: write it anew"
 
 
 def test_the_committed_reference_is_the_generated_one() -> None:
-    assert (CONFIG / "reference.yaml").read_text() == reference(), REWRITE
+    assert (CONFIG / "reference.yaml").read_text() == reference(), f"config/reference.yaml {ANEW}"
 
 
 def test_the_reference_loads_to_the_defaults() -> None:
