@@ -4,6 +4,7 @@ import atexit
 import functools
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -52,6 +53,42 @@ def test_a_worker_leaves_what_it_has_inherited(tmp_path):
         atexit.unregister(handler)
         atexit.unregister(flush)
         inherited.cleanup()
+
+
+def test_a_worker_leaves_what_came_after_the_import():
+    """As of a hook that is called before each fork."""
+    handler = functools.partial(shutil.rmtree, "made by a hook")
+    siblings = exit_handlers.Siblings(removing=True)
+    atexit.register(handler)
+    siblings.sort_out()
+
+    def worker():
+        siblings.leave()
+        return handler not in exit_handlers._registered()
+
+    try:
+        assert ended(in_child(worker)) == 0
+    finally:
+        atexit.unregister(handler)
+
+
+def test_a_worker_copies_no_memory_to_leave_it():
+    """Reading the code of handlers would copy the pages that it is in, once a worker."""
+    siblings = exit_handlers.Siblings(removing=True)
+
+    def worker():
+        own_memory()  # has memory of its own
+        before = own_memory()
+        siblings.leave()
+        return own_memory() - before < 200
+
+    assert ended(in_child(worker)) == 0
+
+
+def own_memory():
+    """Kibibytes that no other process shares."""
+    rollup = pathlib.Path("/proc/self/smaps_rollup").read_text()
+    return int(re.search(r"^Private_Dirty: *(\d+) kB", rollup, re.MULTILINE)[1])
 
 
 def test_the_mold_waits_for_the_last_worker(tmp_path):

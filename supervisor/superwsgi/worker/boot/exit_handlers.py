@@ -57,15 +57,20 @@ class Siblings:
         self._others, self._here = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.write(self._here, b"1" * removing)
         self._inherited: list[functools.partial[object]] = []
-        self._left: list[Handler] = []
         self._unfinished = unfinished.Unfinished()
+        self.sort_out()
+
+    def sort_out(self) -> None:
+        """In the mold, whenever there may be more: find what workers are to leave to the others. Not in each
+        worker, nor at each fork: what is looked at is copied (300 KB)."""
+        self._handlers = [*filter(removes, _registered())]
+        self._finalizers = [*filter(_removes_at_exit, _finalizers())]
 
     def leave(self) -> None:
-        """In a worker: leave to the others what there is to remove by now; what it makes later is its own."""
-        self._left = [*filter(removes, _registered())]  # kept: the end of an object may remove, too
-        for handler in self._left:
+        """In a worker: leave to the others what there was to remove at its fork; what it makes is its own."""
+        for handler in self._handlers:
             atexit.unregister(handler)
-        for finalizer in filter(_removes_at_exit, _finalizers()):
+        for finalizer in self._finalizers:
             detached = finalizer.detach()
             if detached is not None:
                 _, function, args, kwargs = detached

@@ -252,6 +252,8 @@ class Mold:
             orphan.end_with(self._master)  # while we do not listen
             self._hooks.before_fork(HookedWorker(self._site.name, self._generation, request.worker, None))
             orphan.outlive()
+            if self._siblings is not None:
+                self._siblings.sort_out()
         orphan.leave_to_master()
         flush_output()
 
