@@ -119,6 +119,26 @@ def test_check_says_the_same_and_what_to_do(site):
     assert "hooks.after_fork" in said.stdout
 
 
+def test_check_says_how_to_run_what_only_one_process_may(site):
+    site.write(
+        "app.py",
+        """
+        import fcntl
+
+        LOCK = open("lock", "w")
+        fcntl.flock(LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        def app(environ, start_response): pass
+        """,
+    )
+    site.site(workers=1)
+    said = site.command("check", "-c", "site.yaml").stdout
+    assert "a lock on lock made at app.py:5 would not survive a fork" in said
+    assert "set `workers: 1` and `rollout: {overlap: no}`" in said
+    site.site(workers=1, rollout={"overlap": False})
+    assert "set `workers" not in site.command("check", "-c", "site.yaml").stdout
+
+
 class TestHazards:
     def test_by_default_they_are_named_and_workers_import_the_application(self, exporter):
         exporter.site(workers=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ from superwsgi.scoreboard import Scoreboard
 from superwsgi.system.privileges import PrivilegeError, identity
 from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError
+from superwsgi.worker.hazards.finding import A_LOCK
 
 _STDERR: Final = 2
 _TO_WRITE: Final = 0.5
@@ -62,7 +63,7 @@ def check(path: str) -> None:
         click.echo(f"rollout.before: {site.rollout.before!r} runs before each generation; not tried here")
     if result.hazards and site.preload:
         found = printable(", ".join(result.hazards))
-        click.echo(f"preload: {found} would not survive a fork: {_consequence(site)}")
+        click.echo(f"preload: {found} would not survive a fork: {_consequence(site, result.hazards)}")
 
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
@@ -118,12 +119,17 @@ def _show_stacks(pid: int, channel: Channel) -> None:
         channel.hear()
 
 
-def _consequence(site: Site) -> str:
-    if site.preload == "auto":
-        return (
-            "every worker imports the application itself; to share its memory, make them in hooks.after_fork"
-        )
-    return "the workers are forked without them; make them in hooks.after_fork, or set preload: auto"
+def _consequence(site: Site, hazards: Sequence[str]) -> str:
+    if site.preload != "auto":
+        return "the workers are forked without them; make them in hooks.after_fork, or set preload: auto"
+    apart = "every worker imports the application itself"
+    if any(hazard.startswith(A_LOCK) for hazard in hazards) and not _runs_alone(site):
+        return f"{apart}; if only one may hold the lock, set `workers: 1` and `rollout: {{overlap: no}}`"
+    return f"{apart}; to share its memory, make them in hooks.after_fork"
+
+
+def _runs_alone(site: Site) -> bool:
+    return site.workers == 1 and not site.rollout.overlap
 
 
 def _loadable(site: Site) -> Site:

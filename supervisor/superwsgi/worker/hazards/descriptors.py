@@ -159,7 +159,7 @@ def _say_loop(loop: Any) -> Hazard:
 def _say(each: Open) -> Hazard:
     keys: tuple[finding.Key, ...] = finding.descriptor(each.fd)
     if each.locked:
-        return Hazard(f"a lock on {shown(each.path)}", (finding.lock(each.fd), *keys), fd=each.fd)
+        return Hazard(f"{finding.A_LOCK} {shown(each.path)}", (finding.lock(each.fd), *keys), fd=each.fd)
     if not each.is_file:
         return Hazard(_describe(each), keys[:1], fd=each.fd)
     if each.path.startswith(_SHARED_MEMORY):

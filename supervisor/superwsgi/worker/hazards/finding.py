@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Final
+
+A_LOCK: Final = "a lock on"
+"""How the words for a locked file begin."""
 
 Key = tuple[object, ...]
 """Equal for the same thing when it is made and when it is found."""
