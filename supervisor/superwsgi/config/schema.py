@@ -7,6 +7,7 @@ imports of the application.
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
@@ -92,7 +93,7 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     line: Annotated[Bytes, Meta(description="request line; 414 beyond")] = 8 << 10
     head: Annotated[Bytes, Meta(description="request head; 431 beyond")] = 64 << 10
     fields: Annotated[PositiveCount, Meta(description="header fields; 431 beyond")] = 100
-    body: Annotated[Bytes, Meta(description="request body; 413 beyond")] = 100 << 20
+    body: Annotated[Bytes, Meta(description="request body; 413 beyond; 0 = no limit")] = 100 << 20
     body_memory: Annotated[Bytes, Meta(description="body kept in memory; a file beyond")] = 256 << 10
     spool: Annotated[
         Bytes, Meta(description="temporary files a worker has for what clients have not taken yet")
@@ -105,6 +106,11 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Count, Meta(description="open connections a client address and worker; 429 beyond; 0 = no limit")
     ] = 0
     backlog: Annotated[Backlog, Meta(description="connections the kernel holds until accepted")] = 2048
+
+    @property
+    def largest_body(self) -> int:
+        """Bytes; also where there is no limit."""
+        return self.body or sys.maxsize
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -213,6 +213,19 @@ def test_limits(data, limits, status, way):
     assert parser.error.status == status
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n0123456789a",
+        CHUNKED + b"6\r\n012345\r\n5\r\n6789a\r\n0\r\n\r\n",
+    ],
+)
+def test_a_limit_of_0_is_none_for_bodies(data):
+    fed = Fed(body=0).feed(data)
+    assert fed.error is None
+    assert fed.requests[0].input().read() == b"0123456789a"
+
+
 @pytest.mark.parametrize("begin", [b"6;", b"0\r\nT: "])
 def test_chunk_extensions_and_trailers_do_not_go_on_for_ever(begin):
     parser = parse(CHUNKED + begin, head=200)

@@ -124,7 +124,7 @@ class Chunked:
             at = chunk.end()
             self._budget -= 1
         content = b"".join(pieces)
-        if len(content) > self._limits.body - self._body.size:
+        if len(content) > self._limits.largest_body - self._body.size:
             raise HttpError(413, "body over limits.body")
         self._body.write(content)
         self._overhead = max(0, self._overhead - len(pieces) * (_OVERHEAD - 1) - len(content))
@@ -170,7 +170,7 @@ class Chunked:
         if match is None:
             raise HttpError(400, "not a chunk's size")
         size = int(match[1], 16)
-        if size > self._limits.body - self._body.size:
+        if size > self._limits.largest_body - self._body.size:
             raise HttpError(413, "body over limits.body")
         self._overhead = max(0, self._overhead + len(line) - _OVERHEAD - size)
         self._trailer = size == 0
@@ -199,7 +199,7 @@ def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
         request.body = Body(limits.body_memory)
         return Chunked(request.body, limits)
     length = _read_length(environ["CONTENT_LENGTH"])
-    if length > limits.body:
+    if length > limits.largest_body:
         raise HttpError(413, "body over limits.body")
     if length == 0:
         settle_length(environ, 0)
