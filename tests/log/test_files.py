@@ -3,7 +3,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import pytest
 
@@ -174,6 +174,37 @@ def test_a_torn_line_is_ended_before_the_next(tmp_path: Path) -> None:
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert path.read_text() == "first line\nsecond\n"
+
+
+def test_a_file_of_ours_that_was_removed_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    fd = open_target(str(path), STDOUT)
+    assert fd is not None
+    sink = Sink(fd)
+    sink.write(b"before\n", None)
+    (tmp_path / "second name").hardlink_to(path)
+    path.unlink()
+    sink.write(b"renamed\n", None)
+    (tmp_path / "second name").unlink()
+    with pytest.raises(FileNotFoundError, match="removed"):
+        sink.write(b"lost\n", None)
+    again = open_target(str(path), STDOUT)
+    assert again is not None
+    sink.reopen(again)
+    sink.write(b"after\n", None)
+    os.close(fd)
+    assert path.read_text() == "after\n"
+
+
+def test_a_file_that_never_had_a_name_is_written_to() -> None:
+    """As a redirected stdout may be."""
+    with TemporaryFile() as file:
+        fd = open_target("-", file.fileno())
+        assert fd is not None
+        Sink(fd).write(b"line\n", None)
+        os.close(fd)
+        file.seek(0)
+        assert file.read() == b"line\n"
 
 
 def test_chunks_hold_whole_lines() -> None:
