@@ -22,7 +22,7 @@ from superwsgi.config.schema import Application, Site
 from superwsgi.config.text import dotenv, yaml
 from superwsgi.config.text.reader import SITE, Reader
 from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text
-from superwsgi.config.text.variables import UnusableFile
+from superwsgi.config.text.variables import LARGEST, UnusableFile
 
 _LARGEST_FILE: Final = 1 << 20
 _APPLICATION: Final = inspect.type_info(Application)
@@ -44,7 +44,19 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
     both = {**environ, **variables}
     root = yaml.parse(content, file, both, problems, folder, frozenset(variables))
     site = _site(_top(root, file), folder, naming.of_file(spelled), problems)
-    return msgspec.structs.replace(site, env={**variables, **site.env})
+    env = {**variables, **site.env}
+    _check_lengths(env, file)
+    return msgspec.structs.replace(site, env=env)
+
+
+def _check_lengths(env: Mapping[str, str], file: str) -> None:
+    """Raises ConfigError for variables with which no program can be executed."""
+    hint = "no environment variable can be, execve(2): let the application read it from a file"
+    long = [name for name, value in env.items() if len(os.fsencode(f"{name}={value}")) >= LARGEST]
+    if long:
+        raise ConfigError(
+            [Problem(SourcePlace(file), f"env: {name} is longer than 128K", hint) for name in long]
+        )
 
 
 def _env_file(top: Keys, folder: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:

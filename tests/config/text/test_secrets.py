@@ -149,3 +149,15 @@ class TestTheEnvFile:
     def test_one_that_is_not_there(self, folder: Path) -> None:
         (found,) = problems(folder, f"{APP}env_file: none\n")
         assert found == f"2:11: env_file: {folder}/none cannot be read: No such file or directory"
+
+
+def test_a_value_that_no_program_could_be_executed_with(folder: Path) -> None:
+    """MAX_ARG_STRLEN of execve(2) counts the name and a NUL, too."""
+    (folder / ".env").write_text(f"LONG={'x' * (128 << 10)}\n")
+    (folder / "key").write_text("x" * ((128 << 10) - len("KEY=") - 1))
+    assert len(env(folder, "${file:key}")) == (128 << 10) - 5
+    found = problems(folder, f"{APP}env: {{KEY: '${{file:key}}x'}}\nenv_file: .env\n")
+    assert [problem.split(" no environment")[0] for problem in found] == [
+        "env: LONG is longer than 128K:",
+        "env: KEY is longer than 128K:",
+    ]

@@ -18,7 +18,7 @@ _REFERENCE: Final = re.compile(rf"\$\$\{{|\$\{{(file:(?:{_INNER}|[^{{}}])*|[^}}]
 _CONTENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-((?:(?!\$\{).)*))?", re.DOTALL)
 _FILE: Final = re.compile(rf"file:((?:{_INNER}|(?!:-).)+)(?::-((?:(?!\$\{{).)*))?", re.DOTALL)
 
-_LARGEST: Final = 128 << 10
+LARGEST: Final = 128 << 10
 """Bytes of a file: more than that does not fit a variable (MAX_ARG_STRLEN, execve(2))."""
 
 
@@ -75,7 +75,7 @@ def _value(found: re.Match[str], environ: Mapping[str, str], folder: Path | None
 def _from_file(path: Path, default: str | None) -> str:
     """As $(cat path) in a shell: without the newlines at its end."""
     try:
-        text = read_text(path, _LARGEST).rstrip("\r\n")
+        text = read_text(path, LARGEST).rstrip("\r\n")
     except FileNotFoundError as error:
         if default is None:
             hint = f"make it, or write ${{file:{path}:-default}}"
