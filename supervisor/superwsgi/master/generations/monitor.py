@@ -124,20 +124,28 @@ class Monitor:
 
 
 def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:
-    """Note since when it has been stopped, and decide."""
-    if process.pid is None or not is_stopped(process.pid):
+    """Note since when it has been stopped, and decide. Whoever stops and continues it all the time, as
+    cpulimit(1) does, may do so: then it has run between two looks."""
+    switches = None if process.pid is None else switches_when_stopped(process.pid)
+    if switches is None:
         process.stopped_at = None
-    elif process.stopped_at is None:
-        process.stopped_at = now
+    elif process.stopped_at is None or switches != process.switches:
+        process.stopped_at, process.switches = now, switches
     return stopped.is_lost(process.stopped_at, now)
 
 
-def is_stopped(pid: int) -> bool:
-    """Whether a signal has stopped a process (proc_pid_stat(5): T, and not t)."""
+def switches_when_stopped(pid: int) -> int | None:
+    """How often the main thread of a process has been put aside, where a signal has stopped it (T, and not t:
+    proc_pid_stat(5)); else None."""
     try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_STOPPED:
+            return None
+        return sum(process.num_ctx_switches())
+    except NotImplementedError:  # a kernel that does not count
+        return 0
     except (psutil.Error, OSError):
-        return False
+        return None
 
 
 def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:

@@ -35,6 +35,7 @@ class WorkerHandle:
     ready_at: float | None = None
     dumped_at: float | None = None  # when it was asked for its stacks, while it hangs
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
+    switches: int = 0  # of context that it had made then
     recycle: str | None = None  # why it should be replaced
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot, or had to be ended as broken
@@ -122,6 +123,7 @@ class MoldHandle:
     said: Said = Said.NOTHING
     garbled: int = 0  # packets that were no messages
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
+    switches: int = 0  # of context that it had made then
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
