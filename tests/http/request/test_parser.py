@@ -85,6 +85,14 @@ def test_no_more_chunks_are_read_in_one_go_than_may_be():
     assert not parser.behind
 
 
+@pytest.mark.parametrize("line", [b"1;a=b", b"01", b'1;a="b c"'])
+def test_chunks_that_take_longer_to_read_are_fewer_at_once(line):
+    parser = Parser(Limits(), {}, RequestIds())
+    parser.feed(CHUNKED + (line + b"\r\nx\r\n") * AT_ONCE + b"0\r\n\r\n")
+    assert parser.behind
+    assert 0 < parser.received <= AT_ONCE // 4
+
+
 @pytest.mark.parametrize("content", [b"x", b"0123456789"])
 def test_tiny_chunks_have_the_limit_of_others(content):
     fed = Fed(body=1000).feed(CHUNKED, chunk(content) * 1001)
