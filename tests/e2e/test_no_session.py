@@ -9,6 +9,9 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.users import people, served
 
+if os.geteuid() != 0:  # the folder is that of everything else which this user runs
+    pytestmark = pytest.mark.alone
+
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 

@@ -29,6 +29,7 @@ def run(folder, *arguments):
     done = subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
+        env={**os.environ, "RUNTIME_DIRECTORY": str(folder)},
         capture_output=True,
         text=True,
         timeout=30,
