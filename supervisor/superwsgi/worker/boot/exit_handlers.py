@@ -62,7 +62,7 @@ class Siblings:
 
     def sort_out(self) -> None:
         """In the mold, whenever there may be more: find what workers are to leave to the others. Not in each
-        worker, nor at each fork: what is looked at is copied (300 KB)."""
+        worker, nor at each fork: what is looked at is copied (200 KB)."""
         self._handlers = [*filter(removes, _registered())]
         self._finalizers = [*filter(_removes_at_exit, _finalizers())]
 
