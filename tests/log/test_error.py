@@ -255,7 +255,7 @@ def test_threads_do_not_end_each_others_lines(written: Written, started: bool) -
 
     def write(name: str) -> None:
         barrier.wait()
-        for _ in range(100):
+        for _ in range(30):  # below LIMIT in all: a slow disk may not take any of it meanwhile
             for part in (name, name, "\n"):
                 errors.write(part)
             errors.write(f"{name * 7_000}\n{name} below\n")
@@ -267,7 +267,7 @@ def test_threads_do_not_end_each_others_lines(written: Written, started: bool) -
         thread.join()
     written.log.close()
     lines = written.path.read_text().splitlines()
-    assert len(lines) == 1200
+    assert len(lines) == 360
     assert set(lines) == {line for name in "abcd" for line in (name * 2, name * 7_000, f"{name} below")}
     pairs = [(line[0], lines[at + 1]) for at, line in enumerate(lines) if len(line) == 7_000]
     assert all(below == f"{name} below" for name, below in pairs), "what is written at once stays together"
