@@ -112,7 +112,8 @@ def test_nobody_holds_up_a_stop(daemon, forgery):
 
 IMPORTS = """
     import os, time
-    os.write(3, b'%s')
+    for word in %r:
+        os.write(3, word)
     time.sleep(%d)
     def app(environ, start_response):
         start_response("200 OK", [])
@@ -121,15 +122,17 @@ IMPORTS = """
 
 
 @pytest.mark.parametrize(
-    ("word", "reason"),
+    ("words", "reason"),
     [
-        ('{"type":"loaded","seconds":1}', "impossible message: Loaded after ready"),
-        ('{"type":"forkfailed","slot":0,"reason":"x"}', "impossible message: ForkFailed after nothing"),
-        ('{"type":"started","pid":1}', "impossible message: Started after nothing"),
+        ([b'{"type":"loaded","seconds":1}'] * 2, "impossible message: Loaded after ready"),
+        ([b'{"type":"forkfailed","slot":0,"reason":"x"}'], "impossible message: ForkFailed after nothing"),
+        ([b'{"type":"started","pid":1}'], "impossible message: Started after nothing"),
     ],
+    ids=["Loaded", "ForkFailed", "Started"],
 )
-def test_a_mold_that_says_what_it_cannot_does_not_take_over(daemon, word, reason):
-    daemon.write("app.py", IMPORTS % (word, 0))
+def test_a_mold_that_says_what_it_cannot_does_not_take_over(daemon, words, reason):
+    """Before its import has ended: after it, it can be forked meanwhile."""
+    daemon.write("app.py", IMPORTS % (words, 0))
     daemon.site(workers=1, preload=True)
     daemon.start(ready=False)
     assert daemon.wait_exit() == 3
@@ -137,7 +140,7 @@ def test_a_mold_that_says_what_it_cannot_does_not_take_over(daemon, word, reason
 
 
 def test_a_mold_that_says_it_has_failed_and_goes_on_is_ended(daemon):
-    daemon.write("app.py", IMPORTS % ('{"type":"loadfailed","reason":"so it says"}', 60))
+    daemon.write("app.py", IMPORTS % ([b'{"type":"loadfailed","reason":"so it says"}'], 60))
     daemon.site(workers=1, preload=True)
     daemon.start(ready=False)
     assert daemon.wait_exit() == 3
