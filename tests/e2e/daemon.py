@@ -85,7 +85,7 @@ class Daemon:
         self.folder = folder
         self.log_file = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self.family: set[int] = set()
+        self.family: set[psutil.Process] = set()
         self.count = 1
 
     @property
@@ -243,7 +243,7 @@ class Daemon:
         """The process id of the mold, once there is one, and no other."""
 
         def only():
-            found = [pid for pid, title in self._titles() if title.startswith("superwsgi: mold ")]
+            found = [child.pid for child, title in self._titles() if title.startswith("superwsgi: mold ")]
             return found[0] if len(found) == 1 else None
 
         return wait_for(only, "one mold", context=lambda: self.log)
@@ -251,17 +251,17 @@ class Daemon:
     def workers(self):
         """Process ids of the workers, by number then generation, from their titles."""
         found = {}
-        for pid, title in self._titles():
+        for child, title in self._titles():
             match = re.match(r"superwsgi: worker (\d+) gen (\d+)", title)
             if match:
-                self.family.add(pid)
-                found[int(match[2]), int(match[1]), pid] = pid
+                self.family.add(child)
+                found[int(match[2]), int(match[1]), child.pid] = child.pid
         return [found[key] for key in sorted(found)]
 
     def _titles(self):
         for child in psutil.Process(self.pid).children():
             with contextlib.suppress(psutil.Error):  # it has just ended
-                yield child.pid, " ".join(child.cmdline())
+                yield child, " ".join(child.cmdline())
 
     def wait_workers(self, count):
         """Until exactly `count` workers exist; returns their process ids."""
@@ -280,13 +280,15 @@ def read_all(sock):
 
 
 def end(process, number, family=()):
-    """Ask a process to end by a signal, and kill whatever is left of it, its children and `family`."""
+    """Ask a process to end by a signal, and kill whatever is left of it, its children and `family`: each by
+    what it is, since process ids are used again."""
+    left = {*family}
     with contextlib.suppress(psutil.Error):
-        family = {*family, *(child.pid for child in psutil.Process(process.pid).children(recursive=True))}
+        own = psutil.Process(process.pid)
+        left |= {own, *own.children(recursive=True)}
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.send_signal(number)
         process.wait(5)
-    left = {p for p in map(_process, {*family, process.pid}) if p is not None}
     for each in list(left):
         with contextlib.suppress(psutil.Error):
             left.update(each.children(recursive=True))
@@ -294,10 +296,10 @@ def end(process, number, family=()):
         with contextlib.suppress(psutil.Error):
             each.kill()
     process.wait(DEADLINE)
-    psutil.wait_procs(left, timeout=DEADLINE)
+    wait_for(lambda: not any(map(_is_alive, left)), "end of all that was killed")
 
 
-def _process(pid):
+def _is_alive(process):
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid)
-    return None
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -46,7 +46,7 @@ def site(daemon):
 def master(site):
     """Process 1, by its id out here."""
     (process,) = psutil.Process(site.pid).children()
-    site.family.add(process.pid)
+    site.family.add(process)
     return process
 
 

@@ -145,6 +145,10 @@ FOUND = {
         ["an open device (/dev/urandom) made at app.py:1"],
     ),
     "a terminal": ("import os\nT = os.openpty()", ["an open device (/dev/ptmx) made at app.py:2"]),
+    "a terminal of a child": (
+        "import pty, time\npid, T = pty.fork()\nif pid == 0: time.sleep(60)",
+        ["a child process (python) started at app.py:2", "an open device (/dev/ptmx) made at app.py:2"],
+    ),
     "a pipe": ("import os\nP = os.pipe()", ["a pipe made at app.py:2 (2 of them)"]),
     "a named pipe": (
         "import os\nos.mkfifo('p')\nP = os.open('p', os.O_RDWR)",

@@ -179,8 +179,15 @@ def _new_mappings(_: _Arguments) -> _Look:
 
 
 def _processes(_: _Arguments) -> _Look:
-    """forkpty(3) also returns a descriptor."""
-    return lambda made: [finding.process(made[0] if isinstance(made, tuple) else made)]
+    """forkpty(3) also returns a descriptor, which is none in the child."""
+
+    def look(made: Any) -> Iterator[Key]:
+        pid, *fds = made if isinstance(made, tuple) else (made,)
+        yield finding.process(pid)
+        if pid:
+            yield from _descriptors(())(tuple(fds))
+
+    return look
 
 
 def _threads(_: _Arguments) -> _Look:
