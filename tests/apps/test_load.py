@@ -76,7 +76,7 @@ def test_a_module_in_a_package(module: Module) -> None:
         ("shop app:x", "module:attribute"),
         ("shop:make(1)", "without arguments"),
         ("src/shop.py:app", "src.shop:app"),
-        ("shop.py:app", "no module named 'shop.py', a module stands without .py: shop:app"),
+        ("shop.py:app", "no module named 'shop.py', a module is named without .py: shop:app"),
     ],
 )
 def test_what_is_no_import_string(module: Module, spec: str, reason: str) -> None:
@@ -92,7 +92,7 @@ def test_what_is_no_import_string(module: Module, spec: str, reason: str) -> Non
     [
         (
             "shopp:application",
-            f"shopp:application: no module named 'shopp' in {Path.cwd()} or among the packages of "
+            f"shopp:application: no module named 'shopp' in {Path.cwd()} or in the packages of "
             f"{sys.prefix}, did you mean 'shop'?",
         ),
         ("shop.wsgy:application", "shop.wsgy:application: no module named 'shop.wsgy', did you mean 'wsgi'?"),
@@ -104,9 +104,9 @@ def test_what_is_no_import_string(module: Module, spec: str, reason: str) -> Non
         ("shop.wsgi:app", "module 'shop.wsgi' has no attribute 'app', did you mean 'application'?"),
         ("shop.wsgi:server", "module 'shop.wsgi' has no attribute 'server', did you mean 'application'?"),
         ("shop.wsgi:application.app", "'application' has no attribute 'app'"),
-        ("shop.wsgi:name", "it cannot be called, its type is str"),
-        ("shop.wsgi:name()", "'name' is no function but of type str"),
-        ("shop.wsgi:sub", "it is a module: shop.sub:application is meant?"),
+        ("shop.wsgi:name", "it cannot be called: its type is str"),
+        ("shop.wsgi:name()", "'name' is not a function: its type is str"),
+        ("shop.wsgi:sub", "it is a module: did you mean shop.sub:application?"),
     ],
 )
 def test_what_is_not_there(module: Module, spec: str, reason: str) -> None:
@@ -155,7 +155,7 @@ def test_what_fails_at_its_import(module: Module, source: str, reason: str, deta
 
 def test_a_missing_package_is_said_with_where_packages_come_from(module: Module) -> None:
     module("shop", "import nothing_such\n")
-    assert refusal("shop:app").reason.endswith(f"line 1); the packages are those of {sys.prefix}")
+    assert refusal("shop:app").reason.endswith(f"line 1); packages are looked for in {sys.prefix}")
 
 
 def test_the_line_named_is_the_one_of_the_application(module: Module, tmp_path: Path) -> None:
@@ -171,24 +171,28 @@ def test_the_line_named_is_the_one_of_the_application(module: Module, tmp_path: 
         ("def make(): raise ValueError('no')", "shop:make()", "the factory failed: ValueError: no"),
         ("def make(): raise SystemExit(2)", "shop:make()", "the factory ends the process: SystemExit(2)"),
         ("def make(): return None", "shop:make()", "the factory returned None: is its `return app` missing?"),
-        ("def make(): return 3", "shop:make()", "the factory's result cannot be called, its type is int"),
-        ("def make(config): pass", "shop:make()", "is called without arguments, this one is make(config)"),
+        ("def make(): return 3", "shop:make()", "the factory's result cannot be called: its type is int"),
+        (
+            "def make(config): pass",
+            "shop:make()",
+            "is called without arguments, but this one is make(config)",
+        ),
         (
             "def make(): pass",
             "shop:make",
-            "it takes no (environ, start_response): for a factory, write shop:make()",
+            "it does not take (environ, start_response): if it is a factory, write shop:make()",
         ),
-        ("def make(config=None): pass", "shop:make", "for a factory, write shop:make()"),
+        ("def make(config=None): pass", "shop:make", "if it is a factory, write shop:make()"),
         (
             "async def app(scope: dict, receive: int, send: int) -> None: pass",
             "shop:app",
-            "it takes (scope, receive, send), as ASGI applications do: this is a WSGI server; wrap it by",
+            "it takes (scope, receive, send), as ASGI applications do: this is a WSGI server; wrap it in",
         ),
-        ("def app(environ): pass", "shop:app", "it takes (environ), a WSGI application takes"),
+        ("def app(environ): pass", "shop:app", "it takes (environ), but a WSGI application takes"),
         (
             "def __getattr__(name): raise OSError(name)",
             "shop:app",
-            "module 'shop' fails to give 'app': OSError: app",
+            "reading 'app' of module 'shop' failed: OSError: app",
         ),
     ],
 )

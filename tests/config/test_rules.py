@@ -11,21 +11,21 @@ from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import APP, loaded, problems
 
 MEMORY = (
-    "memory.soft must be below memory.hard: a worker is recycled at soft, before it must be ended at hard"
+    "memory.soft must be below memory.hard: a worker is recycled at soft, before it has to be killed at hard"
 )
 LINE = "limits.line must not be above limits.head: the request line is part of the head"
 JITTER = "requests.jitter has no effect while requests.max is 0: set requests.max, or leave jitter out"
-EITHER = "an address speaks either TLS or plain HTTP: leave out the one with or the one without https://"
+EITHER = "an address speaks either TLS or plain HTTP: leave out one of them"
 NO_CERTIFICATE = (
     "https:// needs a certificate: name its file in tls.certificate (on a command line: --certificate)"
 )
 NO_ADDRESS = (
     "tls.certificate has no effect: no address in bind begins with https://: "
-    "write such as bind: https://0.0.0.0:443"
+    "write, for example, bind: https://0.0.0.0:443"
 )
 NO_FIRST = (
     "tls has no effect without tls.certificate: "
-    "the first certificate is for whoever asks for no name, or for an unknown one"
+    "it is the certificate for clients that ask for no name or an unknown one"
 )
 NO_AUTHORITY = (
     "tls.client has no effect without tls.client_ca: "
@@ -33,9 +33,9 @@ NO_AUTHORITY = (
 )
 NEVER_CALLED = (
     "hooks.before_fork is never called with preload: false: "
-    "it is for the process that has imported the application; after_fork is called in every worker"
+    "no process imports the application for others then; use after_fork, called in every worker"
 )
-WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 is all of them: leave the other out"
+WILDCARD = "0.0.0.0 and another IPv4 address cannot share a port: 0.0.0.0 includes the other: leave that out"
 DEAF_UNIX = (
     "proxy.protocol is on, and no peer of a unix socket is trusted: "
     "every connection to it would be closed: add unix to proxy.trusted"

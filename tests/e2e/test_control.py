@@ -140,7 +140,7 @@ class TestStatus:
         for command in ("stop", "reload", "upgrade", "status"):
             done = site.command(command, "-c", other)
             assert done.returncode == 2, (command, done)
-            assert "wrokers" in text or f"is that of {site.folder / 'site.yaml'}" in done.stderr
+            assert "wrokers" in text or f"belongs to {site.folder / 'site.yaml'}" in done.stderr
         assert site.get().text == "one"
         assert "asked to" not in site.log
 
@@ -248,7 +248,7 @@ class TestReload:
         site.send(signal.SIGKILL)
         site.wait_exit()
         assert waiting.wait(20) == 1
-        assert "master is gone" in waiting.communicate()[1]
+        assert "master ended before the reload" in waiting.communicate()[1]
 
     def test_while_it_still_starts_it_is_the_start_that_is_waited_for(self, daemon):
         code(daemon, "one", pause=1.5)

@@ -94,7 +94,7 @@ def test_where_workers_import_the_application_is_there_when_they_are_called(site
         ("leave", "hooks.after_fork: SystemExit: 7"),
         ("after_frok", "hooks.after_fork: app:after_frok: .* has no attribute .*did you mean 'after_fork'"),
         ("wants_two", "hooks.after_fork: app:wants_two should take no argument, or one: the worker"),
-        ("note.__name__", "hooks.after_fork: app:note.__name__: it cannot be called, its type is str"),
+        ("note.__name__", "hooks.after_fork: app:note.__name__: it cannot be called: its type is str"),
     ],
 )
 def test_one_that_fails_keeps_a_generation_from_taking_over(site, name, reason, preload):

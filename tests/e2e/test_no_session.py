@@ -68,7 +68,7 @@ class TestWithoutASession:
         assert not list(nobody.session.iterdir())
         done = nobody.command("status")
         assert done.returncode == 2
-        assert f"not looked into: {nobody.temporary}" in done.stderr
+        assert f"skipped: {nobody.temporary}" in done.stderr
         if made == "a folder":
             assert not list(nobody.temporary.iterdir())
             nobody.temporary.rmdir()
@@ -83,5 +83,5 @@ class TestWithoutASession:
         nobody.temporary.symlink_to(other.temporary)
         done = nobody.command("stop")
         assert done.returncode == 2
-        assert "not looked into" in done.stderr
+        assert "skipped: " in done.stderr
         assert "connection refused" not in shop.log, "nothing was asked of it"

@@ -71,12 +71,12 @@ class TestTwoFilesOfOneName:
     def test_names_that_are_none(self, onlooker, shop_and_blog, command):
         done = onlooker.command(command, "shpo")
         assert done.returncode == 2
-        assert done.stderr == "superwsgi: no site called shpo runs here; these do: blog, shop\n"
+        assert done.stderr == "superwsgi: no site called shpo runs here; running: blog, shop\n"
         done = onlooker.command(command, "shop/site.yaml")
         assert "; for a site file write -c shop/site.yaml" in done.stderr
         for more in (["-c", "shop/site.yaml"], ["--control", onlooker.session / "superwsgi" / "shop.sock"]):
             done = onlooker.command(command, "shop", *more)
-            assert (done.returncode, "give one of them" in done.stderr) == (2, True)
+            assert (done.returncode, "give only one of" in done.stderr) == (2, True)
         assert not any("asked to" in site.log or "stopping" in site.log for site in shop_and_blog)
 
 
@@ -163,7 +163,7 @@ class TestCommandsAmongTwoOfOneName:
         assert served(user, "-c", second.folder / "site.yaml") == {"shop": second.pid}
         done = user.command("reload", "-c", first.folder / "site.yaml")
         assert done.returncode == 2
-        assert f"is that of {second.folder / 'site.yaml'}" in done.stderr
+        assert f"belongs to {second.folder / 'site.yaml'}" in done.stderr
         assert "asked to" not in second.log + again.log
 
     def test_at_the_same_moment(self, user):

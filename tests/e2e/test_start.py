@@ -166,7 +166,7 @@ class TestCheck:
         done = run(site.folder, "check", "-c", "site.yaml")
         assert done.returncode == 3
         assert 'app.py", line 5 in <module>' in done.stderr
-        assert "not loaded after 3s (timeouts.boot); its stacks stand above" in done.stderr
+        assert "not loaded after 3s (timeouts.boot); its stacks are above" in done.stderr
 
     def test_everything_at_once(self, site):
         site.write("app.py", "import nosuchmodule")

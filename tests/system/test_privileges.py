@@ -47,7 +47,7 @@ def test_a_group_alone_goes_with_the_user_that_we_are():
 
 
 @pytest.mark.parametrize("look_up", [account, group_id])
-@pytest.mark.parametrize(("name", "words"), [("no-such-name", "does not exist"), ("4294967295", "beyond")])
+@pytest.mark.parametrize(("name", "words"), [("no-such-name", "does not exist"), ("4294967295", "too large")])
 def test_what_cannot_be_had(look_up, name, words):
     with pytest.raises(PrivilegeError, match=words):
         look_up(name)

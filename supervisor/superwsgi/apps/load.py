@@ -67,7 +67,7 @@ def load_function(text: str) -> Callable[..., object]:
     spec = _parse(text)
     found = _attribute(spec, _module(spec))
     if not callable(found):
-        spec.fail(f"it cannot be called, its type is {type(found).__name__}")
+        spec.fail(f"it cannot be called: its type is {type(found).__name__}")
     _check_threads(spec)
     return found
 
@@ -87,7 +87,7 @@ def _module(spec: _Spec) -> ModuleType:
     except ModuleNotFoundError as exc:
         if exc.name is not None and f"{spec.module}.".startswith(f"{exc.name}."):
             spec.fail(f"no module named {exc.name!r}{_instead(spec, exc.name)}")
-        _fail_import(spec, exc, f"; the packages are those of {sys.prefix}")
+        _fail_import(spec, exc, f"; packages are looked for in {sys.prefix}")
     except SyntaxError as exc:
         spec.fail(f"{exc.filename}, line {exc.lineno}: {exc.msg}", exc)
     except SystemExit as exc:
@@ -108,9 +108,9 @@ def _at(exc: BaseException) -> str:
 def _instead(spec: _Spec, missing: str) -> str:
     """Where it was looked for, and what may have been meant."""
     if missing.endswith(".py"):
-        return f", a module stands without .py: {spec.text.replace('.py:', ':', 1)}"
+        return f", a module is named without .py: {spec.text.replace('.py:', ':', 1)}"
     package, _, name = missing.rpartition(".")
-    where = "" if package else f" in {_here()} or among the packages of {sys.prefix}"
+    where = "" if package else f" in {_here()} or in the packages of {sys.prefix}"
     return where + _near(name, _siblings(missing))
 
 
@@ -143,7 +143,7 @@ def _attribute(spec: _Spec, module: ModuleType) -> object:
             meant = _near(name, known) or _near(name, [usual for usual in _USUAL if usual in known], 0)
             spec.fail(f"{owner} has no attribute {name!r}{meant}")
         except BaseException as exc:
-            spec.fail(f"{owner} fails to give {name!r}: {spell_exception(exc)}{_at(exc)}", exc)
+            spec.fail(f"reading {name!r} of {owner} failed: {spell_exception(exc)}{_at(exc)}", exc)
         owner = repr(name)
     return found
 
@@ -151,9 +151,9 @@ def _attribute(spec: _Spec, module: ModuleType) -> object:
 def _make(spec: _Spec, factory: object) -> object:
     name = ".".join(spec.attributes)
     if not callable(factory):
-        spec.fail(f"{name!r} is no function but of type {type(factory).__name__}")
+        spec.fail(f"{name!r} is not a function: its type is {type(factory).__name__}")
     if not accepts(factory, 0):
-        spec.fail(f"a factory is called without arguments, this one is {name}{_signature(factory)}")
+        spec.fail(f"a factory is called without arguments, but this one is {name}{_signature(factory)}")
     try:
         return factory()
     except SystemExit as exc:
@@ -167,19 +167,19 @@ def _check_application(spec: _Spec, app: object) -> None:
     if app is None and spec.is_factory:
         spec.fail("the factory returned None: is its `return app` missing?")
     if isinstance(app, ModuleType):
-        spec.fail(f"{what} is a module: {app.__name__}:application is meant?")
+        spec.fail(f"{what} is a module: did you mean {app.__name__}:application?")
     if not callable(app):
-        spec.fail(f"{what} cannot be called, its type is {type(app).__name__}")
+        spec.fail(f"{what} cannot be called: its type is {type(app).__name__}")
     if accepts(app, 2):
         return
     if accepts(app, 0) and not spec.is_factory:
-        spec.fail(f"{what} takes no (environ, start_response): for a factory, write {spec.text}()")
+        spec.fail(f"{what} does not take (environ, start_response): if it is a factory, write {spec.text}()")
     if accepts(app, 3):
         spec.fail(
             f"{what} takes {_signature(app)}, as ASGI applications do: this is a WSGI server; "
-            "wrap it by a2wsgi.ASGIMiddleware, or serve it by an ASGI server"
+            "wrap it in a2wsgi.ASGIMiddleware, or use an ASGI server"
         )
-    spec.fail(f"{what} takes {_signature(app)}, a WSGI application takes (environ, start_response)")
+    spec.fail(f"{what} takes {_signature(app)}, but a WSGI application takes (environ, start_response)")
 
 
 def _check_threads(spec: _Spec) -> None:

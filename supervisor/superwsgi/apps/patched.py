@@ -33,7 +33,7 @@ def refusal() -> str | None:
         if is_patched is not None and any(map(is_patched, _MODULES)):
             return (
                 f"{library} has patched the standard library{_at(library)}, but workers run threads, not "
-                "greenlets: remove the patch, and set threads to how many requests may wait at a time"
+                "greenlets: remove the patch, and set threads to the number of requests that may wait at once"
             )
     return None
 

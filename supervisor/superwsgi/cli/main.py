@@ -52,8 +52,8 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi check -c site.yaml      find out whether a site would start
     superwsgi status                  show what the sites of this machine do
     superwsgi status shop             show what one of them does
-    superwsgi reload shop --wait      new code, and whether it serves
-    superwsgi upgrade shop --wait     a new superwsgi or Python, in place
+    superwsgi reload shop --wait      load new code, and wait until it serves
+    superwsgi upgrade shop --wait     replace superwsgi or Python, in place
     """
     if context.invoked_subcommand is not None:
         if path is not None:

@@ -29,7 +29,9 @@ def working_folder(environ: Mapping[str, str] = os.environ) -> str:
     try:
         here = str(Path.cwd())
     except OSError:
-        raise ConfigError([Problem(None, "the working folder has been removed", "cd into it anew")]) from None
+        raise ConfigError(
+            [Problem(None, "the working folder has been removed", "cd into it again")]
+        ) from None
     called = [path for path in (sys.argv[0], sys.executable) if Path(path).is_absolute()]
     return through_links(here, links_in(called))
 

@@ -130,7 +130,7 @@ def _single_application(top: Keys, reader: Reader) -> dict[str, str]:
     """What `app` says, as `apps` has it."""
     app, apps = top.entries.get("app"), top.entries.get("apps")
     if app and apps:
-        reader.report("app", "cannot stand beside apps", "write one of them", app.key.place)
+        reader.report("app", "cannot be used with apps", "keep one of them", app.key.place)
     if not app and not apps:
         hint = "name the application, such as app: shop.wsgi:application"
         reader.report("app", "is missing", hint, SourcePlace(top.place.file) if top.place else None)
@@ -140,9 +140,7 @@ def _single_application(top: Keys, reader: Reader) -> dict[str, str]:
 
 def _top(root: Node | None, file: str) -> Keys:
     if root is None:
-        raise ConfigError(
-            [Problem(SourcePlace(file), "nothing in it", "it needs at least app: module:attribute")]
-        )
+        raise ConfigError([Problem(SourcePlace(file), "is empty", "it needs at least app: module:attribute")])
     if not isinstance(root, Keys):
         message = f"a site file is a mapping of keys, got {root}"
         raise ConfigError([Problem(root.place, message, "write lines such as app: shop.wsgi:application")])
@@ -154,7 +152,9 @@ def _content(file: str) -> bytes:
         with open(file, "rb") as stream:
             content = stream.read(_LARGEST_FILE + 1)
     except IsADirectoryError:
-        raise ConfigError([Problem(SourcePlace(file), "is a folder", "name the site file in it")]) from None
+        raise ConfigError(
+            [Problem(SourcePlace(file), "is a folder", "name the site file inside it")]
+        ) from None
     except (OSError, ValueError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise ConfigError([Problem(SourcePlace(file), "cannot be read", reason)]) from None

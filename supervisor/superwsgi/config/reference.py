@@ -20,9 +20,9 @@ _HEAD: Final = """\
 #
 # durations   250ms, 30s, 5m, 1h, or a number of seconds
 # sizes       8K, 100M, 1G (1K is 1024 bytes), or a number of bytes
-# paths       relative ones start at the folder of this file
-# variables   ${NAME} or ${NAME:-default} in any value; $${ is a plain ${
-# secrets     ${file:/run/secrets/key} in any value is what the file holds
+# paths       relative to the folder of this file
+# variables   ${NAME} or ${NAME:-default} in any value; $${ is a literal ${
+# secrets     ${file:/run/secrets/key} in any value is the content of that file
 """
 
 _COMMENT_COLUMN: Final = 36

@@ -69,7 +69,7 @@ RULES: Final = (
         ("memory.soft", "memory.hard"),
         lambda site: _soft_is_not_below_hard(site.memory),
         "memory.soft must be below memory.hard",
-        "a worker is recycled at soft, before it must be ended at hard",
+        "a worker is recycled at soft, before it has to be killed at hard",
     ),
     Rule(
         ("requests.max", "requests.jitter"),
@@ -87,7 +87,7 @@ RULES: Final = (
         ("preload", "hooks.before_fork"),
         lambda site: site.preload is False and site.hooks.before_fork is not None,
         "hooks.before_fork is never called with preload: false",
-        "it is for the process that has imported the application; after_fork is called in every worker",
+        "no process imports the application for others then; use after_fork, called in every worker",
     ),
     Rule(
         ("rollout.overlap", "rollout.batch"),
@@ -99,7 +99,7 @@ RULES: Final = (
         ("bind",),
         _covered_by_wildcard,
         "0.0.0.0 and another IPv4 address cannot share a port",
-        "0.0.0.0 is all of them: leave the other out",
+        "0.0.0.0 includes the other: leave that out",
     ),
     Rule(
         ("bind", "proxy.trusted", "proxy.protocol"),
@@ -117,7 +117,7 @@ RULES: Final = (
         ("bind",),
         _plain_and_tls,
         "an address speaks either TLS or plain HTTP",
-        "leave out the one with or the one without https://",
+        "leave out one of them",
     ),
     Rule(
         ("bind", "tls.certificate"),
@@ -129,13 +129,13 @@ RULES: Final = (
         ("bind", "tls.certificate"),
         lambda site: site.tls.certificate is not None and not any(map(speaks_tls, site.bind)),
         "tls.certificate has no effect: no address in bind begins with https://",
-        "write such as bind: https://0.0.0.0:443",
+        "write, for example, bind: https://0.0.0.0:443",
     ),
     Rule(
         ("tls.key", "tls.sni", "tls.client_ca", "tls.certificate"),
         lambda site: site.tls.certificate is None and site.tls != TlsSettings(minimum=site.tls.minimum),
         "tls has no effect without tls.certificate",
-        "the first certificate is for whoever asks for no name, or for an unknown one",
+        "it is the certificate for clients that ask for no name or an unknown one",
     ),
     Rule(
         ("tls.client_ca", "tls.client"),
@@ -147,6 +147,6 @@ RULES: Final = (
         ("bind", "control"),
         _control_is_bound,
         "control and bind name the same socket",
-        "the application is served at one, the site is controlled at the other",
+        "one serves the application, the other controls the site",
     ),
 )

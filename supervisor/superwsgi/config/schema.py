@@ -57,10 +57,10 @@ class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Bytes | Share | None, Meta(description="recycle a worker above this", examples=["400M", "40%"])
     ] = None
     hard: Annotated[
-        Bytes | Share | None, Meta(description="end a worker above this at once", examples=["600M"])
+        Bytes | Share | None, Meta(description="kill a worker above this at once", examples=["600M"])
     ] = None
     measure: Annotated[
-        Literal["rss", "pss", "uss"], Meta(description="what is compared: rss, pss or uss")
+        Literal["rss", "pss", "uss"], Meta(description="which figure is compared: rss, pss or uss")
     ] = "rss"
 
 
@@ -68,7 +68,7 @@ class Requests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`requests:` recycling by age in requests."""
 
     max: Annotated[Count, Meta(description="recycle a worker after this many requests; 0 = never")] = 0
-    jitter: Annotated[Count, Meta(description="up to this many more, drawn per worker")] = 0
+    jitter: Annotated[Count, Meta(description="plus up to this many, drawn at random for each worker")] = 0
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,13 +78,15 @@ class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     head: Annotated[Deadline, Meta(description="receiving a request's head")] = 10.0
     proxy: Annotated[Deadline, Meta(description="receiving a PROXY protocol header")] = 5.0
     body: Annotated[Deadline, Meta(description="receiving a request's body, at a minimum rate")] = 30.0
-    request: Annotated[Deadline, Meta(description="the application starting or continuing its answer")] = 60.0
-    queue: Annotated[Seconds, Meta(description="a full request waiting for a free thread")] = 30.0
+    request: Annotated[Deadline, Meta(description="the application starting or continuing its response")] = (
+        60.0
+    )
+    queue: Annotated[Seconds, Meta(description="a complete request waiting for a free thread")] = 30.0
     send: Annotated[Deadline, Meta(description="a client taking its response, at a minimum rate")] = 30.0
-    keepalive: Annotated[Seconds, Meta(description="an idle connection between two requests")] = 75.0
-    graceful: Annotated[Seconds, Meta(description="draining a worker, at most")] = 30.0
+    keepalive: Annotated[Seconds, Meta(description="an idle connection between requests")] = 75.0
+    graceful: Annotated[Seconds, Meta(description="draining a worker")] = 30.0
     linger: Annotated[Seconds, Meta(description="an idle connection while its worker drains")] = 2.0
-    lame_duck: Annotated[Seconds, Meta(description="serving on after a drain was asked for")] = 0.0
+    lame_duck: Annotated[Seconds, Meta(description="going on as before once a drain is asked for")] = 0.0
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,18 +96,22 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     head: Annotated[Bytes, Meta(description="request head; 431 beyond")] = 64 << 10
     fields: Annotated[PositiveCount, Meta(description="header fields; 431 beyond")] = 100
     body: Annotated[Bytes, Meta(description="request body; 413 beyond; 0 = no limit")] = 100 << 20
-    body_memory: Annotated[Bytes, Meta(description="body kept in memory; a file beyond")] = 256 << 10
-    spool: Annotated[
-        Bytes, Meta(description="temporary files a worker has for what clients have not taken yet")
-    ] = 4 << 30
-    queue: Annotated[Count, Meta(description="full requests a worker lets wait for a thread; 503 beyond")] = (
-        500
+    body_memory: Annotated[Bytes, Meta(description="request body kept in memory; in a file beyond")] = (
+        256 << 10
     )
-    connections: Annotated[PositiveCount, Meta(description="open connections a worker")] = 1000
+    spool: Annotated[
+        Bytes, Meta(description="temporary files per worker for what clients have not taken yet")
+    ] = 4 << 30
+    queue: Annotated[
+        Count, Meta(description="complete requests per worker that wait for a thread; 503 beyond")
+    ] = 500
+    connections: Annotated[PositiveCount, Meta(description="open connections per worker")] = 1000
     per_address: Annotated[
-        Count, Meta(description="open connections a client address and worker; 429 beyond; 0 = no limit")
+        Count, Meta(description="open connections per client address and worker; 429 beyond; 0 = no limit")
     ] = 0
-    backlog: Annotated[Backlog, Meta(description="connections the kernel holds until accepted")] = 2048
+    backlog: Annotated[Backlog, Meta(description="connections the kernel queues until they are accepted")] = (
+        2048
+    )
 
     @property
     def largest_body(self) -> int:
@@ -118,14 +124,14 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="error log from this level on: debug, info, warning, error"),
+        Meta(description="lowest level in the error log: debug, info, warning, error"),
     ] = "info"
     access: Annotated[LogFile, Meta(description="access log: - (stdout), off or a file")] = "-"
     error: Annotated[LogFile, Meta(description="error log: - (stderr), off or a file")] = "-"
     format: Annotated[
         LogFormat,
         Meta(
-            description="access log's lines: combined, json or a template",
+            description="access log's format: combined, json or a template",
             examples=['"{time} {method} {target} {status} {duration}"'],
         ),
     ] = "combined"
@@ -137,7 +143,7 @@ class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trusted: Annotated[
         tuple[Network, ...],
         Meta(
-            description="peers believed about their clients: networks, unix",
+            description="peers to believe about their clients: networks or unix",
             examples=["[10.0.0.0/8, unix]"],
         ),
     ] = ("127.0.0.1/32", "::1/128")
@@ -160,14 +166,14 @@ class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     certificate: Annotated[
         FilePath | None,
         Meta(
-            description="PEM file: certificate, the chain behind it, and the key where tls.key is not set",
+            description="PEM file: certificate, its chain, and the key unless tls.key is set",
             examples=["/etc/letsencrypt/live/example.com/fullchain.pem"],
         ),
     ] = None
     key: Annotated[
         FilePath | None,
         Meta(
-            description="PEM file of its private key, not encrypted",
+            description="PEM file of the private key, unencrypted",
             examples=["/etc/letsencrypt/live/example.com/privkey.pem"],
         ),
     ] = None
@@ -182,13 +188,13 @@ class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     client_ca: Annotated[
         FilePath | None,
         Meta(
-            description="PEM file of authorities whose client certificates count", examples=["staff-ca.pem"]
+            description="PEM file of the authorities that sign client certificates", examples=["staff-ca.pem"]
         ),
     ] = None
     client: Annotated[
         Literal["required", "optional"] | None,
         Meta(
-            description="whether a client needs a certificate; required once client_ca is set",
+            description="whether clients need a certificate; default: required if client_ca is set",
             examples=["optional"],
         ),
     ] = None
@@ -198,21 +204,21 @@ class RollOutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """`rollout:` how the workers move over to a new generation."""
 
     overlap: Annotated[
-        Consent, Meta(description="new processes start beside the old ones; no: once these are gone")
+        Consent, Meta(description="start new processes beside the old ones; no: once those are gone")
     ] = True
     before: Annotated[
         str | None,
         Meta(
-            description="shell command that has to succeed before a generation is loaded",
+            description="shell command that must succeed before a generation is loaded",
             examples=["python manage.py migrate --check"],
         ),
     ] = None
     batch: Annotated[PositiveCount, Meta(description="workers replaced at a time, after the first")] = 1
     confirm: Annotated[
-        Seconds, Meta(description="all new workers serve so long before the old generation is given up")
+        Seconds, Meta(description="how long all new workers must serve before the old generation goes")
     ] = 10.0
     max_failures: Annotated[
-        PositiveCount, Meta(description="crashes of new workers until then that lead back to the old ones")
+        PositiveCount, Meta(description="crashes of new workers within that time that cause a rollback")
     ] = 3
 
 
@@ -229,21 +235,21 @@ class HookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     after_fork: Annotated[
         Function | None,
         Meta(
-            description="called in each worker once the application is there",
+            description="called in each worker once the application is loaded",
             examples=["shop.hooks:after_fork"],
         ),
     ] = None
     worker_exit: Annotated[
         Function | None,
-        Meta(description="called in a worker that ends", examples=["shop.hooks:worker_exit"]),
+        Meta(description="called in each worker as it ends", examples=["shop.hooks:worker_exit"]),
     ] = None
 
 
 class MonitorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`monitor:` watching workers from the master."""
+    """`monitor:` how the master watches workers."""
 
     interval: Annotated[
-        Deadline, Meta(description="between two looks at the workers' memory and heartbeat")
+        Deadline, Meta(description="time between checks of the workers' memory and heartbeat")
     ] = 1.0
 
 
@@ -265,7 +271,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Annotated[
         SiteName,
         Meta(
-            description="the site's name; default: the file's, or its folder's for site.yaml and its like",
+            description="the site's name; default: that of the file, or of its folder for site.yaml etc.",
             examples=["shop"],
         ),
     ]
@@ -282,7 +288,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = (TcpAddress("127.0.0.1", 8000),)
     workers: Annotated[
-        Processes | Literal["auto"], Meta(description="worker processes; auto = usable CPUs")
+        Processes | Literal["auto"], Meta(description="worker processes; auto = one per usable CPU")
     ] = "auto"
     threads: Annotated[Threads, Meta(description="requests a worker runs at once")] = 8
     preload: Annotated[
@@ -292,7 +298,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     warmup: Annotated[
         tuple[Annotated[str, Meta(extra_json_schema={"unit": "page"})], ...],
         Meta(
-            description="pages requested of the application before anybody else may: /path or host/path",
+            description="pages to request before any client may: /path or host/path",
             examples=['[/, "/products?page=1", shop.example.com/cart]'],
         ),
     ] = ()
@@ -300,7 +306,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env_file: Annotated[
         FilePath | None,
         Meta(
-            description="file of NAME=value lines for `env`, which goes before it, and for ${NAME}",
+            description="file of NAME=value lines, for the environment (`env` wins) and for ${NAME}",
             examples=[".env"],
         ),
     ] = None
@@ -314,14 +320,14 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     user: Annotated[
         Account | None,
         Meta(
-            description="user that workers run as, after binding, with its HOME; a number needs no name",
+            description="user that workers run as once sockets are bound, by name or number; sets HOME",
             examples=["www-data"],
         ),
     ] = None
     group: Annotated[
         Account | None,
         Meta(
-            description="group of the workers; default: the user's, or the same number",
+            description="group that workers run as; default: the user's, or the same number",
             examples=["www-data"],
         ),
     ] = None
@@ -333,32 +339,32 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     control: Annotated[
         ControlPath | None,
         Meta(
-            description="socket of `superwsgi status`: a path or off; default: by the site's name",
+            description="socket for `superwsgi status`: a path or off; default: named after the site",
             examples=["/run/superwsgi/shop.sock", "off"],
         ),
     ] = None
     memory: Annotated[
-        Memory, Meta(description="what a worker may use: a size, or a share of what this process may use")
+        Memory, Meta(description="what a worker may use: a size, or a share of the memory there is")
     ] = Memory()
-    requests: Annotated[Requests, Meta(description="replacing workers by age in requests")] = Requests()
+    requests: Annotated[Requests, Meta(description="replacing workers after so many requests")] = Requests()
     timeouts: Annotated[Timeouts, Meta(description="every deadline")] = Timeouts()
     limits: Annotated[Limits, Meta(description="what a client may ask of a worker")] = Limits()
     proxy: Annotated[
         Proxy,
-        Meta(description="who may say, in X-Forwarded-*, Forwarded or the PROXY protocol, who a client is"),
+        Meta(description="proxies that say who a client is: X-Forwarded-*, Forwarded, PROXY protocol"),
     ] = Proxy()
     tls: Annotated[
         TlsSettings, Meta(description="certificates for the addresses that begin with https://")
     ] = TlsSettings()
     log: Annotated[
-        Log, Meta(description="two logs: - is stdout for access and stderr for error, off is none")
+        Log, Meta(description="two logs: - is stdout for access and stderr for error, off writes none")
     ] = Log()
     rollout: Annotated[RollOutSettings, Meta(description="moving over to a new generation")] = (
         RollOutSettings()
     )
     hooks: Annotated[
-        HookSettings, Meta(description="functions that are called in a worker's life: module:function")
+        HookSettings, Meta(description="functions to call at points in a worker's life: module:function")
     ] = HookSettings()
-    monitor: Annotated[MonitorSettings, Meta(description="watching workers from the master")] = (
+    monitor: Annotated[MonitorSettings, Meta(description="how the master watches workers")] = (
         MonitorSettings()
     )

@@ -108,7 +108,8 @@ def require_gone(who: Identity) -> None:
 
 def _still(what: str) -> PrivilegeError:
     return PrivilegeError(
-        f"the rights of root are not gone: {what}; see to securebits and security modules where it is started"
+        f"root's rights are not gone: {what}; check securebits and security modules where superwsgi is "
+        "started"
     )
 
 
@@ -169,5 +170,5 @@ def group_id(name: str) -> int:
 def _number(digits: str) -> int:
     number = int(digits)
     if number > _LARGEST:
-        raise PrivilegeError(f"{digits} is beyond the numbers of users and groups")
+        raise PrivilegeError(f"{digits} is too large for the number of a user or group")
     return number

@@ -136,8 +136,8 @@ def _led_astray(stranger: int, owner: int) -> str:
 
 def _somewhere_else(owner: int) -> str:
     return (
-        f"is no plain file with this one name, in a folder of user {owner} that others than root may write: "
-        "remove it, or name a file in a folder of root's"
+        f"is not a plain file with only this name, in a folder of user {owner} that others than root may "
+        "write to: remove it, or name a file in a folder of root's"
     )
 
 
@@ -211,7 +211,7 @@ def verify_private(folder: Path) -> None:
     FileNotFoundError if there is none."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
-        raise NotPrivate(f"{folder} is not a folder, so it is not used")
+        raise NotPrivate(f"{folder} is not a folder, and is not used")
     if found.st_uid != os.geteuid():
         raise NotPrivate(f"{folder} belongs to user {found.st_uid} and not to user {os.geteuid()}")
     if found.st_mode & _OTHERS:

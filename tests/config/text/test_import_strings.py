@@ -80,9 +80,9 @@ NO_EMPTY_PART = "a prefix has no empty part, space, ? or #"
         ("/a//b", NO_EMPTY_PART),
         ("/a b", NO_EMPTY_PART),
         ("/a?b", NO_EMPTY_PART),
-        ("/caf%C3%A9", "a prefix is written decoded"),
-        ("localhost:8000/x", "a host stands without scheme and port"),
-        ("http://example.com/x", "a host stands without scheme and port"),
+        ("/caf%C3%A9", "write the prefix decoded"),
+        ("localhost:8000/x", "a host has no scheme and no port here"),
+        ("http://example.com/x", "a host has no scheme and no port here"),
         ("-x.example.com/", NO_EMPTY_PART),
     ],
 )
@@ -99,7 +99,7 @@ def test_function() -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("shop:reopen()", "it is named, not called: shop:reopen"),
+        ("shop:reopen()", "name it, without calling it: shop:reopen"),
         ("shop.reopen", ""),
         ("shop:", ""),
         ("", ""),
@@ -123,11 +123,11 @@ def test_page(text: str) -> None:
         ("shop.example.com", "did you mean '/shop.example.com'?"),
         (
             "https://shop.example.com/cart",
-            "did you mean 'shop.example.com/cart'? A page stands without scheme",
+            "did you mean 'shop.example.com/cart'? A page has no scheme",
         ),
-        ("http://shop.example.com", "did you mean 'shop.example.com/'? A page stands without scheme"),
-        ("/two words", "a space and what is not ASCII are percent-encoded"),
-        ("/käse", "a space and what is not ASCII are percent-encoded"),
+        ("http://shop.example.com", "did you mean 'shop.example.com/'? A page has no scheme"),
+        ("/two words", "percent-encode spaces and what is not ASCII"),
+        ("/käse", "percent-encode spaces and what is not ASCII"),
         ("/new\r\nline", ""),
         ("shop:80/cart", ""),
         ("", ""),

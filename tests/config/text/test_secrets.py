@@ -53,13 +53,13 @@ def test_it_is_plain_with_two_dollars(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("${file:none}", "cannot be read: No such file or directory: make it, or write ${file:"),
+        ("${file:none}", "cannot be read: No such file or directory: create it, or write ${file:"),
         ("${file:.}", "is a folder"),
         ("${file:fifo}", "is not a regular file"),
         ("${file:large}", "is larger than 128K"),
         ("${file:binary}", "is not UTF-8 text"),
-        ("${file:}", "'${file:}' is no variable"),
-        ("${file:key", "'${file:key' is no variable"),
+        ("${file:}", "'${file:}' is not a variable"),
+        ("${file:key", "'${file:key' is not a variable"),
         ("${file:${GONE}/key}", "environment variable GONE is not set"),
     ],
 )
@@ -116,7 +116,7 @@ def test_no_problem_shows_a_value(folder: Path, key: str, secret: str) -> None:
 def test_nor_that_it_stands_twice(folder: Path) -> None:
     (folder / "key").write_text("/s3cret")
     found = problems(folder, f"{APP}warmup: ['${{file:key}}', '${{file:key}}']\n")
-    assert found == ["2:25: warmup: what ${file:key} stands for stands twice"]
+    assert found == ["2:25: warmup: what ${file:key} stands for is listed twice"]
 
 
 class TestTheEnvFile:

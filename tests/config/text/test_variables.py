@@ -35,12 +35,12 @@ def test_expand(text: str, expanded: str) -> None:
     ("text", "message"),
     [
         ("${GONE}", "environment variable GONE is not set"),
-        ("${}", "'${}' is no variable"),
-        ("${1A}", "'${1A}' is no variable"),
-        ("${PORT-1}", "'${PORT-1}' is no variable"),
-        ("${PORT", "'${PORT' is no variable"),
-        ("${GONE:-${PORT}}", "'${GONE:-${PORT}' is no variable"),
-        ("${ PORT }", "'${ PORT }' is no variable"),
+        ("${}", "'${}' is not a variable"),
+        ("${1A}", "'${1A}' is not a variable"),
+        ("${PORT-1}", "'${PORT-1}' is not a variable"),
+        ("${PORT", "'${PORT' is not a variable"),
+        ("${GONE:-${PORT}}", "'${GONE:-${PORT}' is not a variable"),
+        ("${ PORT }", "'${ PORT }' is not a variable"),
     ],
 )
 def test_refused(text: str, message: str) -> None:

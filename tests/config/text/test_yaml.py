@@ -26,11 +26,11 @@ from tests.config.sites import APP, EVERYTHING, loaded, problems
         (APP + "bind: [a}\n", "2:9: expected ',' or ']', got '}'"),
         (
             APP + "limits: {head: ${H}}\n",
-            "2:17: '{' cannot stand here: inside { } and [ ] write \"${NAME}\" in quotes",
+            "2:17: '{' is not allowed here: inside { } and [ ] write \"${NAME}\" in quotes",
         ),
         (
             APP + "log:\n  access: -\n",
-            "3:11: '-' begins a list item, and there can be none here: for a lone dash write \"-\"",
+            "3:11: '-' begins a list item, which is not allowed here: for a lone dash write \"-\"",
         ),
         (APP + "bind: *:8000\n", "2:8: a value cannot begin with '*': put quotes around it"),
         (
@@ -41,20 +41,20 @@ from tests.config.sites import APP, EVERYTHING, loaded, problems
         (APP + "user: @x\n", "2:7: a value cannot begin with '@': put quotes around it"),
         (APP + "user: `x`\n", "2:7: a value cannot begin with '`': put quotes around it"),
         (APP + "user: %x\n", "2:7: a value cannot begin with '%': put quotes around it"),
-        (APP + "bind: [::1]:8000\n", "2:8: ':' cannot stand here: put quotes around a value with special"),
+        (APP + "bind: [::1]:8000\n", "2:8: ':' is not allowed here: put quotes around a value with special"),
         (
             APP + "log:\n  format: {method} {target}\n",
-            "3:20: '{' cannot stand here: put quotes around a value",
+            "3:20: '{' is not allowed here: put quotes around a value",
         ),
         (APP + "threads\n", "2:1: a key without ':': write 'key: value'"),
         (APP + "threads 8\nworkers: 2\n", "2:1: a key without ':': write 'key: value'"),
-        (APP + "env:\n    A: b\n  B: c\n", "4:3: this line is indented unlike those around it"),
+        (APP + "env:\n    A: b\n  B: c\n", "4:3: this line is not indented like those around it"),
         (APP + "- x\n", "2:1: a list item among keys: indent it below its key"),
         ("- x\napp: shop:app\n", "2:1: a key among list items: indent the list below its key"),
-        (APP + "user: 'x'y\n", "2:10: text behind the closing quote or bracket"),
+        (APP + "user: 'x'y\n", "2:10: text after the closing quote or bracket"),
         (APP + 'user: "\\q"\n', "2:9: '\\q' means nothing in double quotes: use single quotes"),
-        (APP + "---\napp: x\n", "2:1: a second document: a site file holds one; leave out '---'"),
-        (APP + "user: &x a\ngroup: &x b\n", "3:8: anchor &x stands twice"),
+        (APP + "---\napp: x\n", "2:1: a second document: a site file is one document; leave out '---'"),
+        (APP + "user: &x a\ngroup: &x b\n", "3:8: anchor &x is defined twice"),
         (APP + "user: \x07\n", "2:7: YAML does not allow the character U+0007"),
         ("%YAML 3.0\n---\n" + APP, "1:1: found incompatible YAML document"),
     ],
@@ -67,8 +67,8 @@ def test_not_yaml_is_one_problem_in_plain_words(tmp_path: Path, text: str, said:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "nothing in it: it needs at least app: module:attribute"),
-        (b"# nothing yet\n", "nothing in it: it needs at least app: module:attribute"),
+        (b"", "is empty: it needs at least app: module:attribute"),
+        (b"# nothing yet\n", "is empty: it needs at least app: module:attribute"),
         (b"---\n", "2:1: a site file is a mapping of keys, got nothing: "),
         (b"- a\n", "1:1: a site file is a mapping of keys, got a list: "),
         (b"shop:app\n", "1:1: a site file is a mapping of keys, got 'shop:app': "),
@@ -86,7 +86,7 @@ def test_not_a_site_file(tmp_path: Path, content: bytes, said: str) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     cases = [
         (tmp_path / "gone.yaml", "cannot be read: No such file or directory"),
-        (tmp_path, "is a folder: name the site file in it"),
+        (tmp_path, "is a folder: name the site file inside it"),
         (Path("/proc/self/mem"), "cannot be read: Input/output error"),
     ]
     for file, said in cases:
@@ -161,8 +161,8 @@ env: {A: "${A}", B: '$${A}', C: "cost: $5"}
 def test_unset_and_odd_variables_are_reported_each_in_its_place(tmp_path: Path) -> None:
     assert problems(tmp_path, f"{APP}threads: ${{GONE}}\nenv:\n  A: ${{B C}}\n  D: ${{GONE}}\n") == [
         "2:10: environment variable GONE is not set: set it, or write ${GONE:-default}",
-        "4:6: '${B C}' is no variable: write ${NAME}, ${NAME:-default} or ${file:/path}, "
-        "and $${ for a plain ${",
+        "4:6: '${B C}' is not a variable: write ${NAME}, ${NAME:-default} or ${file:/path}, "
+        "and $${ for a literal ${",
         "5:6: environment variable GONE is not set: set it, or write ${GONE:-default}",
     ]
 
@@ -191,14 +191,14 @@ apps: *unused
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("threads: 2\nname: x\nthreads: 3\n", "4:1: key 'threads' stands twice: first at {file}:2:1"),
-        ("env: {A: x, A: y}\n", "2:13: key 'A' stands twice: first at {file}:2:7"),
-        ("env:\n  ? [a]\n  : b\n", "3:5: a key is plain text, not a list or mapping"),
-        ('env: {"a\\0": b}\n', "2:7: a key is plain text, not a list or mapping"),
-        ('env: {A: "\\0"}\n', "2:10: a value holds a NUL or bytes that are not UTF-8"),
-        ('env: {A: "\\ud800"}\n', "2:10: a value holds a NUL or bytes that are not UTF-8"),
-        ("env: {A: '${RAW}'}\n", "2:10: a value holds a NUL or bytes that are not UTF-8"),
-        ("env: &e {A: *e}\n", "2:6: this anchor holds an alias of itself"),
+        ("threads: 2\nname: x\nthreads: 3\n", "4:1: duplicate key 'threads': first at {file}:2:1"),
+        ("env: {A: x, A: y}\n", "2:13: duplicate key 'A': first at {file}:2:7"),
+        ("env:\n  ? [a]\n  : b\n", "3:5: a key must be plain text, not a list or mapping"),
+        ('env: {"a\\0": b}\n', "2:7: a key must be plain text, not a list or mapping"),
+        ('env: {A: "\\0"}\n', "2:10: this value contains a NUL or bytes that are not UTF-8"),
+        ('env: {A: "\\ud800"}\n', "2:10: this value contains a NUL or bytes that are not UTF-8"),
+        ("env: {A: '${RAW}'}\n", "2:10: this value contains a NUL or bytes that are not UTF-8"),
+        ("env: &e {A: *e}\n", "2:6: this anchor contains an alias of itself"),
         ("env: {<<: 1}\n", "2:11: << takes a mapping or a list of mappings, got '1'"),
         ("env: {<<: [{A: b}, c]}\n", "2:11: << takes a mapping or a list of mappings, got 'c'"),
         ("threads: !Eight x\n", "2:10: tags such as !Eight have no meaning here: leave it out"),

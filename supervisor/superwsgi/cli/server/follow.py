@@ -45,7 +45,7 @@ _WITHOUT_NUMBERS = {
 }
 _BEFORE_WORKERS = {
     Stage.PREPARING: "running rollout.before",
-    Stage.MAKING_ROOM: "waiting for the old one to end",
+    Stage.MAKING_ROOM: "waiting for the old generation to end",
     Stage.LOADING: "loading",
 }
 

@@ -69,7 +69,7 @@ class Conversation:
     def _explained(self, error: OSError) -> NotReached:
         if isinstance(error, PermissionError):
             return NoAccess(
-                f"no access to {self._where}: only root and the user that its master runs as have it"
+                f"no access to {self._where}: only root and the user that its master runs as may use it"
             )
         if isinstance(error, BlockingIOError):  # SO_SNDTIMEO, socket(7)
             return NotAnswered(f"the master at {self._where} does not answer")

@@ -13,11 +13,16 @@ from superwsgi.master.serve import FAILED
 
 @click.command(short_help="Load new configuration and code, without losing a request.")
 @which_site
-@click.option("-w", "--wait", is_flag=True, help="Follow the roll-out until it has succeeded or failed.")
+@click.option(
+    "-w",
+    "--wait",
+    is_flag=True,
+    help="Wait until the roll-out has succeeded or failed, and show its progress.",
+)
 def reload(which: Which, wait: bool) -> None:
-    """Read the site file again and load the application anew, beside what serves; then workers move over one
-    by one. If anything about it is broken, what served before goes on serving. Which site: the one
-    called NAME, or the only one that runs here.
+    """Read the site file and load the application again, beside the generation that serves; then replace its
+    workers one by one. If anything about the new generation is broken, the old one goes on serving. NAME
+    is the name of the site, and is not needed where only one runs.
 
     \b
     Exit codes:
@@ -32,4 +37,4 @@ def reload(which: Which, wait: bool) -> None:
     except NotReached as error:
         fail(str(error), error.code)
     if wait:
-        fail("the master is gone before the reload has ended", FAILED)
+        fail("the master ended before the reload did", FAILED)

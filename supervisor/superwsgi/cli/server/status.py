@@ -21,18 +21,18 @@ _COLUMNS = (
 
 @click.command(short_help="Show what a site does now.")
 @which_site
-@click.option("--json", "as_json", is_flag=True, help="One line of JSON a site.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per site.")
 def status(which: Which, as_json: bool) -> None:
-    """Show what a site does now: its generation, its workers, and why they died. Which site: the one
-    called NAME, or all whose control sockets are where superwsgi puts them.
+    """Show what a site does now: its generation, its workers, and why they died. NAME is the name of the
+    site; without one, all sites are shown whose control sockets are in the usual places.
 
     \b
-    Control sockets are, unless the key `control` says otherwise, in the first that can be had of:
+    Unless the key `control` says otherwise, a control socket is the first of these that can be made:
       $RUNTIME_DIRECTORY/control.sock           as systemd sets it
       /run/superwsgi/NAME.sock                  for root
       $XDG_RUNTIME_DIR/superwsgi/NAME.sock      for other users
       /tmp/superwsgi-UID/NAME.sock              without a session
-    A second site of the same name has NAME-2.sock. Root reaches the sites of other users by --control.
+    A second site of the same name has NAME-2.sock. Root reaches the sites of other users with --control.
 
     \b
     Exit codes:

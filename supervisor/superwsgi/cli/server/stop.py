@@ -16,11 +16,11 @@ from superwsgi.control import StopRequest
 
 @click.command(short_help="End a site.")
 @which_site
-@click.option("--fast", is_flag=True, help="At once; requests in hand are lost.")
-@click.option("-w", "--wait", is_flag=True, help="Until the master and all its processes have ended.")
+@click.option("--fast", is_flag=True, help="End at once; requests in hand are lost.")
+@click.option("-w", "--wait", is_flag=True, help="Wait until the master and all its processes have ended.")
 def stop(which: Which, fast: bool, wait: bool) -> None:
-    """End a site: workers answer what they have in hand, for at most timeouts.graceful. Which site: the
-    one called NAME, or the only one that runs here.
+    """End a site: its workers answer what they have in hand, within timeouts.graceful. NAME is the name of
+    the site, and is not needed where only one runs.
 
     \b
     Exit codes:

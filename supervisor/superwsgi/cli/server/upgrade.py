@@ -13,11 +13,13 @@ from superwsgi.master.serve import FAILED
 
 @click.command(short_help="Replace superwsgi and Python themselves, without losing a request.")
 @which_site
-@click.option("-w", "--wait", is_flag=True, help="Follow it until workers of the new program serve.")
+@click.option(
+    "-w", "--wait", is_flag=True, help="Wait until workers of the new program serve, and show its progress."
+)
 def upgrade(which: Which, wait: bool) -> None:
-    """Have the master execute its program anew, in the same process, after superwsgi or Python were installed
-    anew; then workers move over as in a reload. A program that cannot start is refused, and what serves
-    goes on. Which site: the one called NAME, or the only one that runs here.
+    """Replace a running superwsgi, or its Python, with the version that is installed now, in the same
+    process; then replace its workers as a reload does. A program that cannot start is refused, and the old
+    one goes on. NAME is the name of the site, and is not needed where only one runs.
 
     \b
     Exit codes:
@@ -35,4 +37,4 @@ def upgrade(which: Which, wait: bool) -> None:
     except NotReached as error:
         fail(str(error), error.code)
     if wait:
-        fail("the master is gone before the upgrade has ended", FAILED)
+        fail("the master ended before the upgrade did", FAILED)

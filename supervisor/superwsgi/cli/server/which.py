@@ -64,12 +64,12 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
         if sum(each is not None for each in (name, site_file, socket_path)) > 1:
-            raise click.UsageError("NAME, -c FILE and --control SOCKET each say which site: give one of them")
+            raise click.UsageError("give only one of NAME, -c FILE and --control SOCKET")
         return command(Which(name, site_file, socket_path), **rest)
 
     for parameter in (
-        click.option("--control", "socket_path", metavar="SOCKET", help="Its control socket."),
-        click.option("-c", "--config", "site_file", metavar="FILE", help="Its site file."),
+        click.option("--control", "socket_path", metavar="SOCKET", help="The control socket of the site."),
+        click.option("-c", "--config", "site_file", metavar="FILE", help="The site file of the site."),
         click.argument("name", required=False),
     ):
         chosen = parameter(chosen)
@@ -104,11 +104,11 @@ def find_one(which: Which) -> Path:
 
 
 def nothing_runs() -> str:
-    return f"no site runs here that this user can see; give -c FILE or --control SOCKET{_not_looked_into()}"
+    return f"this user can see no running site; give -c FILE or --control SOCKET{_not_looked_into()}"
 
 
 def _not_looked_into() -> str:
-    return "".join(f"\n  not looked into: {reason}" for reason in paths.ignored(os.environ))
+    return "".join(f"\n  skipped: {reason}" for reason in paths.ignored(os.environ))
 
 
 def _ambiguous(which: Which, running: Sequence[FoundSite]) -> str:
@@ -169,7 +169,7 @@ def _of_name(name: str, everywhere: Sequence[FoundSite]) -> list[FoundSite]:
 
 def _others(everywhere: Sequence[FoundSite]) -> str:
     names = sorted({each.served.site for each in everywhere if each.served is not None})
-    return f"these do: {', '.join(names)}" if names else "no other does that this user can see"
+    return f"running: {', '.join(names)}" if names else "this user can see no other"
 
 
 def _looks_like_a_file(name: str) -> bool:
@@ -203,10 +203,12 @@ def _silent(file: str, candidates: Sequence[FoundSite]) -> list[FoundSite]:
     """A socket that may be the site's, but whose master does not say so. Exits if there is none."""
     silent = [each for each in candidates if isinstance(each.problem, NotAnswered | NoAccess)]
     others = [
-        f"{each.path} is that of {each.served.file or 'no site file'}" for each in candidates if each.served
+        f"{each.path} belongs to {each.served.file or 'a site without a file'}"
+        for each in candidates
+        if each.served
     ]
     if others and not silent:
-        then = "is it running? If so, give it a name or a control of its own"
+        then = "is it running? If so, give it a name or a control socket of its own"
         fail(f"no master of {file} answers: {', '.join(others)}; {then}", NOT_RUNNING)
     if not candidates:
         fail(f"no master of {file} answers{_not_looked_into()}", NOT_RUNNING)

@@ -41,7 +41,7 @@ _TO_WRITE: Final = 0.5
 @click.command(short_help="Find out whether a site would start, without starting it.")
 @click.option("-c", "--config", "path", metavar="FILE", required=True, help="The site file.")
 def check(path: str) -> None:
-    """Validate a site file and import its application, in a process of its own, without serving it.
+    """Check a site file, and import its application in a process of its own, without serving it.
 
     \b
     Exit codes: 0 would start, 2 configuration, 3 the application does not load.
@@ -60,7 +60,7 @@ def check(path: str) -> None:
         sys.exit(CONFIGURATION)
     click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
     if site.rollout.before is not None:
-        click.echo(f"rollout.before: {site.rollout.before!r} runs before each generation; not tried here")
+        click.echo(f"rollout.before: {site.rollout.before!r} runs before each generation; it was not run now")
     if result.hazards and site.preload:
         found = printable(", ".join(result.hazards))
         click.echo(f"preload: {found} would not survive a fork: {_consequence(site, result.hazards)}")
@@ -93,16 +93,16 @@ def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
         raise Forged(f"{type(message).__name__} to a check", sender)
     except Forged as error:
         _end(pid)
-        return LoadFailed(f"the process that imports it sent an impossible message: {error}")
+        return LoadFailed(f"the process that imported it sent an impossible message: {error}")
     except TimeoutError:
         _show_stacks(pid, channel)
         _end(pid)
         within = duration(site.timeouts.boot)
-        return LoadFailed(f"not loaded after {within} (timeouts.boot); its stacks stand above")
+        return LoadFailed(f"not loaded after {within} (timeouts.boot); its stacks are above")
     except Closed:
         _, status = os.waitpid(pid, 0)
         return LoadFailed(
-            f"the process that imports it ended with {ending(os.waitstatus_to_exitcode(status))}"
+            f"the process that imported it ended with {ending(os.waitstatus_to_exitcode(status))}"
         )
 
 
@@ -121,11 +121,11 @@ def _show_stacks(pid: int, channel: Channel) -> None:
 
 def _consequence(site: Site, hazards: Sequence[str]) -> str:
     if site.preload != "auto":
-        return "the workers are forked without them; make them in hooks.after_fork, or set preload: auto"
+        return "the workers are forked without them; create them in hooks.after_fork, or set preload: auto"
     apart = "every worker imports the application itself"
     if any(hazard.startswith(A_LOCK) for hazard in hazards) and not _runs_alone(site):
         return f"{apart}; if only one may hold the lock, set `workers: 1` and `rollout: {{overlap: no}}`"
-    return f"{apart}; to share its memory, make them in hooks.after_fork"
+    return f"{apart}; to share its memory, create them in hooks.after_fork"
 
 
 def _runs_alone(site: Site) -> bool:

@@ -21,9 +21,9 @@ from superwsgi.master.serve import CONFIGURATION, serve
     metavar="ADDRESS",
     help="host:port, [IPv6]:port, https://host:port or unix:/path; repeatable.  [127.0.0.1:8000]",
 )
-@click.option("--certificate", metavar="FILE", help="PEM file of certificate and chain, for bind https://…")
-@click.option("--key", metavar="FILE", help="PEM file of its key, where it is not in the same file.")
-@click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one a usable CPU.  [auto]")
+@click.option("--certificate", metavar="FILE", help="PEM file of certificate and chain, for --bind https://…")
+@click.option("--key", metavar="FILE", help="PEM file of its key, unless that is in the same file.")
+@click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one per usable CPU.  [auto]")
 @click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [8]")
 @click.option("--chdir", default=".", metavar="FOLDER", help="Working folder, also on sys.path.  [.]")
 @click.option("--name", metavar="NAME", help="What `superwsgi status` calls it.  [the module or the folder]")

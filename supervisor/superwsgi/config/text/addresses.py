@@ -51,7 +51,7 @@ def _inherited(text: str, tls: bool) -> InheritedAddress:
         return InheritedAddress(_socket_name(text.removeprefix("systemd").removeprefix(":"), text), tls=tls)
     number = text.removeprefix("fd://")
     if not _FD.fullmatch(number):
-        raise Invalid("fd://N, N from 3 on", "0, 1 and 2 are stdin, stdout and stderr")
+        raise Invalid("fd://N with N from 3", "0, 1 and 2 are stdin, stdout and stderr")
     return InheritedAddress(fd=int(number), tls=tls)
 
 
@@ -118,14 +118,18 @@ def network(text: str) -> str:
 
 def _network_meant(text: str) -> str:
     if text in ("*", "all", "any"):
-        return "for every peer write 0.0.0.0/0, ::/0 and unix; then anybody may say who they are"
+        return "for every peer write 0.0.0.0/0, ::/0 and unix; but then anybody can claim to be any client"
     if text in ("off", "no", "none", "false"):
         return "to believe nobody write []"
     if text == "localhost":
         return "write 127.0.0.1 and ::1"
     if text.startswith("unix:"):
         return "'unix' is every unix socket of this site"
-    return "names are not looked up" if _HOST.fullmatch(text) and not text[-1].isdigit() else ""
+    return (
+        "host names are not looked up: write addresses"
+        if _HOST.fullmatch(text) and not text[-1].isdigit()
+        else ""
+    )
 
 
 def server_name(text: str) -> str:

@@ -40,7 +40,7 @@ def read(path: Path, environ: Mapping[str, str], problems: list[Problem]) -> dic
     lines goes to `problems`. Raises FileNotFoundError, UnusableFile."""
     text = read_text(path, _LARGEST)
     if "\0" in text:
-        raise UnusableFile("holds a NUL")
+        raise UnusableFile("contains a NUL")
     return _File(str(path), text, environ, problems).read()
 
 
@@ -79,7 +79,7 @@ class _File:
             raise _Wrong("not NAME=value", "a name has letters, digits and '_'; comments begin with #")
         name = found[1]
         if name in self._lines:
-            raise _Wrong(f"{name} stands twice", f"first in line {self._lines[name]}")
+            raise _Wrong(f"{name} is set twice", f"first on line {self._lines[name]}")
         self._lines[name] = self._line
         self._found[name] = self._value(name)
 
@@ -95,23 +95,27 @@ class _File:
     def _quoted(self, name: str) -> str:
         found = self._take(_QUOTED)
         if not found:
-            raise _Wrong(f"{name}: a quote is opened and never closed", "")
+            raise _Wrong(f"{name}: a quote is never closed", "")
         if not self._take(_NOTHING):
-            raise _Wrong(f"{name}: text behind the closing quote", "only a comment can stand there")
+            raise _Wrong(f"{name}: text after the closing quote", "only a comment may follow it")
         if found[1] is None:
             return self._expanded(name, found[2], lambda text: _IN_DOUBLE.sub(_escape, text))
         if "${" in found[1]:
-            raise _Wrong(f"{name}: ${{ in single quotes", "readers of such files differ; use double quotes")
+            raise _Wrong(
+                f"{name}: ${{ in single quotes", "readers of such files disagree about it; use double quotes"
+            )
         return _IN_SINGLE.sub(r"\1", found[1])
 
     def _expanded(self, name: str, text: str, decode: Callable[[str], str] = str) -> str:
         if "$${" in text:
-            raise _Wrong(f"{name}: $${{ is not for this file", "write such a value in `env` of the site file")
+            raise _Wrong(
+                f"{name}: $${{ cannot be used in this file", "set this value in `env` of the site file"
+            )
         try:
             return expand(decode(text), ChainMap(self._found, self._environ))
         except Unset:  # its text has a piece of the value
             hint = "write ${NAME} or ${NAME:-default}, or leave the value out and set it in `env`"
-            raise _Wrong(f"{name}: a ${{...}} in it is no variable that is set above", hint) from None
+            raise _Wrong(f"{name}: a ${{...}} in it is not a variable set above", hint) from None
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         """What stands here, if it is that."""

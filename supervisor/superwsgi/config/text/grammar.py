@@ -66,7 +66,7 @@ def duration(text: str, above_zero: bool = False) -> float:
     if not found or found[2] not in _SECONDS:
         raise Invalid("a duration such as 250ms, 30s, 5m or 1h", _duration_meant(text))
     if above_zero and float(found[1]) == 0:
-        raise Invalid("a duration above 0", "0 does not mean never; for practically never write 24h")
+        raise Invalid("a duration above 0", "0 does not mean no limit; for practically none write 24h")
     return float(found[1]) * _SECONDS[found[2]]
 
 
@@ -152,7 +152,7 @@ def account(text: str) -> str:
 def variable(text: str) -> str:
     """The name of an environment variable (POSIX XBD 8.1, with small letters)."""
     if not _VARIABLE.fullmatch(text):
-        hint = "a space belongs behind ':'" if ":" in text else ""
+        hint = "put a space after ':'" if ":" in text else ""
         raise Invalid("a variable's name of letters, digits and '_'", hint)
     return text
 
@@ -172,7 +172,7 @@ def log_file(text: str, folder: Path) -> str:
     known = TARGETS.get(text.lower())
     if known is not None:
         return known
-    hint = other_servers.no_log_file(text) if text else "for no log write off"
+    hint = other_servers.no_log_file(text) if text else "write off for no log"
     if hint:
         raise Invalid("-, off, stdout, stderr or a file", hint)
     return path(text, folder)

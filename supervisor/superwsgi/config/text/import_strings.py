@@ -30,7 +30,7 @@ def import_string(text: str) -> str:
 def function(text: str) -> str:
     """`module:function`, for a hook; both sides may have dots."""
     if text.endswith("()"):
-        raise Invalid("module:function", f"it is named, not called: {text.removesuffix('()')}")
+        raise Invalid("module:function", f"name it, without calling it: {text.removesuffix('()')}")
     module, _, attribute = text.partition(":")
     if not _dotted(module) or not _dotted(attribute):
         raise Invalid("module:function")
@@ -48,9 +48,9 @@ def page(text: str) -> str:
 def _page_meant(text: str) -> str:
     _, scheme, rest = text.partition("://")
     if scheme:
-        return f"did you mean '{rest if '/' in rest else rest + '/'}'? A page stands without scheme"
+        return f"did you mean '{rest if '/' in rest else rest + '/'}'? A page has no scheme"
     if not text.isascii() or " " in text:
-        return "a space and what is not ASCII are percent-encoded"
+        return "percent-encode spaces and what is not ASCII"
     return "" if "/" in text or not text else f"did you mean '/{text}'?"
 
 
@@ -81,7 +81,7 @@ def mount(text: str) -> str:
 
 def _mount_meant(host: str, prefix: str) -> str:
     if ":" in host:
-        return "a host stands without scheme and port"
+        return "a host has no scheme and no port here"
     if "%" in prefix:
-        return "a prefix is written decoded"
+        return "write the prefix decoded"
     return "a prefix has no empty part, space, ? or #"

@@ -47,7 +47,7 @@ OURS: Final = {
 }
 
 _NEEDLESS: Final = {
-    "daemon": "leave it out: the master stays in the foreground, for systemd or a container to keep",
+    "daemon": "leave it out: the master stays in the foreground, kept by systemd or a container",
     "reload": "files are not watched: to develop, use the framework's own server; "
     "to deploy, `superwsgi reload --wait`",
     "worker_class": "leave it out: every worker runs 'threads' threads",
@@ -58,24 +58,22 @@ _NEEDLESS: Final = {
 def hint(word: str) -> str:
     """For an unknown key of the whole site; empty where the word is nobody's."""
     if word in OURS:
-        return f"here it is {OURS[word]!r}"
+        return f"it is {OURS[word]!r} here"
     return _NEEDLESS.get(word, "")
 
 
 # Where logs go.
 
-_BY_STDERR: Final = (
-    "write -, which under systemd is the journal; elsewhere `superwsgi … 2>&1 | logger` passes it on"
-)
+_BY_STDERR: Final = "write - (under systemd that is the journal; elsewhere run `superwsgi … 2>&1 | logger`)"
 _NO_FILES: Final = {
     **dict.fromkeys(("syslog", "journal", "journald", "systemd", "logger", "/dev/log"), _BY_STDERR),
     **dict.fromkeys(("1", "enable", "enabled", "default", "auto", "console", "tty"), "write on"),
     **dict.fromkeys(("&1", "sys.stdout"), "write stdout"),
     **dict.fromkeys(("2", "&2", "sys.stderr"), "write stderr"),
     **dict.fromkeys(("0", "disable", "disabled", "null", "nil", "nothing", "never"), "write off"),
-    **dict.fromkeys(("combined", "common", "json", "text"), "how its lines look says log.format"),
+    **dict.fromkeys(("combined", "common", "json", "text"), "log.format sets how its lines look"),
     **dict.fromkeys(
-        ("debug", "info", "warning", "warn", "error", "critical"), "from where on says log.level"
+        ("debug", "info", "warning", "warn", "error", "critical"), "log.level sets the lowest level"
     ),
     "file": "write the file's path",
 }
@@ -85,7 +83,7 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 def no_log_file(text: str) -> str:
     """What to write instead of something that is hardly meant as the file of a log; empty for a file."""
     if text.startswith("|"):
-        return "logs are not piped to programs: write -, and `superwsgi … | program`"
+        return "logs cannot be piped to a program: write -, and run `superwsgi … | program`"
     url = _URL.match(text)
     if url is None:
         return _NO_FILES.get(text.lower(), "")
@@ -151,11 +149,11 @@ def log_format(text: str) -> str:
         return ""
     ours = _FOREIGN.sub(lambda found: _ours(found) or "", text)
     if ours.replace("[{time}]", "{time}") == _COMBINED:
-        return "here it is 'combined'"
+        return "it is 'combined' here"
     missing = sorted({found[0] for found in _FOREIGN.finditer(text) if not _ours(found)})
     there_is = f"; there is nothing for {one_of(missing)}" if missing else ""
     example = ours.strip() if "{" in ours else _COMBINED
-    return f"names stand in braces here, as in {example!r}{there_is}"
+    return f"names go in braces here, as in {example!r}{there_is}"
 
 
 def _ours(found: re.Match[str]) -> str | None:

@@ -162,7 +162,7 @@ class Reader:
             value = self.read(kind, node, path)
             if str(value) in seen:
                 shown = node if _is_private(node) else value
-                self.report(path, f"{shown} stands twice", place=node.place)
+                self.report(path, f"{shown} is listed twice", place=node.place)
             elif value is not _FAILED:
                 seen.add(str(value))
                 yield value
@@ -177,7 +177,7 @@ class Reader:
             value = self.read(kind.value_type, entry.value, below)
             key = self.read(kind.key_type, entry.key, below)
             if key in found:
-                self.report(below, f"is the same as {key!r}, which stands above", place=entry.key.place)
+                self.report(below, f"is the same as {key!r} above", place=entry.key.place)
             elif key is not _FAILED and value is not _FAILED:
                 found[key] = value
         return found
@@ -200,7 +200,7 @@ def _scalar(parse: Callable[[str], Any], node: Node) -> Any:
     if isinstance(node, Text) and not node.null:
         return parse(node.text)
     parse("")  # raises with what it expects
-    raise Invalid("text", 'for an empty text write ""' if isinstance(node, Text) else "put quotes around it")
+    raise Invalid("text", 'for an empty value write ""' if isinstance(node, Text) else "put quotes around it")
 
 
 def _written_as_mapping(kind: inspect.UnionType) -> inspect.StructType:

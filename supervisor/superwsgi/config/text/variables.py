@@ -62,7 +62,7 @@ def _value(found: re.Match[str], environ: Mapping[str, str], folder: Path | None
         forms = (
             "${NAME} or ${NAME:-default}" if folder is None else "${NAME}, ${NAME:-default} or ${file:/path}"
         )
-        raise Unset(f"{found[0]!r} is no variable", f"write {forms}, and $${{ for a plain ${{")
+        raise Unset(f"{found[0]!r} is not a variable", f"write {forms}, and $${{ for a literal ${{")
     name, default = content.groups()
     value = environ.get(name)
     if value or (value is not None and default is None):
@@ -78,7 +78,7 @@ def _from_file(path: Path, default: str | None) -> str:
         text = read_text(path, LARGEST).rstrip("\r\n")
     except FileNotFoundError as error:
         if default is None:
-            hint = f"make it, or write ${{file:{path}:-default}}"
+            hint = f"create it, or write ${{file:{path}:-default}}"
             raise Unset(f"{path} cannot be read: {error.strerror}", hint) from None
         return default
     except UnusableFile as error:

@@ -84,7 +84,7 @@ class _Document:
 
     def node(self, source: yaml.Node) -> Node:
         if source in self._open:
-            return self._unusable(source, "this anchor holds an alias of itself")
+            return self._unusable(source, "this anchor contains an alias of itself")
         if source not in self._made:
             self._open.add(source)
             self._made[source] = self._make(source)
@@ -108,7 +108,7 @@ class _Document:
         except Unset as error:
             return self._unusable(source, str(error), error.hint)
         if not _is_usable(text):
-            return self._unusable(source, "a value holds a NUL or bytes that are not UTF-8")
+            return self._unusable(source, "this value contains a NUL or bytes that are not UTF-8")
         plain = source.style is None
         null = plain and (source.tag == _TAG + "null" or not text)
         private = source.value if is_private(source.value, self._private) else ""
@@ -121,10 +121,10 @@ class _Document:
             if key.tag == _TAG + "merge":
                 merged = {**self._merged(value), **merged}
             elif not isinstance(key, yaml.ScalarNode) or not _is_usable(key.value):
-                self._unusable(key, "a key is plain text, not a list or mapping")
+                self._unusable(key, "a key must be plain text, not a list or mapping")
             elif key.value in entries:
                 first = entries[key.value].key.place
-                self._unusable(key, f"key {key.value!r} stands twice", f"first at {first}")
+                self._unusable(key, f"duplicate key {key.value!r}", f"first at {first}")
             else:
                 entries[key.value] = Entry(Text(key.value, self._place(key)), self.node(value))
         return {**merged, **entries}
