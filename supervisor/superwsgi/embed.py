@@ -53,8 +53,8 @@ def run(
     The drop-in for `app.run(host, port, threaded=…, processes=…)` of Flask, 127.0.0.1:5000 by default:
     `threaded=True` gives each of the `processes` workers `threads` threads, `threaded=False` one. `host` may
     be `unix:///path`. `name` is what `superwsgi status` calls the site: by default the script's name or,
-    where that is `app.py` or the like, its folder's. What `app.run` has for development (`debug`,
-    `use_reloader`, …) may stand there, off.
+    where that is `app.py` or the like, its folder's. Development options of `app.run` (`debug`,
+    `use_reloader`, …) are accepted if they are off.
 
     The application object exists only in this process, so workers are forked from it. Hence HUP replaces the
     workers by fresh ones of the same object, without losing a request; it cannot load changed code or

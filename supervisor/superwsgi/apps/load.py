@@ -1,7 +1,7 @@
 """From `module:attribute` or `module:factory()` to a WSGI application, or to one line of why not.
 
-Here the application's own code runs for the first time, so anything may be raised, SystemExit included:
-all of it becomes an AppError. Runs in a mold or a worker, never in the master.
+The application's code runs here for the first time, so anything may be raised, SystemExit included; all of
+it becomes an AppError. Runs in a mold or a worker, never in the master.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _USUAL: Final = ("application", "app", "create_app", "make_app")
 
 class AppError(Exception):
     """An application that cannot be loaded: `reason` is one line for the operator, `detail` a traceback;
-    `locked` where it misses what somebody else holds."""
+    `locked` if it needs something that another process has locked."""
 
     def __init__(self, reason: str, detail: str = "", *, locked: bool = False) -> None:
         super().__init__(reason)
@@ -63,7 +63,7 @@ def load(text: str) -> WSGIApp:
 
 
 def load_function(text: str) -> Callable[..., object]:
-    """What `text` names, for calls of other kinds than an application's. Raises AppError."""
+    """The function that `text` names, for hooks. Raises AppError."""
     spec = _parse(text)
     found = _attribute(spec, _module(spec))
     if not callable(found):
@@ -106,7 +106,7 @@ def _at(exc: BaseException) -> str:
 
 
 def _instead(spec: _Spec, missing: str) -> str:
-    """Where it was looked for, and what may have been meant."""
+    """Where it was looked for, and a similar name."""
     if missing.endswith(".py"):
         return f", a module is named without .py: {spec.text.replace('.py:', ':', 1)}"
     package, _, name = missing.rpartition(".")

@@ -1,5 +1,5 @@
-"""Errors by which an application says that somebody else has what it wants for itself: the lock of a file or
-of a database, or an address. In a reload that is the generation that serves, as a rule.
+"""Errors by which an application says that another process has locked what it needs: a file, a database, an
+address. In a reload that process is usually of the generation that serves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WORDS: Final = re.compile(
 
 
 def is_locked_out(error: BaseException) -> bool:
-    """Whether it, or what has led to it, says so."""
+    """Whether the error, or one that it was raised from, says so."""
     return any(map(_says_so, _chain(error)))
 
 

@@ -1,7 +1,7 @@
 """Paths as the operator spells them, and the symbolic links in them.
 
-Releases are deployed by switching a link (`current`). So a path is made absolute without following links, and
-who has to stay with one release follows the links once, and pins by them all paths that lead through them.
+Releases are deployed by switching a link (`current`). So a path is made absolute without following links;
+to stay with one release, the links are followed once, and all paths through them are pinned.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Impossible combinations: settings that are right alone and cannot hold together.
+"""Impossible combinations: settings that are valid alone but not together.
 
 A table, one line a rule. Not here, since they are possible: `limits.body_memory` above `limits.body` (bodies
 never reach a temporary file), `group` without `user` (the master's user with another group), `memory.soft`
@@ -59,7 +59,7 @@ def _is_ipv4(host: str) -> bool:
 
 
 def _deaf(site: Site, kind: type[TcpAddress] | type[UnixAddress]) -> bool:
-    """Whether nobody who could connect to addresses of this kind would be believed."""
+    """Whether no peer that can connect to addresses of this kind is trusted."""
     believed = any((name == "unix") is (kind is UnixAddress) for name in site.proxy.trusted)
     return site.proxy.protocol and not believed and any(isinstance(address, kind) for address in site.bind)
 

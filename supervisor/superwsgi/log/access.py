@@ -1,7 +1,7 @@
-"""The access log: entries are appended on the hot path, a thread of its own spells and writes them.
+"""The access log: requests only append entries; a thread of its own formats and writes them.
 
 `log` never blocks and never fails: the queue is bounded, and what does not fit or cannot be written is
-counted and told to the error log, and on stderr. The writer thread belongs to one process and is started
+counted and reported in the error log, and on stderr. The writer thread belongs to one process and is started
 after the fork; while there is nothing to write it sleeps without a timeout.
 """
 
@@ -30,8 +30,8 @@ _WINDOW: Final = 0.05
 """Seconds from the first entry of a batch to its writing: at most 20 wake-ups a second."""
 
 _PAUSE: Final = 0.0005
-"""Seconds between two slices of a batch, for the other threads to take the GIL: a write alone does not
-let them have it, the writer is back before they are awake."""
+"""Seconds between two slices of a batch, in which other threads can take the GIL. A write(2) alone does not
+give it to them: the writer is back before they are awake."""
 
 _PATIENCE: Final = 1.0
 """Seconds a full pipe may take before the error log says so, and between two reports of dropped entries."""
@@ -40,8 +40,8 @@ _PATIENCE: Final = 1.0
 def slice_size(backlog: int) -> int:
     """How many lines to spell at a stretch, with the GIL held for some 2.5 us each.
 
-    A batch of a busy worker is a thousand lines, which would add 2.5 ms to the latency of whoever waits;
-    so it is cut in slices. But where another thread computes, each slice costs a GIL switch (5 ms): with
+    A batch of a busy worker is a thousand lines, which would make waiting threads 2.5 ms later;
+    so it is cut into slices. But where another thread computes, each slice costs a GIL switch (5 ms): with
     64 lines the writer falls behind at 11,000 lines a second. So a slice grows with what is waiting.
     """
     return max(64, backlog // 8)

@@ -1,9 +1,9 @@
-"""The error log: one line an event, who, what, what now, as `key=value`; and what applications say there.
+"""The error log: one line per event (who, what, what now) as `key=value`, and what applications write there.
 
-Written where it happens, by master, molds and workers into the same file. It never raises, and no reader and
-no disk holds up who serves (writer.py): lines that cannot be written are counted, and the count is written as
-soon as that is possible. What is wrong with a log that is a file is said on stderr as well (aside.py). It may
-be used on both sides of a fork; `start` is for processes that do not fork.
+Master, molds and workers write to the same file. Logging never raises, and neither a reader nor a disk holds
+up a thread that serves (writer.py): lines that cannot be written are counted, and the count is written as
+soon as possible. Trouble with a log that is a file is reported on stderr as well (aside.py). It may be used
+on both sides of a fork; `start` is for processes that do not fork.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from superwsgi.log.lines import (
 from superwsgi.log.writer import Outlet
 
 _CLOSING: Final = 1.0
-"""Seconds in which what still waits may be written at the end of a process."""
+"""Seconds that a process that ends takes to write the lines that still wait."""
 
 _STDERR: Final = 2
 
@@ -41,7 +41,7 @@ _LONGEST: Final = 64 << 10
 
 
 class _Destination:
-    """A descriptor, and how lines are spelled that go there: what all logs made from one by `bind` share."""
+    """A descriptor and the spelling of its lines, shared by all logs that `bind` has made from one."""
 
     __slots__ = ("_aside", "_prefix", "_started", "_trouble", "journal", "level", "outlet")
 
@@ -135,7 +135,7 @@ class ErrorLog:
         self._stream = ErrorStream(self._aside if fd is None and self._aside is not None else self._to)
 
     def bind(self, **who: object) -> ErrorLog:
-        """The same log for somebody else: these fields after, or instead of, the present ones."""
+        """The same log with other fields in front: these are added, or replace those of the same name."""
         other = ErrorLog.__new__(ErrorLog)
         other._to, other._aside, other._stream = self._to, self._aside, self._stream
         other._tell({**self._who, **who})
@@ -150,23 +150,23 @@ class ErrorLog:
         self._to.reopen(fd)
 
     def move(self, fd: int | None, level: str) -> None:
-        """Like `reopen`, and from another level on; None: nowhere."""
+        """Like `reopen`, with another level; None: nowhere."""
         if fd is not None or self._to.outlet is not None:
             self._to.reopen(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC) if fd is None else fd)
         self._to.level = LEVELS.index(level)
 
     def start(self) -> None:
-        """Nobody but a thread of this process, which does not fork any more, waits for a reader or a disk."""
+        """For a process that no longer forks: only a thread of its own waits for a reader or a disk then."""
         for destination in {self._to, self._stream.to}:
             destination.start()
 
     def flush(self, seconds: float) -> None:
-        """Wait until everything is written, at most so long."""
+        """Wait until everything is written, for at most `seconds`."""
         if self._to.outlet is not None:
             self._to.outlet.flush(seconds)
 
     def close(self) -> None:
-        """The process ends: write what still waits, in a second at most."""
+        """At the end of the process: write what still waits, within a second."""
         self._stream.flush_all()
         self._to.close()
         if self._aside is not None:
@@ -176,15 +176,15 @@ class ErrorLog:
         self._event("debug", event, fields)
 
     def info(self, event: str, /, detail: str = "", **fields: object) -> None:
-        """`detail`, such as a program's output, stands below the line, indented."""
+        """`detail`, such as a program's output, is written below the line, indented."""
         self._event("info", event, fields, detail)
 
     def warning(self, event: str, /, detail: str = "", **fields: object) -> None:
-        """`detail`, such as stacks, stands below the line, indented."""
+        """`detail`, such as stacks, is written below the line, indented."""
         self._event("warning", event, fields, detail)
 
     def error(self, event: str, /, detail: str = "", **fields: object) -> None:
-        """`detail`, such as a traceback, stands below the line, indented."""
+        """`detail`, such as a traceback, is written below the line, indented."""
         self._event("error", event, fields, detail)
 
     def alarm(self, event: str, /, detail: str = "", **fields: object) -> None:
@@ -200,12 +200,12 @@ class ErrorLog:
         self._event("error", event, {"error": spell_exception(exc), **fields}, application_traceback(exc))
 
     def descriptor(self) -> int:
-        """For what writes past us, as faulthandler does: the standard error's where nothing is logged."""
+        """For writers that bypass this class, as faulthandler does; standard error's if the log is off."""
         outlet = self._to.outlet
         return _STDERR if outlet is None else outlet.fd
 
     def stream(self) -> ErrorStream:
-        """The text stream for `wsgi.errors`: what is written there is said as it is, whatever the level."""
+        """The text stream for `wsgi.errors`: what is written there is logged as it is, at any level."""
         return self._stream
 
     def _aloud(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
@@ -219,10 +219,10 @@ class ErrorLog:
 
 
 class ErrorStream(io.TextIOBase):
-    """What is written goes out as it is, in whole lines: until its end, `flush` or the end of the request a
-    line is kept for the thread that writes it, so that threads do not end each other's lines.
+    """Passes text on as it is, in whole lines. An unfinished line is kept, for each thread on its own, until
+    its newline, `flush` or the end of the request, so that threads do not mix their lines.
 
-    `open` has the lines in the making, `to` is where they go.
+    `open` holds the unfinished lines; `to` is where they go.
     """
 
     encoding = "utf-8"
@@ -253,11 +253,11 @@ class ErrorStream(io.TextIOBase):
             self._say(rest)
 
     def close(self) -> None:
-        """The server's stream is not the application's to close."""
+        """An application cannot close the server's stream: this only flushes."""
         self.flush()
 
     def flush_all(self) -> None:
-        """The process ends, and with it the lines of all of its threads."""
+        """At the end of the process: the unfinished lines of all threads."""
         while self.open:
             self._say(self.open.popitem()[1])
 

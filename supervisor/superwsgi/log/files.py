@@ -4,7 +4,7 @@ The master opens targets, as root, before privileges are dropped, and hands the 
 process of a site appends to the same file or pipe, so a line must go out in one write(2): any size to a
 regular file (O_APPEND), at most PIPE_BUF bytes to a pipe (pipe(7)).
 
-Who reads a pipe, a socket or a terminal may stop doing so, and a disk may hang: see Sink for what then waits.
+The reader of a pipe, socket or terminal may stop reading, and a disk may hang: Sink says what waits then.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOC
 _MODE: Final = 0o644
 
 _OWN: Final = os.O_APPEND | os.O_NONBLOCK
-"""What tells a pipe or terminal that we have opened from one that others may switch back at any time."""
+"""Flags of a pipe or terminal that we have opened ourselves; others could clear them on one they share."""
 
 NOT_READ: Final = "nobody reads it"
 REMOVED: Final = "its file was removed"
@@ -41,7 +41,7 @@ FILE_UNIT: Final = 64 << 10
 
 
 class LogTargetError(Exception):
-    """A log cannot be opened: `target` as it stands in the site file, `reason` for the operator."""
+    """A log cannot be opened: `target` as the site file has it, `reason` for the operator."""
 
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(f"{target}: {reason}")
@@ -52,7 +52,7 @@ class LogTargetError(Exception):
 def open_target(target: str, standard: int) -> int | None:
     """A new descriptor that appends to `target`; None for `off`, a copy of `standard` for `-`.
 
-    It is close-on-exec, and belongs to the caller. Raises LogTargetError.
+    It is close-on-exec, and the caller's to close. Raises LogTargetError.
     """
     if target == "off":
         return None
@@ -104,10 +104,10 @@ def is_journal(fd: int, environ: Mapping[str, str]) -> bool:
 
 
 def _copy(fd: int) -> int:
-    """A copy of a standard descriptor, such that a reader who is stuck does not block us.
+    """A copy of a standard descriptor that does not block us when its reader is stuck.
 
-    O_NONBLOCK belongs to the open file, which others share (the shell, the next command); so a pipe or a
-    terminal is opened anew. A regular file is not: it would have an offset of its own, and overwrite.
+    O_NONBLOCK is a flag of the open file, which others share (the shell, the next command), so a pipe or a
+    terminal is opened again. A regular file is not: it would have an offset of its own, and overwrite.
     """
     mode = os.fstat(fd).st_mode
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
@@ -119,7 +119,7 @@ def _copy(fd: int) -> int:
 
 
 def copy_of_stderr() -> int | None:
-    """As `open_target` has it for `-`; None where the process has none."""
+    """What `open_target` gives for `-`; None where the process has no standard error."""
     try:
         return open_target("-", STDERR)
     except LogTargetError:
@@ -149,14 +149,14 @@ def write_error(path: Path, exc: OSError) -> str:
 
 
 class Sink:
-    """A log's descriptor, and how to write to it. Its number stays the same over `reopen`, so threads may go
-    on writing.
+    """A log's descriptor, and how to write to it. `reopen` keeps its number, so threads may go on writing.
 
     It is `prompt` where no write ever waits: sockets, for which send(2) has a flag, and pipes and terminals
-    that we have opened. Others' pipes and terminals are asked first (poll(2)); that another process takes the
-    room before us is all that can make us wait there. A disk may hang for ever, and cannot be asked.
+    that we have opened. Pipes and terminals that others have opened are polled first (poll(2)); we wait there
+    only if another process takes the room between poll and write. A disk may hang for ever, and cannot be
+    polled.
 
-    A file of ours that was removed takes nothing any more, for nobody would ever read it.
+    A file of ours that has been removed is no longer written to: nobody would ever read it.
     """
 
     __slots__ = ("_named", "_regular", "_socket", "_torn", "fd", "prompt", "unit")
@@ -181,8 +181,7 @@ class Sink:
         self._look()
 
     def _look(self) -> None:
-        """What the descriptor is of. `unit`: bytes that one write puts down without another process's in
-        between."""
+        """Find out what the descriptor refers to. `unit`: bytes that one write(2) keeps together."""
         mode = os.fstat(self.fd).st_mode
         self._regular = stat.S_ISREG(mode)
         self._socket = _as_socket(self.fd) if stat.S_ISSOCK(mode) else None
@@ -255,7 +254,7 @@ def _is_removed(fd: int) -> bool:
 
 
 def _as_socket(fd: int) -> socket.socket:
-    """A socket object for a descriptor that stays as it is, whatever the application wants of new sockets."""
+    """A socket object for a descriptor, without the timeout that an application may have set for new ones."""
     wanted = socket.getdefaulttimeout()
     socket.setdefaulttimeout(None)
     try:

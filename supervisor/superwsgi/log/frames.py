@@ -19,11 +19,11 @@ _PACKAGES: Final = tuple({sysconfig.get_path(name) + "/" for name in ("purelib",
 
 
 def application_traceback(exc: BaseException) -> str:
-    """The text of `exc` and its causes, without importlib's frames, and without superwsgi's that stand before
-    the application's or record what it does.
+    """The text of `exc` and its causes, without importlib's frames, and without those of superwsgi that come
+    before the application's or record what it does.
 
-    Where there are none of the application, the server itself is at fault, and its frames stay; but a
-    module with a syntax error has no frame, and the fault is its own.
+    Without any frame of the application the server itself is at fault, and its frames stay; except for a
+    module with a syntax error, which has no frame.
     """
     report = traceback.TracebackException.from_exception(exc)
     _trim(report, blameless=isinstance(exc, SyntaxError))

@@ -1,7 +1,7 @@
 """One event of the error log as text: the only place that knows how a line is spelled.
 
-A line that begins in column 0 is an event, what belongs to it stands below it, indented. Nothing that a
-client or an application says can begin a line, end a value, or move a terminal's cursor.
+A line that begins in column 0 is an event; its details follow, indented. No text of a client or an
+application can begin a line, end a value, or move a terminal's cursor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 PRIORITY: Final = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
-"""What a line begins with where the journal reads it; the numbers are those of syslog(3)."""
+"""How a line begins for systemd's journal; the numbers are those of syslog(3)."""
 
 _INDENT: Final = "    "
 VALUE_LIMIT: Final = 1000
@@ -84,12 +84,12 @@ def spell_exception(exc: BaseException) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` with quotes, backslashes and whatever is not printable (str.isprintable) escaped."""
+    """`text` with quotes, backslashes and all that is not printable (str.isprintable) escaped."""
     return "".join(_ESCAPES.get(char) or (char if char.isprintable() else _code(char)) for char in text)
 
 
 def printable(text: str) -> str:
-    """`text` with only what is not printable escaped: for what stands outside of quotes."""
+    """`text` with only what is not printable escaped, for use outside of quotes."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _ESCAPES.get(char) or _code(char) for char in text)
@@ -101,7 +101,7 @@ def _code(char: str) -> str:
 
 
 def below(text: str) -> list[str]:
-    """The lines of `text` indented, as they stand below an event."""
+    """The lines of `text`, indented as below an event."""
     return [_INDENT + line for line in printable_lines(text)]
 
 

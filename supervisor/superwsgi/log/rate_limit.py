@@ -1,4 +1,4 @@
-"""Events that could become a flood: logged at once, then at most once a minute, with how many there were.
+"""Events that could flood the log: logged at once, then at most once a minute, with their number.
 
 Times are monotonic ns.
 """

@@ -1,11 +1,11 @@
-"""The way out of a process for lines of a log: a reader or a disk that does not take them holds nobody up.
+"""How log lines leave a process without a slow reader or disk holding anybody up.
 
-Where a write cannot wait (files.Sink), the line is written by whoever says it. Else, and for what did not go
-at once, a thread that serves nobody writes; who says something gives it a moment, so that a process that is
-killed next has said it. What is too much, or cannot be written, is dropped and counted; the count stands
-where the lines would, and a watcher is told at once.
+Where a write cannot block (files.Sink), the calling thread writes the line. Otherwise, and for what a write
+did not take at once, a thread of its own writes; the caller waits a moment for it, so that a line gets out
+even if the process is killed next. What does not fit in memory, or cannot be written, is dropped and counted;
+a line with the count is written in its place, and a watcher is told at once.
 
-Without that thread, in a process that may fork or does not serve yet, the caller writes. It never raises.
+Without that thread, in a process that may fork or does not serve yet, the caller writes. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Final, Protocol
 from superwsgi.log.files import NOT_READ, Sink, chunks
 
 LIMIT: Final = 1 << 20
-"""Bytes that wait for the thread at most; thousands of lines."""
+"""Bytes that may wait for the thread: thousands of lines."""
 
 PATIENCE: Final = 0.02
-"""Seconds that a line is given, once, before nobody waits any more until all is written."""
+"""Seconds that a caller waits for its line; once that was too short, no caller waits until all is written."""
 
 _FAULTS: Final = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 
 Notice = Callable[[int, str], bytes]
-"""How many lines were dropped, and why -> the line that says so."""
+"""From the number of dropped lines and the reason to the line that reports them."""
 
 
 class Watcher(Protocol):
@@ -40,8 +40,8 @@ class Watcher(Protocol):
 
 
 class Outlet:
-    """Lines go to `fd`, from any thread and in order; those of one `put` with nothing in between that this
-    process says."""
+    """Writes lines to `fd`, from any thread and in order; no line of this process comes between those of one
+    `put`."""
 
     def __init__(self, fd: int, notice: Notice, watcher: Watcher | None = None) -> None:
         self._sink = Sink(fd)
@@ -51,7 +51,7 @@ class Outlet:
         _call_in_forked(self)
 
     def _alone(self) -> None:
-        """There is no thread here, nobody who could have the lock, and nothing that this process has said."""
+        """Begin anew: no thread, a lock that no thread holds, no lines waiting."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._waiting: deque[bytes] = deque()
@@ -66,7 +66,7 @@ class Outlet:
 
     @property
     def fd(self) -> int:
-        """Its number stays the same over `reopen`."""
+        """The descriptor; `reopen` keeps its number."""
         return self._sink.fd
 
     @property
@@ -75,7 +75,7 @@ class Outlet:
         return self._dropped
 
     def start(self) -> None:
-        """From now on nobody but a thread of this process waits."""
+        """From now on only the thread waits for a reader or a disk."""
         with self._changed:
             self._closing = False
             if self._thread is None:
@@ -83,7 +83,7 @@ class Outlet:
                 self._thread.start()
 
     def put(self, lines: Iterable[bytes]) -> None:
-        """Each with its newline, if it has one."""
+        """Write lines, each with its newline if it has one."""
         pieces = list(chunks(lines, self._sink.unit))
         with self._changed:
             if self._thread is None:
@@ -97,13 +97,13 @@ class Outlet:
             self._sink.reopen(fd)
 
     def flush(self, seconds: float) -> None:
-        """Wait until nothing waits, at most so long."""
+        """Wait until all lines are written, for at most `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting, seconds)
 
     def close(self, seconds: float) -> None:
-        """Let the thread end, in at most so long; what is said then is written by who says it, or joins what
-        the thread could not get rid of."""
+        """End the thread within `seconds`. Later lines are written by their callers, or queue behind what the
+        thread could not write."""
         thread = self._thread
         if thread is None:
             return
@@ -114,7 +114,7 @@ class Outlet:
         if not thread.is_alive():
             self._thread = None
 
-    # For who has the lock.
+    # The lock is held.
 
     def _leave(self, pieces: list[bytes]) -> None:
         """Write, or leave to the thread."""

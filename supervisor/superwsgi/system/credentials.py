@@ -26,5 +26,5 @@ def of_message(beside: bytes) -> Credentials:
 
 
 def of_peer(sock: socket.socket) -> Credentials:
-    """Of whoever has connected, or listens where this socket has connected to (SO_PEERCRED)."""
+    """Of the process that has connected, or that listens where this socket has connected (SO_PEERCRED)."""
     return Credentials(*_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, SIZE)))

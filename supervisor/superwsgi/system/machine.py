@@ -53,8 +53,8 @@ def memory(root: Path = Path("/")) -> int:
 
 
 def holds_locks(pid: int, root: Path = Path("/")) -> bool:
-    """Whether a process may have locked a file (proc(5), /proc/locks). Of open file description locks, whose
-    owner is -1, nobody can tell."""
+    """Whether a process may have locked a file (proc(5), /proc/locks). The owner of open file description
+    locks, -1 there, is unknown: they count."""
     locks = _locks(root)
     return locks is None or any(owner in (pid, -1) for owner, waits in locks if not waits)
 

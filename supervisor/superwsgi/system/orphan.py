@@ -1,4 +1,4 @@
-"""Ending with the master while nobody listens to it: an import may take minutes, or for ever.
+"""Ending with the master even in an import, which may take minutes, or for ever.
 
 The kernel ends a mold, or a worker that still boots, when the master is gone (prctl(2), PR_SET_PDEATHSIG). A
 worker that serves sees its channel end instead, and drains. The master is the parent of a worker by being the

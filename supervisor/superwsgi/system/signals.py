@@ -1,8 +1,8 @@
-"""Signals as something to read: the process that takes them finds their numbers at a descriptor, beside what
-else it waits for, in the master as in a worker.
+"""Signals as something to read: a process that takes them finds their numbers at a descriptor, among the
+others that it waits for. For the master and for workers.
 
 Nothing is ever set to SIG_IGN: programs that are executed would inherit that, but do not inherit handlers
-(execve(2)). A forked child puts back what it has inherited: `give_back`.
+(execve(2)). A forked child restores what it has inherited by `give_back`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 _TERMINAL: Final = (signal.SIGTTIN, signal.SIGTTOU)
 
 _before_us: dict[int, Handler] = {}
-"""The handlers that were there before this process took the signals, for its forked children."""
+"""The handlers from before this process took the signals, for its forked children."""
 
 _AT_ONCE = 4096
-"""Numbers read in one go; the descriptor stays readable while there are more."""
+"""Numbers read at a time; the descriptor stays readable while there are more."""
 
 
 class Signals:
@@ -44,11 +44,11 @@ class Signals:
         return [self._woken.fileno(), self._wake.fileno()]
 
     def begin(self) -> None:
-        """Before `take`, so that no signal is taken and not told of."""
+        """Call it before `take`, so that no signal is taken and lost."""
         self._fd_before = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
 
     def take(self, numbers: Iterable[int]) -> None:
-        """Have these signals told here instead of acted on, even where whoever started this process, or the
+        """Report these signals here instead of acting on them, even if the parent of this process, or the
         application, has blocked them."""
         for number in numbers:
             self._handlers_before[number] = _take(number, _noted)
@@ -76,7 +76,7 @@ class Signals:
         self._wake.close()
 
     def close_in_child(self) -> None:
-        """In a forked child: what it would write here reaches its parent."""
+        """In a forked child: what it wrote here would reach its parent."""
         fd = signal.set_wakeup_fd(-1)
         if fd != self._wake.fileno():
             signal.set_wakeup_fd(fd)  # the application's
@@ -85,14 +85,14 @@ class Signals:
 
 
 def ignore(numbers: Iterable[int]) -> None:
-    """Have these signals do nothing in this process."""
+    """Make these signals do nothing in this process."""
     for number in numbers:
         _take(number, _ignored)
 
 
 def give_back() -> None:
-    """In a forked child: put signals back as if this process had never taken any. What the application has
-    set since stays."""
+    """In a forked child: restore the handlers from before `take`, except where the application has set its
+    own since."""
     for number, handler in _before_us.items():
         if signal.getsignal(number) in (_noted, _ignored):
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -108,7 +108,7 @@ def _take(number: int, handler: Handler) -> Handler:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The descriptor carries the signal; without a handler the default action would be taken."""
+    """The descriptor reports the signal; this only keeps the default action from being taken."""
 
 
 def _ignored(number: int, _frame: FrameType | None) -> None:

@@ -8,8 +8,8 @@ is not root can do only what its user may, and opens files as usual.
 
 Removing one: a file is known by its device and inode, since its name may lead to another one at any time.
 
-Having a folder of our own: what somebody else has made is never used and never changed. What is found to be
-ours stays ours: in a folder with the sticky bit nobody else may remove or rename it (unlink(2), rename(2)).
+A folder of our own: one that somebody else has made is never used and never changed. One that is ours stays
+ours: in a folder with the sticky bit nobody else may remove or rename it (unlink(2), rename(2)).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Link(NamedTuple):
 
 
 class _Way:
-    """The steps to a file, each taken from an open folder: nobody can change those behind us."""
+    """The steps to a file, each taken from an open folder, so that steps already taken cannot be changed."""
 
     def __init__(self, path: Path) -> None:
         self._folder = os.open("/", _FOLDER)
@@ -181,7 +181,7 @@ class Inode:
 
 @contextlib.contextmanager
 def folder_of(path: str) -> Iterator[tuple[int, str]]:
-    """The folder of a path, as a descriptor that stays the same whatever becomes of its name, and the name in
+    """The folder of a path, as a descriptor that stays valid if the folder is renamed, and the file's name in
     it. Raises OSError."""
     parent, name = os.path.split(path)
     fd = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,5 +1,5 @@
 """Talking to the master of a site: one question and its answers over a control socket, and what may go wrong.
-Which socket, which.py finds out.
+which.py finds out which socket.
 """
 
 from __future__ import annotations

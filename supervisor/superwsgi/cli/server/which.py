@@ -1,8 +1,7 @@
-"""Which site a command means: by its name, its file or its socket, or, if only one runs, by nothing at all.
+"""Which site a command means: named by its name, its file or its socket, or not at all if only one runs.
 
 Two sites may have one name, and one file two masters. So the name of a socket only helps to find it: each
-master is asked what it serves, and a command that changes something goes to the one that is meant, or to
-none.
+master is asked what it serves, and a command that changes something reaches the one that is meant, or none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`superwsgi check -c site.yaml`: what would keep a site from starting, found without starting it."""
+"""`superwsgi check -c site.yaml`: find what would keep a site from starting, without starting it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from superwsgi.worker.hazards.finding import A_LOCK
 
 _STDERR: Final = 2
 _TO_WRITE: Final = 0.5
-"""Seconds for a mold to write its stacks in."""
+"""Seconds that a mold gets to write its stacks."""
 
 
 @click.command(short_help="Find out whether a site would start, without starting it.")
@@ -143,7 +143,7 @@ def _loadable(site: Site) -> Site:
 
 
 def _surroundings(site: Site) -> Iterator[str]:
-    """What the site file names and this machine does not have."""
+    """What the site file names and this machine lacks."""
     try:
         identity(site.user, site.group)
     except PrivilegeError as error:

@@ -1,7 +1,7 @@
 """The grammars of addresses to listen on (`host:port`, `[IPv6]:port`, `:port`, `systemd`, `fd://N`, any of
 these behind `https://`, and `unix:path`), of networks, and of names that TLS clients ask for.
 
-Host names stay names: whoever binds looks them up.
+Host names are kept as names: they are looked up when they are bound.
 """
 
 from __future__ import annotations

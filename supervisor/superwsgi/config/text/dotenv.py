@@ -1,6 +1,6 @@
 """`env_file`: environment variables from a file such as `.env`, in a subset of what python-dotenv reads, and
-with the same meaning (but `:-` is a shell's: for an empty variable, too). What readers of such files take in
-different ways is refused.
+with the same meaning (but `:-` is a shell's: for an empty variable, too). What readers of such
+files disagree about is refused.
 
     # a comment
     NAME=plain text          # and a comment behind a space
@@ -36,8 +36,8 @@ _ESCAPES: Final = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 
 
 def read(path: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
-    """The variables of a file; `${NAME}` is one that stands above, or one of `environ`. What is wrong with
-    lines goes to `problems`. Raises FileNotFoundError, UnusableFile."""
+    """The variables of a file; `${NAME}` is one set above, or one of `environ`. Problems with lines are
+    added to `problems`. Raises FileNotFoundError, UnusableFile."""
     text = read_text(path, _LARGEST)
     if "\0" in text:
         raise UnusableFile("contains a NUL")
@@ -118,7 +118,7 @@ class _File:
             raise _Wrong(f"{name}: a ${{...}} in it is not a variable set above", hint) from None
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """What stands here, if it is that."""
+        """Match `pattern` here, and move past it."""
         found = pattern.match(self._text, self._at)
         if found:
             self._at = found.end()

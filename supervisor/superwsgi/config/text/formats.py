@@ -1,5 +1,5 @@
-"""`log:` the words for where a log goes that are no file names; of `log.format` the words, and the names and
-grammar of a template.
+"""For the section `log`: the words that name a log's target, the named formats, and the names and grammar of
+a template.
 
 The loader checks a site file with these, and log/ makes the line from them: what one accepts the other
 can write. Nothing is formatted here.
@@ -17,7 +17,7 @@ TARGETS: Final = {
     "stdout": "/dev/stdout",
     "stderr": "/dev/stderr",
 }
-"""In small letters; whatever else is a file."""
+"""In lower case; anything else is a file."""
 
 NAMED_FORMATS: Final = ("combined", "json")
 

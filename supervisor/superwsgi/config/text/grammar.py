@@ -16,7 +16,7 @@ from superwsgi.config.text.formats import NAMED_FORMATS, TARGETS, parse_template
 
 
 class Invalid(ValueError):
-    """A text that its grammar refuses: what was expected, and where it helps what to write instead."""
+    """Text that does not fit its grammar: what was expected and, where that helps, what to write instead."""
 
     def __init__(self, expected: str, hint: str = "") -> None:
         super().__init__(expected)
@@ -131,7 +131,7 @@ def choice(text: str, words: tuple[str, ...]) -> str:
 
 
 def name(text: str) -> str:
-    """A site's name: stands in process titles, logs and file names."""
+    """A site's name, as used in process titles, logs and file names."""
     if not _NAME.fullmatch(text):
         raise Invalid("letters, digits, '.', '_' and '-', at most 64, with a letter or digit first")
     return text

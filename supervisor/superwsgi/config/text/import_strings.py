@@ -1,6 +1,6 @@
 """The grammars of `app` and `apps`: import strings and the places where applications are mounted.
 
-Nothing is imported here: whether a module exists is found out by the worker.
+Nothing is imported here: the worker finds out whether a module exists.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def function(text: str) -> str:
 
 
 def page(text: str) -> str:
-    """`/path?query` or `host/path?query`, as it stands in a request line."""
+    """`/path?query` or `host/path?query`, as in a request line."""
     host, slash, rest = text.partition("/")
     if not slash or not _TARGET.fullmatch(rest) or (host and not _HOST.fullmatch(host)):
         raise Invalid("a path such as / or /products?page=1, or host/path", _page_meant(text))

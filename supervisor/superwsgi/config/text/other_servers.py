@@ -1,7 +1,7 @@
 """What other servers call our keys, where they send logs and how they format them: hints for site files that
 were written with Gunicorn's settings, Apache's or nginx's in mind.
 
-Nothing here is accepted; a name has one of our keys, or a line of why there is none.
+None of them is accepted: each is answered with our key, or with the reason why there is none.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _NEEDLESS: Final = {
 
 
 def hint(word: str) -> str:
-    """For an unknown key of the whole site; empty where the word is nobody's."""
+    """For an unknown key at the top level; empty for a word that no other server knows."""
     if word in OURS:
         return f"it is {OURS[word]!r} here"
     return _NEEDLESS.get(word, "")

@@ -1,7 +1,7 @@
 """From a tree of text to a Site: one walk along the Structs of schema.py, which stay the only list of keys.
 
-What does not fit is reported and left out, so that every mistake of a file is found in one go. A field's
-grammar goes by its `unit`, or its type where it has none.
+A value that does not fit is reported and left out, so that all mistakes of a file are found at once. A
+field's grammar is chosen by its `unit`, or by its type where it has none.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from superwsgi.config.text.tree import Items, Keys, Node, Text, Unusable
 _FAILED: Final[Any] = object()
 
 _TRUTHS: Final[Mapping[str | None, str]] = {"switch": "on or off", "consent": "yes or no"}
-"""What is said to be expected; each takes the words of the others, too."""
+"""The words that a message expects; each accepts the words of the others, too."""
 
 _NOT_IN_THIS_VERSION: Final = frozenset({"admin", "log.slow"})
-"""Unknown keys that no nearest key is offered for."""
+"""Unknown keys for which no similar key is suggested."""
 
 
 class Reader:
@@ -150,7 +150,7 @@ class Reader:
         raise Invalid(", or ".join(error.expected for error in refusals), hint)
 
     def _tuple(self, kind: inspect.VarTupleType, node: Node, path: str) -> tuple[Any, ...]:
-        """A list; one item may stand without its list."""
+        """A list; a single item may be written without one."""
         nodes = node.items if isinstance(node, Items) else (node,)
         if len(nodes) < (kind.min_length or 0):
             raise Invalid("at least one")

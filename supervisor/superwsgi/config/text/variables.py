@@ -37,8 +37,8 @@ def expand(text: str, environ: Mapping[str, str], folder: Path | None = None) ->
 
 
 def is_private(text: str, names: frozenset[str]) -> bool:
-    """Whether what the text stands for comes from a file, or from one of the variables `names`: then it is
-    not to be shown."""
+    """Whether the text refers to a file, or to one of the variables `names`: then its value must not be
+    shown."""
     found = [reference[1] or "" for reference in _REFERENCE.finditer(text)]
     return any(each.startswith("file:") or each.partition(":-")[0] in names for each in found)
 
@@ -116,5 +116,5 @@ def read_text(path: Path, largest: int) -> str:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Without waiting for somebody to write into it, as open(2) does for a FIFO."""
+    """Without waiting for a writer, as open(2) does for a FIFO."""
     return os.open(path, flags | os.O_NONBLOCK)
