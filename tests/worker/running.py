@@ -166,7 +166,7 @@ class Running:
         assert self.loop.join(DEADLINE)
         gate.set()
         for thread in threading.enumerate():
-            if thread.name.startswith("hand-"):
+            if thread.name.startswith("thread-"):
                 thread.join(DEADLINE)
         if self.access is not None:
             self.access.close()

@@ -20,6 +20,7 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls.interface import Certificates
+from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.loop import Loop
 
 
@@ -51,13 +52,11 @@ def make_loop(
     loop = Loop(
         site=site,
         app=app,
-        listeners=listeners,
+        listeners=Listeners(listeners, frozenset(listeners if certificates else ()), certificates),
         board=board.writer(slot),
         errors=errors,
         access=access,
         on_recycle=on_recycle,
-        secured=frozenset(listeners if certificates is not None else ()),
-        certificates=certificates,
     )
     loop.prepare()
     loop.start()

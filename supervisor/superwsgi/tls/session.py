@@ -35,7 +35,7 @@ class NamedSession(ssl.SSLObject):
 
 
 class Tls:
-    """`take` what arrives and go one `handshake` step after the other until it is done; then `open` what
+    """`feed` it what arrives and go one `handshake` step after the other until it is done; then `open` what
     arrives, `send`, and `part`."""
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Tls:
         self._unsent = b""  # ciphertext that the socket has not taken
         self._claimed = 0  # bytes of plaintext that are encrypted, and that the caller takes for not yet sent
 
-    def take(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> None:
         """Keep ciphertext for the next step of the handshake. Raises HttpError where it is none."""
         if not self.begun and self._incoming.pending == 0 and data[0] != _HANDSHAKE:
             raise HttpError(400, "this port speaks TLS: use https://")

@@ -33,7 +33,7 @@ class Fed:
             while self.parser.behind:
                 self.parser.go_on()
             while self.parser.requests:
-                self.requests.append(self.parser.take())
+                self.requests.append(self.parser.pop())
         return self
 
     @property

@@ -99,7 +99,7 @@ def outcome(parts: Iterable[bytes], **small: int) -> Outcome:
         assert len(parser.requests) <= 1
         assert parser.received <= limits.body
         while parser.requests:
-            request = parser.take()
+            request = parser.pop()
             environ = {key: value for key, value in request.environ.items() if key != "HTTP_X_REQUEST_ID"}
             assert "" not in environ
             assert environ["REMOTE_ADDR"] == "10.0.0.1"

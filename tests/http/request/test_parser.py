@@ -81,7 +81,7 @@ def test_no_more_chunks_are_read_in_one_go_than_may_be():
         parser.go_on()
         sizes.append(parser.received)
     assert all(0 < after - before <= AT_ONCE + 1 for before, after in itertools.pairwise(sizes[:-1]))
-    assert parser.take().input().read() == b"x" * 10 * AT_ONCE
+    assert parser.pop().input().read() == b"x" * 10 * AT_ONCE
     assert not parser.behind
 
 

@@ -69,5 +69,5 @@ def test_what_is_refused_has_the_id_of_its_head_once_that_is_complete():
     assert too_large.parser.next.id == "one"
     answered = Parser(Limits(), {}, RequestIds(), TRUSTED)
     answered.feed(head + b"123456789")
-    assert answered.next is answered.take()
+    assert answered.next is answered.pop()
     assert answered.next is None

@@ -131,8 +131,8 @@ class TestMemory:
         assert take(second, *pair, 1 << 20) == b"b" * (1 << 20)
         assert take(first, *pair, 1 << 20) == b"a" * (1 << 20)
         assert _open_files() == before
-        assert shared.memory.take(1 << 20)
-        assert shared.files.take(1 << 30)
+        assert shared.memory.reserve(1 << 20)
+        assert shared.files.reserve(1 << 30)
 
     def test_is_needed_once_for_what_many_are_given(self, pair):
         shared = stores(spool=0, memory=3 << 20)
@@ -143,19 +143,19 @@ class TestMemory:
             assert not outbox.strained
         for outbox in outboxes[:9]:
             outbox.clear()
-        assert not shared.memory.take(1)
+        assert not shared.memory.reserve(1)
         assert take(outboxes[9], *pair, len(page) - 5) == page[5:]
-        assert shared.memory.take(3 << 20)
+        assert shared.memory.reserve(3 << 20)
 
     def test_comes_back_from_who_is_cut_off(self):
         shared = stores(memory=1 << 20)
         outbox = Outbox(shared)
         outbox.put(b"a" * (1 << 20))
         outbox.put(b"b" * MEMORY)
-        assert not shared.memory.take(1)
+        assert not shared.memory.reserve(1)
         outbox.clear()
-        assert shared.memory.take(1 << 20)
-        assert shared.files.take(1 << 30)
+        assert shared.memory.reserve(1 << 20)
+        assert shared.files.reserve(1 << 30)
 
     def test_is_there_for_small_answers_whatever_others_do(self):
         outbox = Outbox(stores(spool=0, memory=0))
@@ -201,7 +201,7 @@ class TestNoPlaceLeft:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
             signal.signal(signal.SIGXFSZ, handler)
         assert [error.errno for error in errors] == [errno.EFBIG]
-        assert shared.files.take(1 << 30)
+        assert shared.files.reserve(1 << 30)
 
 
 def test_a_stream_that_is_always_ahead_does_not_grow_a_file_for_ever(pair):

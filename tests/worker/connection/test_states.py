@@ -1,4 +1,4 @@
-"""The table of a connection's states: the whole product."""
+"""The tables of a connection's states: the whole product of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from superwsgi.config.schema import Timeouts
-from superwsgi.worker.connection.states import NEXT, Event, State, waits
+from superwsgi.worker.connection.states import NEXT, NEXT_SENDING, Act, Event, Sending, State, waits
 
 READING = {State.NEW, State.IDLE, State.HEAD, State.BODY}
 
@@ -42,3 +42,26 @@ def test_every_pair(state, event):
 
 def test_every_state_has_its_wait():
     assert set(waits(Timeouts())) == set(State)
+
+
+def expected_of_sender(state, act):
+    if act is Act.CUT or (state is Sending.CUT and act is Act.ANSWER):
+        return Sending.CUT
+    if state is Sending.CUT:
+        return None
+    if state is Sending.HELD:
+        return Sending.SENT if act is Act.END else None
+    if state is Sending.SENT and act in (Act.HOLD, Act.END):
+        return None
+    targets = {
+        Act.ANSWER: Sending.UNSENT,
+        Act.SEND: Sending.BEGUN,
+        Act.HOLD: Sending.HELD,
+        Act.END: Sending.SENT,
+    }
+    return targets[act]
+
+
+@pytest.mark.parametrize(("state", "act"), list(itertools.product(Sending, Act)))
+def test_every_pair_of_a_sender(state, act):
+    assert NEXT_SENDING[state].get(act) is expected_of_sender(state, act)

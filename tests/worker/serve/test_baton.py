@@ -6,13 +6,13 @@ import threading
 
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.serve.baton import Baton, Expectation
-from superwsgi.worker.serve.thread import Hand
+from superwsgi.worker.serve.thread import WorkerThread
 
 MS = 1_000_000
 
 
-def hand(number: int = 0) -> Hand:
-    return Hand(number, Scoreboard.create(1, 2).writer(0).thread(number), lambda hand: None)
+def thread(number: int = 0) -> WorkerThread:
+    return WorkerThread(number, Scoreboard.create(1, 2).writer(0).thread(number), lambda thread: None)
 
 
 def learned(*samples: tuple[int, int]) -> Expectation:
@@ -40,35 +40,35 @@ def test_waiting_for_threads_that_compute_is_not_blocking():
 
 
 def test_the_holder_keeps_it_through_a_short_call():
-    baton, holder = Baton(), hand()
+    baton, holder = Baton(), thread()
     baton.take(holder)
     cpu = baton.before(holder)
     baton.after(holder, MS, cpu)
-    assert holder.holds
+    assert holder.has_baton
 
 
 def test_it_is_passed_before_a_call_that_will_block():
-    baton, holder, next_one = Baton(), hand(), hand(1)
+    baton, holder, next_one = Baton(), thread(), thread(1)
     for _ in range(5):
         baton.expectation.learn(10 * MS, 0)
     baton.take(holder)
     cpu = baton.before(holder)
-    assert not holder.holds
+    assert not holder.has_baton
     baton.take(next_one)
     baton.after(holder, MS, cpu)
-    assert next_one.holds
-    assert not holder.holds
+    assert next_one.has_baton
+    assert not holder.has_baton
 
 
 def test_the_monitor_takes_it_from_a_call_that_lasts():
-    baton, holder, next_one = Baton(), hand(), hand(1)
+    baton, holder, next_one = Baton(), thread(), thread(1)
     baton.start()
     baton.take(holder)
     baton.before(holder)
     taken = threading.Thread(target=baton.take, args=(next_one,), daemon=True)
     taken.start()
     taken.join(10)
-    assert next_one.holds
+    assert next_one.has_baton
     baton.after(holder, MS, 0)
-    assert not holder.holds
+    assert not holder.has_baton
     baton.stop()

@@ -218,7 +218,7 @@ def begin(request, monkeypatch):
     begun, run = threading.Event(), threading.Thread.run
 
     def late(thread):
-        assert thread.name not in ("hand-1", "hand-2") or begun.wait(20)
+        assert thread.name not in ("thread-1", "thread-2") or begun.wait(20)
         run(thread)
 
     if request.param == "one thread":

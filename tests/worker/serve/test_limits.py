@@ -59,7 +59,7 @@ class TestAsManyConnectionsAsMayBe:
     def test_those_that_are_not_idle_stay(self, monkeypatch):
         with running(app, limits=Limits(connections=2)) as worker, worker.connect() as head:
             head.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
-            connections = worker.loop._service.connections
+            connections = worker.loop._connections.open
             with worker.connect() as body, worker.connect() as third:
                 body.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\no")
                 eventually(lambda: {each.state for each in connections.values()} == {State.HEAD, State.BODY})
@@ -188,7 +188,7 @@ def test_an_error_amid_a_batch_of_events_costs_one_connection():
         assert inside.acquire(timeout=10)
         clients = [worker.connect() for _ in range(8)]
         eventually(lambda: worker.counters.connections == 9)
-        connections = worker.loop._service.connections
+        connections = worker.loop._connections.open
         latest = connections[max(connections)]
         latest.owner = FailsOnce(latest.owner)
         for client in clients:

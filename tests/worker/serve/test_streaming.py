@@ -170,10 +170,10 @@ def fill(sock):
 def test_continue_reaches_a_client_that_was_not_reading():
     with running(app) as worker, worker.connect() as client:
         eventually(lambda: worker.counters.connections == 1)
-        (connection,) = worker.loop._service.connections.values()
+        (connection,) = worker.loop._connections.open.values()
         filled = fill(connection.sock)
         client.get("/echo", "Content-Length: 5", "Expect: 100-continue", method="POST")
-        eventually(lambda: connection.outbox.size)
+        eventually(lambda: connection.sender.outbox.size)
         assert client.rest_of(filled) == b"x" * filled
         assert client.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
         assert client.send(b"hello").response()[2] == b"hello"

@@ -114,9 +114,9 @@ def test_what_is_sent_again_may_be_cut_otherwise(tls, ca):
     server = load(tls).accept(ours, {})
     other = threading.Thread(target=agree, args=(session, theirs, incoming, outgoing))
     other.start()
-    server.take(ours.recv(65536))
+    server.feed(ours.recv(65536))
     while not server.handshake():
-        server.take(ours.recv(65536))
+        server.feed(ours.recv(65536))
     other.join()
     ours.setblocking(False)
     data, received = os.urandom(2 << 20), bytearray()

@@ -7,10 +7,10 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import Limits
-from superwsgi.http.request.parser import Parser, RequestIds
-from superwsgi.worker.connection.alarm import Alarm
-from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.alarm import SECOND, Alarm
+from superwsgi.worker.connection.outbox import Outbox
+from superwsgi.worker.connection.sender import Sender
+from superwsgi.worker.connection.states import Sending
 from superwsgi.worker.connection.storage import Stores
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
@@ -53,15 +53,14 @@ def test_an_error_behind_the_end_of_an_answer_ends_the_connection():
 
 
 @pytest.fixture
-def connection():
+def sender():
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     theirs.setblocking(False)
-    parser = Parser(Limits(), {}, RequestIds())
     with ours, theirs, select.epoll() as epoll:
-        connection = Connection(ours, "", parser, epoll, Alarm(), {}, Stores(0, lambda error: None))
-        connection.lease = [None]
-        yield connection, theirs
+        sender = Sender(ours, Outbox(Stores(0, lambda error: None)), epoll, Alarm(), SECOND, [])
+        sender.begin([None])
+        yield sender, theirs
 
 
 def nothing_from(theirs):
@@ -70,43 +69,44 @@ def nothing_from(theirs):
     return True
 
 
-def test_what_is_held_is_sent_once(connection):
-    connection, theirs = connection
-    connection.send_last(b"answer")
-    assert connection.begun
+def test_what_is_held_is_sent_once(sender):
+    sender, theirs = sender
+    sender.send_last(b"answer")
+    assert sender.state is Sending.HELD
     assert nothing_from(theirs)
-    connection.release()
-    connection.release()
+    sender.release()
+    sender.release()
+    assert sender.state is Sending.SENT
     assert theirs.recv(100) == b"answer"
 
 
-def test_nothing_is_held_without_a_lease(connection):
-    connection, theirs = connection
-    connection.lease = []
-    connection.send_last(b"answer")
+def test_nothing_is_held_without_a_lease(sender):
+    sender, theirs = sender
+    sender.lease = []
+    sender.send_last(b"answer")
     assert theirs.recv(100) == b"answer"
 
 
-def test_large_answers_are_not_held(connection):
-    connection, theirs = connection
-    connection.send_last(b"x" * 20_000)
+def test_large_answers_are_not_held(sender):
+    sender, theirs = sender
+    sender.send_last(b"x" * 20_000)
     assert len(theirs.recv(20_000)) == 20_000
-    assert not connection.held
+    assert not sender.held
 
 
-def test_what_is_held_for_a_client_that_left_counts_as_not_sent(connection):
-    connection, theirs = connection
-    connection.send_last(b"answer")
-    connection.cut()
-    connection.release()
-    assert (connection.unsent, connection.held) == (6, b"")
+def test_what_is_held_for_a_client_that_left_counts_as_not_sent(sender):
+    sender, theirs = sender
+    sender.send_last(b"answer")
+    sender.cut()
+    sender.release()
+    assert (sender.unsent, sender.held) == (6, b"")
     assert nothing_from(theirs)
 
 
-def test_a_client_is_found_to_have_left(connection):
-    connection, theirs = connection
-    connection.send_last(b"answer")
+def test_a_client_is_found_to_have_left(sender):
+    sender, theirs = sender
+    sender.send_last(b"answer")
     theirs.close()
-    connection.release()
-    assert connection.gone
-    assert connection.unsent == 6
+    sender.release()
+    assert sender.gone
+    assert sender.unsent == 6

@@ -137,7 +137,7 @@ class Parser:
         if self._deaf or not data:
             return
         if self._rest:
-            self._hold()
+            self._keep()
             self._rest += data
         else:
             self._rest = data
@@ -148,7 +148,7 @@ class Parser:
         """Parse what is here and was not parsed yet."""
         self._parse()
 
-    def take(self) -> Request:
+    def pop(self) -> Request:
         """The complete request; the next one, if it is here, takes its place."""
         request = self.requests.pop()
         if self._rest:
@@ -246,7 +246,7 @@ class Parser:
             self.phase = _BETWEEN
             return
         self.phase = _HEAD
-        self._hold()
+        self._keep()
         unseen = self._looked - 1 if self._lined else 0
         if not self._lined:
             self._lined = self._check_line()
@@ -276,7 +276,7 @@ class Parser:
         self.behind = isinstance(body, Chunked) and body.behind
         if not body.done:
             if not self.behind:
-                self._hold()
+                self._keep()
             return
         settle_length(request.environ, self.received)
         self._body = None
@@ -319,7 +319,7 @@ class Parser:
         else:
             self._at = at
 
-    def _hold(self) -> None:
+    def _keep(self) -> None:
         """Keep what is not parsed, for more to be added to it, and let go of the rest."""
         if self._at or isinstance(self._rest, bytes):
             self._rest = bytearray(self._rest[self._at :])

@@ -1,6 +1,6 @@
 """One request and the application's answer to it, turned into bytes: the server's side of PEP 3333.
 
-Sans-I/O: bytes and files go to a `Channel`. Whatever the application does (raises, exits, breaks the
+Sans-I/O: bytes and files go to a `Recipient`. Whatever the application does (raises, exits, breaks the
 specification, sends too much or too little), the client gets what is right for it, the traceback goes to the
 error log, and the worker goes on. What it hands in is Any until it was checked: as C, a function refuses an
 argument of another type than it declares, even where it would do (a list for a tuple).
@@ -20,14 +20,14 @@ from superwsgi.http.fields import HOP_BY_HOP, exact
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import RequestIds
 from superwsgi.http.response.files import FileWrapper, Span, path_of, span_of
-from superwsgi.http.response.head import Clock, ResponseHead, ResponseHeads, refusal
+from superwsgi.http.response.head import SECOND, Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.log.access import AccessEntry
 from superwsgi.log.error import ErrorLog
 
 App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[bytes]]
 
 
-class Channel(Protocol):
+class Recipient(Protocol):
     """Where a response goes; after a piece the application has more to say, after the last nothing follows.
     Sending raises ClientGone."""
 
@@ -106,14 +106,25 @@ class Exchange:
     """
 
     __slots__ = (
-        "_begun", "_channel", "_framing", "_gateway", "_head", "_length", "began", "broken",
-        "complete", "keep_alive", "request", "sent", "status",
+        "_begun",
+        "_framing",
+        "_gateway",
+        "_head",
+        "_length",
+        "_recipient",
+        "began",
+        "broken",
+        "complete",
+        "keep_alive",
+        "request",
+        "sent",
+        "status",
     )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, request: Request, channel: Channel, now: int) -> None:
+    def __init__(self, gateway: Gateway, request: Request, recipient: Recipient, now: int) -> None:
         self._gateway = gateway
         self.request = request
-        self._channel = channel
+        self._recipient = recipient
         self.began = now
         self._head: ResponseHead | None = None
         self._begun = False  # the head has been sent
@@ -148,6 +159,11 @@ class Exchange:
         if request.body is not None:
             request.body.close()
 
+    def entry(self, remote: str, now: int) -> AccessEntry:
+        """What the access log is told of it; `remote` is the connection's peer."""
+        took = (now - self.began) / SECOND
+        return access_entry(remote, self.request, self.request.id, self.status, self.sent, took)
+
     def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """PEP 3333: a second call is only for errors, and only while nothing has been sent."""
         if exc_info:
@@ -179,15 +195,15 @@ class Exchange:
             self._send(head + framed)
         elif framed:
             self._send(framed)
-        elif self._channel.gone:
+        elif self._recipient.gone:
             raise ClientGone
         return self._framing is not _LENGTH or self.sent - before == len(data)
 
     def _send(self, data: bytes) -> None:
         if self._framing is _LENGTH and self.sent == self._length:
-            self._channel.send_last(data)
+            self._recipient.send_last(data)
         else:
-            self._channel.send_piece(data)
+            self._recipient.send_piece(data)
 
     def _deliver(self, result: Any) -> None:
         if type(result) is list or _is_whole(type(result)):
@@ -209,7 +225,7 @@ class Exchange:
                     break
                 if self._framing is _NONE:
                     break
-            elif self._channel.gone:
+            elif self._recipient.gone:
                 raise ClientGone
         self._finish()
 
@@ -224,8 +240,8 @@ class Exchange:
             if len(framed) < _JOINED:
                 self._send(head + framed)
             else:
-                self._channel.send(head)
-                self._channel.send(framed)
+                self._recipient.send(head)
+                self._recipient.send(framed)
         if self._framing is _LENGTH and self.sent - before != len(body):
             self._complain_of_length()
         self._finish()
@@ -233,10 +249,10 @@ class Exchange:
     def _deliver_file(self, span: Span) -> None:
         if self._begun:
             raise WsgiError("file_wrapper after write()")
-        self._channel.send(self._start(span.size))
+        self._recipient.send(self._start(span.size))
         if self._framing is _LENGTH:
             self.sent = min(span.size, self._length or 0)
-            self._channel.send_file(span._replace(size=self.sent))
+            self._recipient.send_file(span._replace(size=self.sent))
         self._finish(span)
 
     def _start(self, size: int | None) -> bytes:
@@ -248,14 +264,14 @@ class Exchange:
         self.status = head.status
         self._length = size if head.length is None else head.length
         self._framing = self._choose_framing(head)
-        if self._framing is _CLOSE or head.closes or (gateway.closing and not self._channel.followed):
+        if self._framing is _CLOSE or head.closes or (gateway.closing and not self._recipient.followed):
             self.keep_alive = False
         connection = "" if self.keep_alive else "Connection: close\r\n"
         if self._framing is _CHUNKED:
             connection += "Transfer-Encoding: chunked\r\n"
         elif self.keep_alive and self.request.version == "HTTP/1.0":
             connection = "Connection: keep-alive\r\n"
-        return head.spell(gateway.clock.date(self.began), self.request.id, self._length, connection)
+        return head.spell(gateway.clock, self.began, self.request.id, self._length, connection)
 
     def _choose_framing(self, head: ResponseHead) -> Framing:
         """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
@@ -286,9 +302,9 @@ class Exchange:
     def _finish(self, span: Span | None = None) -> None:
         """The application has nothing more to say; `span` is what it had to say, where that was a file."""
         if not self._begun:
-            self._channel.send(self._start(0))
+            self._recipient.send(self._start(0))
         if self._framing is _CHUNKED:
-            self._channel.send(b"0\r\n\r\n")
+            self._recipient.send(b"0\r\n\r\n")
         elif self._framing is _LENGTH and self.sent != self._length:
             self.broken = True
             file = {} if span is None else {"file": path_of(span.fd)}
@@ -319,7 +335,7 @@ class Exchange:
         )
         self.status, self.sent = 500, len(response.body)
         with suppress(ClientGone):
-            self._channel.send(bytes(response))
+            self._recipient.send(bytes(response))
 
     def _close(self, result: Any) -> None:
         """PEP 3333: always, however the request ended."""
@@ -389,5 +405,5 @@ def _text(said: Any, otherwise: str = "") -> str:
     """The application had the environ before us, and may have put there what is no text."""
     if type(said) is str:
         return said
-    text = exact(said)
+    text = None if said is None else exact(said)
     return otherwise if text is None else text

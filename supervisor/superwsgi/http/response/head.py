@@ -74,12 +74,12 @@ class ResponseHead:
         if self.status in _LENGTHS:
             self.length = _LENGTHS[self.status]
 
-    def spell(self, date: str, request_id: str, length: int | None, connection: str) -> bytes:
-        """The head's bytes; `connection` are fields of the server's own."""
+    def spell(self, clock: Clock, now: int, request_id: str, length: int | None, connection: str) -> bytes:
+        """The head's bytes, sent `now`; `connection` are fields of the server's own."""
         server = "" if self.named else "Server: superwsgi\r\n"
         identity = "" if self.identified else f"X-Request-ID: {request_id}\r\n"
         size = "" if length is None else f"Content-Length: {length}\r\n"
-        date = "" if self.dated else date
+        date = "" if self.dated else clock.date(now)
         head = f"{self.status_line}{server}{date}{identity}{self.fields}{size}{connection}\r\n"
         return head.encode("latin-1")
 
@@ -136,7 +136,7 @@ def _are_same(fields: list[Any], said: list[Any]) -> bool:
 
 
 def _exact_status(status: Any) -> str:
-    text = exact(status)
+    text = status if type(status) is str else exact(status)
     if text is None:
         raise WsgiError(f"status is {type(status).__name__}, not str")
     return text

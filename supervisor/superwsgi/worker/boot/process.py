@@ -41,6 +41,7 @@ from superwsgi.worker.boot.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.boot.warmup import warm_up
 from superwsgi.worker.boot.windup import FAST, WindUp
 from superwsgi.worker.forks import flush_output
+from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.loop import Loop
 
 BOOT_FAILED = 3
@@ -132,9 +133,7 @@ class Worker:
         self._loop = Loop(
             site=self._reachable(),
             app=app,
-            listeners=start.listeners,
-            secured=start.secured,
-            certificates=start.certificates,
+            listeners=Listeners(start.listeners, start.secured, start.certificates),
             board=start.board,
             errors=self._errors,
             access=self._access,

@@ -101,7 +101,7 @@ def _request(site: Site, page: str, base: Environ) -> Request | HttpError:
     head = f"GET {slash}{path} HTTP/1.1\r\nHost: {host or _authority(tcp)}\r\nUser-Agent: {AGENT}\r\n\r\n"
     parser = Parser(site.limits, environ, RequestIds(), None)
     parser.feed(head.encode())
-    return parser.error or parser.take()
+    return parser.error or parser.pop()
 
 
 def _name(host: str) -> str:

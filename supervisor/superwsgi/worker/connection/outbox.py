@@ -2,7 +2,7 @@
 
 A slow client must hold no thread, so an application's output is taken off its hands as it comes. What that
 may cost is bounded, for a connection and for the worker: an application that is too far ahead of its client
-waits for it (see `full` and `strained`). The caller holds the connection's write lock.
+waits for it (see `full` and `strained`). The caller holds the sender's lock.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Outbox:
         left = left[kept:]
         if left:
             self._borrow(len(left))
-            self._hold(left)
+            self._keep(left)
         self.size += len(data)
 
     def put_file(self, span: Span) -> None:
@@ -149,7 +149,7 @@ class Outbox:
         """Whether there is memory for so many more bytes."""
         wanted = self._in_memory + size - SMALL - self._borrowed
         if wanted > 0:
-            if not self._stores.memory.take(wanted):
+            if not self._stores.memory.reserve(wanted):
                 return False
             self._borrowed += wanted
         return True
@@ -162,7 +162,7 @@ class Outbox:
         self._parts.append(Loan(thing, data))
         return len(data)
 
-    def _hold(self, data: memoryview) -> None:
+    def _keep(self, data: memoryview) -> None:
         self._in_memory += len(data)
         last = self._parts[-1] if self._parts else None
         if len(data) >= _JOINED:
@@ -198,7 +198,7 @@ class Outbox:
 
     def _spill(self, data: memoryview) -> int:
         """Write to files, as far as there is room for it; returns how many bytes."""
-        if not self._stores.files.take(len(data)):
+        if not self._stores.files.reserve(len(data)):
             return 0
         self.be_bulky()
         if len(data) < MEMORY:

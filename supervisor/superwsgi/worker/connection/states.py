@@ -1,6 +1,9 @@
-"""A connection's states. Every change of state goes through NEXT; a pair that is absent is a bug.
+"""A connection's states, of both its sides. Every change goes through a table; a pair that is absent is a
+bug.
 
-A thread changes a connection's state only while it owns the connection (see connection.py).
+The owner's side, where a connection is: State, Event, NEXT. Only who owns the connection changes it (see
+connection.py). The client's side, what it has been sent of the response in hand: Sending, Act, NEXT_SENDING.
+Only who holds the sender's lock changes it (see sender.py).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ LINGER: Final = 2 * SECOND
 
 
 class State(enum.Enum):
-    """Where a connection is; each state but RUNNING and CLOSED ends at a deadline."""
+    """Where a connection is; each state but RUNNING, SENDING and CLOSED ends at a deadline."""
 
     __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
 
@@ -94,8 +97,53 @@ NEXT: Final[dict[State, dict[Event, State]]] = {
 }
 
 
+class Sending(enum.Enum):
+    """How much of the response in hand the client has been sent."""
+
+    __hash__ = object.__hash__
+
+    UNSENT = "nothing"
+    BEGUN = "some of it"
+    HELD = "its end is here, and waits to leave with the answers of others"
+    SENT = "all of it, or what the client has not taken yet is in the outbox"
+    CUT = "whatever it was, the client gets no more on this connection"
+
+
+class Act(enum.Enum):
+    """What is done with a response."""
+
+    __hash__ = object.__hash__
+
+    ANSWER = "the application is called for the next one"
+    SEND = "some of it is sent"
+    HOLD = "the end of it is held"
+    END = "the end of it is sent"
+    CUT = "nothing more is sent"
+
+
+_OPEN: Final = {
+    Act.ANSWER: Sending.UNSENT,
+    Act.SEND: Sending.BEGUN,
+    Act.HOLD: Sending.HELD,
+    Act.END: Sending.SENT,
+    Act.CUT: Sending.CUT,
+}
+NEXT_SENDING: Final[dict[Sending, dict[Act, Sending]]] = {
+    Sending.UNSENT: _OPEN,
+    Sending.BEGUN: _OPEN,
+    Sending.HELD: {Act.END: Sending.SENT, Act.CUT: Sending.CUT},
+    Sending.SENT: {
+        Act.ANSWER: Sending.UNSENT,
+        Act.SEND: Sending.BEGUN,  # a refusal of what comes behind it
+        Act.CUT: Sending.CUT,
+    },
+    Sending.CUT: {Act.ANSWER: Sending.CUT, Act.CUT: Sending.CUT},
+}
+
+
 def waits(timeouts: Timeouts) -> dict[State, int]:
-    """How long a connection may stay in a state, ns. While RUNNING, the thread has a deadline instead."""
+    """How long a connection may stay in a state, ns. While RUNNING the thread has a deadline
+    instead, and while the client has yet to take something the sender has one."""
     idle, head = int(timeouts.keepalive * SECOND), deadline_after(timeouts.head)
     return {
         State.PROXY: deadline_after(timeouts.proxy),
@@ -106,7 +154,7 @@ def waits(timeouts: Timeouts) -> dict[State, int]:
         State.BODY: deadline_after(timeouts.body),
         State.QUEUED: deadline_after(timeouts.queue),
         State.RUNNING: NEVER,
-        State.SENDING: deadline_after(timeouts.send),
+        State.SENDING: NEVER,
         State.LINGERING: LINGER,
         State.CLOSED: NEVER,
     }

@@ -1,15 +1,36 @@
-"""What all outboxes of a worker may keep together, in memory and in temporary files."""
+"""What all outboxes of a worker may keep together, in memory and in temporary files; and how many requests
+may fill such files at once, so that others have a thread.
+
+Whoever writes more than the disk takes is held up by the kernel, for seconds with a response of some size;
+the thread cannot be had back, and what else waits for a thread waits for the disk. Which response will be of
+that kind shows only when it is there. So a path whose last response was is expected to have another one, and
+with it those that differ in a number only. Large pieces that were not expected are written one after the
+other: the first of their threads is free the sooner.
+
+Called in any thread. Times are monotonic ns.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Final
 
-from superwsgi.worker.connection.bulk import Bulk
+from superwsgi.worker.connection.alarm import SECOND
 
 MEMORY: Final = 64 << 20
 """Bytes kept in memory by all connections of a worker, beyond the little that each may keep anyway."""
+
+
+_LATELY: Final = 10 * SECOND
+"""How long a path is expected to do what it did: a slow disk goes on being slow, and a mistake costs others
+little."""
+
+_REMEMBERED: Final = 256
+
+_NUMBERED: Final = re.compile(r"[^/]*[0-9][^/]*")
+"""A segment of a path that names one of many things: a number, a date, a hash."""
 
 
 class Allowance:
@@ -21,7 +42,7 @@ class Allowance:
         self._left = size
         self._lock = threading.Lock()
 
-    def take(self, size: int) -> bool:
+    def reserve(self, size: int) -> bool:
         with self._lock:
             if size > self._left:
                 return False
@@ -31,6 +52,43 @@ class Allowance:
     def give_back(self, size: int) -> None:
         with self._lock:
             self._left += size
+
+
+class Bulk:
+    """`crowded`: as many as may run are running. `known`: until when a kind of path is expected to fill
+    files. `turn` is held by who writes much."""
+
+    __slots__ = ("_lock", "_most", "_running", "crowded", "known", "turn")
+
+    def __init__(self, threads: int) -> None:
+        self._most = max(1, threads // 2)
+        self._running: set[object] = set()
+        self._lock = threading.Lock()
+        self.turn = threading.Lock()
+        self.known: dict[str, int] = {}
+        self.crowded = False
+
+    def expects(self, path: str, now: int) -> bool:
+        return self.known.get(_kind(path), 0) > now
+
+    def begin(self, response: object) -> None:
+        """A response fills files, or is expected to."""
+        with self._lock:
+            self._running.add(response)
+            self.crowded = len(self._running) >= self._most
+
+    def end(self, response: object, path: str, filled: bool, now: int) -> None:
+        """The application is done with it. Once is enough, twice no harm."""
+        kind = _kind(path)
+        with self._lock:
+            self._running.discard(response)
+            self.crowded = len(self._running) >= self._most
+            if not filled:
+                self.known.pop(kind, None)
+                return
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known[kind] = now + _LATELY
 
 
 class Stores:
@@ -58,7 +116,7 @@ class Stores:
         cache gives the same to many clients."""
         with self._lock:
             keepers = self._lent.get(id(thing), 0)
-            if not keepers and not self.memory.take(len(thing)):
+            if not keepers and not self.memory.reserve(len(thing)):
                 return False
             self._lent[id(thing)] = keepers + 1
             return True
@@ -72,3 +130,7 @@ class Stores:
             else:
                 del self._lent[id(thing)]
                 self.memory.give_back(len(thing))
+
+
+def _kind(path: str) -> str:
+    return _NUMBERED.sub("0", path)

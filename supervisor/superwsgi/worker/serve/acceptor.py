@@ -12,14 +12,16 @@ import errno
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Final
 
-from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.scoreboard import WorkerWriter
 from superwsgi.system.deaf import is_deaf
-from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.tls.interface import Certificates
+from superwsgi.worker.connection.alarm import NEVER, SECOND
+from superwsgi.worker.serve.connections import Connections
+from superwsgi.worker.serve.context import Context
 
 PAUSE: Final = SECOND // 500
 """How long a worker with more than its share leaves. All workers may leave at the same time, and then a
@@ -40,6 +42,16 @@ _NO_LISTENER: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
 Accepted = tuple[socket.socket, Any, socket.socket]  # connection, client's address, listener
 
 
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """The listening sockets, non-blocking and shared with siblings; `certificates` are for the `secured`
+    ones."""
+
+    sockets: Sequence[socket.socket]
+    secured: Set[socket.socket] = frozenset()
+    certificates: Certificates | None = None
+
+
 class Broken(Exception):
     """What the loop stands on is gone, so this worker cannot serve any more. Nobody but the application can
     have closed it; the text says what."""
@@ -49,30 +61,26 @@ class Broken(Exception):
 
 
 class Acceptor:
-    """`census` tells this worker's open connections and its free threads; `make_room` closes connections that
-    nobody needs, at a time, and tells whether there were any. Times are monotonic ns."""
+    """`make_room` closes connections that nobody needs, at a time, and tells whether there were any. Times
+    are monotonic ns."""
 
     def __init__(
         self,
-        listeners: Sequence[socket.socket],
-        epoll: select.epoll,
-        alarm: Alarm,
-        board: WorkerWriter,
-        errors: ErrorLog,
-        limit: int,
-        census: Callable[[], tuple[int, int]],
+        context: Context,
+        connections: Connections,
+        listeners: Listeners,
         make_room: Callable[[int], bool],
     ) -> None:
-        self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._epoll = epoll
-        self._alarm = alarm
-        self._board = board
-        self._errors = errors
-        self._limit = limit
-        self._census = census
+        self._listeners = {listener.fileno(): listener for listener in listeners.sockets}
+        self._epoll = context.epoll
+        self._alarm = context.alarm
+        self._board = context.board
+        self._errors = context.errors
+        self._limit = context.site.limits.connections
+        self._connections = connections
         self._make_room = make_room
-        self._full = Complaint(errors.warning, "no more connections")
-        self._exhausted = Complaint(errors.warning, "connection not accepted")
+        self._full = Complaint(context.errors.warning, "no more connections")
+        self._exhausted = Complaint(context.errors.warning, "connection not accepted")
         self._lock = threading.Lock()
         self.away = True
         self.until = NEVER  # when to come back, while away
@@ -97,7 +105,7 @@ class Acceptor:
                 self._unable(error, now)
                 return
             yield sock, address, listener
-            connections, _ = self._census()
+            connections = len(self._connections.open)
             if connections >= self._limit:
                 self._await_room(now)
             elif over_share(connections, self._board.peers()):
@@ -105,8 +113,7 @@ class Acceptor:
 
     def yield_to_peers(self, now: int) -> None:
         """Leave while no thread is free here but one is elsewhere."""
-        _, free = self._census()
-        if better_placed(free, self._board.peers()):
+        if better_placed(len(self._connections.permits), self._board.peers()):
             self.leave(now + BUSY_PAUSE, for_room=True)
 
     def leave(self, until: int, *, for_room: bool = False) -> None:
@@ -130,7 +137,7 @@ class Acceptor:
         """While away: come back when the time is over, unless there is still no room or no thread."""
         if not self.away or now < self.until:
             return
-        if self._census()[0] >= self._limit:
+        if len(self._connections.open) >= self._limit:
             self._await_room(now)
         else:
             self.come_back()
@@ -138,7 +145,7 @@ class Acceptor:
 
     def freed(self) -> None:
         """A connection was closed, or a thread came back."""
-        if self._for_room and self._census()[0] < self._limit:
+        if self._for_room and len(self._connections.open) < self._limit:
             self.come_back()
 
     def close(self) -> Iterator[Accepted]:
@@ -176,7 +183,9 @@ class Acceptor:
         """Raises Broken."""
         if error.errno in _EXHAUSTED:
             following = "trying again when a connection is closed, or in 1 s"
-            self._exhausted.make(now, error=error.strerror, connections=self._census()[0], next=following)
+            self._exhausted.make(
+                now, error=error.strerror, connections=len(self._connections.open), next=following
+            )
             self.leave(now + SECOND, for_room=True)
         elif error.errno in _NO_LISTENER:
             raise Broken("listener", error)

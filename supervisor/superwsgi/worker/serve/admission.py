@@ -1,60 +1,61 @@
-"""From an accepted socket to a connection of the service: its environ, parser, TLS, and place in epoll.
+"""How a connection begins: made of what was accepted, introduced by its proxy, counted; and who goes for it.
 
-Called in whichever thread polls. arrivals.py decides who may stay; here is what each one needs.
+Called by whoever polls, who owns what has just been accepted. A method that goes on with a connection returns
+what is to be done next with it.
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import time
-from collections.abc import Iterable, Set
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-from superwsgi.config.schema import Site
-from superwsgi.http.client.peers import UNIX, Trusted
+from superwsgi.http.client.peers import UNIX
 from superwsgi.http.environ import base_environ, connection_environ
+from superwsgi.http.errors import HttpError, ProxyHeaderError
 from superwsgi.http.request.parser import Parser
-from superwsgi.http.response.exchange import Gateway
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.tls.interface import Certificates
-from superwsgi.worker.connection.alarm import Alarm
-from superwsgi.worker.connection.connection import LISTENING, Connection
-from superwsgi.worker.connection.states import State
-from superwsgi.worker.connection.storage import Stores
-from superwsgi.worker.serve.acceptor import Accepted
-from superwsgi.worker.serve.service import Service
+from superwsgi.worker.connection.alarm import deadline_after
+from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.outbox import Outbox
+from superwsgi.worker.connection.sender import LISTENING, Sender
+from superwsgi.worker.connection.states import Event, State
+from superwsgi.worker.connection.storage import Bulk, Stores
+from superwsgi.worker.serve.acceptor import Accepted, Listeners
+from superwsgi.worker.serve.connections import Connections, Step
+from superwsgi.worker.serve.context import Context
+from superwsgi.worker.serve.crowding import Addresses, client_of, least_needed
+from superwsgi.worker.serve.ending import Ending
+
+_CROWDED: Final = HttpError(429, "more connections than limits.per_address")
 
 _WARNED: Final = 8
 """Peers that are warned of, at most."""
 
 
 class Admission:
-    """`certificates` are for connections of the `secured` listeners."""
+    """`bulk` is told of who fills temporary files. Times are monotonic ns."""
 
     def __init__(
         self,
-        site: Site,
-        service: Service,
-        gateway: Gateway,
-        *,
-        epoll: select.epoll,
-        alarm: Alarm,
-        trusted: Trusted,
-        secured: Set[socket.socket],
-        certificates: Certificates | None,
+        context: Context,
+        connections: Connections,
+        ending: Ending,
+        listeners: Listeners,
+        addresses: Addresses | None,
+        bulk: Bulk,
     ) -> None:
-        self._errors = errors = gateway.errors
+        site, errors = context.site, context.errors
+        self._context = context
+        self._errors = errors
+        self._connections = connections
+        self._ending = ending
+        self._listeners = listeners
+        self._addresses = addresses
         self._warned: set[str] = set()  # peers
-        self._limits = site.limits
         self._introduced = site.proxy.protocol
-        self._service = service
-        self._gateway = gateway
-        self._epoll = epoll
-        self._alarm = alarm
-        self._trusted = trusted
-        self._secured = secured
-        self._certificates = certificates
+        self._patience = deadline_after(site.timeouts.send)
         self._base = base_environ(
             errors.stream(),
             multithread=site.threads > 1,
@@ -62,44 +63,107 @@ class Admission:
         )
         self._unwatched = Complaint(errors.warning, "connection not watched")
         self._unspooled = Complaint(errors.warning, "no temporary file for a response")
-        self._stores = Stores(site.limits.spool, self._no_spool, bulk=service.bulk)
+        self._crowded = Complaint(errors.warning, "too many connections of one client")
+        self._stores = Stores(site.limits.spool, self._no_spool, bulk=bulk)
+        self._accepted = 0
 
-    def admit(self, accepted: Iterable[Accepted]) -> None:
-        """Make connections of what has been accepted, and hand them to the service."""
+    def adopt(self, accepted: Iterable[Accepted]) -> Iterator[Connection]:
+        """Make connections of what has been accepted. The caller owns them, and nobody else knows them
+        yet."""
         for sock, address, listener in accepted:
             sock.setblocking(False)
-            client = address[:2] if sock.family != socket.AF_UNIX else None
-            environ = connection_environ(self._base, _server_of(listener, sock), client)
-            remote = client[0] if client else ""
-            believed = self._trusted.peer(remote or UNIX).trusted
-            parser = Parser(
-                self._limits,
-                environ,
-                self._gateway.ids,
-                self._trusted if believed else None,
-                self._warn_of_claim,
-            )
-            connection = Connection(
-                sock, remote, parser, self._epoll, self._alarm, self._service.waits, self._stores
-            )
-            if self._certificates is not None and listener in self._secured:
-                connection.secure(self._certificates.accept(sock, environ))
-            if self._introduced:
-                connection.state = State.PROXY
-            self._service.arrivals.adopt(connection, self._service.now)
-            if connection.state is State.PROXY and not believed:
-                self._service.ending.turn_away(connection, "not in proxy.trusted, and proxy.protocol is on")
-            elif self._begin(connection):
-                self._service.let_go(connection)
+            yield self._adopt(self._make(sock, address, listener))
 
-    def _begin(self, connection: Connection) -> bool:
-        """False where it was closed."""
+    def begin(self, connection: Connection) -> Step:
+        """Listen to a new connection, unless it may not even begin."""
+        now = self._connections.now
+        if connection.state is State.PROXY and not self._believes(connection):
+            return self._ending.turn_away(connection, "not in proxy.trusted, and proxy.protocol is on")
         try:
-            self._epoll.register(connection.fd, LISTENING)
+            self._context.epoll.register(connection.fd, LISTENING)
         except OSError as error:  # fs.epoll.max_user_watches, or memory
-            self._unwatched.make(self._service.now, error=error.strerror, next="closed")
-            return self._service.ending.close(connection)
-        return self._service.arrivals.count(connection, self._service.now)
+            self._unwatched.make(now, error=error.strerror, next="closed")
+            return self._ending.close(connection)
+        return self._count(connection, now)
+
+    def introduce(self, connection: Connection, now: int) -> Step:
+        """Its proxy says whose connection it is. What stands behind that is still unread."""
+        try:
+            known = connection.introduce(self._context.trusted)
+        except BlockingIOError:
+            return Step.REST
+        except OSError:  # many health checks do no more than connect
+            self._errors.debug("connection closed by its peer", peer=connection.remote or "unix")
+            return self._ending.close(connection)
+        except ProxyHeaderError as error:
+            return self._ending.turn_away(connection, str(error))
+        if known or connection.ended:
+            connection.called = True  # no event follows for what is here already
+        if not known:
+            return Step.REST
+        connection.become(Event.INTRODUCE if connection.sender.tls is None else Event.SECURE, now)
+        return self._count(connection, now)
+
+    def make_room(self, now: int) -> bool:
+        """Close some connections that nobody needs, or few; False where there are none."""
+        opened = self._connections.open
+        candidates = least_needed(opened.values(), self._context.waits, now, max(1, len(opened) // 32))
+        return sum(map(self._close_unneeded, candidates)) > 0
+
+    def _make(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
+        context, certificates = self._context, self._listeners.certificates
+        client = address[:2] if sock.family != socket.AF_UNIX else None
+        environ = connection_environ(self._base, _server_of(listener, sock), client)
+        remote = client[0] if client else ""
+        believed = context.trusted if context.trusted.peer(remote or UNIX).trusted else None
+        ids = context.gateway.ids
+        parser = Parser(context.site.limits, environ, ids, believed, self._warn_of_claim)
+        outbox = Outbox(self._stores)
+        sender = Sender(sock, outbox, context.epoll, context.alarm, self._patience, parser.requests)
+        state = State.NEW
+        if certificates is not None and listener in self._listeners.secured:
+            sender.secure(certificates.accept(sock, environ))
+            state = State.HANDSHAKE
+        if self._introduced:
+            state = State.PROXY
+        return Connection(sock, remote, parser, sender, state, context.alarm, context.waits)
+
+    def _adopt(self, connection: Connection) -> Connection:
+        context, connections = self._context, self._connections
+        connections.open[connection.fd] = connection
+        self._accepted += 1
+        context.board.set("connections", len(connections.open))
+        context.board.set("accepted", self._accepted)
+        connection.deadline = connections.now + context.waits[connection.state]
+        context.alarm.no_later_than(connection.deadline)
+        return connection
+
+    def _believes(self, connection: Connection) -> bool:
+        return self._context.trusted.peer(connection.remote or UNIX).trusted
+
+    def _count(self, connection: Connection, now: int) -> Step:
+        """It is known at which address its client is, or the last proxy that is believed."""
+        if self._addresses is None or self._believes(connection):
+            return Step.REST
+        client = client_of(connection.remote)
+        if not client or self._addresses.enter(client):
+            connection.client = client
+            return Step.REST
+        self._crowded.make(now, client=client, limit="limits.per_address", next="refused with 429")
+        if connection.sender.tls is not None:
+            return self._ending.turn_away(connection, _CROWDED.reason)
+        return self._ending.refuse(connection, _CROWDED, now)
+
+    def _close_unneeded(self, connection: Connection) -> bool:
+        if not connection.take():
+            return False
+        state = connection.state
+        if state is State.LINGERING or (state in (State.NEW, State.IDLE) and not connection.has_spoken()):
+            self._ending.close(connection)
+            return True
+        if connection.let_go():
+            self._connections.ready.append(connection)
+        return False
 
     def _warn_of_claim(self, address: str, field: str) -> None:
         """Once for a peer, and for a few of them: behind a proxy that is not trusted, links and redirects are

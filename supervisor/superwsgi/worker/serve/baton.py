@@ -14,7 +14,7 @@ import time
 from queue import SimpleQueue
 from typing import Final
 
-from superwsgi.worker.serve.thread import Hand
+from superwsgi.worker.serve.thread import WorkerThread
 
 LEASE: Final = 0.001
 """Seconds. Longer delays others behind a request that blocks; shorter sets threads against each other."""
@@ -66,7 +66,7 @@ class Baton:
     def __init__(self) -> None:
         self.expectation = Expectation()
         self._turn = threading.Lock()
-        self._lent_to: Hand | None = None
+        self._lent_to: WorkerThread | None = None
         self._calls = 0  # of the application, begun by a holder
         self._watchful = _LATELY  # ticks to go; until then every call is measured
         self._asleep = False
@@ -80,37 +80,37 @@ class Baton:
         self._stopped = True
         self._bell.put(None)
 
-    def take(self, hand: Hand) -> None:
+    def take(self, thread: WorkerThread) -> None:
         """Wait for the baton."""
         self._turn.acquire()
-        hand.holds = True
+        thread.has_baton = True
 
-    def give(self, hand: Hand) -> None:
-        hand.holds = False
+    def give(self, thread: WorkerThread) -> None:
+        thread.has_baton = False
         self._turn.release()
 
-    def before(self, hand: Hand) -> int:
+    def before(self, thread: WorkerThread) -> int:
         """The holder is about to call the application. Returns `cpu` for `after`: 0 where none is sampled."""
         self._calls += 1
         if self.expectation.blocking:
-            self.give(hand)
+            self.give(thread)
         else:
-            self._lent_to = hand
-            hand.lent = True
-            hand.lease.append(None)
+            self._lent_to = thread
+            thread.lent = True
+            thread.lease.append(None)
             if self._asleep:
                 self._asleep = False
                 self._bell.put(None)
         return time.process_time_ns() if self._watchful or self._calls % SAMPLE == 0 else 0
 
-    def after(self, hand: Hand, wall: int, cpu: int) -> None:
+    def after(self, thread: WorkerThread, wall: int, cpu: int) -> None:
         """The application has returned, `wall` ns later; find out whether the baton is still here."""
-        if hand.lent:
-            hand.lent = False
+        if thread.lent:
+            thread.lent = False
             try:
-                hand.lease.pop()
+                thread.lease.pop()
             except IndexError:
-                hand.holds = False
+                thread.has_baton = False
         if cpu:
             self.expectation.learn(wall, time.process_time_ns() - cpu)
 
@@ -131,11 +131,11 @@ class Baton:
 
     def _take_back(self) -> bool:
         """A lease that was there at the last tick too has lasted long enough: pass the baton on."""
-        hand = self._lent_to
-        if hand is None:
+        thread = self._lent_to
+        if thread is None:
             return False
         try:
-            hand.lease.pop()  # by whoever pops first: us, or the thread that is back from the application
+            thread.lease.pop()  # by whoever pops first: us, or the thread that is back from the application
         except IndexError:
             return False
         self._turn.release()

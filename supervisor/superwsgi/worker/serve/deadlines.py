@@ -5,18 +5,19 @@ Times are monotonic ns.
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from typing import Final
 
 from superwsgi.http.errors import HttpError
-from superwsgi.log.error import ErrorLog
-from superwsgi.worker.connection.alarm import GRAIN, NEVER, SECOND
-from superwsgi.worker.connection.connection import CLIENT_TOO_SLOW, Connection
+from superwsgi.worker.connection.alarm import GRAIN, NEVER, SECOND, deadline_after
+from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender
 from superwsgi.worker.connection.states import State
+from superwsgi.worker.serve.connections import Step
+from superwsgi.worker.serve.context import Context
+from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
-from superwsgi.worker.serve.thread import Hand
+from superwsgi.worker.serve.thread import WorkerThread
 
 RATE: Final = 500
 """Bytes a second at which a body has to come and a response that waits for its client has to go, on average
@@ -25,7 +26,6 @@ without it a byte every now and then would keep a connection, what is kept for i
 streams, for ever. Apache's RequestReadTimeout asks for the same of bodies, IIS for 240 both ways."""
 
 _SILENT: Final = frozenset({State.NEW, State.IDLE})
-_RATED: Final = frozenset({State.BODY, State.SENDING})
 
 _TOO_SLOW: Final = {
     State.HEAD: HttpError(408, "head took longer than timeouts.head"),
@@ -34,125 +34,127 @@ _TOO_SLOW: Final = {
 }
 
 
-class Watch:
-    """`replace` puts a new thread in a stuck one's place; `on_hang` is told that one does not come back."""
+def fast_enough(moved: int, period: int) -> bool:
+    """Whether `moved` bytes in `period` ns are as many as RATE asks for."""
+    return moved >= RATE * period // SECOND
+
+
+class Deadlines:
+    """`threads` are the worker's; `replace` puts a new one in a stuck one's place, and `on_hang` is told that
+    one does not come back."""
 
     def __init__(
         self,
+        context: Context,
         service: Service,
-        hands: list[Hand],
-        errors: ErrorLog,
-        *,
-        timeout: int,
-        replace: Callable[[Hand], None],
+        ending: Ending,
+        threads: list[WorkerThread],
+        replace: Callable[[WorkerThread], None],
         on_hang: Callable[[], None],
     ) -> None:
+        timeouts = context.site.timeouts
+        self._errors = context.errors
+        self._waits = context.waits
+        self._patience = deadline_after(timeouts.send)
+        self._timeout = deadline_after(timeouts.request)
         self._service = service
-        self._hands = hands
-        self._errors = errors
-        self._timeout = timeout  # timeouts.request
+        self._connections = service.connections
+        self._ending = ending
+        self._threads = threads
         self._replace = replace
         self._on_hang = on_hang
 
     def look(self, now: int) -> int:
         """End what is overdue; returns when to look again."""
         soonest = NEVER
-        for connection in list(self._service.connections.values()):
-            deadline = connection.deadline
-            if deadline <= now:
+        for connection in list(self._connections.open.values()):
+            sender = connection.sender
+            if sender.deadline <= now:
+                self._sender_overdue(connection, sender, now)
+            if connection.deadline <= now:
                 self._connection_overdue(connection, now)
-                deadline = self._next_deadline(connection)
-            if deadline < soonest:
-                soonest = deadline
-        for hand in list(self._hands):
-            if hand.slot:
-                if hand.deadline <= now:
-                    self._hand_overdue(hand, now)
-                soonest = min(soonest, hand.deadline)
+            soonest = min(soonest, connection.deadline, sender.deadline)
+        for thread in list(self._threads):
+            if thread.token:
+                if thread.deadline <= now:
+                    self._thread_overdue(thread, now)
+                soonest = min(soonest, thread.deadline)
         soonest = min(soonest, self._look_for_lost(now))
         return soonest if soonest >= NEVER else max(soonest, now + GRAIN)
 
-    def _next_deadline(self, connection: Connection) -> int:
-        """After one was over. While RUNNING an old one means nothing: a new block will bring a new one."""
-        if connection.state is State.RUNNING and connection.outbox.size == 0:
-            return NEVER
-        return connection.deadline
+    # Clients.
+
+    def _sender_overdue(self, connection: Connection, sender: Sender, now: int) -> None:
+        """What is kept for a client is not taken fast enough: who owns the connection is told. An application
+        that streams it will be when it goes on."""
+        before, sender.mark = sender.mark, sender.outbox.sent
+        if fast_enough(sender.mark - before, self._patience):
+            sender.deadline = now + self._patience
+        else:
+            sender.cut(CLIENT_TOO_SLOW, reset=True)
+            self._connections.call(connection)
 
     def _connection_overdue(self, connection: Connection, now: int) -> None:
-        state = connection.state
-        if state is State.QUEUED:
-            self._queued_too_long(connection, now)
-        elif state is State.RUNNING:
-            self._writer_overdue(connection, now)
-        elif connection.owner.acquire(False) and (connection.deadline > now or self._end(connection, now)):
-            self._service.let_go(connection)
+        if connection.state is State.QUEUED:
+            # Whoever removes it from the queue owns it: us, or a thread that has just become free.
+            try:
+                self._connections.queue.remove(connection)
+            except ValueError:
+                return
+            self._service.follow(connection, self._expire(connection, now), True)
+        elif connection.take():
+            still = connection.deadline <= now
+            self._service.follow(connection, self._expire(connection, now) if still else Step.REST, True)
 
-    def _writer_overdue(self, connection: Connection, now: int) -> None:
-        """What the application streams is not taken fast enough: it will be told when it goes on."""
-        if connection.outbox.size == 0:
-            return
-        if self._fast_enough(connection, State.SENDING):
-            connection.deadline = now + self._service.waits[State.SENDING]
-        else:
-            connection.cut(CLIENT_TOO_SLOW, reset=True)
-
-    def _end(self, connection: Connection, now: int) -> bool:
-        """What the deadline of each state leads to; returns whether the connection is still to be owned."""
+    def _expire(self, connection: Connection, now: int) -> Step:
+        """What the deadline of each state leads to."""
         state = connection.state
-        if state in _RATED and self._fast_enough(connection, state):
-            connection.deadline = now + self._service.waits[state]
-            return True
+        if state is State.BODY and self._comes_fast_enough(connection, now):
+            return Step.REST
         if state in _SILENT and connection.has_spoken():
-            connection.pending = True  # at the last moment
-            return True
+            return Step.ATTEND  # at the last moment
         if state is State.PROXY:
-            return self._service.ending.turn_away(
-                connection, "no PROXY protocol header within timeouts.proxy"
-            )
+            return self._ending.turn_away(connection, "no PROXY protocol header within timeouts.proxy")
         if state in _TOO_SLOW:
-            return self._service.ending.refuse(connection, _TOO_SLOW[state], now)
-        if state is State.SENDING:
-            connection.cut(CLIENT_TOO_SLOW, reset=True)
-        return self._service.ending.close(connection)
+            return self._ending.refuse(connection, _TOO_SLOW[state], now)
+        return self._ending.close(connection)
 
-    def _fast_enough(self, connection: Connection, state: State) -> bool:
-        moved = connection.parser.received if state is State.BODY else connection.outbox.sent
-        before, connection.mark = connection.mark, moved
-        return moved - before >= RATE * self._service.waits[state] // SECOND
+    def _comes_fast_enough(self, connection: Connection, now: int) -> bool:
+        before, connection.mark = connection.mark, connection.parser.received
+        period = self._waits[State.BODY]
+        if not fast_enough(connection.mark - before, period):
+            return False
+        connection.deadline = now + period
+        return True
 
-    def _queued_too_long(self, connection: Connection, now: int) -> None:
-        """Whoever removes it from the queue owns it: us, or a thread that has just become free."""
-        try:
-            self._service.queue.remove(connection)
-        except ValueError:
-            return
-        if self._service.ending.refuse(connection, _TOO_SLOW[State.QUEUED], now):
-            self._service.let_go(connection)
+    # The application.
 
-    def _hand_overdue(self, hand: Hand, now: int) -> None:
+    def _thread_overdue(self, thread: WorkerThread, now: int) -> None:
         """The application gives no sign of life: end the request in its place, and do without the thread."""
-        connection = hand.connection
+        connection = thread.connection
         if connection is None:
             return
-        if connection.outbox.full:
-            hand.deadline = now + self._timeout  # it waits for its client, who has a deadline of its own
-        elif connection.begun and connection.spoke + self._timeout > now:
-            hand.deadline = connection.spoke + self._timeout
+        sender = connection.sender
+        if sender.outbox.full:
+            thread.deadline = now + self._timeout  # it waits for its client, who has a deadline of its own
+        elif sender.spoke + self._timeout > now:
+            thread.deadline = sender.spoke + self._timeout
         else:
-            self._write_off(hand, now)
+            self._write_off(thread, now)
 
-    def _write_off(self, hand: Hand, now: int) -> None:
+    def _write_off(self, thread: WorkerThread, now: int) -> None:
         try:
-            hand.slot.pop()
+            thread.token.pop()
         except IndexError:
             return  # it has just come back
-        connection, exchange = hand.connection, hand.exchange
+        connection = thread.connection
         assert connection is not None
+        exchange, connection.exchange = connection.exchange, None
         assert exchange is not None
         request = exchange.request
         self._errors.error(
             "request stuck",
-            detail=stack_of(hand),
+            detail=thread.stack(),
             request=request.id,
             method=request.method,
             target=request.target.decode("latin-1"),
@@ -160,23 +162,16 @@ class Watch:
             next="thread replaced",
         )
         self._service.end_bulk(connection, request)
-        hand.record.end(now, exchange.status if exchange.complete else 504, 0)
-        self._service.lost[hand] = now + self._timeout
-        self._replace(hand)
-        if self._service.ending.abandon(connection, exchange, now):
-            self._service.let_go(connection)
+        thread.record.end(now, exchange.status if exchange.complete else 504, 0)
+        self._service.lost[thread] = now + self._timeout
+        self._replace(thread)
+        self._service.follow(connection, self._ending.abandon(connection, exchange, now), True)
 
     def _look_for_lost(self, now: int) -> int:
-        for hand, hope in list(self._service.lost.items()):
-            if not hand.thread.is_alive():
-                del self._service.lost[hand]
+        for thread, hope in list(self._service.lost.items()):
+            if not thread.is_alive():
+                del self._service.lost[thread]
             elif hope <= now:
-                self._service.lost[hand] = NEVER
+                self._service.lost[thread] = NEVER
                 self._on_hang()
         return min(self._service.lost.values(), default=NEVER)
-
-
-def stack_of(hand: Hand) -> str:
-    """Where the thread is now."""
-    frame = sys._current_frames().get(hand.thread.ident or 0)
-    return "".join(traceback.format_stack(frame)) if frame is not None else ""

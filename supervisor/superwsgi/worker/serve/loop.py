@@ -13,7 +13,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from superwsgi.config.schema import Site
@@ -22,24 +22,31 @@ from superwsgi.http.response.exchange import App, Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
-from superwsgi.tls.interface import Certificates
 from superwsgi.worker import forks
-from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.connection.connection import Connection
-from superwsgi.worker.connection.states import State
-from superwsgi.worker.serve.acceptor import Acceptor, Broken
+from superwsgi.worker.connection.states import Sending, State, waits
+from superwsgi.worker.connection.storage import Bulk
+from superwsgi.worker.serve.acceptor import Accepted, Acceptor, Broken, Listeners
 from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.baton import Baton
-from superwsgi.worker.serve.deadlines import Watch
-from superwsgi.worker.serve.handshakes import Handshakes
+from superwsgi.worker.serve.connections import Connections, Step
+from superwsgi.worker.serve.context import Context
+from superwsgi.worker.serve.crowding import Addresses
+from superwsgi.worker.serve.deadlines import Deadlines
+from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
-from superwsgi.worker.serve.thread import Hand
+from superwsgi.worker.serve.thread import WorkerThread
 
 BATCH: Final = 64
 """Events taken from the kernel at once."""
 
 HELD: Final = SECOND // 1000
 """How long an answer may wait for those of others, in ns."""
+
+_ATTEND: Final = Step.ATTEND
+_RUN: Final = Step.RUN
+_LEAVE: Final = Step.LEAVE
 
 _LOST: Final = select.EPOLLERR | select.EPOLLHUP
 
@@ -48,12 +55,11 @@ _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
 
 
 class Loop:
-    """Serve `app` on `listeners` (non-blocking, shared with siblings), `site.threads` requests at once.
+    """Serve `app` on `listeners`, `site.threads` requests at once.
 
     `board` has one thread record more than `site.threads`. `on_recycle` is told why this worker should be
     replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not come back).
-    `on_end` is called in one of the threads when nothing is served any more. `certificates` are for the
-    `secured` of the listeners.
+    `on_end` is called in one of the threads when nothing is served any more.
     """
 
     def __init__(
@@ -61,68 +67,42 @@ class Loop:
         *,
         site: Site,
         app: App,
-        listeners: Sequence[socket.socket],
+        listeners: Listeners,
         board: WorkerWriter,
         errors: ErrorLog,
         access: AccessLog | None,
         on_recycle: Callable[[str], None],
         on_end: Callable[[], None] = lambda: None,
-        secured: Set[socket.socket] = frozenset(),
-        certificates: Certificates | None = None,
     ) -> None:
-        self._site = site
-        self._listeners = listeners
-        self._board = board
-        self._errors = errors
-        self._on_end = on_end
-        self._epoll = select.epoll()
-        self._alarm = Alarm()
-        self._baton = Baton()
-        self._gateway = Gateway(app, errors, closing=site.timeouts.keepalive == 0)
-        self._acceptor = Acceptor(
-            listeners,
-            self._epoll,
-            self._alarm,
-            board,
-            errors,
-            site.limits.connections,
-            self._census,
-            self._make_room,
-        )
-        trusted = Trusted(site.proxy.trusted)
-        self._service = Service(
-            self._gateway,
-            limits=site.limits,
-            timeouts=site.timeouts,
-            requests=site.requests,
-            threads=site.threads,
-            alarm=self._alarm,
-            baton=self._baton,
+        self._context = context = Context(
+            site=site,
+            gateway=Gateway(app, errors, closing=site.timeouts.keepalive == 0),
+            errors=errors,
+            access=access if access is not None and access.enabled else None,
             board=board,
-            acceptor=self._acceptor,
-            access=access,
-            trusted=trusted,
-            on_recycle=on_recycle,
+            epoll=select.epoll(),
+            alarm=Alarm(),
+            waits=waits(site.timeouts),
+            trusted=Trusted(site.proxy.trusted),
         )
-        self._handshakes = Handshakes(self._service, errors)
-        self._hands = [Hand(number, board.thread(number), self._work) for number in range(site.threads + 1)]
-        self._watch = Watch(
-            self._service,
-            self._hands,
-            errors,
-            timeout=deadline_after(site.timeouts.request),
-            replace=self._replace,
-            on_hang=lambda: on_recycle("hang"),
+        self._epoll, self._alarm = context.epoll, context.alarm
+        self._listeners = listeners.sockets
+        self._on_end = on_end
+        self._baton = Baton()
+        self._connections = connections = Connections(site.threads)
+        self._acceptor = Acceptor(context, connections, listeners, self._make_room)
+        addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
+        self._ending = Ending(context, connections, self._acceptor, addresses)
+        bulk = Bulk(site.threads)
+        self._admission = Admission(context, connections, self._ending, listeners, addresses, bulk)
+        self._service = Service(
+            context, connections, self._baton, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
-        self._admission = Admission(
-            site,
-            self._service,
-            self._gateway,
-            epoll=self._epoll,
-            alarm=self._alarm,
-            trusted=trusted,
-            secured=secured,
-            certificates=certificates,
+        self._threads = [
+            WorkerThread(number, board.thread(number), self._work) for number in range(site.threads + 1)
+        ]
+        self._deadlines = Deadlines(
+            context, self._service, self._ending, self._threads, self._replace, lambda: on_recycle("hang")
         )
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
@@ -136,14 +116,14 @@ class Loop:
     def prepare(self) -> None:
         """Start the threads, which wait for `start`. Raises RuntimeError where the system gives no more."""
         self._baton.start()
-        for hand in self._hands:
-            hand.thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def start(self) -> None:
         """Accept connections; returns at once."""
         self._epoll.register(self._alarm.fd, select.EPOLLIN)
         self._acceptor.come_back()
-        self._board.set("accepting", 1)
+        self._context.board.set("accepting", 1)
         for listener in self._listeners:
             if listener.family != socket.AF_UNIX:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
@@ -169,45 +149,45 @@ class Loop:
         """In a child that the application forked: it has copies of our sockets, and must neither answer on
         them nor keep them open. Its only thread finds its request written off when it comes back here."""
         self._forked = self._stopped = True
-        for connection in self._service.connections.values():
+        for connection in self._connections.open.values():
             connection.close_in_child()
         for listener in self._listeners:
             listener.close()
         forks.close_sockets_at(self._addresses)
         self._epoll.close()
         self._alarm.close_in_child()
-        self._gateway.came_back = forks.came_back
-        for hand in self._hands:
-            hand.slot.clear()
+        self._context.gateway.came_back = forks.came_back
+        for thread in self._threads:
+            thread.token.clear()
 
     # The threads.
 
-    def _work(self, hand: Hand) -> None:
+    def _work(self, thread: WorkerThread) -> None:
         """A thread's life: with the baton, poll and serve; without it, serve who waits for a thread."""
         self._begun.wait()
-        while not (self._stopped or hand.written_off):
+        while not (self._stopped or thread.written_off):
             try:
-                if not hand.holds and not self._service.take_queued(hand):
-                    self._baton.take(hand)
+                if not thread.has_baton and not self._service.run_queued(thread):
+                    self._baton.take(thread)
                     self._release_held()
-                while hand.holds and not self._stopped:
-                    self._turn(hand)
+                while thread.has_baton and not self._stopped:
+                    self._turn(thread)
             except Broken as broken:
-                self._errors.error("worker broken", reason=str(broken), next="ending")
+                self._context.errors.error("worker broken", reason=str(broken), next="ending")
                 self._stopped = True
             except Exception as error:
-                self._errors.exception("error in the server", error, next="connection closed")
-                self._service.recover(hand)
+                self._context.errors.exception("error in the server", error, next="connection closed")
+                self._service.recover(thread)
         if self._forked:
             forks.came_back()
-        if hand.written_off:
+        if thread.written_off:
             return
-        if not hand.holds:
-            self._baton.take(hand)  # whoever has it may be in the application for ever
+        if not thread.has_baton:
+            self._baton.take(thread)  # whoever has it may be in the application for ever
         self._close_all()
-        self._baton.give(hand)
+        self._baton.give(thread)
 
-    def _turn(self, hand: Hand) -> None:
+    def _turn(self, thread: WorkerThread) -> None:
         """What the holder of the baton does next.
 
         All that is ready is read and parsed before the application is called for any of it: the parser's code
@@ -215,71 +195,82 @@ class Loop:
         answers leave together, and a client with many connections is woken once, not for each. The first of
         them waits HELD for the others, and no longer for a call that blocks than that one's lease.
         """
-        service = self._service
-        if service.leaving and (not service.complete or self._overdue()):
-            service.send_leaving(hand)
-            return
-        if service.queue and service.take_queued(hand):
-            return
-        if service.complete:
-            service.serve(service.complete.popleft(), hand)
-        elif service.ready:
-            for _ in range(len(service.ready)):
-                service.attend(service.ready.popleft(), hand)
-            if service.ready:  # whoever sends without end must not keep us from the others
-                self._look_out(hand)
+        service, connections = self._service, self._connections
+        if connections.leaving and (not connections.complete or self._overdue()):
+            while connections.leaving:
+                service.attend(connections.leaving.popleft(), thread, _LEAVE)
+        elif connections.queue and service.run_queued(thread):
+            pass
+        elif connections.complete:
+            service.attend(connections.complete.popleft(), thread, _RUN)
+        elif connections.ready:
+            for _ in range(len(connections.ready)):
+                service.attend(connections.ready.popleft(), thread, _ATTEND)
+            if connections.ready:  # whoever sends without end must not keep us from the others
+                self._look_out(thread)
         else:
-            self._look_out(hand)
+            self._look_out(thread)
 
-    def _look_out(self, hand: Hand) -> None:
-        if self._service.handshakes:
-            self._handshakes.step(hand)
+    def _look_out(self, thread: WorkerThread) -> None:
+        if self._connections.handshakes:
+            self._service.attend(self._connections.handshakes.popleft(), thread, Step.SHAKE_HANDS)
         self._poll()
 
     def _overdue(self) -> bool:
         """Whether the first answer has waited long enough for others."""
-        return time.monotonic_ns() - self._service.leaving[0].at > HELD
+        return time.monotonic_ns() - self._connections.leaving[0].answered > HELD
 
     def _release_held(self) -> None:
         """Whoever had the baton before is still in the application, with an answer that it held."""
-        for each in self._hands:
-            connection = each.connection
-            if connection is not None and connection.held:
-                connection.release()
+        for thread in self._threads:
+            connection = thread.connection
+            if connection is not None and connection.sender.state is Sending.HELD:
+                connection.sender.release()
 
-    def _replace(self, lost: Hand) -> None:
+    def _replace(self, lost: WorkerThread) -> None:
         """A new thread for one that was written off, under its number and on its record."""
-        hand = Hand(lost.number, lost.record, self._work)
-        self._hands[lost.number] = hand
-        hand.thread.start()
-        self._service.slots.append(None)
+        thread = WorkerThread(lost.number, lost.record, self._work)
+        self._threads[lost.number] = thread
+        thread.start()
+        self._connections.permits.append(None)
 
     # The poll.
 
     def _poll(self) -> None:
-        service, alarm = self._service, self._alarm
-        if not service.slots and not self._acceptor.away:
-            self._acceptor.yield_to_peers(service.now)
-            if service.slots:  # since we looked
-                self._acceptor.freed()
+        connections, acceptor = self._connections, self._acceptor
+        if not connections.permits and not acceptor.away:
+            acceptor.yield_to_peers(connections.now)
+            if connections.permits:  # since we looked
+                acceptor.freed()
         events = self._events()
-        service.now = now = time.monotonic_ns()
-        self._board.set("heartbeat", now)
+        connections.now = now = time.monotonic_ns()
+        self._context.board.set("heartbeat", now)
         try:
+            others = []
             for fd, mask in events:
-                connection = service.connections.get(fd)
+                connection = connections.open.get(fd)
                 if connection is not None:
                     self._mark(connection, mask)
-            for fd, _ in events:
-                if fd in self._acceptor:
-                    self._admission.admit(self._acceptor.accept(fd, now))
-                elif fd == alarm.fd:
-                    os.eventfd_read(fd)
+                else:
+                    others.append(fd)
+            for fd in others:
+                self._on_other(fd, now)
         except Exception:
             self._hand_out([fd for fd, _ in events])
             raise
-        if alarm.due <= now:
+        if self._alarm.due <= now:
             self._look(now)
+
+    def _on_other(self, fd: int, now: int) -> None:
+        """Something at a listener, the alarm, or a connection that is closed by now."""
+        if fd in self._acceptor:
+            self._admit(self._acceptor.accept(fd, now))
+        elif fd == self._alarm.fd:
+            os.eventfd_read(fd)
+
+    def _admit(self, accepted: Iterator[Accepted]) -> None:
+        for connection in self._admission.adopt(accepted):
+            self._service.follow(connection, self._admission.begin(connection), True)
 
     def _events(self) -> list[tuple[int, int]]:
         """Raises Broken."""
@@ -290,42 +281,36 @@ class Loop:
 
     def _timeout(self) -> float:
         """Until the next deadline or heartbeat: where that stays away, somebody keeps the GIL."""
-        if self._service.handshakes or self._service.ready:  # the last step has led to something
+        connections = self._connections
+        if connections.handshakes or connections.ready:  # the last step has led to something
             return 0.0
-        beat = self._service.now + (_BEAT if self._busy else _IDLE_BEAT)
+        beat = connections.now + (_BEAT if self._busy else _IDLE_BEAT)
         return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)
 
     def _mark(self, connection: Connection, mask: int) -> None:
         """An event: take the connection, or leave word with its owner and send on in its place."""
         if mask != select.EPOLLIN:
             self._told_more(connection, mask)
-        connection.pending = True
-        if connection.owner.acquire(False):
-            self._service.ready.append(connection)
-        elif connection.outbox.size:
-            connection.flush()
-            connection.pending = True  # the owner may have looked before the flush
-            if connection.owner.acquire(False):
-                self._service.ready.append(connection)
+        if connection.call():
+            self._connections.ready.append(connection)
+        elif connection.sender.outbox.size:
+            connection.sender.flush()
+            self._connections.call(connection)  # the owner may have looked before the flush
 
     def _told_more(self, connection: Connection, mask: int) -> None:
         if mask & select.EPOLLRDHUP:
             connection.ended = True
-        if (
-            mask & _LOST and connection.outbox.size == 0
-        ):  # else the next flush fails, and tells who waits for it
-            connection.gone = True
+        if mask & _LOST:
+            connection.sender.lose()
         if mask & select.EPOLLOUT and connection.state is State.BODY:
-            connection.flush()  # `100 Continue`, for which its client may wait
+            connection.sender.flush()  # `100 Continue`, for which its client may wait
 
     def _hand_out(self, fds: list[int]) -> None:
         """After an error in the middle of a batch: an edge-triggered event comes only once."""
         for fd in fds:
-            connection = self._service.connections.get(fd)
+            connection = self._connections.open.get(fd)
             if connection is not None:
-                connection.pending = True
-                if connection.owner.acquire(False):
-                    self._service.ready.append(connection)
+                self._connections.call(connection)
 
     def _look(self, now: int) -> None:
         """Everything that depends on the time."""
@@ -335,21 +320,20 @@ class Loop:
             if self._drain_at <= now:
                 self._end_politely(now)
             self._acceptor.look_again(now)
-            soonest = min(self._watch.look(now), self._acceptor.until)
+            soonest = min(self._deadlines.look(now), self._acceptor.until)
         finally:
             self._alarm.no_later_than(soonest if self._draining else min(soonest, self._drain_at))
-        if self._draining and not self._service.connections and not self._busy:
+        if self._draining and not self._connections.open and not self._busy:
             self._stopped = True
 
     def _end_politely(self, now: int) -> None:
         """Draining: accept what the kernel accepted for us and nothing else, and hurry idle connections."""
-        service = self._service
         if not self._draining:
-            self._draining = self._gateway.closing = True
-            self._board.set("accepting", 0)
-            service.waits[State.IDLE] = self._linger
-            self._admission.admit(self._acceptor.close())
-        for connection in list(service.connections.values()):
+            self._draining = self._context.gateway.closing = True
+            self._context.board.set("accepting", 0)
+            self._context.waits[State.IDLE] = self._linger
+            self._admit(self._acceptor.close())
+        for connection in list(self._connections.open.values()):
             if connection.state in (State.NEW, State.IDLE):
                 connection.deadline = min(connection.deadline, now + self._linger)
 
@@ -358,24 +342,21 @@ class Loop:
         if self._finished.is_set():
             return
         self._baton.stop()
-        self._board.set("accepting", 0)
+        self._context.board.set("accepting", 0)
         self._acceptor.discard()
-        for connection in list(self._service.connections.values()):
-            connection.cut()
-            self._service.ending.log_late(connection)
+        for connection in list(self._connections.open.values()):
+            connection.sender.cut()
+            self._ending.log_late(connection)
             connection.sock.close()
         self._finished.set()
         self._on_end()
 
-    # What the acceptor asks.
+    # What is asked.
 
     def _make_room(self, now: int) -> bool:
-        return self._service.arrivals.make_room(now)
-
-    def _census(self) -> tuple[int, int]:
-        return len(self._service.connections), len(self._service.slots)
+        return self._admission.make_room(now)
 
     @property
     def _busy(self) -> bool:
         """Whether a request is in the application."""
-        return len(self._service.slots) < self._site.threads
+        return len(self._connections.permits) < self._context.site.threads

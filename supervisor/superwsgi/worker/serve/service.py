@@ -1,46 +1,52 @@
 """What becomes of a connection while it lives: read, parse, run the application, answer, send on.
 
-Called in whichever thread owns the connection. A method that goes on with one returns whether the caller
-still owns it: False when it was closed, or waits in the queue. How it ends is in ending.py.
+Here is the one place where a thread takes a connection, does a step with it and lets it go: `attend`. A step
+returns what is to be done next with the connection, a Step. How one begins is in admission.py, how it ends in
+ending.py.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from itertools import count
 from random import randint
 from typing import Final
 
 from superwsgi.apps.types import Environ
-from superwsgi.config.schema import Limits, Requests, Timeouts
-from superwsgi.http.client.peers import Trusted
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Phase
-from superwsgi.http.response.exchange import Exchange, Gateway
-from superwsgi.log.access import AccessLog
-from superwsgi.scoreboard import WorkerWriter
+from superwsgi.http.response.exchange import Exchange
 from superwsgi.tls.interface import Tls
-from superwsgi.worker.connection.alarm import NEVER, Alarm, deadline_after
-from superwsgi.worker.connection.bulk import Bulk
-from superwsgi.worker.connection.connection import NO_LEASE, Connection
-from superwsgi.worker.connection.states import NEXT, Event, State, waits
+from superwsgi.worker.connection.alarm import NEVER, deadline_after
+from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.sender import NO_LEASE
+from superwsgi.worker.connection.states import NEXT, Event, Sending, State
+from superwsgi.worker.connection.storage import Bulk
 from superwsgi.worker.serve.acceptor import Acceptor
-from superwsgi.worker.serve.arrivals import Arrivals
+from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.baton import Baton
-from superwsgi.worker.serve.crowding import Addresses
+from superwsgi.worker.serve.connections import Connections, Step
+from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
-from superwsgi.worker.serve.thread import Hand
+from superwsgi.worker.serve.thread import WorkerThread
 
 _BETWEEN: Final = Phase.BETWEEN
 _PROXY: Final = State.PROXY
 _BODY: Final = State.BODY
 _SENDING: Final = State.SENDING
 _LINGERING: Final = State.LINGERING
-_RUN: Final = Event.RUN
-_REST: Final = Event.REST
+_RUNNING: Final = Event.RUN
+_RESTING: Final = Event.REST
+_HELD: Final = Sending.HELD
+_CUT: Final = Sending.CUT
+_ATTEND: Final = Step.ATTEND
+_RUN: Final = Step.RUN
+_QUEUE: Final = Step.QUEUE
+_LEAVE: Final = Step.LEAVE
+_REST: Final = Step.REST
+_END: Final = Step.END
 
 _FORGOTTEN: Final[Environ] = {}
 """In place of an answered request's environ: what the application put there must not outlive the request."""
@@ -55,377 +61,377 @@ HEAD_SIZE: Final = 16 << 10
 that has been answered."""
 
 
-class Answered:
-    """A request that was answered `at` some time, by an answer that is held."""
-
-    __slots__ = ("at", "connection", "exchange")
-
-    def __init__(self, connection: Connection, exchange: Exchange, at: int) -> None:
-        self.connection = connection
-        self.exchange = exchange
-        self.at = at
-
-
 class Service:
-    """The connections of a worker and the threads' work on them. Times are monotonic ns.
-
-    `ready`: connections that have something for us, owned. `complete`: those with a complete request, owned;
-    `queue`: those that wait for a thread with it. `handshakes`: those that a step of theirs can be taken for,
-    owned.
-    `slots`: one token for each request that may yet enter the application.
-    """
+    """The threads' work on the worker's connections. Times are monotonic ns."""
 
     def __init__(
         self,
-        gateway: Gateway,
-        *,
-        limits: Limits,
-        timeouts: Timeouts,
-        requests: Requests,
-        threads: int,
-        alarm: Alarm,
+        context: Context,
+        connections: Connections,
         baton: Baton,
-        board: WorkerWriter,
         acceptor: Acceptor,
-        access: AccessLog | None,
-        trusted: Trusted,
+        admission: Admission,
+        ending: Ending,
+        bulk: Bulk,
         on_recycle: Callable[[str], None],
     ) -> None:
-        self.connections: dict[int, Connection] = {}
-        self.ready: deque[Connection] = deque()
-        self.complete: deque[Connection] = deque()
-        self.queue: deque[Connection] = deque()
-        self.handshakes: deque[Connection] = deque()
-        self.leaving: deque[Answered] = deque()
-        self.slots: list[None] = [None] * threads
-        self.lost: dict[Hand, int] = {}  # written-off threads, perhaps in the application yet: hope until
-        self.bulk = Bulk(threads)
-        self._last_first = False
-        self.waits = waits(timeouts)
-        self.now = time.monotonic_ns()
-        self._gateway = gateway
-        self._said = gateway.errors.stream()
+        site, requests = context.site, context.site.requests
+        self._context = context
+        self._gateway = context.gateway
+        self._access = context.access
+        self._said = context.errors.stream()
+        self.lost: dict[WorkerThread, int] = {}  # written off, perhaps in the application yet: hope until
         self._begun = self._said.open  # lines: asking for it each time would be felt
-        self._queue_limit = limits.queue
-        self._request_timeout = deadline_after(timeouts.request)
-        self._alarm = alarm
+        self._queue_limit = site.limits.queue
+        self._request_timeout = deadline_after(site.timeouts.request)
+        self._alarm = context.alarm
+        self.connections = connections
+        self._complete = connections.complete
         self._baton = baton
-        self._board = board
         self._acceptor = acceptor
-        self._logs = access is not None and access.enabled
-        addresses = Addresses(limits.per_address) if limits.per_address else None
-        self.ending = Ending(self.connections, gateway, alarm, board, acceptor, access, addresses)
-        self.arrivals = Arrivals(
-            self.connections, self.waits, gateway, alarm, board, self.ending, trusted, addresses
-        )
+        self._admission = admission
+        self._ending = ending
+        self._bulk = bulk
+        self._last_first = False
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
         self._requests = count(1)
 
-    def secured(self, connection: Connection, data: bytes) -> bool:
-        """The handshake is done, and `data` has come behind it."""
-        if data:
-            connection.parser.feed(data)
-        return self._sent(connection, self.now)
+    # Who owns a connection, and what follows.
 
-    def attend(self, connection: Connection, hand: Hand) -> None:
-        """Go on with a connection that this thread owns, until it has to wait for something."""
-        hand.attended = connection
-        connection.pending = False
-        state = connection.state
-        if state is _SENDING:
-            owned = self._send_on(connection)
-        elif state is _LINGERING:
-            owned = self.ending.discard(connection)
-        elif connection.parser.requests:
-            connection.pending = True  # the event may have been for bytes behind these requests
-            owned = self._complete(connection)
-        elif state is _PROXY:
-            owned = self.arrivals.introduce(connection, self.now)
+    def attend(self, connection: Connection, thread: WorkerThread, step: Step) -> None:
+        """Take a step with a connection that this thread owns, and do what follows."""
+        thread.attended = connection
+        if step is _RUN:
+            following = self._run_or_queue(connection, thread)
+        elif step is _ATTEND:
+            following = self._go_on(connection)
+        elif step is _LEAVE:
+            following = self._leave(connection)
+        elif step is _QUEUE:
+            following = self._run_queued(connection, thread)
         else:
-            owned = self._read(connection)
-        hand.attended = None
-        if owned:
-            self.let_go(connection, hand)
+            following = self._shake_hands(connection)
+        thread.attended = None
+        self.follow(connection, following, thread.has_baton)
 
-    def serve(self, connection: Connection, hand: Hand) -> None:
-        """Run the application for a connection from `complete`, or let it wait for a thread."""
-        hand.attended = connection
-        owned = self._take_or_queue(connection, hand)
-        hand.attended = None
-        if owned:
-            self.let_go(connection, hand)
+    def follow(self, connection: Connection, step: Step, polling: bool) -> None:
+        """Give a connection to the queue of what is to be done with it, or let it go.
 
-    def let_go(self, connection: Connection, hand: Hand | None = None) -> None:
-        """Own it no longer; if something happened to it meanwhile, it goes behind the others that are ready.
-
-        Whoever polls takes it from there, so that a busy client holds no thread; unless that is us, wake it.
+        If something has happened to it meanwhile, it goes behind the others that are ready. Whoever polls
+        takes it from there, so that a busy client holds no thread; unless that is the caller, wake it.
         """
-        connection.owner.release()
-        if connection.pending and connection.owner.acquire(False):
-            self.ready.append(connection)
-            if hand is None or not hand.holds:
+        connections = self.connections
+        if step is _RUN:
+            self._complete.append(connection)
+        elif step is _LEAVE:
+            connections.leaving.append(connection)
+        elif step is _QUEUE:
+            connections.queue.append(connection)
+            self._context.board.set("queued", len(connections.queue))
+        elif step is Step.SHAKE_HANDS:
+            connections.handshakes.append(connection)
+        elif step is _ATTEND or (step is _REST and connection.let_go()):
+            connections.ready.append(connection)
+            if not polling:
                 self._alarm.wake()
 
-    def take_queued(self, hand: Hand) -> bool:
-        """Run the request that has waited longest, where there is one and a slot for it."""
-        while self.queue:
+    def run_queued(self, thread: WorkerThread) -> bool:
+        """Run the request that has waited longest, where there is one and a permit for it."""
+        connections = self.connections
+        while connections.queue:
             try:
-                self.slots.pop()
+                connections.permits.pop()
             except IndexError:
                 return False
             connection = self._next_queued()
-            if connection is None:
-                self.slots.append(None)  # and look again: somebody may have queued one and found no slot
-                if self.bulk.crowded:
-                    return False
-                continue
-            self._board.set("queued", len(self.queue))
-            hand.attended = connection
-            if connection.gone:
-                self.slots.append(None)
-                owned = self.ending.drop(connection)
-            else:
-                owned = self._run(connection, hand)
-            hand.attended = None
-            if owned:
-                self.let_go(connection, hand)
-            return True
+            if connection is not None:
+                self._context.board.set("queued", len(connections.queue))
+                self.attend(connection, thread, _QUEUE)
+                return True
+            connections.permits.append(None)  # and look again: somebody may have queued one and found none
+            if self._bulk.crowded:
+                return False
         return False
 
     def _next_queued(self) -> Connection | None:
         """The one that has waited longest; while responses fill files the last or the first, in turn, of
         those that are not expected to: all that waits longer may do so, too, and not be known to."""
+        queue = self.connections.queue
         try:
-            if not self.bulk.crowded:
-                return self.queue.popleft()
+            if not self._bulk.crowded:
+                return queue.popleft()
             self._last_first = not self._last_first
-            waiting = list(self.queue)
+            waiting = list(queue)
             for connection in reversed(waiting) if self._last_first else waiting:
                 if not self._is_held_back(connection):
-                    self.queue.remove(connection)
+                    queue.remove(connection)
                     return connection
         except (IndexError, ValueError):  # somebody else has taken it
             pass
         return None
 
-    def _is_held_back(self, connection: Connection) -> bool:
-        """Whether its request waits although there may be a thread."""
-        return self.bulk.crowded and self.bulk.expects(_path_of(connection.parser.requests[0]), self.now)
+    def recover(self, thread: WorkerThread) -> None:
+        """After an error of the server's own: take the thread out of its request, and end the connection."""
+        self._baton.after(thread, 0, 0)
+        connection, in_request = thread.attended, thread.connection is not None
+        thread.attended = thread.connection = None
+        if in_request:
+            try:
+                thread.token.pop()
+            except IndexError:
+                thread.written_off = True  # by the watch, which has ended request and connection
+                return
+            thread.record.end(time.monotonic_ns(), 500, 0)
+            self.connections.permits.append(None)
+            if connection is not None and connection.sender.outbox.bulky:
+                connection.sender.outbox.end_bulk("", self.connections.now)
+        if connection is not None and connection.state is not State.CLOSED:
+            self._ending.close(connection)
 
-    def end_bulk(self, connection: Connection, request: Request) -> None:
-        """The application is done with a request, or it is done without it."""
-        connection.outbox.end_bulk(_path_of(request), self.now)
+    # What a client sends.
 
-    def _complete(self, connection: Connection) -> bool:
-        self.complete.append(connection)
-        return False
+    def _go_on(self, connection: Connection) -> Step:
+        """Something has happened to it; what, the state tells."""
+        connection.called = False
+        state = connection.state
+        if state is _SENDING:
+            return self._send_on(connection)
+        if state is _LINGERING:
+            return self._ending.discard(connection)
+        if connection.parser.requests:
+            connection.called = True  # the event may have been for bytes behind these requests
+            return _RUN
+        if state is _PROXY:
+            return self._admission.introduce(connection, self.connections.now)
+        return self._parse_on(connection) if connection.parser.behind else self._read(connection)
 
-    def _read(self, connection: Connection) -> bool:
-        if connection.parser.behind:
-            return self._parse_on(connection)
+    def _read(self, connection: Connection) -> Step:
         size = BODY_SIZE if connection.state is _BODY else HEAD_SIZE
         try:
             data = connection.sock.recv(size)
         except BlockingIOError:
-            return True
+            return _REST
         except OSError:
-            return self.ending.lose(connection)
+            return self._ending.lose(connection)
         if not data:
-            return self.ending.lose(connection)
+            return self._ending.lose(connection)
         if len(data) == size or connection.ended:
-            connection.pending = True  # the edge was for this and what is behind it
-        if connection.tls is not None:
-            if connection.state is State.HANDSHAKE:
-                return self._await_step(connection, connection.tls, data)
-            connection.writing.acquire()  # as in its send
-            try:
-                data = connection.tls.open(data)
-            except OSError as error:
-                connection.writing.release()
-                self.ending.tell_lost(connection, f"TLS failed ({error})")
-                return self.ending.hang_up(connection, self.now)  # for the alert not to be lost in a reset
-            connection.writing.release()
-            if not data:
-                return True
+            connection.called = True  # the edge was for this and what is behind it
+        tls = connection.sender.tls
+        if tls is not None:
+            return self._decrypt(connection, tls, data)
         parser = connection.parser
         parser.feed(data)
-        if parser.requests:
-            return self._complete(connection)
-        return self._await_rest(connection)
+        return _RUN if parser.requests else self._await_rest(connection)
 
-    def _parse_on(self, connection: Connection) -> bool:
-        """Others have had their turn."""
-        connection.pending = True  # the event may have been for bytes behind what is here
-        connection.parser.go_on()
-        if connection.parser.requests:
-            return self._complete(connection)
-        return self._await_rest(connection)
-
-    def _await_step(self, connection: Connection, tls: Tls, data: bytes) -> bool:
+    def _decrypt(self, connection: Connection, tls: Tls, data: bytes) -> Step:
+        if connection.state is State.HANDSHAKE:
+            return self._await_handshake(connection, tls, data)
         try:
-            tls.take(data)
-        except HttpError as error:
-            connection.stay_plain()
-            connection.parser.feed(data)  # what it asked, for its answer and the access log
-            return self.ending.refuse(connection, error, self.now)
-        self.handshakes.append(connection)
-        return False
-
-    def _await_rest(self, connection: Connection) -> bool:
-        """No request is complete: the deadline of what is missing, unless that runs already."""
+            data = connection.sender.decrypt(tls, data)
+        except OSError as error:
+            self._ending.tell_lost(connection, f"TLS failed ({error})")
+            return self._ending.hang_up(
+                connection, self.connections.now
+            )  # no reset, which could lose the alert
+        if not data:
+            return _REST
         parser = connection.parser
+        parser.feed(data)
+        return _RUN if parser.requests else self._await_rest(connection)
+
+    def _parse_on(self, connection: Connection) -> Step:
+        """Others have had their turn."""
+        connection.called = True  # the event may have been for bytes behind what is here
+        parser = connection.parser
+        parser.go_on()
+        return _RUN if parser.requests else self._await_rest(connection)
+
+    def _await_rest(self, connection: Connection) -> Step:
+        """No request is complete: the deadline of what is missing, unless that runs already."""
+        parser, now = connection.parser, self.connections.now
         if parser.error is not None:
-            return self.ending.refuse(connection, parser.error, self.now)
+            return self._ending.refuse(connection, parser.error, now)
         if parser.behind:
-            connection.pending = True
+            connection.called = True
         if parser.phase is Phase.HEAD and connection.state is not State.HEAD:
-            connection.become(Event.HEAD, self.now)
+            connection.become(Event.HEAD, now)
         elif parser.phase is Phase.BODY and connection.state is not _BODY:
             if parser.wants_continue():
                 try:
-                    connection.send(_CONTINUE)
+                    connection.sender.send(_CONTINUE)
                 except ClientGone:
-                    return self.ending.lose(connection)
+                    return self._ending.lose(connection)
             connection.mark = 0
-            connection.become(Event.BODY, self.now)
-        return True
+            connection.become(Event.BODY, now)
+        return _REST
 
-    def _take_or_queue(self, connection: Connection, hand: Hand) -> bool:
-        if not (self.queue or (self.bulk.crowded and self._is_held_back(connection))):
+    # TLS handshakes, one step at a time.
+
+    def _await_handshake(self, connection: Connection, tls: Tls, data: bytes) -> Step:
+        """A step costs as much as many requests (an RSA signature some 0.7 ms), so connections that need one
+        do not stand among those that are ready, all of which are read before anything else is done. Whoever
+        polls takes one step between two polls: a thousand clients that arrive at once delay everybody else by
+        a step.
+        """
+        try:
+            tls.feed(data)
+        except HttpError as error:
+            connection.sender.stay_plain()
+            connection.parser.feed(data)  # what it asked, for its answer and the access log
+            return self._ending.refuse(connection, error, self.connections.now)
+        return Step.SHAKE_HANDS
+
+    def _shake_hands(self, connection: Connection) -> Step:
+        tls, now = connection.sender.tls, self.connections.now
+        assert tls is not None
+        if connection.deadline <= now or (connection.ended and not tls.begun):
+            # It has waited for too long, or left: spare the work.
+            return self._ending.close(connection)
+        try:
+            behind = connection.sender.shake_hands(tls)
+        except OSError as error:
+            remote = connection.remote or "unix"
+            self._context.errors.debug("handshake failed", remote=remote, reason=str(error))
+            return self._ending.hang_up(connection, now)
+        if behind is None:
+            return _REST
+        if behind:
+            connection.parser.feed(behind)
+        return self._sent(connection, now)
+
+    # The application.
+
+    def _run_or_queue(self, connection: Connection, thread: WorkerThread) -> Step:
+        connections = self.connections
+        if not (connections.queue or (self._bulk.crowded and self._is_held_back(connection))):
             try:
-                self.slots.pop()
+                connections.permits.pop()
             except IndexError:
                 pass
             else:
-                return self._run(connection, hand)
-        if len(self.queue) >= self._queue_limit:
-            return self.ending.refuse(connection, _QUEUE_FULL, self.now)
-        connection.become(Event.QUEUE, self.now)
-        self.queue.append(connection)
-        self._board.set("queued", len(self.queue))
-        return False
+                return self._run(connection, thread)
+        if len(connections.queue) >= self._queue_limit:
+            return self._ending.refuse(connection, _QUEUE_FULL, connections.now)
+        connection.become(Event.QUEUE, connections.now)
+        return _QUEUE
 
-    def _run(self, connection: Connection, hand: Hand) -> bool:
-        """Run the application for the first complete request; a slot has been taken."""
-        request = connection.parser.take()
+    def _run_queued(self, connection: Connection, thread: WorkerThread) -> Step:
+        """It was in the queue; a permit has been taken for it."""
+        if connection.sender.gone:
+            self.connections.permits.append(None)
+            return self._ending.drop(connection)
+        return self._run(connection, thread)
+
+    def _is_held_back(self, connection: Connection) -> bool:
+        """Whether its request waits although there may be a thread."""
+        path = _path_of(connection.parser.requests[0])
+        return self._bulk.crowded and self._bulk.expects(path, self.connections.now)
+
+    def _run(self, connection: Connection, thread: WorkerThread) -> Step:
+        """Run the application for the first complete request; a permit has been taken."""
+        request = connection.parser.pop()
         now = time.monotonic_ns()
-        connection.state = NEXT[connection.state][_RUN]
-        connection.deadline = NEVER
-        connection.begun = False
-        connection.satisfied = not request.keep_alive
-        connection.lease = hand.lease if self.complete else NO_LEASE
-        if self.bulk.known and self.bulk.expects(_path_of(request), now):
-            connection.outbox.be_bulky()
-        if self.lost:
-            request.environ["wsgi.multithread"] = True
-        exchange = Exchange(self._gateway, request, connection, now)
-        hand.connection, hand.exchange = connection, exchange
-        hand.deadline = deadline = now + self._request_timeout
-        if deadline < self._alarm.due:
-            self._alarm.no_later_than(deadline)
-        hand.slot.append(None)
-        hand.record.begin(now, request.method.encode(), request.target)
-        if hand.holds:
-            cpu = self._baton.before(hand)
+        exchange = self._begin(connection, thread, request, now)
+        if thread.has_baton:
+            cpu = self._baton.before(thread)
             exchange.answer()
             done = time.monotonic_ns()
-            self._baton.after(hand, done - now, cpu)
+            self._baton.after(thread, done - now, cpu)
         else:
             exchange.answer()
             done = time.monotonic_ns()
         if self._begun:
             self._said.flush()
-        if connection.outbox.bulky:
+        if connection.sender.outbox.bulky:
             self.end_bulk(connection, request)
         try:
-            hand.slot.pop()
+            thread.token.pop()
         except IndexError:
-            hand.written_off = True  # by the watch, which has ended the request in our place
-            return False
-        hand.connection = hand.exchange = None
-        hand.record.end(done, exchange.status, exchange.sent)
-        self.slots.append(None)
+            thread.written_off = True  # by the watch, which has ended the request in our place
+            return _END
+        thread.connection = None
+        thread.record.end(done, exchange.status, exchange.sent)
+        self._give_back_permit()
+        connection.answered = done
+        if connection.sender.state is _HELD and thread.has_baton and not exchange.broken:
+            return _LEAVE
+        return self._leave(connection)
+
+    def _begin(self, connection: Connection, thread: WorkerThread, request: Request, now: int) -> Exchange:
+        sender = connection.sender
+        connection.state = NEXT[connection.state][_RUNNING]
+        connection.deadline = NEVER
+        sender.begin(thread.lease if self._complete else NO_LEASE)
+        if self._bulk.known and self._bulk.expects(_path_of(request), now):
+            sender.outbox.be_bulky()
+        if self.lost:
+            request.environ["wsgi.multithread"] = True
+        connection.exchange = exchange = Exchange(self._gateway, request, sender, now)
+        thread.connection = connection
+        thread.deadline = deadline = now + self._request_timeout
+        if deadline < self._alarm.due:
+            self._alarm.no_later_than(deadline)
+        thread.token.append(None)
+        thread.record.begin(now, request.method.encode(), request.target)
+        return exchange
+
+    def end_bulk(self, connection: Connection, request: Request) -> None:
+        """The application is done with a request, or it is done without it."""
+        connection.sender.outbox.end_bulk(_path_of(request), self.connections.now)
+
+    def _give_back_permit(self) -> None:
+        self.connections.permits.append(None)
         if self._acceptor.away:
             self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:
             self._on_recycle("requests")
-        if connection.held and hand.holds and not exchange.broken:
-            self.leaving.append(Answered(connection, exchange, done))
-            return False
-        return self._leave(connection, exchange, done)
 
-    def send_leaving(self, hand: Hand) -> None:
-        """Send the answers that waited for each other, and go on with their connections."""
-        while self.leaving:
-            answered = self.leaving.popleft()
-            connection = answered.connection
-            hand.attended = connection
-            owned = self._leave(connection, answered.exchange, answered.at)
-            hand.attended = None
-            if owned:
-                self.let_go(connection, hand)
+    # What a client is sent.
 
-    def _leave(self, connection: Connection, exchange: Exchange, now: int) -> bool:
-        if connection.held:
-            connection.release()
-        return self._conclude(connection, exchange, now)
-
-    def _conclude(self, connection: Connection, exchange: Exchange, now: int) -> bool:
+    def _leave(self, connection: Connection) -> Step:
         """The application is done with the request; is the client, too?"""
-        request = exchange.request
-        if exchange.broken or connection.gone:
-            owned = self.ending.break_off(connection, exchange, now)
-        elif connection.outbox.size:
-            owned = self.ending.leave_to_poller(connection, exchange, now)
+        exchange, sender, now = connection.exchange, connection.sender, connection.answered
+        assert exchange is not None
+        if sender.state is _HELD:
+            sender.release()
+        connection.exchange = None
+        if exchange.broken or sender.state is _CUT:
+            following = self._ending.break_off(connection, exchange, now)
+        elif sender.outbox.size:
+            following = self._ending.leave_to_poller(connection, exchange, now)
         else:
-            if self._logs:
-                took = now - exchange.began
-                self.ending.log(connection, request, request.id, exchange.status, exchange.sent, took)
-            connection.last = not exchange.keep_alive
-            owned = self._sent(connection, now)
-        request.environ = _FORGOTTEN
-        return owned
+            if self._access is not None:
+                self._access.log(exchange.entry(connection.remote, now))
+            if not exchange.keep_alive:
+                connection.expect_end(exchange)
+            following = self._sent(connection, now)
+        exchange.request.environ = _FORGOTTEN
+        return following
 
-    def _sent(self, connection: Connection, now: int) -> bool:
+    def _sent(self, connection: Connection, now: int) -> Step:
         """The client has taken all of a response."""
-        if connection.last:
-            return self.ending.hang_up(connection, now)
-        connection.become(_REST, now)
+        if connection.follows is not _RESTING:
+            return self._ending.hang_up(connection, now)
+        connection.become(_RESTING, now)
         parser = connection.parser
         if parser.requests:
-            connection.pending = True
-        elif parser.phase is not _BETWEEN or parser.error is not None:
+            return _ATTEND  # when others have had their turn
+        if parser.phase is not _BETWEEN or parser.error is not None:
             return self._await_rest(connection)
-        return True
+        return _REST
 
-    def _send_on(self, connection: Connection) -> bool:
-        connection.flush()
-        if connection.gone:
-            return self.ending.close(connection)
-        if connection.outbox.size:
-            return True
-        connection.pending = True  # the event may have been for bytes that the client sent meanwhile
-        self.ending.log_late(connection)
-        return self._sent(connection, self.now)
-
-    def recover(self, hand: Hand) -> None:
-        """After an error of the server's own: take the thread out of its request, and end the connection."""
-        self._baton.after(hand, 0, 0)
-        connection, in_request = hand.attended, hand.connection is not None
-        hand.attended = hand.connection = hand.exchange = None
-        if in_request:
-            try:
-                hand.slot.pop()
-            except IndexError:
-                hand.written_off = True  # by the watch, which has ended request and connection
-                return
-            hand.record.end(time.monotonic_ns(), 500, 0)
-            self.slots.append(None)
-            if connection is not None and connection.outbox.bulky:
-                connection.outbox.end_bulk("", self.now)
-        if connection is not None and connection.state is not State.CLOSED:
-            self.ending.close(connection)
+    def _send_on(self, connection: Connection) -> Step:
+        sender = connection.sender
+        sender.flush()
+        if sender.gone:
+            return self._ending.close(connection)
+        if sender.outbox.size:
+            return _REST
+        connection.called = True  # the event may have been for bytes that the client sent meanwhile
+        self._ending.log_late(connection)
+        return self._sent(connection, self.connections.now)
 
 
 def _path_of(request: Request) -> str:

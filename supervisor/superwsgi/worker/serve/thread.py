@@ -2,44 +2,56 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
-from superwsgi.http.response.exchange import Exchange
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
 
 OURS: Final[WeakSet[threading.Thread]] = WeakSet()
-"""The threads of all hands: nobody waits for these at the end of the process."""
+"""The threads of all workers: nobody waits for these at the end of the process."""
 
 
-class Hand:
-    """One thread. `holds` and `lease` are the baton's (see baton.py).
+class WorkerThread:
+    """One thread. `has_baton`, `lease` and `lent` are the baton's (see baton.py).
 
-    `slot` holds a token while a request is in the application; who pops it (the thread when the application
+    `token` has one while a request is in the application; who pops it (the thread when the application
     returns, or the watch when it takes too long) decides how the request ends.
     """
 
     __slots__ = (
-        "attended", "connection", "deadline", "exchange", "holds", "lease", "lent", "number", "record",
-        "slot", "thread", "written_off",
+        "_python", "attended", "connection", "deadline", "has_baton", "lease", "lent", "number", "record",
+        "token", "written_off",
     )  # fmt: skip
 
-    def __init__(self, number: int, record: ThreadWriter, work: Callable[[Hand], None]) -> None:
+    def __init__(self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None]) -> None:
         self.number = number
         self.record = record
-        self.attended: Connection | None = None  # the one that it went on with last
+        self.attended: Connection | None = None  # the one that it takes a step with
         self.connection: Connection | None = None  # the one whose request is in the application
-        self.exchange: Exchange | None = None
         self.deadline = NEVER  # for the application's next sign of life, monotonic ns
-        self.slot: list[None] = []
-        self.holds = False
+        self.token: list[None] = []
+        self.has_baton = False
         self.lease: list[None] = []
         self.lent = False
         self.written_off = False
         # No daemon: threads that the application starts in it would be daemons, too, and end with the worker.
-        self.thread = threading.Thread(target=work, args=(self,), name=f"hand-{number}", daemon=False)
-        OURS.add(self.thread)
+        self._python = threading.Thread(target=work, args=(self,), name=f"thread-{number}", daemon=False)
+        OURS.add(self._python)
+
+    def start(self) -> None:
+        """Raises RuntimeError where the system gives no more threads."""
+        self._python.start()
+
+    def is_alive(self) -> bool:
+        return self._python.is_alive()
+
+    def stack(self) -> str:
+        """Where the thread is now."""
+        frame = sys._current_frames().get(self._python.ident or 0)
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from superwsgi.worker.connection.bulk import Bulk
+from superwsgi.worker.connection.storage import Bulk
 from tests.worker.running import eventually, running
 
 SIZE = 8 << 20

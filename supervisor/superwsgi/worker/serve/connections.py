@@ -1,0 +1,47 @@
+"""A worker's connections: which there are, and which of them wait for what.
+
+What is to be done next with a connection is a word, its Step. Each step that somebody has to take has a queue
+here, which owns what is in it; service.py takes from them.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections import deque
+
+from superwsgi.worker.connection.connection import Connection
+
+
+class Step(enum.Enum):
+    """What is to be done next with a connection. Whoever has done something with one says which."""
+
+    ATTEND = "something has happened to it, or more of it is here"
+    SHAKE_HANDS = "bytes have arrived for its TLS handshake"
+    RUN = "its request is complete: the application can be called"
+    QUEUE = "its request waits for a thread"
+    LEAVE = "its answer is held, and leaves with those of others"
+    REST = "nothing, until something happens to it: nobody owns it"
+    END = "nothing more: it is closed, or in other hands"
+
+
+class Connections:
+    """`open`: by descriptor. `permits`: one for each request that may yet enter the application. `now`: when
+    the kernel was last asked for events, monotonic ns."""
+
+    __slots__ = ("complete", "handshakes", "leaving", "now", "open", "permits", "queue", "ready")
+
+    def __init__(self, threads: int) -> None:
+        self.open: dict[int, Connection] = {}
+        self.ready: deque[Connection] = deque()  # Step.ATTEND
+        self.handshakes: deque[Connection] = deque()
+        self.complete: deque[Connection] = deque()  # Step.RUN
+        self.queue: deque[Connection] = deque()
+        self.leaving: deque[Connection] = deque()
+        self.permits: list[None] = [None] * threads
+        self.now = time.monotonic_ns()
+
+    def call(self, connection: Connection) -> None:
+        """Something has happened to a connection."""
+        if connection.call():
+            self.ready.append(connection)

@@ -1,0 +1,31 @@
+"""What everybody in a worker's request path reads, and nobody there changes: settings, logs, the clock, the
+board."""
+
+from __future__ import annotations
+
+import select
+from dataclasses import dataclass
+
+from superwsgi.config.schema import Site
+from superwsgi.http.client.peers import Trusted
+from superwsgi.http.response.exchange import Gateway
+from superwsgi.log.access import AccessLog
+from superwsgi.log.error import ErrorLog
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.connection.alarm import Alarm
+from superwsgi.worker.connection.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`waits` is how long a connection may stay in a state, ns; `access` is None where the log is off."""
+
+    site: Site
+    gateway: Gateway
+    errors: ErrorLog
+    access: AccessLog | None
+    board: WorkerWriter
+    epoll: select.epoll
+    alarm: Alarm
+    waits: dict[State, int]
+    trusted: Trusted
