@@ -1,10 +1,17 @@
-"""Which worker takes a connection."""
+"""Which worker takes a connection, and when it leaves and comes back."""
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from superwsgi.worker.serve.acceptor import better_placed, over_share
+from superwsgi.config.schema import Limits
+from superwsgi.worker.connection.alarm import NEVER
+from superwsgi.worker.serve.acceptor import BUSY_PAUSE, FULL_PAUSE, PAUSE, Broken, better_placed, over_share
+from tests.worker.parts import Parts
+
+NOW = 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -41,3 +48,117 @@ def test_the_share_of_200_connections(workers):
 )
 def test_better_placed(free, peers, better):
     assert better_placed(free, peers) is better
+
+
+@pytest.fixture
+def parts():
+    with Parts(limits=Limits(connections=3)) as parts:
+        parts.acceptor.come_back()
+        yield parts
+
+
+def connect(parts, count):
+    for _ in range(count):
+        parts.keep(socket.create_connection(parts.listener.getsockname()))
+
+
+def accept(parts):
+    """Take what waits; how many connections that were."""
+    before = len(parts.connections.open)
+    for connection in parts.admission.adopt(parts.acceptor.accept(parts.listener.fileno(), NOW)):
+        parts.keep_connection(connection)
+    return len(parts.connections.open) - before
+
+
+def sibling(parts, connections, *, busy=0):
+    """Another worker that accepts connections, with so many of them."""
+    writer = parts.board.writer(1)
+    writer.set("accepting", 1)
+    writer.set("connections", connections)
+    for number in range(busy):
+        writer.thread(number).begin(NOW, b"GET", b"/")
+
+
+def is_polled(parts):
+    return bool(parts.context.epoll.poll(0))
+
+
+class TestLeaving:
+    def test_it_takes_what_waits(self, parts):
+        connect(parts, 2)
+        assert accept(parts) == 2
+        assert accept(parts) == 0
+
+    def test_with_more_than_its_share_it_leaves_for_a_moment(self, parts):
+        sibling(parts, 0)
+        connect(parts, 3)
+        assert accept(parts) == 2
+        assert parts.acceptor.away
+        assert not is_polled(parts)
+        parts.acceptor.look_again(NOW + PAUSE - 1)
+        assert parts.acceptor.away
+        parts.acceptor.look_again(NOW + PAUSE)
+        assert is_polled(parts)
+
+    def test_away_it_takes_nothing(self, parts):
+        parts.acceptor.leave(NEVER)
+        connect(parts, 1)
+        assert accept(parts) == 0
+
+    def test_without_a_free_thread_it_leaves_to_who_has_one(self, parts):
+        parts.connections.permits.clear()
+        parts.acceptor.yield_to_peers(NOW)
+        assert not parts.acceptor.away
+        sibling(parts, 0)
+        parts.acceptor.yield_to_peers(NOW)
+        assert parts.acceptor.until == NOW + BUSY_PAUSE
+        parts.connections.permits.append(None)
+        parts.acceptor.freed()
+        assert not parts.acceptor.away
+
+
+class TestAsManyAsMayBe:
+    def test_where_none_can_be_closed_it_waits_for_room(self, parts):
+        connect(parts, 3)
+        accept(parts)
+        assert parts.acceptor.away
+        assert parts.acceptor.until == NOW + FULL_PAUSE
+        assert "no more connections" in parts.errors
+
+    def test_idle_ones_make_room(self, parts):
+        connect(parts, 2)
+        accept(parts)
+        for connection in parts.connections.open.values():
+            connection.deadline = 0  # silent for long
+            connection.let_go()
+        connect(parts, 1)
+        accept(parts)
+        assert len(parts.connections.open) == 2
+        assert not parts.acceptor.away
+
+    def test_new_ones_are_left_to_siblings_with_room(self, parts):
+        sibling(parts, 2)
+        connect(parts, 3)
+        accept(parts)
+        assert parts.acceptor.away
+        assert parts.errors == ""
+
+    def test_it_comes_back_when_one_is_closed(self, parts):
+        connect(parts, 3)
+        accept(parts)
+        parts.ending.close(next(iter(parts.connections.open.values())))
+        assert not parts.acceptor.away
+
+
+class TestTheEnd:
+    def test_what_the_kernel_has_accepted_is_taken_before_the_listener_goes(self, parts):
+        connect(parts, 2)
+        taken = [parts.keep_connection(each) for each in parts.admission.adopt(parts.acceptor.close())]
+        assert len(taken) == 2
+        assert parts.listener.fileno() == -1
+
+    def test_a_listener_that_the_application_has_closed_is_the_workers_end(self, parts):
+        fd = parts.listener.fileno()
+        parts.listener.close()
+        with pytest.raises(Broken):
+            list(parts.acceptor.accept(fd, NOW))
