@@ -196,6 +196,8 @@ def run(folder: Path, seconds: float, seed: int, *, hazard: bool) -> list[str]:
         for client in clients:
             client.join(60)
         drill.settle()
+        with contextlib.suppress(AssertionError):  # an upgrade that was asked for last may be tried only now
+            wait_for(lambda: drill.descriptors() == before, "as many descriptors as before", SETTLED)
         after = drill.descriptors()
         code = drill.site.stop()
     finally:
@@ -204,9 +206,9 @@ def run(folder: Path, seconds: float, seed: int, *, hazard: bool) -> list[str]:
     foreign = [pid for pid in seen.lost if pid is not None and pid not in drill.killed]
     print(f"{dict(drill.done)}; answers {dict(seen.answers)}; {len(seen.lost)} connections broken")
     wrong = [f"{len(seen.wrong)} wrong answers: {seen.wrong[:3]}"] if seen.wrong else []
-    wrong += (
-        [f"{len(foreign)} exchanges broken on workers that were not killed: {foreign}"] if foreign else []
-    )
+    if foreign:
+        wrong += [f"{len(foreign)} exchanges broken on workers that were not killed: {foreign}"]
+        wrong += [line for line in drill.site.log.splitlines() if any(f"pid={n} " in line for n in foreign)]
     wrong += [f"{before} descriptors before, {after} after"] if before != after else []
     wrong += [f"exit code {code}"] if code else []
     wrong += [f"processes left: {left}"] if left else []
