@@ -316,8 +316,8 @@ class TestSlowClients:
     def test_that_read_slowly(self, site):
         paths = ["/file"] * 50 + ["/whole"] * 5 + ["/pieces"] * 5
         with contextlib.ExitStack() as stack:
-            wires = [stack.enter_context(Wire(site.connect())) for _ in paths]
-            for wire, path in zip(wires, paths, strict=True):
+            for path in paths:
+                wire = stack.enter_context(Wire(site.connect()))
                 wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 wire.send(request(path))
                 assert wire.sock.recv(100)
