@@ -18,8 +18,8 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
-from superwsgi.master.generations.release import Release
 from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.master.release import Release
 from superwsgi.master.serve import CONFIGURATION, serve
 from superwsgi.worker import forks, hazards
 from superwsgi.worker.boot import mold, unfinished

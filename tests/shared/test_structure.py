@@ -22,7 +22,7 @@ PARAMETERS = 8
 
 LONG_FUNCTIONS: set[str] = set()
 FULL_FOLDERS: set[str] = set()
-WIDE_CONSTRUCTORS = {"master/master.py: Master"}
+WIDE_CONSTRUCTORS: set[str] = set()
 SHARED_NAMES = {
     "Certificates",  # tls/interface.py is what workers need of tls/certificates.py, and imports no ssl
     "Drain",

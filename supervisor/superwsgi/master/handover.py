@@ -18,8 +18,8 @@ from msgspec import Struct
 from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
-from superwsgi.master.generations.release import Release
 from superwsgi.master.processes.hearing import Said
+from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
 
 VERSION: Final = 1

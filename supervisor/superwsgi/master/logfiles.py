@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from superwsgi.config.schema import Log
 from superwsgi.log import files
+from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.eventloop import EventLoop
 
@@ -47,6 +48,10 @@ class LogFiles:
     def copy_of_error(self) -> int | None:
         """For the master's own lines, which go on when these files are closed."""
         return None if self.error is None else fcntl.fcntl(self.error, fcntl.F_DUPFD_CLOEXEC, 3)
+
+    def lead(self, errors: ErrorLog) -> None:
+        """The master's own lines go here from now on."""
+        errors.move(self.copy_of_error(), self.settings.level)
 
     def descriptors(self) -> list[int]:
         """Those that there are, error log first."""

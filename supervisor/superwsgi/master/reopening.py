@@ -7,9 +7,9 @@ from typing import Final
 
 from superwsgi.log.files import LogTargetError
 from superwsgi.log.spelling import duration
-from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.context import Context
 from superwsgi.master.generations.generation import Generation
-from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.generations.generations import Generations
 from superwsgi.master.logfiles import LogFiles, Opening
 
 _AGAIN: Final = 5.0
@@ -22,9 +22,10 @@ _SLOW: Final = 5.0
 class Reopening:
     """`ask` is SIGUSR1."""
 
-    def __init__(self, rollout: RollOut, loop: EventLoop) -> None:
-        self._rollout = rollout
-        self._loop = loop
+    def __init__(self, context: Context, generations: Generations) -> None:
+        self._loop = context.loop
+        self._errors = context.errors
+        self._generations = generations
         self._busy: dict[int, Opening] = {}  # by generation
         self._again: set[int] = set()  # generations that were asked for while they were busy
         self._to_retry: set[int] = set()
@@ -32,7 +33,7 @@ class Reopening:
 
     def ask(self, now: float) -> None:
         self._failed = dict.fromkeys(self._failed, "")  # who asks is answered
-        for generation in self._rollout:
+        for generation in self._generations:
             if generation.logs.opened:
                 self._open(generation, now)
 
@@ -62,7 +63,7 @@ class Reopening:
         self._again.discard(number)
         if isinstance(result, LogTargetError):
             self._fail(generation, str(result), now)
-        elif generation in self._rollout:
+        elif generation in self._generations:
             self._take(generation, result, now)
         else:
             result.close()
@@ -71,11 +72,10 @@ class Reopening:
 
     def _take(self, generation: Generation, anew: LogFiles, now: float) -> None:
         generation.take_logs(anew, now)
-        if generation is self._rollout.current:
-            self._rollout.log_there(generation)
-        errors = self._rollout.errors
+        if generation is self._generations.current:
+            generation.logs.lead(self._errors)
         has_failed = self._failed.pop(generation.number, None) is not None
-        say = errors.all_clear if has_failed else errors.info
+        say = self._errors.all_clear if has_failed else self._errors.info
         say("log files reopened", gen=generation.number)
 
     def _fail(self, generation: Generation, reason: str, now: float) -> None:
@@ -86,7 +86,7 @@ class Reopening:
 
     def _retry(self, generation: Generation, now: float) -> None:
         self._to_retry.discard(generation.number)
-        if generation not in self._rollout:
+        if generation not in self._generations:
             self._failed.pop(generation.number, None)
         elif generation.number in self._failed:
             self._open(generation, now)
@@ -95,5 +95,5 @@ class Reopening:
         """Once for each reason: what goes on failing is no news."""
         if self._failed.get(generation.number) != reason:
             self._failed[generation.number] = reason
-            log = self._rollout.errors.bind(gen=generation.number)
+            log = self._errors.bind(gen=generation.number)
             log.alarm("log files not reopened", reason=reason, next=then)

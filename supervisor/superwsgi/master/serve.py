@@ -12,12 +12,13 @@ from typing import Final
 
 from superwsgi.config.errors import ConfigError
 from superwsgi.log.files import LogTargetError
-from superwsgi.master.generations.launch import Launch
-from superwsgi.master.generations.release import Origin
+from superwsgi.master.context import ReadSite, Startup
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
-from superwsgi.master.master import OK, Master, ReadSite
+from superwsgi.master.master import OK, Master
 from superwsgi.master.pidfile import PidFile, PidFileError
+from superwsgi.master.processes.launch import Launch
+from superwsgi.master.release import Origin
 from superwsgi.master.sockets.binding import BindError
 from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.systemd.notify import Notifier
@@ -61,35 +62,18 @@ def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
         shared = Shared.prepare(site, inherited)
         for name in inherited.left_over():
             notifier.forget(name)
-        return Master(
-            site,
-            shared,
-            read_site,
-            launch,
-            origin=Origin.take(site_file, site.chdir),
-            pidfile=pidfile,
-            inherited=inherited,
-            notifier=notifier,
-            site_file=site_file,
-        ).run()
+        origin = Origin.take(site_file, site.chdir)
+        startup = Startup(read_site, launch, origin, pidfile, inherited, notifier, site_file)
+        return Master(site, shared, startup).run()
 
 
 def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     notifier = Notifier(os.environ)
     held = taken.handover.pidfile
     with _pid_file(PidFile(taken.site.pidfile) if held is None else PidFile.restore(held)) as pidfile:
-        return Master(
-            taken.site,
-            taken.shared,
-            read_site,
-            launch,
-            origin=Origin.take(site_file),
-            pidfile=pidfile,
-            inherited=taken.inherited,
-            notifier=notifier,
-            site_file=site_file,
-            taken=taken,
-        ).run()
+        origin = Origin.take(site_file)
+        startup = Startup(read_site, launch, origin, pidfile, taken.inherited, notifier, site_file)
+        return Master(taken.site, taken.shared, startup, taken).run()
 
 
 @contextlib.contextmanager

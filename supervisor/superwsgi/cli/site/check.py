@@ -21,10 +21,9 @@ from superwsgi.log.files import LogTargetError, check_target, try_making, try_wr
 from superwsgi.log.lines import printable, printable_lines
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.control.paths import OFF
-from superwsgi.master.generations import launch
-from superwsgi.master.generations.release import Origin, Release
 from superwsgi.master.master import APP_NOT_LOADED
-from superwsgi.master.processes import hearing
+from superwsgi.master.processes import hearing, launch
+from superwsgi.master.release import Origin, Release
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.messages import Boot, Loaded, LoadFailed
 from superwsgi.scoreboard import Scoreboard

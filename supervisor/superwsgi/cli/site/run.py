@@ -8,7 +8,7 @@ import click
 
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import from_options
-from superwsgi.master.generations import launch
+from superwsgi.master.processes import launch
 from superwsgi.master.serve import CONFIGURATION, serve
 
 

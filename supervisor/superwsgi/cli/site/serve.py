@@ -11,7 +11,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.master.generations import launch
+from superwsgi.master.processes import launch
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.master.serve import serve as serve_site
 

@@ -1,8 +1,7 @@
-"""What the master does when it is asked over the control socket. Who may ask is control.py's business."""
+"""What the master does when it is asked over the control socket. Who may ask is server.py's business."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -19,12 +18,13 @@ from superwsgi.control import (
     UpgradeRequest,
     WatchRequest,
 )
+from superwsgi.log.error import ErrorLog
 from superwsgi.master.control import status
-from superwsgi.master.generations.rollout import RollOut
-from superwsgi.master.upgrade import upgrade
-
-Follow = Callable[[float], Answer]
-"""What can be said now; an Ended is the last word."""
+from superwsgi.master.control.server import Follow
+from superwsgi.master.generations.generations import Generations
+from superwsgi.master.generations.record import Record
+from superwsgi.master.generations.reload import Reload
+from superwsgi.master.upgrade.upgrade import Upgrade
 
 
 class Commanded(Protocol):
@@ -34,7 +34,7 @@ class Commanded(Protocol):
     def stopping(self) -> bool: ...
 
     @property
-    def upgrade(self) -> upgrade.Upgrade: ...
+    def upgrade(self) -> Upgrade: ...
 
     def snapshot(self, now: float) -> Snapshot: ...
 
@@ -45,37 +45,41 @@ class Commanded(Protocol):
 
 
 class Commands:
-    """`answer` is what control.py needs."""
+    """`answer` is what control/server.py needs."""
 
-    def __init__(self, master: Commanded, rollout: RollOut) -> None:
+    def __init__(
+        self, master: Commanded, generations: Generations, record: Record, reload: Reload, errors: ErrorLog
+    ) -> None:
         self._master = master
-        self._rollout = rollout
+        self._generations = generations
+        self._record = record
+        self._reload = reload
+        self._errors = errors
 
     def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
         """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
         if isinstance(request, StatusRequest):
             return self._master.snapshot(now), None
         if isinstance(request, ReloadRequest):
-            self._rollout.errors.info("asked to reload", by=who)
+            self._errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)
         if isinstance(request, WatchRequest):
-            return self._follow(self._rollout.attempts.newest, now, go_on=True)
+            return self._follow(self._record.attempts.newest, now, go_on=True)
         if isinstance(request, UpgradeRequest):
-            self._rollout.errors.info("asked to upgrade", by=who)
-            self._master.upgrade.ask(self._rollout.errors)
-            return _upgrading(self._master, now), partial(
-                _upgrading, self._master
-            ) if request.follow else None
+            self._errors.info("asked to upgrade", by=who)
+            self._master.upgrade.ask()
+            follow = partial(_upgrading, self._master)
+            return follow(now), follow if request.follow else None
         self._master.stop(now, f"control socket, {who}", fast=request.fast)
         return self._stopping(now), self._stopping if request.follow else None
 
     def _follow(self, number: int, now: float, *, go_on: bool) -> tuple[Answer, Follow | None]:
-        follow = _Reload(self._master, self._rollout, number)
+        follow = _Following(self._master, self._generations, self._record, self._reload, number)
         first = follow(now)
         return first, follow if go_on and not isinstance(first, Ended) else None
 
     def _stopping(self, _now: float) -> Progress:
-        return status.stopping(self._rollout)
+        return status.stopping(self._generations)
 
 
 def _upgrading(master: Commanded, _now: float) -> Answer:
@@ -86,23 +90,27 @@ def _upgrading(master: Commanded, _now: float) -> Answer:
     return Progress(stage=Stage.REHEARSING)
 
 
-class _Reload:
+class _Following:
     """Follows one attempt, and where another takes its place, that."""
 
-    def __init__(self, master: Commanded, rollout: RollOut, number: int) -> None:
+    def __init__(
+        self, master: Commanded, generations: Generations, record: Record, reload: Reload, number: int
+    ) -> None:
         self._master = master
-        self._rollout = rollout
+        self._generations = generations
+        self._record = record
+        self._reload = reload
         self._number = number
 
     def __call__(self, now: float) -> Answer:
-        attempt = self._rollout.attempts.find(self._number)
+        attempt = self._record.attempts.find(self._number)
         if attempt is not None and attempt.ended is not None:
             if attempt.ended.outcome is not Outcome.SUPERSEDED:
                 return attempt.ended
             self._number += 1
             return self(now)
         if attempt is not None:
-            return status.reloading(self._rollout)
+            return status.reloading(self._generations, rolled_out=self._reload.rolled_out)
         if self._master.stopping:
             return Ended(outcome=Outcome.STOPPED, seconds=0.0, reason="the site is being stopped")
         return Progress(stage=Stage.NOTED)

@@ -11,13 +11,12 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from superwsgi.config.schema import Site
 from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, decode_request, encode
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.control import by_name, paths
-from superwsgi.master.control.commands import Follow
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.sockets.binding import BindError, bind_private, check_private
 from superwsgi.master.sockets.listener import Listener
@@ -44,7 +43,15 @@ _TELL_APART: Final = (
     "reached by -c FILE or --control SOCKET, and by its name where no other site has the same"
 )
 
-Handler = Callable[[Request, str, float], tuple[Answer, Follow | None]]
+Follow = Callable[[float], Answer]
+"""What can be said now; an Ended is the last word."""
+
+
+class Answers(Protocol):
+    """Does as asked."""
+
+    def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
+        """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
 
 
 @dataclass(slots=True)
@@ -62,18 +69,20 @@ class _Client:
 
 
 class Control:
-    """`environ` is that of the master's start; `handler` does as asked."""
+    """`environ` is that of the master's start."""
 
-    def __init__(
-        self, loop: EventLoop, environ: Mapping[str, str], errors: Callable[[], ErrorLog], handler: Handler
-    ) -> None:
+    def __init__(self, loop: EventLoop, environ: Mapping[str, str], errors: ErrorLog) -> None:
         self.listener: Listener | None = None
         self._loop = loop
         self._environ = environ
         self._errors = errors
-        self._handler = handler
+        self._answers: Answers | None = None
         self._warned: object = None
         self._clients: dict[int, _Client] = {}  # by descriptor, in the order of their coming
+
+    def answer_by(self, answers: Answers) -> None:
+        """Before the first client comes: who answers."""
+        self._answers = answers
 
     # The socket.
 
@@ -115,7 +124,7 @@ class Control:
     def _warn(self, event: str, **fields: str) -> None:
         """Once a start or reload, in which `open` is called more than once."""
         if self._warned != (event, fields):
-            self._errors().warning(event, **fields)
+            self._errors.warning(event, **fields)
         self._warned = event, fields
 
     def _replace(self, listener: Listener) -> None:
@@ -176,7 +185,7 @@ class Control:
         listener = self.listener
         assert listener is not None
         reason = os.strerror(error.errno or 0)
-        self._errors().warning("control connection not accepted", reason=reason, next="again in 1s")
+        self._errors.warning("control connection not accepted", reason=reason, next="again in 1s")
         self._loop.forget(listener.sock.fileno())
         self._loop.call_at(now + _PAUSE, lambda _: self.take(listener) if self.listener is listener else None)
 
@@ -187,7 +196,7 @@ class Control:
         room = self._make_room()
         self._clients[sock.fileno()] = client
         if uid not in (0, os.geteuid()):
-            self._errors().warning("control connection refused", by=client.who)
+            self._errors.warning("control connection refused", by=client.who)
             self._say(client, Refused(reason=f"only root and user {os.geteuid()} may control this site"), now)
         elif not room:
             self._say(client, Refused(reason=f"{MOST_CLIENTS} clients are connected already"), now)
@@ -220,8 +229,9 @@ class Control:
 
     def _serve(self, client: _Client, line: bytes, now: float) -> None:
         client.served = True
+        assert self._answers is not None
         try:
-            answer, client.follow = self._handler(decode_request(line), client.who, now)
+            answer, client.follow = self._answers.answer(decode_request(line), client.who, now)
         except NotUnderstood as error:
             answer = Refused(reason=str(error))
         except Exception:

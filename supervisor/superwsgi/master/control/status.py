@@ -1,6 +1,6 @@
 """The site as an operator sees it: what `superwsgi status` shows, and how far a reload or stop is.
 
-Only looks: at what the roll-out knows, the scoreboards, and the workers' memory.
+Only looks: at the generations, the record, the scoreboards, and the workers' memory.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from superwsgi import __version__
 from superwsgi.control import DeathStatus, Progress, Snapshot, Stage, WorkerStatus
 from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
-from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.generations.record import Record
 from superwsgi.master.policy import backoff
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
@@ -28,35 +29,46 @@ _CRASH_LOOP = "crash-loop"
 
 
 def snapshot(
-    rollout: RollOut, *, name: str, file: str | None, began: float, stopping: bool, now: float
+    generations: Generations,
+    record: Record,
+    *,
+    name: str,
+    file: str | None,
+    began: float,
+    stopping: bool,
+    now: float,
 ) -> Snapshot:
     """The site called `name`, of `file`, whose master began to run at `began` (monotonic seconds)."""
-    target = rollout.target() or rollout.candidate
+    target = generations.target() or generations.candidate
     return Snapshot(
         site=name,
         file=file,
         program=__version__,
         pid=os.getpid(),
         uptime=now - began,
-        phase=phase(rollout, stopping=stopping).value,
-        generation=rollout.current.number if rollout.current is not None else None,
-        candidate=rollout.candidate.number if rollout.candidate is not None else None,
+        phase=phase(generations, stopping=stopping).value,
+        generation=generations.current.number if generations.current is not None else None,
+        candidate=generations.candidate.number if generations.candidate is not None else None,
         wanted=target.wanted if target is not None else 0,
         addresses=[str(listener) for listener in target.listeners] if target is not None else [],
-        trouble=rollout.trouble,
-        workers=sorted(_workers(rollout, target, now), key=lambda worker: (worker.number, worker.generation)),
+        trouble=record.trouble,
+        workers=sorted(
+            _workers(generations, record, target, now), key=lambda worker: (worker.number, worker.generation)
+        ),
     )
 
 
-def _workers(rollout: RollOut, target: Generation | None, now: float) -> Iterator[WorkerStatus]:
-    deaths = {number: DeathStatus(how, now - when) for number, (when, how) in rollout.deaths.items()}
+def _workers(
+    generations: Generations, record: Record, target: Generation | None, now: float
+) -> Iterator[WorkerStatus]:
+    deaths = {number: DeathStatus(how, now - when) for number, (when, how) in record.deaths.items()}
     present = set()
-    for generation in rollout:
+    for generation in generations:
         for worker in generation.workers.values():
             present.add(worker.number)
             yield _worker(generation, worker, deaths.get(worker.number), now)
     if target is not None and not target.is_leaving():
-        state = _CRASH_LOOP if backoff.crash_loop(target.early_deaths) else _MISSING
+        state = _CRASH_LOOP if backoff.crash_loop(target.crashes.early) else _MISSING
         for number in set(range(1, target.wanted + 1)) - present:
             yield WorkerStatus(number, target.number, state, last_death=deaths.get(number))
 
@@ -81,28 +93,28 @@ def _worker(
     )
 
 
-def reloading(rollout: RollOut) -> Progress:
+def reloading(generations: Generations, *, rolled_out: bool) -> Progress:
     """How far the generation is that is on its way."""
-    candidate = rollout.candidate
+    candidate = generations.candidate
     if candidate is None:
         return Progress(stage=Stage.NOTED)
     return Progress(
-        stage=_stage(rollout, candidate),
+        stage=_stage(candidate, rolled_out=rolled_out),
         generation=candidate.number,
         done=sum(worker.state is WorkerState.SERVING for worker in candidate.workers.values()),
         total=candidate.wanted,
     )
 
 
-def _stage(rollout: RollOut, candidate: Generation) -> Stage:
+def _stage(candidate: Generation, *, rolled_out: bool) -> Stage:
     if candidate.state is GenerationState.PREPARING and candidate.site.rollout.before is None:
         return Stage.LOADING
     if candidate.state in _STAGES:
         return _STAGES[candidate.state]
-    return Stage.CONFIRMING if rollout.rolled_out else Stage.ROLLING_OUT
+    return Stage.CONFIRMING if rolled_out else Stage.ROLLING_OUT
 
 
-def stopping(rollout: RollOut) -> Progress:
+def stopping(generations: Generations) -> Progress:
     """How many workers are still there."""
-    left = sum(len(generation.workers) for generation in rollout)
+    left = sum(len(generation.workers) for generation in generations)
     return Progress(stage=Stage.STOPPING, done=left, total=left)

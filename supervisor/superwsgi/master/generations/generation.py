@@ -1,6 +1,6 @@
 """One loaded version of configuration and application: its mold, its workers, and what they share.
 
-A generation carries out; what happens to it is decided in master.py and policy/.
+Others read it; it is changed by these verbs alone. When they are called is decided in policy/ and reload.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
@@ -18,16 +19,16 @@ from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generations.launch import Launch
-from superwsgi.master.generations.release import Release
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.logfiles import LogFiles
-from superwsgi.master.policy import backoff
+from superwsgi.master.policy.backoff import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
-from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
+from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
+from superwsgi.master.processes.launch import Launch, launch_mold
 from superwsgi.master.processes.program import Program
 from superwsgi.master.processes.stacks import Stacks
+from superwsgi.master.release import Release
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Become, Boot, Drain, Fork, Message, Relisten, Reopen, Stop
@@ -42,8 +43,15 @@ replacement is there before it goes."""
 
 _ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
 
-GRACE = 2.0
-"""Seconds between the time by which a process should have ended by itself and its SIGKILL."""
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a generation must not take over; `detail` is the traceback's text, where there is one. `aloud`:
+    stderr is told as well."""
+
+    reason: str
+    detail: str = ""
+    aloud: bool = False
 
 
 class CannotFork(Exception):
@@ -81,15 +89,11 @@ class Generation:
             raise
         self.program: Program | None = None  # that has to succeed before it is loaded
         self.mold: MoldHandle | None = None
+        self.fault: Fault | None = None  # that it has failed by, until it is given up
         self.forkable = True  # no import of it has left what a fork would break
         self.workers: dict[int, WorkerHandle] = {}  # by slot
-        self.early_deaths = 0
-        self.failures = 0  # deaths that spoke against it, while it was a candidate
-        self.last_early_death: float | None = None
-        self.fork_at = 0.0
+        self.crashes = Crashes()
         self._proven = False
-        self._molds_lost = 0
-        self._last_mold_lost: float | None = None
         self._launch = launch
         self._loop = loop
         total = machine.memory()
@@ -150,16 +154,14 @@ class Generation:
 
         Where an import must not run beside workers, and there are some, they import themselves from now on.
         """
-        channel, theirs = Channel.pair()
-        logs = self.logs
         imports = self.forkable and (self.site.rollout.overlap or not self.workers)
         site = self.site if imports else msgspec.structs.replace(self.site, preload=False)
         boot = Boot(
             os.getpid(),
             self.number,
             site,
-            error_log=logs.error is not None,
-            access_log=logs.access is not None,
+            error_log=self.logs.error is not None,
+            access_log=self.logs.access is not None,
             tls=self._tls(),
             proven=self.is_proven(),
             stacks=True,
@@ -168,20 +170,14 @@ class Generation:
             handed=self.site.tls.certificate is not None and becomes_another(self.site.user, self.site.group),
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
-        kept = [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1]]
         certificates = [hand_over(self.site.tls)] if boot.handed else []
+        files = [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1], *certificates, *listeners]
+        how = partial(self._launch, self.site, self.release)
         try:
-            # Sent first: a process that ends at once is then found by its exit, not by a failing send.
-            channel.send(boot, [*kept, *certificates, *listeners])
-            pid = self._launch(self.site, self.release, theirs, [*self._loop.descriptors(), channel.fileno()])
-        except BaseException:
-            channel.close()
-            raise
+            self.mold = launch_mold(how, boot, files, self._loop.descriptors())
         finally:
-            theirs.close()
             for fd in certificates:
                 os.close(fd)
-        self.mold = MoldHandle(pid, channel)
         return self.mold
 
     def _tls(self) -> tuple[bool, ...]:
@@ -193,12 +189,9 @@ class Generation:
         recycled for this reason."""
         place = self.listeners.index(old)
         self.listeners[place] = replace(new, address=old.address)
-        if self.mold is not None and not self.is_leaving():
-            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
-                fds = [listener.sock.fileno() for listener in self.listeners]
-                self.mold.channel.send(Relisten(self._tls()), fds)
+        self._tell_mold(Relisten(self._tls()), [listener.sock.fileno() for listener in self.listeners])
         for worker in self.workers.values():
-            worker.recycle = worker.recycle or reason
+            worker.replace(worker.recycle or reason)
 
     def clear(self, now: float) -> None:
         """Have no process that may stand in another generation's way. A mold that holds nothing stays, to go
@@ -211,7 +204,7 @@ class Generation:
     def is_clear(self) -> bool:
         """Whether it has none."""
         mold = self.mold
-        stays = self.state is GenerationState.WAITING and mold is not None and mold.channel.fileno() >= 0
+        stays = self.state is GenerationState.WAITING and mold is not None and mold.is_heard()
         return not self.workers and self.program is None and (mold is None or stays)
 
     def dismiss_mold(self, now: float) -> None:
@@ -220,7 +213,7 @@ class Generation:
         if self.program is not None:
             self.program.end(now)
         mold = self.mold
-        if mold is not None and mold.channel.fileno() >= 0:
+        if mold is not None and mold.is_heard():
             self._loop.forget(mold.channel.fileno())
             mold.channel.close()
             if not mold.loaded:
@@ -232,7 +225,7 @@ class Generation:
         """Kill a dismissed mold that has not ended in `patience` seconds. It may wait for the last of its
         workers, to remove what they all have used."""
         mold = self.mold
-        if mold is not None and mold.channel.fileno() < 0:
+        if mold is not None and not mold.is_heard():
             self._loop.call_at(now + max(patience, GRACE), lambda _: self._kill_mold(mold))
 
     def _kill_mold(self, mold: MoldHandle) -> None:
@@ -241,21 +234,49 @@ class Generation:
 
     def lose_mold(self, mold: MoldHandle, reason: str) -> None:
         """End a mold that is of no use any more."""
-        mold.failure = mold.failure or reason
+        mold.lose(reason)
         self._kill_mold(mold)
 
-    def count_lost_mold(self, now: float) -> float:
-        """Seconds to wait before the next mold."""
-        since_last = None if self._last_mold_lost is None else now - self._last_mold_lost
-        self._molds_lost = backoff.streak(self._molds_lost, served=None, since_last=since_last)
-        self._last_mold_lost = now
-        return backoff.delay(backoff.FREE + self._molds_lost)
+    def become_unforkable(self, mold: MoldHandle, hazards: list[str], now: float) -> None:
+        """The mold's process becomes the next worker, and one that imports nothing takes its place; where the
+        workers are there already, as after the loss of an earlier mold, it ends."""
+        self.forkable = False
+        mold.must_become(hazards)
+        self.apply(GenerationEvent.LOADED)
+        if self.workers:
+            self.dismiss_mold(now)
+            self.hurry_mold(now, 0.0)
+
+    def bury_mold(self, mold: MoldHandle) -> None:
+        """It has ended, or is a worker from now on."""
+        if mold.is_heard():
+            self._loop.forget(mold.channel.fileno())
+            mold.channel.close()
+        self.mold = None
 
     def can_fork(self) -> bool:
         serving = self.state in (GenerationState.READY, GenerationState.SERVING)
         return serving and self.mold is not None and self.mold.loaded
 
+    # What it is said to be.
+
+    def run_first(self, program: Program | None) -> None:
+        """What has to succeed before it is loaded; None once that has ended."""
+        self.program = program
+
+    def spoil(self, reason: str, detail: str = "", *, aloud: bool = False) -> None:
+        """It has failed: it does not take over. The first reason counts."""
+        self.fault = self.fault or Fault(reason, detail, aloud)
+
+    def scale(self, difference: int) -> int:
+        """How many workers there should be from now on."""
+        self.wanted = min(max(self.wanted + difference, 1), self.most_workers)
+        return self.wanted
+
     # Workers.
+
+    def worker(self, key: int) -> WorkerHandle | None:
+        return next((worker for worker in self.workers.values() if worker.key == key), None)
 
     def fork(self, number: int, now: float) -> WorkerHandle:
         """Ask the mold for worker `number`. Raises CannotFork."""
@@ -270,15 +291,9 @@ class Generation:
         worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
         self.workers[slot] = worker
         if mold is not None and becomes:
-            self._hand_over(mold, worker)
+            worker.take_over(mold.pid)
+            self.bury_mold(mold)
         return worker
-
-    def _hand_over(self, mold: MoldHandle, worker: WorkerHandle) -> None:
-        """The mold's process is the worker's from now on."""
-        worker.pid = mold.pid
-        self._loop.forget(mold.channel.fileno())
-        mold.channel.close()
-        self.mold = None
 
     def _ask_mold(self, request: Fork | Become, now: float) -> Channel:
         """Our end of the channel of the worker that was asked for. A mold that does not listen ends just now,
@@ -304,14 +319,14 @@ class Generation:
         """Let a worker finish what it has. One that boots has nothing; SIGTERM ends it, and lets it drain if
         it has begun to serve a moment ago."""
         serving = worker.state is WorkerState.SERVING
-        worker.asked_to_go = reason
+        worker.ask_to_go(reason)
         worker.apply(WorkerEvent.DRAIN)
         if serving:
             self.give_time_to_drain(worker, now)
             self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful), now)
         else:
             worker.give_until(now + GRACE, "did not end when told to")
-            self.signal(worker, signal.SIGTERM)
+            worker.signal(signal.SIGTERM)
 
     def give_time_to_drain(self, worker: WorkerHandle, now: float) -> None:
         """A draining worker may have requests in hand."""
@@ -319,32 +334,25 @@ class Generation:
         until = now + timeouts.lame_duck + timeouts.graceful + GRACE
         worker.give_until(until, f"not drained after {timeouts.graceful:g}s (timeouts.graceful)")
 
-    def cut_off(self, worker: WorkerHandle, now: float) -> None:
-        """A worker's channel has ended: its exit is on its way, or it has closed it and goes on."""
-        if not worker.cut_off:
-            worker.cut_off = True
-            worker.give_until(now + GRACE, "has closed its channel and goes on")
-
     def end(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """End a worker at once, politely first."""
-        worker.asked_to_go = worker.asked_to_go or reason
+        worker.ask_to_go(reason)
         serving = worker.state in (WorkerState.SERVING, WorkerState.DRAINING)
         worker.apply(WorkerEvent.STOP)
         worker.give_until(now + GRACE, "did not end when told to")
         if serving:
             self._tell(worker, Stop(), now)
         else:
-            self.signal(worker, signal.SIGKILL)
+            worker.signal(signal.SIGKILL)
 
     def kill(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """End a worker by SIGKILL."""
         if worker.cut_off or worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
-            worker.failure = worker.failure or reason
-        worker.asked_to_go = worker.asked_to_go or reason
+            worker.fail(worker.failure or reason, worker.detail)
+        worker.ask_to_go(reason)
         worker.apply(WorkerEvent.STOP)
-        worker.deadline = now + GRACE
-        worker.overdue = "killed, but still there"
-        self.signal(worker, signal.SIGKILL)
+        worker.killed(now)
+        worker.signal(signal.SIGKILL)
         if worker.pid is None and self.mold is not None:
             self._kill_mold(self.mold)  # it has not forked what it was asked to
 
@@ -353,14 +361,14 @@ class Generation:
         mold where the worker has not been forked yet."""
         if worker.pid is None and self.mold is not None:
             self.ask_mold_for_stacks()
-        self.signal(worker, signal.SIGUSR2)
+        worker.signal(signal.SIGUSR2)
 
     def ask_mold_for_stacks(self) -> None:
         """The same of the mold."""
         if self.mold is not None:
             os.kill(self.mold.pid, signal.SIGUSR2)
 
-    def died(self, worker: WorkerHandle, now: float) -> None:
+    def bury(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what was its, and count an early death."""
         self.stacks.hear()  # what it has said comes before what is said of it
         worker.apply(WorkerEvent.EXITED)
@@ -370,29 +378,32 @@ class Generation:
         if not self.workers:
             self.hurry_mold(now, self.site.timeouts.graceful)
         if worker.asked_to_go is None or worker.failure is not None:
-            self._count_death(worker, now)
-
-    def _count_death(self, worker: WorkerHandle, now: float) -> None:
-        served = None if worker.ready_at is None else now - worker.ready_at
-        since_last = None if self.last_early_death is None else now - self.last_early_death
-        # An application that does not load will not load a moment later either.
-        unloadable = worker.failure is not None and served is None
-        before = max(self.early_deaths, backoff.FREE) if unloadable else self.early_deaths
-        self.early_deaths = backoff.streak(before, served=served, since_last=since_last)
-        if self.early_deaths:
-            self.last_early_death = now
-        self.fork_at = now + backoff.delay(self.early_deaths)
+            served = None if worker.ready_at is None else now - worker.ready_at
+            self.crashes.count(served, now, failed=worker.failure is not None)
 
     def take_logs(self, anew: LogFiles, now: float) -> None:
         """Log to these files from now on, in all of its processes."""
         self.logs.take(anew)
         message = Reopen(self.logs.error is not None, self.logs.access is not None)
         fds = self.logs.descriptors()
-        if self.mold is not None and not self.is_leaving():
-            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
-                self.mold.channel.send(message, fds)
+        self._tell_mold(message, fds)
         for worker in self.workers.values():
             self._tell(worker, message, now, fds)
+
+    def give_up(self, now: float) -> None:
+        """It does not take over: its mold and the workers that do not serve yet end now, the others once they
+        have been replaced."""
+        self.apply(GenerationEvent.FAIL)
+        self.fault = None
+        self.dismiss_mold(now)
+        for worker in list(self.workers.values()):
+            if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+                self.drain(worker, "its generation was given up", now)
+
+    def retire(self, now: float) -> None:
+        """A later one has taken over, or the site stops; what becomes of its workers, the governor says."""
+        self.apply(GenerationEvent.RETIRE)
+        self.dismiss_mold(now)
 
     def is_proven(self) -> bool:
         """Whether a worker of it has served."""
@@ -400,7 +411,7 @@ class Generation:
 
     def is_leaving(self) -> bool:
         """Whether its processes are only being ended."""
-        return self.state in _ENDS or self.state is GenerationState.WAITING
+        return self.fault is not None or self.state in _ENDS or self.state is GenerationState.WAITING
 
     def is_empty(self) -> bool:
         return not self.workers and self.mold is None and self.program is None
@@ -422,16 +433,17 @@ class Generation:
             yield self.mold
         yield from self.workers.values()
 
+    def _tell_mold(self, message: Message, fds: Sequence[int]) -> None:
+        if self.mold is not None and not self.is_leaving():
+            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
+                self.mold.channel.send(message, fds)
+
     def _tell(self, worker: WorkerHandle, message: Message, now: float, fds: Sequence[int] = ()) -> None:
         """Send, or end a worker that has stopped listening."""
         try:
             worker.channel.send(message, fds)
         except Closed:
-            self.cut_off(worker, now)
+            worker.cut(now)
         except BlockingIOError:
-            worker.failure = "does not read its channel"
-            self.kill(worker, worker.failure, now)
-
-    def signal(self, worker: WorkerHandle, number: int) -> None:
-        if worker.pid is not None:
-            os.kill(worker.pid, number)  # our child, not reaped yet: the process id is still its own
+            worker.fail("does not read its channel", worker.detail)
+            self.kill(worker, "does not read its channel", now)

@@ -1,7 +1,9 @@
-"""How long to wait before a worker that died early is replaced. Pure numbers, no clock."""
+"""How long to wait before a worker that died early is replaced, and a mold that was lost. Pure numbers, no
+clock."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 EARLY: Final = 5.0
@@ -42,3 +44,42 @@ def streak(before: int, *, served: float | None, since_last: float | None) -> in
 def crash_loop(streak: int) -> bool:
     """Whether the row is long enough to be called a crash loop."""
     return streak > FREE
+
+
+@dataclass(slots=True)
+class Crashes:
+    """What the deaths of one generation add up to; times in monotonic seconds."""
+
+    early: int = 0  # workers in a row
+    blamed: int = 0  # deaths that spoke against it, while it was a candidate
+    fork_at: float = 0.0  # no worker before
+    last_early: float | None = None
+    molds: int = 0
+    last_mold: float | None = None
+
+    def count(self, served: float | None, now: float, *, failed: bool) -> None:
+        """A worker that was not asked to go, or has failed. One that has failed before it served will not
+        load a moment later either."""
+        before = max(self.early, FREE) if failed and served is None else self.early
+        self.early = streak(before, served=served, since_last=_since(self.last_early, now))
+        if self.early:
+            self.last_early = now
+        self.fork_at = now + delay(self.early)
+
+    def blame(self) -> None:
+        """The last one speaks against the generation."""
+        self.blamed += 1
+
+    def put_off(self, until: float) -> None:
+        """A fork was not possible."""
+        self.fork_at = until
+
+    def count_mold(self, now: float) -> float:
+        """A mold was lost. Seconds to wait before the next."""
+        self.molds = streak(self.molds, served=None, since_last=_since(self.last_mold, now))
+        self.last_mold = now
+        return delay(FREE + self.molds)
+
+
+def _since(when: float | None, now: float) -> float | None:
+    return None if when is None else now - when

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from superwsgi.master.policy.actions import Drain, Fork, Kill
 from superwsgi.master.states import WorkerState
 
 PROOF: Final = 1.0
@@ -59,37 +60,17 @@ class SiteView:
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    key: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    key: int
-    reason: str
-
-
-Action = Fork | Drain | Kill
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What to do now, and when to ask again even if nothing happens (None: not before something does)."""
 
-    actions: tuple[Action, ...]
+    actions: tuple[Fork | Drain | Kill, ...]
     ask_at: float | None
 
 
 def decide(view: SiteView, now: float) -> Plan:
     """What the master does next."""
     kills = [*_kills(view, now)]
-    killed = {action.key for action in kills}
+    killed = {action.worker for action in kills}
     active = [w for w in view.workers if w.state in _ACTIVE and w.key not in killed]
     follow = _side_by_side if view.alone is None else _one_after_another
     plan = follow(view, active, now)
@@ -100,7 +81,7 @@ def decide(view: SiteView, now: float) -> Plan:
 
 def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
     """Replacement first."""
-    actions: list[Action] = []
+    actions: list[Fork | Drain] = []
     times: list[float] = []
     surplus = [w for w in active if w.number > view.wanted]
     active = [w for w in active if w.number <= view.wanted]
@@ -108,14 +89,14 @@ def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
     missing = [n for n in range(1, view.wanted + 1) if all(w.number != n for w in active)]
     if missing and view.target is not None:
         if now >= view.fork_at:
-            actions += [Fork(n) for n in missing]
+            actions += [Fork(view.target, n) for n in missing]
         else:
             times.append(view.fork_at)
 
     if view.target is not None:
         proven_at = _proven_at(view.target, view.workers)
         if proven_at is not None and now >= proven_at:
-            actions += [Drain(w.key, "one worker less") for w in surplus]
+            actions += [_drain(w, "one worker less") for w in surplus]
             actions += _superseded(view.target, active)
         elif proven_at is not None:
             times.append(proven_at)
@@ -130,18 +111,22 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
     """What should go first; `view.alone` is the generation that stays."""
     stale = [w for w in active if w.generation != view.alone]
     own = [w for w in active if w.generation == view.alone]
-    actions: list[Action] = [Drain(w.key, "makes room for another generation") for w in stale]
-    actions += [Drain(w.key, "one worker less") for w in own if w.number > view.wanted]
+    actions: list[Fork | Drain] = [_drain(w, "makes room for another generation") for w in stale]
+    actions += [_drain(w, "one worker less") for w in own if w.number > view.wanted]
     serving = {w.number for w in own if w.state is WorkerState.SERVING}
     if serving.issuperset(range(1, view.wanted + 1)):
         recycled = (w for w in own if w.recycle is not None and w.number <= view.wanted)
-        actions += [Drain(w.key, str(w.recycle)) for w in islice(recycled, 1)]
+        actions += [_drain(w, str(w.recycle)) for w in islice(recycled, 1)]
     missing = _free_numbers(view)
     if view.target is None or not missing:
         return Plan(tuple(actions), None)
     if now < view.fork_at:
         return Plan(tuple(actions), view.fork_at)
-    return Plan((*actions, *map(Fork, missing)), None)
+    return Plan((*actions, *(Fork(view.target, number) for number in missing)), None)
+
+
+def _drain(worker: WorkerView, reason: str) -> Drain:
+    return Drain(worker.generation, worker.key, reason)
 
 
 def _free_numbers(view: SiteView) -> list[int]:
@@ -162,7 +147,7 @@ def rolled_out(view: SiteView) -> bool:
 def _kills(view: SiteView, now: float) -> Iterator[Kill]:
     for worker in view.workers:
         if worker.deadline is not None and now >= worker.deadline:
-            yield Kill(worker.key, worker.overdue)
+            yield Kill(worker.generation, worker.key, worker.overdue)
 
 
 def _proven_at(target: int, workers: Iterable[WorkerView]) -> float | None:
@@ -180,7 +165,7 @@ def _superseded(target: int, active: list[WorkerView]) -> Iterator[Drain]:
     serving = {w.number for w in active if _fresh(w, target) and w.state is WorkerState.SERVING}
     for worker in active:
         if not _fresh(worker, target) and worker.number in serving:
-            yield Drain(worker.key, worker.recycle or "replaced by a later generation")
+            yield _drain(worker, worker.recycle or "replaced by a later generation")
 
 
 def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool) -> Iterator[Fork]:
@@ -196,10 +181,10 @@ def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool)
     in_turn = sorted(stale, key=lambda w: (w.recycle is None, w.number))
     if in_turn[0].generation != target:
         moving = (w for w in in_turn if w.generation != target)
-        yield from (Fork(w.number) for w in islice(moving, view.batch if begun else 1))
+        yield from (Fork(target, w.number) for w in islice(moving, view.batch if begun else 1))
         return
     recycled_not_gone = any(
         w.recycle and (w.state is WorkerState.DRAINING or w.number in fresh) for w in view.workers
     )
     if not recycled_not_gone:
-        yield Fork(in_turn[0].number)
+        yield Fork(target, in_turn[0].number)

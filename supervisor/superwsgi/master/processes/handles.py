@@ -1,4 +1,5 @@
-"""What the master holds of a mold and of a worker.
+"""What the master holds of a mold and of a worker. Others read it; it is changed by these verbs alone, each
+of which notes a fact or does one thing to the process. What should be done is decided elsewhere.
 
 Their own code is in worker/boot/, in mold.py and process.py; the two sides share only messages and the
 scoreboard.
@@ -7,14 +8,25 @@ scoreboard.
 from __future__ import annotations
 
 import itertools
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from superwsgi.channel import Channel
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker
 from superwsgi.master.policy.governor import WorkerView
+from superwsgi.master.processes import hearing
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.states import WorkerEvent, WorkerState
+from superwsgi.messages import Word
+
+GRACE: Final = 2.0
+"""Seconds between the time by which a process should have ended by itself and its SIGKILL."""
+
+_GARBLED: Final = 3
+"""Packets of a mold that may be no messages of ours."""
 
 _keys = itertools.count(1)
 
@@ -83,10 +95,76 @@ class WorkerHandle:
         """Move to the next state. Raises ImpossibleEvent."""
         self.state = states.after(states.WORKER, self.state, event)
 
+    def heard(self, word: Word, sender: int, is_free: Callable[[int], bool]) -> None:
+        """Its next word, which may say what process it is: `is_free` as for hearing.beginner. Raises
+        Forged."""
+        if self.pid is None:
+            self.pid = hearing.beginner(word, sender=sender, is_free=is_free)
+        self.said = hearing.after(hearing.WORKER, self.said, word, sender=sender, of=self.pid)
+
+    def take_over(self, pid: int) -> None:
+        """A mold's process, which becomes it."""
+        self.pid = pid
+
+    def ready(self, now: float) -> None:
+        """It says that it serves; where it was told to go meanwhile, it drains."""
+        self.apply(WorkerEvent.READY)
+        if self.state is WorkerState.SERVING:
+            self.ready_at = now
+            self.deadline = None
+
+    def fail(self, reason: str, detail: str = "") -> None:
+        """Why it does not boot, or has to be ended as broken."""
+        self.failure, self.detail = reason, detail
+
+    def break_off(self, reason: str, pid: int | None) -> None:
+        """It has said what it cannot have said, and is not heard any more; `pid` is it where it had not
+        begun."""
+        self.channel.ended = True
+        self.pid = pid if self.pid is None else self.pid
+        self.failure = reason
+
+    def replace(self, reason: str) -> None:
+        """Why another one should take its place."""
+        self.recycle = reason
+
+    def ask_to_go(self, reason: str) -> None:
+        """Why it is drained or ended; the first reason counts."""
+        self.asked_to_go = self.asked_to_go or reason
+
+    def hangs(self, now: float) -> None:
+        """It is asked for its stacks."""
+        self.dumped_at = now
+
+    def answers(self) -> None:
+        """It does not hang, or not any more."""
+        self.dumped_at = None
+
+    def seen(self, now: float, switches: int | None) -> None:
+        """How often it had been put aside, at a look from outside, where a signal has stopped it; else None.
+        Whoever stops and continues it all the time, as cpulimit(1) does, may do so: then it has run between
+        two looks."""
+        _see(self, now, switches)
+
+    def cut(self, now: float) -> None:
+        """Its channel has ended: its exit is on its way, or it has closed it and goes on."""
+        if not self.cut_off:
+            self.cut_off = True
+            self.give_until(now + GRACE, "has closed its channel and goes on")
+
     def give_until(self, deadline: float, overdue: str) -> None:
         """It is killed then, because of `overdue`. One that is cut off is not given more than it has."""
         if not self.cut_off or self.deadline is None or deadline < self.deadline:
             self.deadline, self.overdue = deadline, overdue
+
+    def killed(self, now: float) -> None:
+        """It has been sent SIGKILL, or there is nobody yet to send it to."""
+        self.deadline, self.overdue = now + GRACE, "killed, but still there"
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, once it is a process: our child, not reaped yet, so the process id is its own."""
+        if self.pid is not None:
+            os.kill(self.pid, number)
 
     def can(self, event: WorkerEvent) -> bool:
         """Whether the event is possible now."""
@@ -131,3 +209,50 @@ class MoldHandle:
 
     def hold(self) -> HeldMold:
         return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards, self.said)
+
+    def heard(self, word: Word, sender: int) -> None:
+        """Its next word. Raises Forged."""
+        self.said = hearing.after(hearing.MOLD, self.said, word, sender=sender, of=self.pid)
+
+    def is_heard(self) -> bool:
+        """Whether it has not been dismissed, which closes its channel."""
+        return self.channel.fileno() >= 0
+
+    def can_be_forked(self, *, harmless: bool) -> None:
+        """It has loaded; `harmless` where the import has left nothing but memory."""
+        self.loaded, self.harmless = True, harmless
+
+    def must_become(self, hazards: list[str]) -> None:
+        """It has loaded, and can only become a worker itself, because of these."""
+        self.loaded, self.hazards = True, hazards
+
+    def fail(self, reason: str, detail: str = "") -> None:
+        """Why it does not load."""
+        self.failure, self.detail = reason, detail
+
+    def garble(self) -> bool:
+        """It has sent what is no message. Whether that is forgiven: a few are, for the number of its channel
+        means something else elsewhere, under s6 for example, and an application may write there."""
+        self.garbled += 1
+        return self.garbled <= _GARBLED
+
+    def break_off(self, reason: str) -> None:
+        """It has said what it cannot have said, is not heard any more, and of no use."""
+        self.channel.ended = True
+        self.loaded, self.hazards = False, []
+        self.failure = reason
+
+    def lose(self, reason: str) -> None:
+        """It is of no use any more; the first reason counts."""
+        self.failure = self.failure or reason
+
+    def seen(self, now: float, switches: int | None) -> None:
+        """As for a worker."""
+        _see(self, now, switches)
+
+
+def _see(process: WorkerHandle | MoldHandle, now: float, switches: int | None) -> None:
+    if switches is None:
+        process.stopped_at = None
+    elif process.stopped_at is None or switches != process.switches:
+        process.stopped_at, process.switches = now, switches

@@ -46,7 +46,7 @@ class Place(NamedTuple):
         return other is not None and (self.covers(other) or other.covers(self))
 
 
-class Fault(Enum):
+class Damage(Enum):
     """Worded for the log."""
 
     BLOCKING = "made blocking"
@@ -92,12 +92,12 @@ class Listener:
         scheme = "https" if speaks_tls(self.address) else "http"
         return f"{scheme}://{TcpAddress(place.host, place.port)}"
 
-    def faults(self) -> list[Fault]:
+    def damage(self) -> list[Damage]:
         """What code in a worker has done to the socket, which is one for all that have it."""
         if self.sock.fileno() < 0:
             return []
-        found = {Fault.BLOCKING: os.get_blocking(self.sock.fileno()), Fault.DEAF: is_deaf(self.sock)}
-        return [fault for fault in found if found[fault]]
+        found = {Damage.BLOCKING: os.get_blocking(self.sock.fileno()), Damage.DEAF: is_deaf(self.sock)}
+        return [damage for damage in found if found[damage]]
 
     def stop_listening(self) -> None:
         """Refuse new clients from now on, whoever else has it open: shutdown(2) is of the socket."""

@@ -27,7 +27,7 @@ from superwsgi.master.sockets.binding import (
     place_of,
 )
 from superwsgi.master.sockets.inherited import STORED, Inherited
-from superwsgi.master.sockets.listener import Fault, Listener
+from superwsgi.master.sockets.listener import Damage, Listener
 from superwsgi.master.sockets.socket_file import NotOurs, SocketFile
 
 OwnAddress = TcpAddress | UnixAddress
@@ -128,11 +128,11 @@ def _bind(address: OwnAddress, site: Site, already: Iterable[Listener], inherite
     return bind_tcp(address, site, already, inherited.stored.values())
 
 
-def mend(listener: Listener, faults: Iterable[Fault], site: Site) -> Listener:
-    """Undo its faults; another listener in its place where a socket cannot be mended. Raises BindError."""
-    if Fault.BLOCKING in faults:
+def mend(listener: Listener, damage: Iterable[Damage], site: Site) -> Listener:
+    """Undo its damage; another listener in its place where a socket cannot be mended. Raises BindError."""
+    if Damage.BLOCKING in damage:
         listener.sock.setblocking(False)
-    if Fault.DEAF not in faults:
+    if Damage.DEAF not in damage:
         return listener
     with explained(listener.address):
         if isinstance(listener.address, UnixAddress):

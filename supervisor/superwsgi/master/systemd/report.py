@@ -10,10 +10,11 @@ from typing import Final
 
 from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generations.rollout import RollOut
+from superwsgi.master.generations.generations import Generations
+from superwsgi.master.generations.record import Record
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import Listener
-from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.master.states import WorkerState
 from superwsgi.master.systemd.notify import Notifier, Phase
 
 INTERVAL: Final = 1.0
@@ -22,9 +23,6 @@ more time while a reload goes on."""
 
 _MARGIN: Final = 5.0
 """Seconds that a start or stop may take beyond the site's deadlines, and a reload beyond the next look."""
-
-
-_BETWEEN: Final = (GenerationState.WAITING, GenerationState.LOADING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +58,28 @@ def _farewell(summary: Summary) -> str:
     return f"stopping, {left}" if summary.present else "stopped"
 
 
-def phase(rollout: RollOut, *, stopping: bool) -> Phase:
+def phase(generations: Generations, *, stopping: bool) -> Phase:
     if stopping:
         return Phase.STOPPING
-    if rollout.current is None:
+    if generations.current is None:
         return Phase.STARTING
-    settled = rollout.candidate is None and not _is_between(rollout)
+    settled = generations.candidate is None and not generations.is_between()
     return Phase.READY if settled else Phase.RELOADING
-
-
-def _is_between(rollout: RollOut) -> bool:
-    """Whether the current generation has stopped for another one to run, or is being started again."""
-    return rollout.current is not None and rollout.current.state in _BETWEEN
 
 
 class Report:
     """The master's reports on its generations. Without a listener it costs nothing."""
 
-    def __init__(self, notifier: Notifier, rollout: RollOut, loop: EventLoop) -> None:
+    def __init__(self, notifier: Notifier, generations: Generations, record: Record, loop: EventLoop) -> None:
         self._notifier = notifier
-        self._rollout = rollout
+        self._generations = generations
+        self._record = record
         self._loop = loop
         self._stored: dict[str, Listener] = {}
         self._counted: dict[int, int] = {}  # requests by worker, at the last look
         self._looked_at = 0.0
         self._rate = 0.0
+        self._attempt = 0
 
     @property
     def listeners_stored(self) -> bool:
@@ -104,27 +99,32 @@ class Report:
         """After every turn of the loop: what has changed."""
         if not self._notifier:
             return
-        now_in = phase(self._rollout, stopping=stopping)
+        now_in = phase(self._generations, stopping=stopping)
+        self._say_begun(now_in)
         self._notifier.status(spell(self._summary(now_in)))
         self._notifier.phase(now_in)
         if not stopping:
             self._store_listeners()
 
-    def reload_refused(self) -> None:
-        """A reload that did not even begin: who asked for one waits for its end."""
-        self._notifier.phase(Phase.RELOADING)
+    def _say_begun(self, now_in: Phase) -> None:
+        """Of a reload that was refused before its generation began, too: who asked for it waits for its
+        end."""
+        newest = self._record.attempts.newest
+        if newest != self._attempt and now_in in (Phase.READY, Phase.RELOADING):
+            self._notifier.phase(Phase.RELOADING)
+        self._attempt = newest
 
     def stops(self) -> None:
         """Draining begins: it may take as long as the site file says."""
-        timeouts = [generation.site.timeouts for generation in self._rollout]
+        timeouts = [generation.site.timeouts for generation in self._generations]
         longest = max((each.lame_duck + each.graceful for each in timeouts), default=0.0)
         self._notifier.takes(longest + _MARGIN)
 
     def _store_listeners(self) -> None:
         """Keep the sockets of what serves over a restart, and those of nothing else."""
-        if self._rollout.current is None or self._rollout.candidate is not None:
+        if self._generations.current is None or self._generations.candidate is not None:
             return
-        ours = [each for each in self._rollout.current.listeners if each.is_ours()]
+        ours = [each for each in self._generations.current.listeners if each.is_ours()]
         wanted = {sockets.stored_name(listener.address): listener for listener in ours}
         for name in [name for name, listener in self._stored.items() if wanted.get(name) != listener]:
             self._notifier.forget(name)
@@ -137,22 +137,22 @@ class Report:
         """Only here, in the loop's own turn, and only while there is a worker: else systemd restarts us."""
         assert self._notifier.watchdog is not None
         self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
-        starting = self._rollout.current is None or _is_between(self._rollout)
-        if starting or any(generation.workers for generation in self._rollout):
+        starting = self._generations.current is None or self._generations.is_between()
+        if starting or any(generation.workers for generation in self._generations):
             self._notifier.alive()
 
     def _summary(self, now_in: Phase) -> Summary:
-        rollout = self._rollout
-        target = rollout.target() or rollout.candidate
-        workers = [worker for generation in rollout for worker in generation.workers.values()]
+        generations = self._generations
+        target = generations.target() or generations.candidate
+        workers = [worker for generation in generations for worker in generation.workers.values()]
         return Summary(
             phase=now_in,
             present=len(workers),
             serving=sum(worker.state is WorkerState.SERVING for worker in workers),
             wanted=target.wanted if target is not None else 0,
-            generation=rollout.current.number if rollout.current is not None else None,
+            generation=generations.current.number if generations.current is not None else None,
             rate=self._rate,
-            trouble=rollout.trouble,
+            trouble=self._record.trouble,
         )
 
     def _look(self, now: float) -> None:
@@ -160,11 +160,11 @@ class Report:
         self._loop.call_at(now + INTERVAL, self._look)
         counted = {
             worker.key: generation.board.requests(worker.slot)
-            for generation in self._rollout
+            for generation in self._generations
             for worker in generation.workers.values()
         }
         answered = sum(count - self._counted.get(key, 0) for key, count in counted.items())
         elapsed, self._looked_at, self._counted = now - self._looked_at, now, counted
         self._rate = answered / elapsed if elapsed > 0 else 0.0
-        if self._rollout.candidate is not None and self._rollout.current is not None:
+        if self._generations.candidate is not None and self._generations.current is not None:
             self._notifier.takes(INTERVAL + _MARGIN)  # it ends by the site file's deadlines, not the unit's

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generation import Generation
-from superwsgi.master.generations.launch import Launch
-from superwsgi.master.generations.release import Origin, Release
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
 from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.processes.launch import Launch
+from superwsgi.master.release import Origin, Release
 from superwsgi.master.sockets.inherited import Inherited, reopened
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.scoreboard import Scoreboard

@@ -14,13 +14,12 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final
 
-from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master import handover
-from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generations.release import Origin
+from superwsgi.master.context import Context
 from superwsgi.master.handover import Handover
 from superwsgi.master.processes.program import Program, Result, Watch
+from superwsgi.master.release import Origin
 
 REHEARSAL: Final = "SUPERWSGI_REHEARSAL"
 
@@ -42,13 +41,14 @@ class Upgrade:
 
     def __init__(
         self,
-        loop: EventLoop,
+        context: Context,
         collect: Callable[[], Handover],
         watch: Watch,
         origin: Origin | None,
     ) -> None:
         self.stage = Stage.IDLE
-        self._loop = loop
+        self._loop = context.loop
+        self._errors = context.errors
         self._collect = collect
         self._watch = watch
         self._origin = origin
@@ -56,10 +56,10 @@ class Upgrade:
         self.refusal: tuple[str, str] | None = None
         """Why the last one did not take place: the reason, and what the new program has said."""
 
-    def ask(self, errors: ErrorLog) -> None:
+    def ask(self) -> None:
         """An operator wants one."""
         if self._origin is None:
-            self.refuse(errors, "a script that calls superwsgi.run cannot be started anew in its own place")
+            self.refuse("a script that calls superwsgi.run cannot be started anew in its own place")
         elif self.stage is Stage.IDLE:
             self.stage = Stage.ASKED
             self.refusal = None
@@ -71,32 +71,37 @@ class Upgrade:
         if self._trial is not None:
             self._trial.kill()
 
-    def go_on(self, errors: ErrorLog, now: float, patience: float) -> None:
+    @property
+    def is_due(self) -> bool:
+        """Whether there is a next step to take."""
+        return self.stage in (Stage.ASKED, Stage.REHEARSED)
+
+    def go_on(self, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
         if self._origin is not None and self.stage is Stage.ASKED:
-            self._rehearse(self._origin, errors, now, patience)
+            self._rehearse(self._origin, now, patience)
         elif self._origin is not None and self.stage is Stage.REHEARSED:
-            self._execute(self._origin, errors)
+            self._execute(self._origin)
 
-    def _rehearse(self, origin: Origin, errors: ErrorLog, now: float, patience: float) -> None:
+    def _rehearse(self, origin: Origin, now: float, patience: float) -> None:
         self.stage = Stage.IDLE
         state = self._collect()
         fd = state.write()
         environ = {**_environ(origin), **handover.announce(fd), REHEARSAL: "1"}
         passed = [fd, *(generation.board for generation in state.generations)]
-        trial = Program(self._loop, self._watch, lambda result, _: self._rehearsed(errors, result, patience))
+        trial = Program(self._loop, self._watch, lambda result, _: self._rehearsed(result, patience))
         try:
             pid = trial.start(_command(origin), environ, now, patience, folder=_folder(origin), passed=passed)
         except OSError as error:
-            self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
+            self.refuse(f"{origin.python} cannot be executed: {error.strerror}")
             return
         finally:
             os.close(fd)
         self.stage = Stage.REHEARSING
         self._trial = trial
-        errors.info("upgrade begun", next="trying the new program", pid=pid)
+        self._errors.info("upgrade begun", next="trying the new program", pid=pid)
 
-    def _rehearsed(self, errors: ErrorLog, result: Result, patience: float) -> None:
+    def _rehearsed(self, result: Result, patience: float) -> None:
         self._trial = None
         if self.stage is Stage.ENDED:
             return
@@ -105,25 +110,25 @@ class Upgrade:
             self.stage = Stage.REHEARSED
         elif result.late:
             late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
-            self.refuse(errors, late, "\n".join(lines))
+            self.refuse(late, "\n".join(lines))
         else:
             reason = lines[-1] if lines else f"it ended with {ending(result.code)}"
-            self.refuse(errors, reason, "\n".join(lines[:-1]))
+            self.refuse(reason, "\n".join(lines[:-1]))
 
-    def refuse(self, errors: ErrorLog, reason: str, detail: str = "") -> None:
+    def refuse(self, reason: str, detail: str = "") -> None:
         """It does not take place."""
         self.stage = Stage.IDLE
         self.refusal = reason, detail
-        errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
+        self._errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
 
-    def _execute(self, origin: Origin, errors: ErrorLog) -> None:
+    def _execute(self, origin: Origin) -> None:
         """Become the new program. Returns only where that fails."""
         self.stage = Stage.IDLE
         state = self._collect()
         fd = state.write()
         passed = [fd, *state.descriptors()]
         environ = {**_environ(origin), **state.environ, **handover.announce(fd)}
-        errors.flush(_FLUSH)
+        self._errors.flush(_FLUSH)
         # Until the new program takes them itself.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         for each in passed:
@@ -136,7 +141,7 @@ class Upgrade:
                 os.set_inheritable(each, False)
             os.close(fd)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            self.refuse(errors, f"{origin.python} cannot be executed: {error.strerror}")
+            self.refuse(f"{origin.python} cannot be executed: {error.strerror}")
 
 
 def _command(origin: Origin) -> list[str]:

@@ -1,7 +1,7 @@
 """Starts and reloads by number."""
 
 from superwsgi.control import Outcome
-from superwsgi.master.generations.attempts import Attempts
+from superwsgi.master.generations.record import Attempts
 
 
 def test_an_attempt_ends_once():

@@ -10,14 +10,16 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from superwsgi.channel import MOLD_FD
+from superwsgi.channel import MOLD_FD, Channel
 from superwsgi.config.schema import Site
-from superwsgi.master.generations.release import Release
+from superwsgi.master.processes.handles import MoldHandle
 from superwsgi.master.processes.spawn import Execution, spawn
+from superwsgi.master.release import Release
+from superwsgi.messages import Boot
 from superwsgi.system.privileges import PrivilegeError, becomes_another, drop, log_in
 
 _SAFE = "PYTHONSAFEPATH"
@@ -46,6 +48,26 @@ comes once the rights of root are gone (worker/boot/application.py)."""
 Launch = Callable[[Site, Release, socket.socket, Iterable[int]], int]
 """(site, its release, the mold's end of its channel, descriptors that only the master may hold) -> process
 id."""
+
+
+def launch_mold(
+    launch: Callable[[socket.socket, Iterable[int]], int],
+    boot: Boot,
+    files: Sequence[int],
+    private: list[int],
+) -> MoldHandle:
+    """Launch a mold that hears `boot` first, and is sent these files with it; `private` is what only the
+    master may hold. Raises OSError, PrivilegeError."""
+    channel, theirs = Channel.pair()
+    try:
+        # Sent first: a process that ends at once is then found by its exit, not by a failing send.
+        channel.send(boot, files)
+        return MoldHandle(launch(theirs, [*private, channel.fileno()]), channel)
+    except BaseException:
+        channel.close()
+        raise
+    finally:
+        theirs.close()
 
 
 def execute(site: Site, release: Release, theirs: socket.socket, _private: Iterable[int]) -> int:

@@ -1,9 +1,11 @@
-"""Starts and reloads, each with a number, and how they ended: who has asked for one may ask for that."""
+"""What has happened that operators may ask for: starts and reloads, each with a number, and how they ended;
+why the last one failed; and the workers' last deaths.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from superwsgi.control import Ended, Outcome
@@ -63,3 +65,26 @@ class Attempts:
                 reason=reason,
                 detail=detail,
             )
+
+
+@dataclass(slots=True)
+class Record:
+    """Of one site. `deaths` are the last ones by worker number: when (monotonic seconds), and how."""
+
+    attempts: Attempts = field(default_factory=Attempts)
+    trouble: str = ""  # why the last start or reload failed; empty once one has succeeded
+    deaths: dict[int, tuple[float, str]] = field(default_factory=dict)
+
+    def complete(self, now: float) -> None:
+        """The newest attempt has succeeded."""
+        self.trouble = ""
+        self.attempts.end(Outcome.COMPLETE, now)
+
+    def failed(self, outcome: Outcome, now: float, reason: str, detail: str = "") -> None:
+        """The newest attempt has not."""
+        self.trouble = reason
+        self.attempts.end(outcome, now, reason, detail)
+
+    def died(self, number: int, how: str, now: float) -> None:
+        """A worker has ended otherwise than it should."""
+        self.deaths[number] = now, how

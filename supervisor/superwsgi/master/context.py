@@ -1,0 +1,39 @@
+"""What the parts of the master share and only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from superwsgi.config.schema import Site
+from superwsgi.log.error import ErrorLog
+from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.pidfile import PidFile
+from superwsgi.master.processes.launch import Launch
+from superwsgi.master.release import Origin
+from superwsgi.master.sockets.inherited import Inherited
+from superwsgi.master.systemd.notify import Notifier
+
+ReadSite = Callable[[], Site]
+"""Reads the configuration again, for HUP. Raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """What a master is started with: `origin` is how this program was, `read_site` reads `site_file`."""
+
+    read_site: ReadSite
+    launch: Launch
+    origin: Origin
+    pidfile: PidFile
+    inherited: Inherited
+    notifier: Notifier
+    site_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The master's one loop, and its one log: a generation's, once that serves."""
+
+    loop: EventLoop
+    errors: ErrorLog

@@ -1,0 +1,191 @@
+"""The one place where what has been decided is done to molds and workers. What an action is for may be gone
+by now, or on its way out: then there is nothing to do.
+"""
+
+from __future__ import annotations
+
+from superwsgi.log.spelling import duration
+from superwsgi.master.context import Context
+from superwsgi.master.generations import locks
+from superwsgi.master.generations.children import Children
+from superwsgi.master.generations.generation import CannotFork, Generation
+from superwsgi.master.generations.generations import Generations
+from superwsgi.master.policy.actions import (
+    Action,
+    Break,
+    Drain,
+    Dump,
+    EndMold,
+    Fork,
+    Kill,
+    RecycleWorker,
+    ReplaceMold,
+    StartMold,
+    WorkerAction,
+)
+from superwsgi.master.policy.heartbeat import SECOND_LOOK
+from superwsgi.master.processes import launch
+from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
+from superwsgi.master.states import WorkerEvent, WorkerState
+from superwsgi.system.privileges import PrivilegeError
+
+_AGAIN = 1.0
+"""Seconds before a fork that was not possible is tried again."""
+
+
+class Deeds:
+    """Whatever it starts, `children` listens to."""
+
+    def __init__(
+        self, context: Context, generations: Generations, children: Children, agenda: list[Action]
+    ) -> None:
+        self._loop = context.loop
+        self._errors = context.errors
+        self._generations = generations
+        self._children = children
+        self._agenda = agenda
+
+    def do(self, action: Action, now: float) -> None:
+        generation = self._generations.find(action.generation)
+        if generation is None:
+            return
+        if isinstance(action, StartMold):
+            self._start_mold(generation, now)
+        elif isinstance(action, ReplaceMold):
+            self._replace_mold(generation, action, now)
+        elif isinstance(action, EndMold):
+            if generation.mold is not None and generation.mold.pid == action.pid:
+                generation.lose_mold(generation.mold, action.reason)
+        elif isinstance(action, Fork):
+            self._fork(generation, action.number, now)
+        else:
+            worker = generation.worker(action.worker)
+            if worker is not None:
+                self._do_to(generation, worker, action, now)
+
+    def _do_to(self, generation: Generation, worker: WorkerHandle, action: WorkerAction, now: float) -> None:
+        if isinstance(action, Drain):
+            self._drain(generation, worker, action.reason, now)
+        elif isinstance(action, Kill):
+            self._kill(generation, worker, action.reason, now)
+        elif isinstance(action, Break):
+            generation.kill(worker, "broken", now)
+        elif isinstance(action, RecycleWorker):
+            self._recycle(worker, action.reason)
+        elif isinstance(action, Dump):
+            self._dump(generation, worker, action.reason, now)
+
+    # Molds.
+
+    def _start_mold(self, generation: Generation, now: float) -> None:
+        if generation.mold is not None or generation.is_leaving():
+            return
+        try:
+            mold = generation.start_mold()
+        except (OSError, PrivilegeError) as error:
+            self._not_started(generation, f"cannot start a mold: {launch.why(error)}")
+            return
+        self._children.listen_to_mold(generation, mold)
+        boot = generation.site.timeouts.boot
+        self._loop.call_at(now + boot - _to_write(boot), lambda _: self._ask_slow_mold(generation, mold))
+        self._loop.call_at(now + boot, lambda _: self._check_loaded(generation, mold))
+
+    def _not_started(self, generation: Generation, reason: str) -> None:
+        if generation is self._generations.candidate:
+            generation.spoil(reason)
+        else:
+            self._agenda.append(ReplaceMold(generation.number, reason, ""))
+
+    def _replace_mold(self, generation: Generation, action: ReplaceMold, now: float) -> None:
+        """What serves goes on with its workers meanwhile."""
+        wait = generation.crashes.count_mold(now)
+        then = f"{'workers go on; ' if generation.workers else ''}a new mold in {duration(wait)}"
+        log = self._errors.bind(gen=generation.number)
+        log.error("mold lost", action.detail, reason=action.reason, next=then)
+        self._loop.call_at(now + wait, lambda _: self._agenda.append(StartMold(generation.number)))
+
+    def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:
+        if generation.mold is mold and not mold.loaded:
+            self._say_slow({"gen": generation.number, "pid": mold.pid})
+            generation.ask_mold_for_stacks()
+
+    def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
+        if generation.mold is mold and not mold.loaded:
+            late = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
+            reason = locks.explain_wait(self._generations, generation, mold.pid, late)
+            generation.lose_mold(mold, reason)
+
+    # Workers.
+
+    def _fork(self, generation: Generation, number: int, now: float) -> None:
+        if not generation.can_fork():  # its mold has become the worker before this one
+            return
+        try:
+            worker = generation.fork(number, now)
+        except CannotFork as error:
+            generation.crashes.put_off(now + _AGAIN)
+            log = self._errors.bind(worker=number, gen=generation.number)
+            log.warning("not forked", reason=str(error), next=f"again in {duration(_AGAIN)}")
+            return
+        self._children.listen_to_worker(generation, worker)
+        boot = generation.site.timeouts.boot
+        self._loop.call_at(now + boot - _to_write(boot), lambda _: self._ask_slow_worker(generation, worker))
+        if generation.mold is None:  # it has become this worker
+            self._start_mold(generation, now)
+
+    def _ask_slow_worker(self, generation: Generation, worker: WorkerHandle) -> None:
+        if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
+            self._say_slow(worker.who())
+            generation.ask_for_stacks(worker)
+
+    def _say_slow(self, who: dict[str, object]) -> None:
+        log = self._errors.bind(**who)
+        log.warning("still booting", next="its stacks follow; killed at timeouts.boot")
+
+    def _drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        if worker.can(WorkerEvent.DRAIN):
+            self._errors.bind(**worker.who()).info("draining", reason=reason)
+            self._tell_to_go(generation, worker, reason, now)
+
+    def _tell_to_go(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        """Drain a worker, by its own latest word of whether it serves."""
+        self._children.hear_worker(generation, worker, now)
+        if worker.can(WorkerEvent.DRAIN):
+            generation.drain(worker, reason, now)
+
+    def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        if worker.pid is not None and worker.state is WorkerState.BOOTING:
+            reason = locks.explain_wait(self._generations, generation, worker.pid, reason)
+        self._errors.bind(**worker.who()).warning("killed", reason=reason)
+        generation.kill(worker, reason, now)
+
+    def _recycle(self, worker: WorkerHandle, reason: str) -> None:
+        if worker.state is WorkerState.SERVING and worker.recycle is None:
+            worker.replace(reason)
+            log = self._errors.bind(**worker.who())
+            log.warning("to be recycled", reason=reason, next="drained once its replacement serves")
+
+    def _dump(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        if worker.state is WorkerState.SERVING:
+            worker.hangs(now)
+            then = f"its stacks follow; killed unless it goes on within {duration(SECOND_LOOK)}"
+            self._errors.bind(**worker.who()).error("hangs", reason=reason, next=then)
+            generation.ask_for_stacks(worker)
+
+    # All of them: the site stops.
+
+    def stop(self, generation: Generation, reason: str, now: float, *, fast: bool) -> None:
+        """End all processes of a generation: politely, or at once."""
+        generation.retire(now)
+        if fast:
+            generation.hurry_mold(now, 0.0)
+        for worker in list(generation.workers.values()):
+            if fast:
+                generation.end(worker, reason, now)
+            elif worker.state not in (WorkerState.DRAINING, WorkerState.ENDING):
+                self._tell_to_go(generation, worker, reason, now)
+
+
+def _to_write(boot: float) -> float:
+    """Seconds before the end of timeouts.boot in which a process that still boots can write where it is."""
+    return min(0.5, boot / 4)

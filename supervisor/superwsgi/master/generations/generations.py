@@ -1,0 +1,136 @@
+"""All generations that have processes, and the part that each plays. It knows, and decides nothing.
+
+`current` is what the site falls back to; `candidate` is being loaded or rolled out, and takes over for good
+once its roll-out is confirmed (reload.py). Until then the current generation keeps its mold, so going back
+needs nothing from the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.policy import governor
+from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
+from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.states import GenerationEvent, GenerationState
+
+_LOADED = (GenerationState.READY, GenerationState.SERVING)
+_BETWEEN = (GenerationState.WAITING, GenerationState.LOADING)
+
+
+class Generations:
+    """Iterates over a copy: a generation may go meanwhile."""
+
+    def __init__(self) -> None:
+        self.current: Generation | None = None
+        self.candidate: Generation | None = None
+        self.last_number = 0
+        self._all: dict[int, Generation] = {}
+
+    def __iter__(self) -> Iterator[Generation]:
+        return iter(list(self._all.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    # How they come and go.
+
+    def next_number(self) -> int:
+        """For a generation that is made now."""
+        self.last_number += 1
+        return self.last_number
+
+    def add(self, candidate: Generation) -> None:
+        self._all[candidate.number] = candidate
+        self.candidate = candidate
+
+    def adopt(self, generations: Iterable[Generation], current: int, last_number: int) -> None:
+        """Those that an earlier program of this process has handed over."""
+        self._all = {generation.number: generation for generation in generations}
+        self.current = self._all[current]
+        self.last_number = last_number
+
+    def promote(self) -> tuple[Generation, Generation | None]:
+        """The candidate is current from now on: it, and the one before it."""
+        assert self.candidate is not None
+        before, self.current, self.candidate = self.current, self.candidate, None
+        return self.current, before
+
+    def withdraw(self) -> Generation:
+        """The one that is a candidate no longer."""
+        candidate, self.candidate = self.candidate, None
+        assert candidate is not None
+        return candidate
+
+    def sweep(self) -> None:
+        """Forget those that have ended and whose processes are all gone."""
+        for generation in self:
+            if generation.is_over():
+                generation.apply(GenerationEvent.EMPTY)
+                del self._all[generation.number]
+                generation.close()
+
+    def relisten(self, old: Listener, new: Listener, reason: str) -> None:
+        """Have every generation use another listener in the place of one that cannot be mended."""
+        for generation in self:
+            if old in generation.listeners:
+                generation.relisten(old, new, reason)
+        old.sock.close()
+
+    # Which is which.
+
+    def find(self, number: int) -> Generation | None:
+        return self._all.get(number)
+
+    def handles(self) -> Iterator[tuple[Generation, MoldHandle | WorkerHandle]]:
+        """All molds and workers, each with its generation."""
+        return ((generation, handle) for generation in self for handle in generation.handles())
+
+    def target(self) -> Generation | None:
+        """The generation whose workers there should be: the candidate as soon as it has loaded, or as others
+        make room."""
+        candidate = self.candidate
+        if candidate is not None and (candidate.state in _LOADED or self._makes_room_for(candidate)):
+            return candidate
+        return self.current
+
+    def _makes_room_for(self, candidate: Generation) -> bool:
+        return not candidate.site.rollout.overlap and candidate.state is not GenerationState.PREPARING
+
+    def is_between(self) -> bool:
+        """Whether the current generation has stopped for another one to run, or is being started again."""
+        return self.current is not None and self.current.state in _BETWEEN
+
+    def others_run(self, generation: Generation) -> bool:
+        """Whether another one has processes."""
+        return any(not other.is_empty() for other in self if other is not generation)
+
+    def all_clear(self) -> bool:
+        """Whether none has a process that may stand in another generation's way."""
+        return all(generation.is_clear() for generation in self)
+
+    # What the governor decides on.
+
+    def view(self) -> governor.SiteView:
+        target = self.target()
+        can_fork = target is not None and target.can_fork()
+        return governor.SiteView(
+            wanted=target.wanted if target is not None else 0,
+            target=target.number if target is not None and can_fork else None,
+            fork_at=target.crashes.fork_at if target is not None else 0.0,
+            workers=tuple(worker.view() for generation in self for worker in generation.workers.values()),
+            batch=target.site.rollout.batch if target is not None else 1,
+            alone=target.number if target is not None and self._alone(target) else None,
+        )
+
+    def _alone(self, target: Generation) -> bool:
+        """Whether nothing else may run beside this generation, nor a worker beside its replacement."""
+        waits = self.current is not None and self.current.state is GenerationState.WAITING
+        return waits or not target.site.rollout.overlap
+
+
+def only_in(generation: Generation, other: Generation | None) -> list[Listener]:
+    """The listeners of one generation that another one, if there is any, does not have."""
+    kept = [] if other is None else other.listeners
+    return [listener for listener in generation.listeners if listener not in kept]

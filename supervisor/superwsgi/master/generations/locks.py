@@ -1,0 +1,26 @@
+"""What to say where a process fails on, or waits for, what another process of the site may have locked."""
+
+from __future__ import annotations
+
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.generations import Generations
+from superwsgi.system import machine
+
+
+def explain(generations: Generations, generation: Generation, reason: str, *, locked: bool) -> str:
+    """Why a process of a generation failed, and if by a lock that another one may hold, what to do."""
+    others = generations.others_run(generation)
+    active = [worker.number for worker in generation.workers.values()]
+    advice = ""
+    if locked and generation.site.rollout.overlap and (others or len(active) > len({*active})):
+        advice = "; what serves may hold it: with `rollout: {overlap: no}` that is stopped first"
+    elif locked and len(active) > 1:
+        advice = "; another worker may hold it: set `workers: 1`"
+    return reason + advice
+
+
+def explain_wait(generations: Generations, generation: Generation, pid: int, reason: str) -> str:
+    """Why a process that still boots is killed: it may wait for a lock."""
+    waits = machine.waits_for_lock(pid)
+    reason = f"{reason}; it waits for a file's lock" if waits else reason
+    return explain(generations, generation, reason, locked=waits)

@@ -1,0 +1,54 @@
+"""What there is once for all generations: the master's title, its pid file, the control socket, and the
+backlog, owner and mode of listeners. It follows the generation that is current; a candidate's is only
+checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from setproctitle import setproctitle
+
+from superwsgi.config.schema import Site
+from superwsgi.log.error import ErrorLog
+from superwsgi.master.control.server import Control
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.pidfile import PidFile, PidFileError
+from superwsgi.master.sockets import sockets
+from superwsgi.master.sockets.binding import BindError
+
+
+class SiteWide:
+    """`site` is the configuration that it goes by."""
+
+    def __init__(self, site: Site, pidfile: PidFile, control: Control, errors: ErrorLog) -> None:
+        self.site = site
+        self._pidfile = pidfile
+        self._control = control
+        self._errors = errors
+
+    def begin(self) -> None:
+        """The first start. Raises BindError where the control socket that the site names cannot be had."""
+        self._control.open(self.site)
+
+    def take_title(self) -> None:
+        setproctitle(f"superwsgi: master [{self.site.name}]")
+
+    def check(self, site: Site) -> None:
+        """Whether `settle` would succeed. Raises PidFileError, BindError."""
+        self._pidfile.check_move(site.pidfile)
+        self._control.check(site)
+
+    def settle(self, current: Generation) -> None:
+        """Another generation has become current. What cannot be changed stays, and the log says so."""
+        self.site = current.site
+        self.take_title()
+        self._change(lambda: sockets.adapt(current.listeners, current.site))
+        self._change(lambda: self._pidfile.move(current.site.pidfile))
+        self._change(lambda: self._control.open(current.site))
+
+    def _change(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except (BindError, PidFileError) as error:
+            self._errors.error("not changed", reason=str(error), next="stays as it was")
