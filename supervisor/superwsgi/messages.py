@@ -6,6 +6,7 @@ go with a message travel beside it (SCM_RIGHTS); the docstring says which, in or
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -176,12 +177,10 @@ Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFai
 
 Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | Word
 
+encode: Final[Callable[[Message], bytes]] = msgspec.json.encode
+
 _decoder = msgspec.json.Decoder(Message)
 _words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
-
-
-def encode(message: Message) -> bytes:
-    return msgspec.json.encode(message)
 
 
 def decode(raw: bytes) -> Message:

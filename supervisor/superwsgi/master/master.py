@@ -181,26 +181,28 @@ class Master:
         return ask_at
 
     def _govern(self, now: float) -> float | None:
+        """Decide, and do it; returns when to ask again."""
         complete_at = self._go_on(now)
-        plan = governor.decide(self._generations.view(), now)
-        actions, self._agenda[:] = [*self._agenda, *plan.actions], []
-        failed = [self._loop.guard(partial(self._deeds.do, action), now, True) for action in actions]
+        plan = self._plan(now)
+        failed = [self._loop.guard(partial(self._deeds.do, action), now, True) for action in plan.actions]
         self._generations.sweep()
-        if actions or self._agenda:
+        if plan.actions:
             return now + PAUSE if any(failed) else now  # what was done may allow more
+        if self._generations.candidate is None and not self.stopping:
+            self.upgrade.go_on(now, self._sitewide.site.timeouts.boot)
         return min((when for when in (plan.ask_at, complete_at) if when is not None), default=None)
 
     def _go_on(self, now: float) -> float | None:
-        """With a reload or an upgrade; returns when to ask again."""
+        """With a reload, or with its failure; returns when to ask again."""
         self._reload.give_up_failed(now)
         if self._reload.first_failed and not self.stopping:
             self.stop(now, "the application did not load", fast=False)
-        if self.stopping:
-            return None
-        complete_at = self._reload.go_on(now)
-        if self._generations.candidate is None and self.upgrade.is_due:
-            self.upgrade.go_on(now, self._sitewide.site.timeouts.boot)
-        return complete_at
+        return None if self.stopping else self._reload.go_on(now)
+
+    def _plan(self, now: float) -> governor.Plan:
+        """What is on the agenda, and once that is done, what the governor decides."""
+        agenda, self._agenda[:] = tuple(self._agenda), ()
+        return governor.Plan(agenda, None) if agenda else governor.decide(self._generations.view(), now)
 
     def _tell(self, error: Exception, now: float) -> None:
         """What a reaction has raised is a bug of ours, and no reason to end a site."""

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 
@@ -96,10 +96,6 @@ class Generation:
         self._proven = False
         self._launch = launch
         self._loop = loop
-        total = machine.memory()
-        memory = site.memory
-        soft, hard = in_bytes(memory.soft, total), in_bytes(memory.hard, total)
-        self.memory = MemoryLimits(soft, hard, memory.measure)
 
     @classmethod
     def restore(
@@ -141,6 +137,12 @@ class Generation:
             forkable=self.forkable,
             stacks=self.stacks.ends,
         )
+
+    @cached_property
+    def memory(self) -> MemoryLimits:
+        """That a worker of it may use, on this machine."""
+        memory, total = self.site.memory, machine.memory()
+        return MemoryLimits(in_bytes(memory.soft, total), in_bytes(memory.hard, total), memory.measure)
 
     def apply(self, event: GenerationEvent) -> None:
         """Move to the next state. Raises ImpossibleEvent."""
@@ -187,8 +189,7 @@ class Generation:
     def relisten(self, old: Listener, new: Listener, reason: str) -> None:
         """Use another listener in the place of one that cannot be mended; workers that have that one are
         recycled for this reason."""
-        place = self.listeners.index(old)
-        self.listeners[place] = replace(new, address=old.address)
+        self.listeners[self.listeners.index(old)] = replace(new, address=old.address)
         self._tell_mold(Relisten(self._tls()), [listener.sock.fileno() for listener in self.listeners])
         for worker in self.workers.values():
             worker.replace(worker.recycle or reason)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from superwsgi.master.policy.actions import Drain, Fork, Kill
+from superwsgi.master.policy.actions import Action, Drain, Fork, Kill
 from superwsgi.master.states import WorkerState
 
 PROOF: Final = 1.0
@@ -63,7 +63,7 @@ class SiteView:
 class Plan:
     """What to do now, and when to ask again even if nothing happens (None: not before something does)."""
 
-    actions: tuple[Fork | Drain | Kill, ...]
+    actions: tuple[Action, ...]
     ask_at: float | None
 
 

@@ -71,11 +71,6 @@ class Upgrade:
         if self._trial is not None:
             self._trial.kill()
 
-    @property
-    def is_due(self) -> bool:
-        """Whether there is a next step to take."""
-        return self.stage in (Stage.ASKED, Stage.REHEARSED)
-
     def go_on(self, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
         if self._origin is not None and self.stage is Stage.ASKED:
