@@ -25,12 +25,8 @@ FULL_FOLDERS: set[str] = set()
 WIDE_CONSTRUCTORS: set[str] = set()
 SHARED_NAMES = {
     "Certificates",  # tls/interface.py is what workers need of tls/certificates.py, and imports no ssl
-    "Drain",
-    "Fork",
     "Phase",
-    "Stage",
     "Tls",  # as Certificates
-    "Verdict",
 }
 
 

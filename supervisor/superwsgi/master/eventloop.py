@@ -22,7 +22,7 @@ Callback = Callable[[float], object]
 PAUSE: Final = 1.0
 """Seconds for which a descriptor is not watched after its callback has raised: it may be ready for ever."""
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 Otherwise = TypeVar("Otherwise")
 
 
@@ -105,8 +105,8 @@ class EventLoop:
         return now
 
     def guard(
-        self, callback: Callable[[float], Result], now: float, otherwise: Otherwise
-    ) -> Result | Otherwise:
+        self, callback: Callable[[float], Returned], now: float, otherwise: Otherwise
+    ) -> Returned | Otherwise:
         """The result of the call, or `otherwise` if it raises: that is told, and ends nothing."""
         try:
             return callback(now)

@@ -32,7 +32,7 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import Monitor
 from superwsgi.master.generations.record import Record
-from superwsgi.master.generations.reload import Reload
+from superwsgi.master.generations.reload import Reloads
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import VERSION, Handover
 from superwsgi.master.policy import governor
@@ -45,7 +45,7 @@ from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.binding import BindError
 from superwsgi.master.systemd.report import Report
 from superwsgi.master.upgrade.takeover import Taken
-from superwsgi.master.upgrade.upgrade import Upgrade
+from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.worker import forks
 
 OK: Final = 0
@@ -76,7 +76,7 @@ class Master:
         self._report = Report(startup.notifier, self._generations, self._record, loop)
         self._control = Control(loop, os.environ, self._errors)
         self._sitewide = SiteWide(site, startup.pidfile, self._control, self._errors)
-        self._reload = Reload(
+        self._reloads = Reloads(
             context,
             startup,
             self._generations,
@@ -86,8 +86,8 @@ class Master:
             self._children.watch,
         )
         origin = startup.origin if startup.launch is execute else None
-        self.upgrade = Upgrade(context, self._hold, self._children.watch, origin)
-        commands = Commands(self, self._generations, self._record, self._reload, self._errors)
+        self.upgrade = Upgrades(context, self._hold, self._children.watch, origin)
+        commands = Commands(self, self._generations, self._record, self._reloads, self._errors)
         self._control.answer_by(commands)
         self.stopping = False
         self._began = time.monotonic()
@@ -116,7 +116,7 @@ class Master:
             self._children.strays.name_programs(time.monotonic())
             self._control.end(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
-        code = APP_NOT_LOADED if self._reload.first_failed else OK
+        code = APP_NOT_LOADED if self._reloads.first_failed else OK
         self._errors.info("stopped", exit_code=code)
         return code
 
@@ -135,7 +135,7 @@ class Master:
         except BindError:
             sockets.close(self._shared.listeners)
             raise
-        self._reload.start(self._shared, now)
+        self._reloads.start(self._shared, now)
 
     def _adopt(self, taken: Taken, now: float) -> None:
         """Go on with the processes of an earlier program of this process, then roll out what is new."""
@@ -194,10 +194,10 @@ class Master:
 
     def _go_on(self, now: float) -> float | None:
         """With a reload, or with its failure; returns when to ask again."""
-        self._reload.give_up_failed(now)
-        if self._reload.first_failed and not self.stopping:
+        self._reloads.give_up_failed(now)
+        if self._reloads.first_failed and not self.stopping:
             self.stop(now, "the application did not load", fast=False)
-        return None if self.stopping else self._reload.go_on(now)
+        return None if self.stopping else self._reloads.go_on(now)
 
     def _plan(self, now: float) -> governor.Plan:
         """What is on the agenda, and once that is done, what the governor decides."""
@@ -231,14 +231,14 @@ class Master:
 
     def reload(self, now: float) -> int:
         """As HUP. The number of the attempt that will be the answer; where the site stops, none ever is."""
-        return self._record.attempts.next if self.stopping else self._reload.ask(now)
+        return self._record.attempts.next if self.stopping else self._reloads.ask(now)
 
     def stop(self, now: float, reason: str, *, fast: bool) -> None:
         """End every process below us, then ourselves. A fast stop may follow a graceful one."""
         self._errors.info("stopping", reason=reason, how="fast" if fast else "graceful")
         self._record.attempts.end(Outcome.STOPPED, now, "the site is being stopped")
         if self._generations.candidate is not None and self._generations.current is not None:
-            self._reload.withdraw(now)
+            self._reloads.withdraw(now)
         self.stopping = True
         self.upgrade.end()
         self._report.stops()

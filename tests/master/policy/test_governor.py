@@ -2,7 +2,7 @@
 
 import pytest
 
-from superwsgi.master.policy.actions import Drain, Fork, Kill
+from superwsgi.master.policy.actions import DrainWorker, ForkWorker, KillWorker
 from superwsgi.master.policy.governor import PROOF, SiteView, WorkerView, decide, rolled_out
 from superwsgi.master.states import WorkerState as S
 
@@ -19,11 +19,11 @@ def actions(*workers, wanted=2, target=1, fork_at=0.0, now=100.0, batch=1):
 
 
 def test_missing_workers_are_forked_at_once():
-    assert actions(wanted=3) == [Fork(1, 1), Fork(1, 2), Fork(1, 3)]
+    assert actions(wanted=3) == [ForkWorker(1, 1), ForkWorker(1, 2), ForkWorker(1, 3)]
 
 
 def test_a_crashed_worker_is_replaced_under_its_number():
-    assert actions(worker(1, 1), worker(3, 3), wanted=3) == [Fork(1, 2)]
+    assert actions(worker(1, 1), worker(3, 3), wanted=3) == [ForkWorker(1, 2)]
 
 
 def test_a_worker_that_is_on_its_way_is_not_forked_again():
@@ -31,7 +31,7 @@ def test_a_worker_that_is_on_its_way_is_not_forked_again():
 
 
 def test_a_draining_worker_does_not_count():
-    assert actions(worker(1, 1, state=S.DRAINING), worker(2, 2)) == [Fork(1, 1)]
+    assert actions(worker(1, 1, state=S.DRAINING), worker(2, 2)) == [ForkWorker(1, 1)]
 
 
 def test_nothing_is_forked_without_a_mold():
@@ -45,12 +45,12 @@ def test_back_off_is_kept_and_asked_for_again():
 
 
 def test_a_worker_too_many_is_drained():
-    assert actions(worker(1, 1), worker(2, 2), worker(3, 3)) == [Drain(1, 3, "one worker less")]
+    assert actions(worker(1, 1), worker(2, 2), worker(3, 3)) == [DrainWorker(1, 3, "one worker less")]
 
 
 def test_a_deadline_that_has_passed_kills():
     late = worker(1, 1, state=S.DRAINING, deadline=99.0, overdue="too slow")
-    assert actions(late, worker(2, 2), worker(3, 1)) == [Kill(1, 1, "too slow")]
+    assert actions(late, worker(2, 2), worker(3, 1)) == [KillWorker(1, 1, "too slow")]
 
 
 def test_a_deadline_to_come_is_when_to_ask_again():
@@ -60,33 +60,33 @@ def test_a_deadline_to_come_is_when_to_ask_again():
 
 class TestRecycling:
     def test_the_replacement_is_forked_first(self):
-        assert actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [Fork(1, 1)]
+        assert actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [ForkWorker(1, 1)]
 
     def test_nothing_is_drained_while_the_replacement_boots(self):
         assert actions(worker(1, 1, recycle="memory"), worker(2, 2), worker(3, 1, state=S.BOOTING)) == []
 
     def test_the_old_worker_is_drained_once_the_replacement_serves(self):
         fresh = worker(3, 1, ready_at=99.9)
-        assert actions(worker(1, 1, recycle="memory"), worker(2, 2), fresh) == [Drain(1, 1, "memory")]
+        assert actions(worker(1, 1, recycle="memory"), worker(2, 2), fresh) == [DrainWorker(1, 1, "memory")]
 
     def test_one_at_a_time(self):
         both = worker(1, 1, recycle="memory"), worker(2, 2, recycle="memory")
-        assert actions(*both) == [Fork(1, 1)]
+        assert actions(*both) == [ForkWorker(1, 1)]
         assert actions(*both, worker(3, 1, state=S.BOOTING)) == []
 
     def test_the_next_waits_until_the_last_is_gone(self):
         draining = worker(1, 1, state=S.DRAINING, recycle="memory")
         second = worker(2, 2, recycle="memory")
         assert actions(draining, second, worker(3, 1)) == []
-        assert actions(second, worker(3, 1)) == [Fork(1, 2)]
+        assert actions(second, worker(3, 1)) == [ForkWorker(1, 2)]
 
     def test_a_missing_worker_comes_first(self):
-        assert actions(worker(1, 1, recycle="memory")) == [Fork(1, 2)]
+        assert actions(worker(1, 1, recycle="memory")) == [ForkWorker(1, 2)]
 
 
 class TestRollOut:
     def test_begins_with_one_worker(self):
-        assert actions(worker(1, 1), worker(2, 2), target=2) == [Fork(2, 1)]
+        assert actions(worker(1, 1), worker(2, 2), target=2) == [ForkWorker(2, 1)]
 
     def test_the_first_has_to_prove_itself(self):
         workers = worker(1, 1), worker(2, 2), worker(3, 1, 2, ready_at=100.0)
@@ -96,37 +96,42 @@ class TestRollOut:
 
     def test_then_the_old_one_goes_and_the_next_comes(self):
         workers = worker(1, 1), worker(2, 2), worker(3, 1, 2, ready_at=98.0)
-        assert actions(*workers, target=2) == [Drain(1, 1, "replaced by a later generation"), Fork(2, 2)]
+        assert actions(*workers, target=2) == [
+            DrainWorker(1, 1, "replaced by a later generation"),
+            ForkWorker(2, 2),
+        ]
 
     def test_does_not_wait_for_old_workers_to_drain(self):
         draining = worker(1, 1, state=S.DRAINING)
-        assert actions(draining, worker(2, 2), worker(3, 1, 2, ready_at=98.0), target=2) == [Fork(2, 2)]
+        assert actions(draining, worker(2, 2), worker(3, 1, 2, ready_at=98.0), target=2) == [ForkWorker(2, 2)]
 
     def test_later_ones_take_over_as_soon_as_they_serve(self):
         proven, just_ready = worker(3, 1, 2, ready_at=98.0), worker(4, 2, 2, ready_at=100.0)
         assert actions(worker(2, 2), proven, just_ready, target=2) == [
-            Drain(1, 2, "replaced by a later generation")
+            DrainWorker(1, 2, "replaced by a later generation")
         ]
 
     def test_going_back_forks_from_the_old_generation(self):
         """The target is the old generation again: its missing worker is forked, the new one then drained."""
         left, failed = worker(2, 2, 1), worker(3, 1, 2)
-        assert actions(left, failed, target=1) == [Fork(1, 1)]
+        assert actions(left, failed, target=1) == [ForkWorker(1, 1)]
         assert actions(left, failed, worker(4, 1, 1, ready_at=100.0), target=1) == [
-            Drain(2, 3, "replaced by a later generation")
+            DrainWorker(2, 3, "replaced by a later generation")
         ]
 
     def test_a_batch_moves_over_at_a_time_after_the_first(self):
         old = [worker(n, n) for n in range(1, 6)]
-        assert actions(*old, target=2, wanted=5, batch=2) == [Fork(2, 1)]
+        assert actions(*old, target=2, wanted=5, batch=2) == [ForkWorker(2, 1)]
         moved = [*old[1:], worker(6, 1, 2, ready_at=98.0)]
-        assert actions(*moved, target=2, wanted=5, batch=2) == [Fork(2, 2), Fork(2, 3)]
+        assert actions(*moved, target=2, wanted=5, batch=2) == [ForkWorker(2, 2), ForkWorker(2, 3)]
         half = [*moved, worker(7, 2, 2, ready_at=100.0), worker(8, 3, 2, state=S.BOOTING)]
-        assert actions(*half, target=2, wanted=5, batch=2) == [Drain(1, 2, "replaced by a later generation")]
+        assert actions(*half, target=2, wanted=5, batch=2) == [
+            DrainWorker(1, 2, "replaced by a later generation")
+        ]
 
     def test_recycling_stays_one_at_a_time_whatever_the_batch(self):
         both = worker(1, 1, recycle="memory"), worker(2, 2, recycle="memory")
-        assert actions(*both, batch=2) == [Fork(1, 1)]
+        assert actions(*both, batch=2) == [ForkWorker(1, 1)]
 
     def test_is_complete_when_all_serve(self):
         workers = worker(3, 1, 2, ready_at=98.0), worker(4, 2, 2, ready_at=100.0)
@@ -159,32 +164,37 @@ class TestOneAfterAnother:
     def test_a_generation_makes_room_at_once_and_whole(self):
         reason = "makes room for another generation"
         old = worker(1, 1), worker(2, 2, state=S.BOOTING)
-        assert self.actions(*old, target=None, alone=2) == [Drain(1, 1, reason), Drain(1, 2, reason)]
+        assert self.actions(*old, target=None, alone=2) == [
+            DrainWorker(1, 1, reason),
+            DrainWorker(1, 2, reason),
+        ]
 
     @pytest.mark.parametrize("state", [S.DRAINING, S.ENDING])
     def test_the_next_begins_when_all_of_it_is_gone(self, state):
         assert self.actions(worker(1, 1, state=state), target=2, alone=2) == []
-        assert self.actions(target=2, alone=2) == [Fork(2, 1), Fork(2, 2)]
+        assert self.actions(target=2, alone=2) == [ForkWorker(2, 1), ForkWorker(2, 2)]
 
     def test_going_back_is_the_same(self):
-        assert self.actions(worker(3, 1, 2), alone=1) == [Drain(2, 3, "makes room for another generation")]
+        assert self.actions(worker(3, 1, 2), alone=1) == [
+            DrainWorker(2, 3, "makes room for another generation")
+        ]
 
     def test_a_recycled_worker_goes_first(self):
-        assert self.actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [Drain(1, 1, "memory")]
+        assert self.actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [DrainWorker(1, 1, "memory")]
 
     @pytest.mark.parametrize("state", [S.DRAINING, S.ENDING])
     def test_its_number_is_forked_when_it_is_gone(self, state):
         assert self.actions(worker(1, 1, state=state, recycle="memory"), worker(2, 2)) == []
-        assert self.actions(worker(2, 2)) == [Fork(1, 1)]
+        assert self.actions(worker(2, 2)) == [ForkWorker(1, 1)]
 
     def test_one_at_a_time(self):
         both = worker(1, 1, recycle="memory"), worker(2, 2, recycle="memory")
-        assert self.actions(*both) == [Drain(1, 1, "memory")]
-        assert self.actions(both[1]) == [Fork(1, 1)]
+        assert self.actions(*both) == [DrainWorker(1, 1, "memory")]
+        assert self.actions(both[1]) == [ForkWorker(1, 1)]
         assert self.actions(both[1], worker(3, 1, state=S.BOOTING)) == []
 
     def test_one_less_and_one_more(self):
-        assert self.actions(worker(1, 1), worker(2, 2), wanted=1) == [Drain(1, 2, "one worker less")]
+        assert self.actions(worker(1, 1), worker(2, 2), wanted=1) == [DrainWorker(1, 2, "one worker less")]
         assert self.actions(worker(1, 1), worker(2, 2, state=S.DRAINING)) == []
 
     def test_the_back_off_is_kept(self):
@@ -193,7 +203,7 @@ class TestOneAfterAnother:
 
     def test_deadlines_are_kept(self):
         late = worker(1, 1, state=S.DRAINING, deadline=99.0, overdue="too slow")
-        assert self.actions(late, target=None, alone=2) == [Kill(1, 1, "too slow")]
+        assert self.actions(late, target=None, alone=2) == [KillWorker(1, 1, "too slow")]
 
 
 def test_repeating_decisions_comes_to_rest():
@@ -203,7 +213,7 @@ def test_repeating_decisions_comes_to_rest():
     for _ in range(40):
         plan = decide(SiteView(4, 2, 0.0, tuple(workers)), now)
         for action in plan.actions:
-            if isinstance(action, Fork):
+            if isinstance(action, ForkWorker):
                 key += 1
                 workers.append(worker(key, action.number, 2, ready_at=now))
             else:
@@ -220,7 +230,7 @@ def test_repeating_decisions_comes_to_rest():
 class TestFewerWorkersByReload:
     def test_none_goes_before_the_new_generation_has_proven_itself(self):
         workers = [worker(n, n, 1) for n in (1, 2, 3)]
-        assert actions(*workers, wanted=1, target=2) == [Fork(2, 1)]
+        assert actions(*workers, wanted=1, target=2) == [ForkWorker(2, 1)]
         assert actions(*workers, worker(4, 1, 2, ready_at=100.0), wanted=1, target=2) == []
 
     def test_then_all_that_are_too_many_go(self):

@@ -5,7 +5,8 @@ import signal
 import pytest
 
 from superwsgi.master.policy import backoff, death, heartbeat, stopped
-from superwsgi.master.policy.memory import MemoryLimits, Verdict, in_bytes
+from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
+from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 
 
 def test_the_first_early_deaths_are_replaced_at_once():
@@ -45,22 +46,21 @@ def test_an_application_that_dies_at_each_start_is_forked_seldom():
 
 
 @pytest.mark.parametrize(
-    ("used", "verdict"),
-    [(50, Verdict.FINE), (100, Verdict.FINE), (101, Verdict.RECYCLE), (201, Verdict.KILL)],
+    ("used", "action"), [(50, type(None)), (100, type(None)), (101, RecycleWorker), (201, KillWorker)]
 )
-def test_memory(used, verdict):
-    assert MemoryLimits(soft=100, hard=200).judge(used) is verdict
+def test_memory(used, action):
+    assert type(MemoryLimits(soft=100, hard=200).decide(1, 7, used)) is action
 
 
 def test_memory_without_limits():
     assert not MemoryLimits(None, None)
-    assert MemoryLimits(None, None).judge(1 << 60) is Verdict.FINE
+    assert MemoryLimits(None, None).decide(1, 7, 1 << 60) is None
 
 
 def test_memory_in_words():
     limits = MemoryLimits(600 << 20, 700 << 20, "pss")
-    assert limits.spell(612 << 20, Verdict.RECYCLE) == "memory.soft: pss 612M over 600M"
-    assert limits.spell(712 << 20, Verdict.KILL) == "memory.hard: pss 712M over 700M"
+    assert limits.decide(1, 7, 612 << 20) == RecycleWorker(1, 7, "memory.soft: pss 612M over 600M")
+    assert limits.decide(1, 7, 712 << 20) == KillWorker(1, 7, "memory.hard: pss 712M over 700M")
 
 
 def test_a_share_of_memory():
@@ -80,7 +80,7 @@ def judge(**changes):
         "failures": 2,
         "max_failures": 3,
     }
-    return death.judge(death.Death(**{**usual, **changes}))
+    return death.judge(death.DeathView(**{**usual, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -114,17 +114,21 @@ def test_how_long_a_worker_may_be_silent(timeout, busy, limit):
 
 
 @pytest.mark.parametrize(
-    ("silent", "dumped_ago", "verdict"),
+    ("silent", "dumped_ago", "action"),
     [
-        (60.0, None, heartbeat.Verdict.FINE),
-        (60.1, None, heartbeat.Verdict.DUMP),
-        (60.5, 0.4, heartbeat.Verdict.WAIT),
-        (61.1, 1.0, heartbeat.Verdict.KILL),
-        (0.2, 1.0, heartbeat.Verdict.FINE),
+        (60.0, None, type(None)),
+        (60.1, None, DumpWorker),
+        (60.5, 0.4, type(None)),
+        (61.1, 1.0, KillWorker),
+        (0.2, 1.0, type(None)),
     ],
 )
-def test_what_silence_means(silent, dumped_ago, verdict):
-    assert heartbeat.judge(silent, 60.0, dumped_ago) is verdict
+def test_what_silence_means(silent, dumped_ago, action):
+    decided = heartbeat.decide(1, 7, silent=silent, limit=60.0, dumped_ago=dumped_ago)
+    assert type(decided) is action
+    if decided is not None:
+        assert (decided.generation, decided.worker) == (1, 7)
+        assert decided.reason.endswith(": something holds the GIL")
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from superwsgi.master.control import status
 from superwsgi.master.control.server import Follow
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
-from superwsgi.master.generations.reload import Reload
-from superwsgi.master.upgrade.upgrade import Upgrade
+from superwsgi.master.generations.reload import Reloads
+from superwsgi.master.upgrade.upgrade import Upgrades
 
 
 class Commanded(Protocol):
@@ -34,7 +34,7 @@ class Commanded(Protocol):
     def stopping(self) -> bool: ...
 
     @property
-    def upgrade(self) -> Upgrade: ...
+    def upgrade(self) -> Upgrades: ...
 
     def snapshot(self, now: float) -> Snapshot: ...
 
@@ -48,12 +48,12 @@ class Commands:
     """`answer` is what control/server.py needs."""
 
     def __init__(
-        self, master: Commanded, generations: Generations, record: Record, reload: Reload, errors: ErrorLog
+        self, master: Commanded, generations: Generations, record: Record, reloads: Reloads, errors: ErrorLog
     ) -> None:
         self._master = master
         self._generations = generations
         self._record = record
-        self._reload = reload
+        self._reloads = reloads
         self._errors = errors
 
     def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
@@ -74,7 +74,7 @@ class Commands:
         return self._stopping(now), self._stopping if request.follow else None
 
     def _follow(self, number: int, now: float, *, go_on: bool) -> tuple[Answer, Follow | None]:
-        follow = _Following(self._master, self._generations, self._record, self._reload, number)
+        follow = _Following(self._master, self._generations, self._record, self._reloads, number)
         first = follow(now)
         return first, follow if go_on and not isinstance(first, Ended) else None
 
@@ -94,12 +94,12 @@ class _Following:
     """Follows one attempt, and where another takes its place, that."""
 
     def __init__(
-        self, master: Commanded, generations: Generations, record: Record, reload: Reload, number: int
+        self, master: Commanded, generations: Generations, record: Record, reloads: Reloads, number: int
     ) -> None:
         self._master = master
         self._generations = generations
         self._record = record
-        self._reload = reload
+        self._reloads = reloads
         self._number = number
 
     def __call__(self, now: float) -> Answer:
@@ -110,7 +110,7 @@ class _Following:
             self._number += 1
             return self(now)
         if attempt is not None:
-            return status.reloading(self._generations, rolled_out=self._reload.rolled_out)
+            return status.reloading(self._generations, rolled_out=self._reloads.rolled_out)
         if self._master.stopping:
             return Ended(outcome=Outcome.STOPPED, seconds=0.0, reason="the site is being stopped")
         return Progress(stage=Stage.NOTED)

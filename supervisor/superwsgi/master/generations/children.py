@@ -18,7 +18,7 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.policy import death
-from superwsgi.master.policy.actions import Action, Break, EndMold, ReplaceMold, StartMold
+from superwsgi.master.policy.actions import Action, EndMold, KillBroken, ReplaceMold, StartMold
 from superwsgi.master.processes import reaper
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.reaper import ExitCode
@@ -68,7 +68,7 @@ class Children:
                 self.listen_to_worker(generation, worker)
 
     def listen_to_mold(self, generation: Generation, mold: MoldHandle) -> None:
-        self._loop.on_readable(mold.channel.fileno(), lambda now: self._hear_mold(generation, mold, now))
+        self._loop.on_readable(mold.channel.fileno(), lambda now: self.hear_mold(generation, mold, now))
 
     def listen_to_worker(self, generation: Generation, worker: WorkerHandle) -> None:
         fd = worker.channel.fileno()
@@ -76,14 +76,14 @@ class Children:
 
     # What they say.
 
-    def _hear_mold(self, generation: Generation, mold: MoldHandle, now: float) -> None:
+    def hear_mold(self, generation: Generation, mold: MoldHandle, now: float) -> None:
         try:
             for word, sender in self._words(mold.channel):
                 mold.heard(word, sender)
                 self._heed_mold(generation, mold, word, sender, now)
         except Garbled as error:
             self._count_garbled(generation, mold, error)
-            self._hear_mold(generation, mold, now)
+            self.hear_mold(generation, mold, now)
         except Forged as error:
             self._break_mold(generation, mold, error)
         if mold.channel.ended:
@@ -112,7 +112,7 @@ class Children:
             if worker is None or worker.pid is not None:
                 raise Forged(f"ForkFailed for slot {word.slot}", sender)
             worker.fail(self._explain(generation, word), word.detail)
-            self._worker_ended(generation, worker, None, now)
+            self.worker_ended(generation, worker, None, now)
 
     def _loaded(self, generation: Generation, mold: MoldHandle, word: Loaded) -> None:
         mold.can_be_forked(harmless=not word.hazards)
@@ -159,9 +159,9 @@ class Children:
     def _never_started(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         """The mold says why before it closes the worker's end of the channel."""
         if generation.mold is not None:
-            self._hear_mold(generation, generation.mold, now)
+            self.hear_mold(generation, generation.mold, now)
         if worker.state is not WorkerState.GONE:
-            self._worker_ended(generation, worker, None, now)
+            self.worker_ended(generation, worker, None, now)
 
     def _read_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         try:
@@ -188,7 +188,7 @@ class Children:
         self._loop.forget(worker.channel.fileno())
         worker.break_off(reason, error.sender if self._is_free(error.sender) else None)
         self._errors.bind(**worker.who()).error("broken worker", reason=reason, next="killed")
-        self._agenda.append(Break(worker.generation, worker.key))
+        self._agenda.append(KillBroken(worker.generation, worker.key))
 
     def _is_free(self, pid: int) -> bool:
         """Whether it is a child of ours that is nothing else that we know."""
@@ -246,16 +246,16 @@ class Children:
         for generation, handle in self._generations.handles():
             if handle.pid == pid:
                 if isinstance(handle, MoldHandle):
-                    self._mold_ended(generation, handle, code, now)
+                    self.mold_ended(generation, handle, code, now)
                 else:
-                    self._worker_ended(generation, handle, code, now)
+                    self.worker_ended(generation, handle, code, now)
                 return True
         return False
 
-    def _mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
+    def mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
         generation.stacks.hear()
         if mold.is_heard():
-            self._hear_mold(generation, mold, now)
+            self.hear_mold(generation, mold, now)
         generation.bury_mold(mold)
         reason = mold.failure or _how_ended(code)
         if generation.is_leaving():
@@ -267,14 +267,14 @@ class Children:
         else:
             self._agenda.append(ReplaceMold(generation.number, reason, mold.detail))
 
-    def _worker_ended(
+    def worker_ended(
         self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float
     ) -> None:
         """A worker is gone; `code` is None if it was never a process, as far as we saw."""
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         generation.bury(worker, now)
-        seen = death.Death(
+        seen = death.DeathView(
             code=code,
             served=None if worker.ready_at is None else now - worker.ready_at,
             asked_to_go=worker.asked_to_go is not None or generation.is_leaving(),

@@ -12,12 +12,12 @@ from superwsgi.master.generations.generation import CannotFork, Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.policy.actions import (
     Action,
-    Break,
-    Drain,
-    Dump,
+    DrainWorker,
+    DumpWorker,
     EndMold,
-    Fork,
-    Kill,
+    ForkWorker,
+    KillBroken,
+    KillWorker,
     RecycleWorker,
     ReplaceMold,
     StartMold,
@@ -56,7 +56,7 @@ class Deeds:
         elif isinstance(action, EndMold):
             if generation.mold is not None and generation.mold.pid == action.pid:
                 generation.lose_mold(generation.mold, action.reason)
-        elif isinstance(action, Fork):
+        elif isinstance(action, ForkWorker):
             self._fork(generation, action.number, now)
         else:
             worker = generation.worker(action.worker)
@@ -64,15 +64,15 @@ class Deeds:
                 self._do_to(generation, worker, action, now)
 
     def _do_to(self, generation: Generation, worker: WorkerHandle, action: WorkerAction, now: float) -> None:
-        if isinstance(action, Drain):
+        if isinstance(action, DrainWorker):
             self._drain(generation, worker, action.reason, now)
-        elif isinstance(action, Kill):
+        elif isinstance(action, KillWorker):
             self._kill(generation, worker, action.reason, now)
-        elif isinstance(action, Break):
+        elif isinstance(action, KillBroken):
             generation.kill(worker, "broken", now)
         elif isinstance(action, RecycleWorker):
             self._recycle(worker, action.reason)
-        elif isinstance(action, Dump):
+        elif isinstance(action, DumpWorker):
             self._dump(generation, worker, action.reason, now)
 
     # Molds.

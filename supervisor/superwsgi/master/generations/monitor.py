@@ -13,8 +13,8 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.context import Context
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.policy import heartbeat, memory, stopped
-from superwsgi.master.policy.actions import Action, Dump, EndMold, Kill, RecycleWorker
+from superwsgi.master.policy import heartbeat, stopped
+from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.binding import BindError
@@ -90,7 +90,7 @@ class Monitor:
             if isinstance(process, MoldHandle):
                 self._agenda.append(EndMold(generation.number, process.pid, reason))
             elif process.state is not WorkerState.ENDING:
-                self._agenda.append(Kill(generation.number, process.key, reason))
+                self._agenda.append(KillWorker(generation.number, process.key, reason))
 
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline
@@ -99,24 +99,22 @@ class Monitor:
         silent = now - max(beat, worker.ready_at or now)
         limit = heartbeat.limit(generation.site.timeouts.request, busy=busy)
         dumped_ago = None if worker.dumped_at is None else now - worker.dumped_at
-        verdict = heartbeat.judge(silent, limit, dumped_ago)
-        if verdict is heartbeat.Verdict.KILL:
-            self._agenda.append(Kill(generation.number, worker.key, heartbeat.spell(silent)))
-        elif verdict is heartbeat.Verdict.DUMP:
-            self._agenda.append(Dump(generation.number, worker.key, heartbeat.spell(silent)))
-        elif verdict is heartbeat.Verdict.FINE:
+        if silent <= limit:
             worker.answers()
+        self._put(
+            heartbeat.decide(generation.number, worker.key, silent=silent, limit=limit, dumped_ago=dumped_ago)
+        )
 
     def _judge_memory(self, generation: Generation, worker: WorkerHandle) -> None:
         limits = generation.memory
         used = memory_used(worker.pid, limits.measure) if worker.pid is not None else None
-        if used is None or worker.state is WorkerState.ENDING:
-            return
-        verdict = limits.judge(used)
-        if verdict is memory.Verdict.FINE:
-            return
-        action = Kill if verdict is memory.Verdict.KILL else RecycleWorker
-        self._agenda.append(action(generation.number, worker.key, limits.spell(used, verdict)))
+        if used is not None and worker.state is not WorkerState.ENDING:
+            self._put(limits.decide(generation.number, worker.key, used))
+
+    def _put(self, action: Action | None) -> None:
+        """On the agenda, if there is something to do."""
+        if action is not None:
+            self._agenda.append(action)
 
 
 def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:

@@ -27,7 +27,7 @@ from superwsgi.master.logfiles import LogFiles, Opening
 from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action, StartMold
-from superwsgi.master.processes.program import Program, Result, Watch
+from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Release
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
@@ -42,7 +42,7 @@ _UNUSABLE: Final = (ConfigError, CertificateError, PrivilegeError, PidFileError,
 _YET_TO_LOAD: Final = (GenerationState.PREPARING, GenerationState.WAITING, GenerationState.LOADING)
 
 
-class Reload:
+class Reloads:
     """At most one at a time; another one that is asked for is noted, or takes its place.
 
     `agenda` is where it puts what is to be done to processes, `watch` is told of other programs that it runs.
@@ -56,7 +56,7 @@ class Reload:
         record: Record,
         sitewide: SiteWide,
         agenda: list[Action],
-        watch: Watch,
+        watch: WatchProcess,
     ) -> None:
         self.first_failed = False
         self._loop = context.loop

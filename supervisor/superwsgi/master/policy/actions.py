@@ -34,7 +34,7 @@ class ReplaceMold:
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
+class ForkWorker:
     """A worker of this number."""
 
     generation: int
@@ -42,21 +42,21 @@ class Fork:
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class DrainWorker:
     generation: int
     worker: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
+class KillWorker:
     generation: int
     worker: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
+class KillBroken:
     """Kill a worker that has said what it cannot have said."""
 
     generation: int
@@ -73,7 +73,7 @@ class RecycleWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class Dump:
+class DumpWorker:
     """Have a worker that hangs write its stacks."""
 
     generation: int
@@ -81,5 +81,5 @@ class Dump:
     reason: str
 
 
-WorkerAction = Drain | Kill | Break | RecycleWorker | Dump
-Action = StartMold | EndMold | ReplaceMold | Fork | WorkerAction
+WorkerAction = DrainWorker | KillWorker | KillBroken | RecycleWorker | DumpWorker
+Action = StartMold | EndMold | ReplaceMold | ForkWorker | WorkerAction

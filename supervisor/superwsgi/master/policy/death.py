@@ -20,7 +20,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Death:
+class DeathView:
     """`code` as os.waitstatus_to_exitcode has it, None where there never was a process; `served` in seconds,
     None where it never did; `early_deaths` is the row's length with this one, `failures` are those for which
     a candidate was blamed before it."""
@@ -35,7 +35,7 @@ class Death:
     max_failures: int
 
 
-def blames(death: Death) -> bool:
+def blames(death: DeathView) -> bool:
     """Whether a death speaks against a candidate. A worker that was killed from outside says nothing about
     its generation, unless that happens again and again."""
     if death.asked_to_go and not death.boot_failed:
@@ -43,7 +43,7 @@ def blames(death: Death) -> bool:
     return death.boot_failed or death.code not in _FROM_OUTSIDE or backoff.crash_loop(death.early_deaths)
 
 
-def judge(death: Death) -> Verdict:
+def judge(death: DeathView) -> Verdict:
     """A candidate is given up when a worker of it does not come to serve, or too many have crashed."""
     if death.asked_to_go and not death.boot_failed:
         return Verdict.EXPECTED

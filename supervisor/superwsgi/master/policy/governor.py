@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from superwsgi.master.policy.actions import Action, Drain, Fork, Kill
+from superwsgi.master.policy.actions import Action, DrainWorker, ForkWorker, KillWorker
 from superwsgi.master.states import WorkerState
 
 PROOF: Final = 1.0
@@ -81,7 +81,7 @@ def decide(view: SiteView, now: float) -> Plan:
 
 def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
     """Replacement first."""
-    actions: list[Fork | Drain] = []
+    actions: list[ForkWorker | DrainWorker] = []
     times: list[float] = []
     surplus = [w for w in active if w.number > view.wanted]
     active = [w for w in active if w.number <= view.wanted]
@@ -89,7 +89,7 @@ def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
     missing = [n for n in range(1, view.wanted + 1) if all(w.number != n for w in active)]
     if missing and view.target is not None:
         if now >= view.fork_at:
-            actions += [Fork(view.target, n) for n in missing]
+            actions += [ForkWorker(view.target, n) for n in missing]
         else:
             times.append(view.fork_at)
 
@@ -111,7 +111,7 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
     """What should go first; `view.alone` is the generation that stays."""
     stale = [w for w in active if w.generation != view.alone]
     own = [w for w in active if w.generation == view.alone]
-    actions: list[Fork | Drain] = [_drain(w, "makes room for another generation") for w in stale]
+    actions: list[ForkWorker | DrainWorker] = [_drain(w, "makes room for another generation") for w in stale]
     actions += [_drain(w, "one worker less") for w in own if w.number > view.wanted]
     serving = {w.number for w in own if w.state is WorkerState.SERVING}
     if serving.issuperset(range(1, view.wanted + 1)):
@@ -122,11 +122,11 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
         return Plan(tuple(actions), None)
     if now < view.fork_at:
         return Plan(tuple(actions), view.fork_at)
-    return Plan((*actions, *(Fork(view.target, number) for number in missing)), None)
+    return Plan((*actions, *(ForkWorker(view.target, number) for number in missing)), None)
 
 
-def _drain(worker: WorkerView, reason: str) -> Drain:
-    return Drain(worker.generation, worker.key, reason)
+def _drain(worker: WorkerView, reason: str) -> DrainWorker:
+    return DrainWorker(worker.generation, worker.key, reason)
 
 
 def _free_numbers(view: SiteView) -> list[int]:
@@ -144,10 +144,10 @@ def rolled_out(view: SiteView) -> bool:
     return fresh and len({w.number for w in active}) >= view.wanted
 
 
-def _kills(view: SiteView, now: float) -> Iterator[Kill]:
+def _kills(view: SiteView, now: float) -> Iterator[KillWorker]:
     for worker in view.workers:
         if worker.deadline is not None and now >= worker.deadline:
-            yield Kill(worker.generation, worker.key, worker.overdue)
+            yield KillWorker(worker.generation, worker.key, worker.overdue)
 
 
 def _proven_at(target: int, workers: Iterable[WorkerView]) -> float | None:
@@ -160,7 +160,7 @@ def _fresh(worker: WorkerView, target: int) -> bool:
     return worker.generation == target and worker.recycle is None
 
 
-def _superseded(target: int, active: list[WorkerView]) -> Iterator[Drain]:
+def _superseded(target: int, active: list[WorkerView]) -> Iterator[DrainWorker]:
     """Workers that should go and whose replacement serves."""
     serving = {w.number for w in active if _fresh(w, target) and w.state is WorkerState.SERVING}
     for worker in active:
@@ -168,7 +168,7 @@ def _superseded(target: int, active: list[WorkerView]) -> Iterator[Drain]:
             yield _drain(worker, worker.recycle or "replaced by a later generation")
 
 
-def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool) -> Iterator[Fork]:
+def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool) -> Iterator[ForkWorker]:
     """Workers to fork beside those that should go: one, or in a roll-out a batch, if it is time for them."""
     target = view.target
     assert target is not None
@@ -181,10 +181,10 @@ def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool)
     in_turn = sorted(stale, key=lambda w: (w.recycle is None, w.number))
     if in_turn[0].generation != target:
         moving = (w for w in in_turn if w.generation != target)
-        yield from (Fork(target, w.number) for w in islice(moving, view.batch if begun else 1))
+        yield from (ForkWorker(target, w.number) for w in islice(moving, view.batch if begun else 1))
         return
     recycled_not_gone = any(
         w.recycle and (w.state is WorkerState.DRAINING or w.number in fresh) for w in view.workers
     )
     if not recycled_not_gone:
-        yield Fork(target, in_turn[0].number)
+        yield ForkWorker(target, in_turn[0].number)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Final
 
 from superwsgi.log.spelling import duration
+from superwsgi.master.policy.actions import DumpWorker, KillWorker
 from superwsgi.scoreboard import BEAT, IDLE_BEAT
 
 BEATS: Final = 3
@@ -14,13 +14,6 @@ BEATS: Final = 3
 SECOND_LOOK: Final = 1.0
 """Seconds between the stacks and the end: time to write them, and for a whole machine that stood still to go
 on, which looks the same from here."""
-
-
-class Verdict(Enum):
-    FINE = "fine"
-    DUMP = "dump"  # have it write its stacks
-    WAIT = "wait"
-    KILL = "kill"
 
 
 def limit(request_timeout: float, *, busy: bool) -> float:
@@ -33,14 +26,12 @@ def limit(request_timeout: float, *, busy: bool) -> float:
     return max(request_timeout, BEATS * (BEAT if busy else IDLE_BEAT))
 
 
-def judge(silent: float, limit: float, dumped_ago: float | None) -> Verdict:
-    """`silent` is the age of its last heartbeat, `dumped_ago` that of its stacks if it was asked for them."""
-    if silent <= limit:
-        return Verdict.FINE
-    if dumped_ago is None:
-        return Verdict.DUMP
-    return Verdict.KILL if dumped_ago >= SECOND_LOOK else Verdict.WAIT
-
-
-def spell(silent: float) -> str:
-    return f"no heartbeat for {duration(silent)}: something holds the GIL"
+def decide(
+    generation: int, worker: int, *, silent: float, limit: float, dumped_ago: float | None
+) -> DumpWorker | KillWorker | None:
+    """First its stacks, then its end. `silent` is the age of its last heartbeat, `dumped_ago` that of its
+    stacks if it was asked for them."""
+    if silent <= limit or (dumped_ago is not None and dumped_ago < SECOND_LOOK):
+        return None
+    action = DumpWorker if dumped_ago is None else KillWorker
+    return action(generation, worker, f"no heartbeat for {duration(silent)}: something holds the GIL")

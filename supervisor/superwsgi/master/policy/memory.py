@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Literal
 
 from superwsgi.log.spelling import size
-
-
-class Verdict(Enum):
-    FINE = "fine"
-    RECYCLE = "recycle"
-    KILL = "kill"
+from superwsgi.master.policy.actions import KillWorker, RecycleWorker
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +20,17 @@ class MemoryLimits:
     def __bool__(self) -> bool:
         return self.soft is not None or self.hard is not None
 
-    def judge(self, used: int) -> Verdict:
+    def decide(self, generation: int, worker: int, used: int) -> RecycleWorker | KillWorker | None:
+        """For a worker that uses so many bytes."""
         if self.hard is not None and used > self.hard:
-            return Verdict.KILL
+            return KillWorker(generation, worker, self._spell("hard", used, self.hard))
         if self.soft is not None and used > self.soft:
-            return Verdict.RECYCLE
-        return Verdict.FINE
+            return RecycleWorker(generation, worker, self._spell("soft", used, self.soft))
+        return None
 
-    def spell(self, used: int, verdict: Verdict) -> str:
-        """The verdict in words: `memory.soft: rss 612M over 600M`."""
-        name, limit = ("hard", self.hard) if verdict is Verdict.KILL else ("soft", self.soft)
-        return f"memory.{name}: {self.measure} {size(used)} over {size(limit or 0)}"
+    def _spell(self, name: str, used: int, limit: int) -> str:
+        """`memory.soft: rss 612M over 600M`."""
+        return f"memory.{name}: {self.measure} {size(used)} over {size(limit)}"
 
 
 def in_bytes(limit: int | float | None, total: int) -> int | None:

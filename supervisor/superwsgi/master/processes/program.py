@@ -15,7 +15,7 @@ from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.processes.reaper import ExitCode
 from superwsgi.master.processes.spawn import Execution, spawn
 
-Watch = Callable[[int, Callable[[ExitCode, float], None]], None]
+WatchProcess = Callable[[int, Callable[[ExitCode, float], None]], None]
 """Told a process id, it calls back when that process has ended."""
 
 _SAID: Final = 16 << 10
@@ -40,7 +40,7 @@ class Result:
 class Program:
     """One run, in a session of its own. `on_end` hears of its end, whatever led to it."""
 
-    def __init__(self, loop: EventLoop, watch: Watch, on_end: Callable[[Result, float], None]) -> None:
+    def __init__(self, loop: EventLoop, watch: WatchProcess, on_end: Callable[[Result, float], None]) -> None:
         self._loop = loop
         self._watch = watch
         self._on_end = on_end

@@ -18,7 +18,7 @@ from superwsgi.log.spelling import duration, ending
 from superwsgi.master import handover
 from superwsgi.master.context import Context
 from superwsgi.master.handover import Handover
-from superwsgi.master.processes.program import Program, Result, Watch
+from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Origin
 
 REHEARSAL: Final = "SUPERWSGI_REHEARSAL"
@@ -27,7 +27,7 @@ _FLUSH: Final = 0.1
 """Seconds that lines of the log which wait for their reader are given before our memory goes with them."""
 
 
-class Stage(Enum):
+class Step(Enum):
     IDLE = auto()
     ASKED = auto()
     REHEARSING = auto()
@@ -35,7 +35,7 @@ class Stage(Enum):
     ENDED = auto()  # the site stops
 
 
-class Upgrade:
+class Upgrades:
     """One at a time. `collect` makes the state as it is now; `watch` is told a process id and calls back when
     that process has ended; without an `origin` to start from none is possible."""
 
@@ -43,10 +43,10 @@ class Upgrade:
         self,
         context: Context,
         collect: Callable[[], Handover],
-        watch: Watch,
+        watch: WatchProcess,
         origin: Origin | None,
     ) -> None:
-        self.stage = Stage.IDLE
+        self.step = Step.IDLE
         self._loop = context.loop
         self._errors = context.errors
         self._collect = collect
@@ -60,26 +60,26 @@ class Upgrade:
         """An operator wants one."""
         if self._origin is None:
             self.refuse("a script that calls superwsgi.run cannot be started anew in its own place")
-        elif self.stage is Stage.IDLE:
-            self.stage = Stage.ASKED
+        elif self.step is Step.IDLE:
+            self.step = Step.ASKED
             self.refusal = None
 
     def end(self) -> None:
         """The site stops: no upgrade takes place any more, and no trial outlives us."""
-        self.stage = Stage.ENDED
+        self.step = Step.ENDED
         self.refusal = "the site is being stopped", ""
         if self._trial is not None:
             self._trial.kill()
 
     def go_on(self, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
-        if self._origin is not None and self.stage is Stage.ASKED:
+        if self._origin is not None and self.step is Step.ASKED:
             self._rehearse(self._origin, now, patience)
-        elif self._origin is not None and self.stage is Stage.REHEARSED:
+        elif self._origin is not None and self.step is Step.REHEARSED:
             self._execute(self._origin)
 
     def _rehearse(self, origin: Origin, now: float, patience: float) -> None:
-        self.stage = Stage.IDLE
+        self.step = Step.IDLE
         state = self._collect()
         fd = state.write()
         environ = {**_environ(origin), **handover.announce(fd), REHEARSAL: "1"}
@@ -92,17 +92,17 @@ class Upgrade:
             return
         finally:
             os.close(fd)
-        self.stage = Stage.REHEARSING
+        self.step = Step.REHEARSING
         self._trial = trial
         self._errors.info("upgrade begun", next="trying the new program", pid=pid)
 
     def _rehearsed(self, result: Result, patience: float) -> None:
         self._trial = None
-        if self.stage is Stage.ENDED:
+        if self.step is Step.ENDED:
             return
         lines = result.lines
         if result.code == 0:
-            self.stage = Stage.REHEARSED
+            self.step = Step.REHEARSED
         elif result.late:
             late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
             self.refuse(late, "\n".join(lines))
@@ -112,13 +112,13 @@ class Upgrade:
 
     def refuse(self, reason: str, detail: str = "") -> None:
         """It does not take place."""
-        self.stage = Stage.IDLE
+        self.step = Step.IDLE
         self.refusal = reason, detail
         self._errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
 
     def _execute(self, origin: Origin) -> None:
         """Become the new program. Returns only where that fails."""
-        self.stage = Stage.IDLE
+        self.step = Step.IDLE
         state = self._collect()
         fd = state.write()
         passed = [fd, *state.descriptors()]
