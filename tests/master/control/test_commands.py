@@ -1,0 +1,135 @@
+"""What commands do, and how reloads, upgrades and stops are followed."""
+
+import pytest
+
+from superwsgi import control
+from superwsgi.config.schema import RollOutSettings
+from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
+from superwsgi.master.context import Context
+from superwsgi.master.control import status
+from superwsgi.master.control.commands import Commands
+from superwsgi.master.upgrade.upgrade import Upgrades
+from superwsgi.messages import LoadFailed
+
+
+class Operated:
+    """As much of a master as takes commands."""
+
+    def __init__(self, rooms):
+        self.rooms = rooms
+        self.stopping = False
+        self.upgrade = Upgrades(Context(rooms.loop, rooms.errors), lambda: None, rooms.children.watch, None)
+
+    def snapshot(self, now):
+        rooms = self.rooms
+        began = now - 60
+        known = rooms.generations, rooms.record
+        return status.snapshot(*known, name="x", file=None, began=began, stopping=self.stopping, now=now)
+
+    def reload(self, now):
+        return self.rooms.record.attempts.next if self.stopping else self.rooms.ask()
+
+    def stop(self, now, reason, *, fast):
+        self.stopping = True
+        for generation in self.rooms.generations:
+            self.rooms.deeds.stop(generation, reason, now, fast=fast)
+
+
+@pytest.fixture
+def serving(rooms):
+    first = rooms.start()
+    rooms.load(first)
+    rooms.serve(first)
+    rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=30.0))
+    return first
+
+
+@pytest.fixture
+def ask(rooms, serving):
+    master = Operated(rooms)
+    commands = Commands(master, rooms.generations, rooms.record, rooms.reload, rooms.errors)
+    return lambda request: commands.answer(request, "uid 0 pid 1", rooms.now)
+
+
+def test_status(rooms, ask):
+    snapshot, follow = ask(control.StatusRequest())
+    assert isinstance(snapshot, Snapshot)
+    assert follow is None
+    assert (snapshot.phase, snapshot.generation, snapshot.wanted, snapshot.uptime) == ("ready", 1, 2, 60.0)
+    assert [worker.state for worker in snapshot.workers] == ["serving", "serving"]
+
+
+def test_status_has_a_worker_that_is_missing_and_how_the_last_one_died(rooms, serving, ask):
+    rooms.worker_ends(serving.workers[0], 3)
+    snapshot, _ = ask(control.StatusRequest())
+    missing = snapshot.workers[0]
+    assert (missing.state, missing.pid, missing.last_death.how) == ("missing", None, "exit code 3")
+
+
+def test_a_reload_is_followed_through_its_stages(rooms, ask):
+    progress, follow = ask(control.ReloadRequest(follow=True))
+    assert progress == Progress(stage=Stage.LOADING, generation=2, done=0, total=1)
+    second = rooms.generations.candidate
+    rooms.load(second)
+    assert follow(rooms.now) == Progress(stage=Stage.ROLLING_OUT, generation=2, done=0, total=1)
+    rooms.serve(second)
+    assert follow(rooms.now) == Progress(stage=Stage.CONFIRMING, generation=2, done=1, total=1)
+    rooms.now += 31
+    rooms.turn()
+    assert follow(rooms.now).outcome is Outcome.COMPLETE
+
+
+def test_so_is_the_one_that_takes_its_place(rooms, ask):
+    _, follow = ask(control.ReloadRequest(follow=True))
+    ask(control.ReloadRequest())
+    assert follow(rooms.now).generation == 3
+
+
+def test_and_one_that_has_to_wait(rooms, ask):
+    ask(control.ReloadRequest())
+    rooms.load(rooms.generations.candidate)
+    noted, follow = ask(control.ReloadRequest(follow=True))
+    assert noted == Progress(stage=Stage.NOTED)
+    assert follow(rooms.now) == noted
+
+
+def test_how_a_reload_failed(rooms, ask):
+    _, follow = ask(control.ReloadRequest(follow=True))
+    rooms.turn()
+    second = rooms.generations.candidate
+    rooms.mold_says(second, LoadFailed("no module named shop", "Traceback"))
+    rooms.mold_ends(second)
+    rooms.turn()
+    ended = follow(rooms.now)
+    assert (ended.outcome, ended.reason, ended.detail) == (
+        Outcome.FAILED,
+        "no module named shop",
+        "Traceback",
+    )
+
+
+def test_who_watches_hears_of_the_last_one(rooms, ask):
+    ended, follow = ask(control.WatchRequest())
+    assert ended.outcome is Outcome.COMPLETE
+    assert follow is None
+
+
+def test_an_upgrade_that_is_not_possible(ask):
+    ended, _ = ask(control.UpgradeRequest(follow=True))
+    assert isinstance(ended, Ended)
+    assert ended.outcome is Outcome.REFUSED
+    assert "a script that calls superwsgi.run" in ended.reason
+
+
+def test_a_stop_says_how_many_are_left(rooms, serving, ask):
+    progress, follow = ask(control.StopRequest(follow=True))
+    assert progress == Progress(stage=Stage.STOPPING, done=2, total=2)
+    rooms.worker_ends(serving.workers[0])
+    assert follow(rooms.now).done == 1
+
+
+def test_a_reload_of_a_site_that_stops(rooms, ask):
+    ask(control.StopRequest())
+    ended, follow = ask(control.ReloadRequest(follow=True))
+    assert ended.outcome is Outcome.STOPPED
+    assert follow is None

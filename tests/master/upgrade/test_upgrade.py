@@ -1,0 +1,142 @@
+"""Upgrades up to the program that is tried, and what one program leaves for the next; no program runs."""
+
+import os
+import sys
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from superwsgi.master import handover
+from superwsgi.master.context import Context
+from superwsgi.master.generations.generations import Generations
+from superwsgi.master.handover import VERSION, Handover, HandoverError
+from superwsgi.master.release import Origin
+from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.master.upgrade.takeover import Taken, rehearse
+from superwsgi.master.upgrade.upgrade import Step, Upgrades
+
+
+@pytest.fixture
+def held(rooms):
+    """What there is to hand over: a generation of two workers that serve."""
+    first = rooms.start()
+    rooms.load(first)
+    rooms.serve(first)
+    return Handover(
+        version=VERSION, current=1, last_number=1, generations=[first.hold()], given=[], environ={}
+    )
+
+
+@pytest.fixture
+def upgrade(rooms, held):
+    """One to an interpreter that is not there."""
+    return an_upgrade(rooms, held, Origin("/", "/nowhere/python"))
+
+
+def an_upgrade(rooms, held, origin):
+    return Upgrades(Context(rooms.loop, rooms.errors), lambda: held, rooms.children.watch, origin)
+
+
+class TestAsking:
+    def test_a_script_cannot_be_started_anew(self, rooms, held):
+        upgrade = an_upgrade(rooms, held, None)
+        upgrade.ask()
+        assert upgrade.step is Step.IDLE
+        assert "a script that calls superwsgi.run" in upgrade.refusal[0]
+
+    def test_begins_when_it_is_its_turn(self, upgrade):
+        upgrade.ask()
+        assert upgrade.step is Step.ASKED
+        assert upgrade.refusal is None
+
+    def test_a_program_that_cannot_be_executed_is_refused(self, rooms, upgrade):
+        upgrade.ask()
+        upgrade.go_on(rooms.now, 10.0)
+        assert upgrade.step is Step.IDLE
+        assert upgrade.refusal == ("/nowhere/python cannot be executed: No such file or directory", "")
+        assert 'upgrade refused reason="/nowhere/python cannot be executed' in rooms.log
+
+    def test_nothing_is_done_that_nobody_has_asked_for(self, rooms, upgrade):
+        upgrade.go_on(rooms.now, 10.0)
+        assert rooms.log.count("upgrade") == 0
+
+    def test_none_begins_while_the_site_stops(self, rooms, upgrade):
+        upgrade.ask()
+        upgrade.end()
+        upgrade.go_on(rooms.now, 10.0)
+        assert upgrade.refusal == ("the site is being stopped", "")
+        upgrade.ask()
+        assert upgrade.step is Step.ENDED
+
+
+class TestHandingOver:
+    def test_what_is_written_is_what_is_read(self, held):
+        assert handover.handed_over(handover.announce(held.write())) == held
+
+    def test_it_is_read_once(self, held):
+        environ = handover.announce(held.write())
+        handover.handed_over(environ)
+        assert handover.handed_over(environ) is None
+
+    def test_another_version_is_refused(self, held):
+        fd = os.memfd_create("later")
+        os.write(fd, b'{"version": 99}')
+        with pytest.raises(HandoverError, match="has version 99, this one reads 1"):
+            handover.handed_over(handover.announce(fd))
+
+    def test_so_is_a_scoreboard_that_is_not_readable(self, held):
+        rehearse(held)
+        (generation,) = held.generations
+        empty = os.memfd_create("empty")
+        try:
+            broken = replace(held, generations=[replace(generation, board=empty)])
+            with pytest.raises(HandoverError, match="generation 1: "):
+                rehearse(broken)
+        finally:
+            os.close(empty)
+
+    def test_the_next_program_goes_on_with_the_same_processes(self, rooms, held):
+        """The descriptors are copied, as an exec would leave them to somebody else."""
+        taken = Taken.open(_copied(held))
+        generations = Generations()
+        origin = Origin("/", sys.executable)
+        generations.adopt(taken.generations(origin, rooms.launch, rooms.loop), 1, 1)
+        (restored,) = generations
+        try:
+            assert generations.current is restored
+            assert restored.state is GenerationState.SERVING
+            assert restored.can_fork()
+            workers = restored.workers.values()
+            assert [(w.number, w.pid, w.state) for w in workers] == [
+                (number, os.getpid(), WorkerState.SERVING) for number in (1, 2)
+            ]
+            assert [str(listener) for listener in restored.listeners] == [
+                str(listener) for listener in rooms.first_listeners
+            ]
+            restored.drain(restored.workers[0], "one worker less", time.monotonic() + 3600)
+            assert rooms.workers[rooms.generations.current.workers[0].key].receive()
+        finally:
+            for handle in restored.handles():
+                handle.channel.close()
+            for listener in restored.listeners:
+                listener.sock.close()
+            restored.close()
+
+
+def _copied(held):
+    (generation,) = held.generations
+    return replace(
+        held,
+        generations=[
+            replace(
+                generation,
+                board=os.dup(generation.board),
+                error_log=os.dup(generation.error_log),
+                stacks=tuple(map(os.dup, generation.stacks)),
+                listeners=[replace(each, fd=os.dup(each.fd)) for each in generation.listeners],
+                mold=replace(generation.mold, channel=os.dup(generation.mold.channel)),
+                workers=[replace(each, channel=os.dup(each.channel)) for each in generation.workers],
+            )
+        ],
+    )
