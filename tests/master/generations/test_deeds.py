@@ -97,10 +97,28 @@ def test_a_kill_is_one_of_the_process(rooms, serving, worker):
     with subprocess.Popen(["sleep", "60"]) as process:
         worker.take_over(process.pid)
         rooms.deeds.do(KillWorker(1, worker.key, "memory.hard"), rooms.now)
+        rooms.deeds.do(KillWorker(1, worker.key, "it hangs, too"), rooms.now)
         assert process.wait(20) == -9
     assert worker.state is WorkerState.ENDING
     assert worker.asked_to_go == "memory.hard"
     assert "killed reason=memory.hard" in rooms.log
+    assert rooms.log.count("killed") == 1
+
+
+def test_a_worker_that_outlives_its_kill_is_killed_again(rooms, serving, worker):
+    with subprocess.Popen(["sleep", "60"]) as process:
+        worker.take_over(process.pid)
+        for _ in range(2):
+            rooms.deeds.do(KillWorker(1, worker.key, worker.overdue or "memory.hard"), rooms.now)
+            rooms.now += 3
+        process.wait(20)
+    assert 'killed reason="killed, but still there"' in rooms.log
+
+
+def test_no_worker_is_forked_of_what_has_failed(rooms, serving):
+    serving.spoil("worker 1: exit code 3")
+    rooms.deeds.do(ForkWorker(1, 3), rooms.now)
+    assert len(serving.workers) == 2
 
 
 class TestTheEndOfAll:

@@ -117,9 +117,10 @@ class Children:
     def _loaded(self, generation: Generation, mold: MoldHandle, word: Loaded) -> None:
         mold.can_be_forked(harmless=not word.hazards)
         generation.apply(GenerationEvent.LOADED)
-        log = self._errors.bind(gen=generation.number)
-        log.bind(pid=mold.pid).info("mold ready", took=duration(word.seconds))
+        took = duration(word.seconds)
+        self._errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
         if word.hazards:
+            log = self._errors.bind(gen=generation.number)
             found = ", ".join(word.hazards)
             log.warning("fork hazards", found=found, next="workers are forked without them")
 

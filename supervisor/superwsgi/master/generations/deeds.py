@@ -154,6 +154,8 @@ class Deeds:
             generation.drain(worker, reason, now)
 
     def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+        if worker.state is WorkerState.ENDING and worker.deadline is not None and now < worker.deadline:
+            return  # for another reason, or just now
         if worker.pid is not None and worker.state is WorkerState.BOOTING:
             reason = locks.explain_wait(self._generations, generation, worker.pid, reason)
         self._errors.bind(**worker.who()).warning("killed", reason=reason)

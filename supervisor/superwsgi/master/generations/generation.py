@@ -256,8 +256,8 @@ class Generation:
         self.mold = None
 
     def can_fork(self) -> bool:
-        serving = self.state in (GenerationState.READY, GenerationState.SERVING)
-        return serving and self.mold is not None and self.mold.loaded
+        loaded = self.state in (GenerationState.READY, GenerationState.SERVING) and self.fault is None
+        return loaded and self.mold is not None and self.mold.loaded
 
     # What it is said to be.
 
