@@ -1,6 +1,7 @@
-"""The master's rooms without its processes: real objects around one loop that is turned for log files alone. A mold's and a
-worker's end of their channel is held by the test, which is itself the process that speaks there: so nothing
-may be killed that has our process id. Times are an hour ahead, so that no timer is ever due.
+"""The master's rooms without its processes: real objects around one loop, which is turned only for log files
+to be opened. A mold's and a worker's end of their channel is held by the test, which is itself the process
+that speaks there: so nothing may be killed that has our process id. Times are an hour ahead, so that no timer
+is ever due.
 """
 
 import contextlib

@@ -1,16 +1,103 @@
-"""What is seen of processes that a signal has stopped."""
-
-from __future__ import annotations
+"""What is put on the agenda after a look at the processes from outside. They are all ourselves."""
 
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
-from superwsgi.master.generations.monitor import switches_when_stopped
+from superwsgi.config.schema import Memory
+from superwsgi.master.context import Context
+from superwsgi.master.generations.monitor import Monitor, memory_used, switches_when_stopped
+from superwsgi.master.policy import heartbeat, stopped
+from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from tests.e2e.daemon import wait_for
+
+
+@pytest.fixture
+def monitor(rooms):
+    return Monitor(Context(rooms.loop, rooms.errors), rooms.generations, rooms.agenda)
+
+
+def serving(rooms, **more):
+    """A generation with one worker, which serves; and that worker."""
+    rooms.site = rooms.sitewide.site = rooms.a_site(workers=1, **more)
+    generation = rooms.start()
+    rooms.load(generation)
+    rooms.serve(generation)
+    return generation, generation.workers[0]
+
+
+def test_nothing_is_wrong(rooms, monitor):
+    serving(rooms)
+    monitor.look(rooms.now)
+    assert rooms.agenda == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "action"), [(Memory(soft=1), RecycleWorker), (Memory(soft=1, hard=2), KillWorker)]
+)
+def test_too_much_memory(rooms, monitor, limits, action):
+    _, worker = serving(rooms, memory=limits)
+    monitor.look(rooms.now)
+    (decided,) = rooms.agenda
+    assert type(decided) is action
+    assert (decided.generation, decided.worker) == (1, worker.key)
+
+
+def test_of_a_worker_that_is_ended_already_nothing_more_is_wanted(rooms, monitor):
+    generation, worker = serving(rooms, memory=Memory(soft=1))
+    generation.end(worker, "SIGINT", rooms.now)
+    monitor.look(rooms.now)
+    assert rooms.agenda == []
+
+
+def test_a_silent_worker_is_asked_for_its_stacks_then_killed(rooms, monitor):
+    generation, worker = serving(rooms)
+    rooms.now += generation.site.timeouts.request + 1
+    monitor.look(rooms.now)
+    (dump,) = rooms.agenda
+    assert type(dump) is DumpWorker
+    worker.hangs(rooms.now)
+    rooms.agenda.clear()
+    monitor.look(rooms.now + heartbeat.SECOND_LOOK / 2)
+    assert rooms.agenda == []
+    monitor.look(rooms.now + heartbeat.SECOND_LOOK)
+    assert [type(action) for action in rooms.agenda] == [KillWorker]
+
+
+def test_one_that_goes_on_is_not(rooms, monitor):
+    _, worker = serving(rooms)
+    worker.hangs(rooms.now)
+    monitor.look(rooms.now)
+    assert rooms.agenda == []
+    assert worker.dumped_at is None
+
+
+def test_what_a_signal_has_stopped_is_given_up(rooms, monitor):
+    _generation, worker = serving(rooms)
+    with subprocess.Popen(["sleep", "60"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: switches_when_stopped(process.pid))
+        worker.take_over(process.pid)
+        monitor.begin(rooms.now)
+        assert rooms.agenda == []
+        monitor.begin(rooms.now + stopped.PATIENCE)
+        process.kill()
+    assert [(type(action), action.worker) for action in rooms.agenda] == [(KillWorker, worker.key)]
+
+
+def test_memory_is_what_psutil_says():
+    used = memory_used(os.getpid(), "rss")
+    assert used == pytest.approx(psutil.Process().memory_info().rss, rel=0.5)
+
+
+def test_nobody_uses_none():
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    assert memory_used(process.pid, "rss") is None
 
 
 @pytest.fixture

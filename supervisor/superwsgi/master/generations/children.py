@@ -275,16 +275,7 @@ class Children:
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         generation.bury(worker, now)
-        seen = death.DeathView(
-            code=code,
-            served=None if worker.ready_at is None else now - worker.ready_at,
-            asked_to_go=worker.asked_to_go is not None or generation.is_leaving(),
-            boot_failed=worker.failure is not None and not generation.is_leaving(),
-            candidate=generation is self._generations.candidate,
-            early_deaths=generation.crashes.early,
-            failures=generation.crashes.blamed,
-            max_failures=generation.site.rollout.max_failures,
-        )
+        seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)
         if death.blames(seen):
             generation.crashes.blame()
@@ -295,3 +286,18 @@ class Children:
         if verdict is death.Verdict.ROLL_BACK:
             why = worker.failure or obituary.how(code)
             generation.spoil(f"worker {worker.number}: {why}", worker.detail)
+
+    def _seen(
+        self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float
+    ) -> death.DeathView:
+        leaving = generation.is_leaving()
+        return death.DeathView(
+            code=code,
+            served=None if worker.ready_at is None else now - worker.ready_at,
+            asked_to_go=worker.asked_to_go is not None or leaving,
+            boot_failed=worker.failure is not None and not leaving,
+            candidate=generation is self._generations.candidate,
+            early_deaths=generation.crashes.early,
+            failures=generation.crashes.blamed,
+            max_failures=generation.site.rollout.max_failures,
+        )
