@@ -1,13 +1,22 @@
 """What molds and workers say, and how they end: the facts that are noted, and what is put on the agenda."""
 
 import os
+import select
 import signal
+import subprocess
+import sys
 
 import pytest
 
-from superwsgi.master.policy.actions import EndMold, KillBroken, StartMold
+from superwsgi.master.policy.actions import DismissMold, EndMold, KillBroken, RemindWorker, StartMold
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.messages import BootFailed, ForkFailed, Loaded, LoadFailed, Ready, Recycle, Started, Unforkable
+
+BEGINS = """
+import os, socket
+from superwsgi.messages import Started, encode
+socket.socket(fileno=0).send(encode(Started(os.getpid())))
+"""
 
 
 @pytest.fixture
@@ -49,6 +58,14 @@ class TestAMold:
         assert loading.mold is None
         (worker,) = loading.workers.values()
         assert worker.pid == mold.pid
+
+    def test_that_comes_too_late_to_become_one_is_dismissed(self, rooms, loading, worker):
+        """The one before it was lost after it had forked them all."""
+        rooms.mold_ends(loading)
+        rooms.agenda.clear()
+        rooms.deeds.do(StartMold(1), rooms.now)
+        rooms.mold_says(loading, Unforkable(["thread Timer"], 0.1))
+        assert rooms.agenda == [DismissMold(1, os.getpid())]
 
     def test_that_ends_before_it_became_one_is_started_anew(self, rooms, loading):
         rooms.mold_says(loading, Unforkable(["thread Timer"], 0.1))
@@ -126,6 +143,19 @@ class TestAWorker:
         rooms.worker_says(worker, Started(os.getpid()))
         assert worker.pid is None
         assert rooms.agenda == [KillBroken(1, worker.key)]
+
+    def test_that_begins_after_it_was_told_to_go_is_reminded(self, rooms, loading):
+        rooms.mold_says(loading, Loaded(0.1))
+        rooms.turn()
+        worker = loading.workers[0]
+        loading.drain(worker, "one worker less", rooms.now)
+        _, (fd,) = rooms.molds[-1].receive()
+        with subprocess.Popen([sys.executable, "-c", BEGINS], stdin=fd) as process:
+            os.close(fd)
+            select.select([worker.channel], [], [], 20)
+            rooms.children.hear_worker(loading, worker, rooms.now)
+        assert worker.pid == process.pid
+        assert rooms.agenda == [RemindWorker(1, worker.key)]
 
     def test_whose_channel_ends_is_given_a_moment(self, rooms, worker):
         rooms.workers[worker.key].close()

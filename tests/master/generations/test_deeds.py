@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from superwsgi.master.policy.actions import (
+    DismissMold,
     DrainWorker,
     DumpWorker,
     EndMold,
@@ -12,6 +13,7 @@ from superwsgi.master.policy.actions import (
     KillBroken,
     KillWorker,
     RecycleWorker,
+    RemindWorker,
     ReplaceMold,
     StartMold,
 )
@@ -41,6 +43,7 @@ def worker(serving):
         *(to(number, NOBODY, "") for number in (1, 9) for to in (DrainWorker, KillWorker)),
         *(to(number, NOBODY, "") for number in (1, 9) for to in (RecycleWorker, DumpWorker)),
         *(KillBroken(1, NOBODY), KillBroken(9, NOBODY)),
+        *(RemindWorker(1, NOBODY), RemindWorker(9, NOBODY), DismissMold(1, NOBODY)),
         EndMold(1, NOBODY, "another one by now"),
         StartMold(1),
     ],
@@ -119,6 +122,11 @@ def test_no_worker_is_forked_of_what_has_failed(rooms, serving):
     serving.spoil("worker 1: exit code 3")
     rooms.deeds.do(ForkWorker(1, 3), rooms.now)
     assert len(serving.workers) == 2
+
+
+def test_a_mold_that_nobody_needs_is_dismissed(rooms, serving):
+    rooms.deeds.do(DismissMold(1, serving.mold.pid), rooms.now)
+    assert not serving.mold.is_heard()
 
 
 class TestTheEndOfAll:

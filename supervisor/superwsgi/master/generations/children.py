@@ -18,7 +18,15 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.policy import death
-from superwsgi.master.policy.actions import Action, EndMold, KillBroken, ReplaceMold, StartMold
+from superwsgi.master.policy.actions import (
+    Action,
+    DismissMold,
+    EndMold,
+    KillBroken,
+    RemindWorker,
+    ReplaceMold,
+    StartMold,
+)
 from superwsgi.master.processes import reaper
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.reaper import ExitCode
@@ -87,7 +95,12 @@ class Children:
         except Forged as error:
             self._break_mold(generation, mold, error)
         if mold.channel.ended:
-            self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
+            self._end_if_it_lingers(generation, mold, now)
+
+    def _end_if_it_lingers(self, generation: Generation, mold: MoldHandle, now: float) -> None:
+        """It should end by itself now."""
+        end = EndMold(generation.number, mold.pid, _LINGERS)
+        self._loop.call_at(now + GRACE, lambda _: self._agenda.append(end))
 
     def _count_garbled(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
         if mold.garble():
@@ -103,10 +116,10 @@ class Children:
         if isinstance(word, Loaded):
             self._loaded(generation, mold, word)
         elif isinstance(word, Unforkable):
-            self._unforkable(generation, mold, word, now)
+            self._unforkable(generation, mold, word)
         elif isinstance(word, LoadFailed):
             mold.fail(self._explain(generation, word), word.detail)
-            self._loop.call_at(now + GRACE, lambda _: generation.lose_mold(mold, _LINGERS))
+            self._end_if_it_lingers(generation, mold, now)
         elif isinstance(word, ForkFailed):
             worker = generation.workers.get(word.slot)
             if worker is None or worker.pid is not None:
@@ -124,14 +137,16 @@ class Children:
             found = ", ".join(word.hazards)
             log.warning("fork hazards", found=found, next="workers are forked without them")
 
-    def _unforkable(self, generation: Generation, mold: MoldHandle, word: Unforkable, now: float) -> None:
+    def _unforkable(self, generation: Generation, mold: MoldHandle, word: Unforkable) -> None:
         self._errors.bind(gen=generation.number).warning(
             "not preloaded",
             reason=f"{', '.join(word.hazards)} would not survive a fork",
             took=duration(word.seconds),
             next="workers import the application themselves",
         )
-        generation.become_unforkable(mold, word.hazards, now)
+        generation.become_unforkable(mold, word.hazards)
+        if generation.workers:  # as after the loss of an earlier mold
+            self._agenda.append(DismissMold(generation.number, mold.pid))
 
     def _explain(self, generation: Generation, word: LoadFailed | ForkFailed | BootFailed) -> str:
         return locks.explain(self._generations, generation, word.reason, locked=word.locked)
@@ -155,7 +170,7 @@ class Children:
         elif worker.channel.ended:
             worker.cut(now)
         elif was_forking and worker.state in (WorkerState.DRAINING, WorkerState.ENDING):
-            worker.signal(signal.SIGTERM)  # told to go before it had begun
+            self._agenda.append(RemindWorker(generation.number, worker.key))
 
     def _never_started(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         """The mold says why before it closes the worker's end of the channel."""

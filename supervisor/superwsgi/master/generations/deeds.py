@@ -4,6 +4,8 @@ by now, or on its way out: then there is nothing to do.
 
 from __future__ import annotations
 
+import signal
+
 from superwsgi.log.spelling import duration
 from superwsgi.master.context import Context
 from superwsgi.master.generations import locks
@@ -12,13 +14,16 @@ from superwsgi.master.generations.generation import CannotFork, Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.policy.actions import (
     Action,
+    DismissMold,
     DrainWorker,
     DumpWorker,
     EndMold,
     ForkWorker,
     KillBroken,
     KillWorker,
+    MoldAction,
     RecycleWorker,
+    RemindWorker,
     ReplaceMold,
     StartMold,
     WorkerAction,
@@ -53,29 +58,41 @@ class Deeds:
             self._start_mold(generation, now)
         elif isinstance(action, ReplaceMold):
             self._replace_mold(generation, action, now)
-        elif isinstance(action, EndMold):
-            if generation.mold is not None and generation.mold.pid == action.pid:
-                generation.lose_mold(generation.mold, action.reason)
+        elif isinstance(action, EndMold | DismissMold):
+            mold = generation.mold
+            if mold is not None and mold.pid == action.pid:
+                self._do_to_mold(generation, mold, action, now)
         elif isinstance(action, ForkWorker):
             self._fork(generation, action.number, now)
         else:
             worker = generation.worker(action.worker)
             if worker is not None:
-                self._do_to(generation, worker, action, now)
+                self._do_to_worker(generation, worker, action, now)
 
-    def _do_to(self, generation: Generation, worker: WorkerHandle, action: WorkerAction, now: float) -> None:
+    def _do_to_worker(
+        self, generation: Generation, worker: WorkerHandle, action: WorkerAction, now: float
+    ) -> None:
         if isinstance(action, DrainWorker):
             self._drain(generation, worker, action.reason, now)
         elif isinstance(action, KillWorker):
             self._kill(generation, worker, action.reason, now)
         elif isinstance(action, KillBroken):
             generation.kill(worker, "broken", now)
+        elif isinstance(action, RemindWorker):
+            worker.signal(signal.SIGTERM)
         elif isinstance(action, RecycleWorker):
             self._recycle(worker, action.reason)
         elif isinstance(action, DumpWorker):
             self._dump(generation, worker, action.reason, now)
 
     # Molds.
+
+    def _do_to_mold(self, generation: Generation, mold: MoldHandle, action: MoldAction, now: float) -> None:
+        if isinstance(action, EndMold):
+            generation.lose_mold(mold, action.reason)
+        else:
+            generation.dismiss_mold(now)
+            generation.hurry_mold(now, 0.0)
 
     def _start_mold(self, generation: Generation, now: float) -> None:
         if generation.mold is not None or generation.is_leaving():

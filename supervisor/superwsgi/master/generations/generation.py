@@ -238,15 +238,11 @@ class Generation:
         mold.lose(reason)
         self._kill_mold(mold)
 
-    def become_unforkable(self, mold: MoldHandle, hazards: list[str], now: float) -> None:
-        """The mold's process becomes the next worker, and one that imports nothing takes its place; where the
-        workers are there already, as after the loss of an earlier mold, it ends."""
+    def become_unforkable(self, mold: MoldHandle, hazards: list[str]) -> None:
+        """The mold's process can only become the next worker; one that imports nothing takes its place."""
         self.forkable = False
         mold.must_become(hazards)
         self.apply(GenerationEvent.LOADED)
-        if self.workers:
-            self.dismiss_mold(now)
-            self.hurry_mold(now, 0.0)
 
     def bury_mold(self, mold: MoldHandle) -> None:
         """It has ended, or is a worker from now on."""

@@ -25,6 +25,14 @@ class EndMold:
 
 
 @dataclass(frozen=True, slots=True)
+class DismissMold:
+    """One that has loaded, and that nobody needs."""
+
+    generation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReplaceMold:
     """One that was lost, after a while: its generation goes on."""
 
@@ -64,6 +72,14 @@ class KillBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class RemindWorker:
+    """One that was told to go before it had begun."""
+
+    generation: int
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecycleWorker:
     """Have a worker replaced, for as long as it serves."""
 
@@ -81,5 +97,8 @@ class DumpWorker:
     reason: str
 
 
-WorkerAction = DrainWorker | KillWorker | KillBroken | RecycleWorker | DumpWorker
-Action = StartMold | EndMold | ReplaceMold | ForkWorker | WorkerAction
+MoldAction = EndMold | DismissMold
+"""For the mold that it names, and no later one."""
+
+WorkerAction = DrainWorker | KillWorker | KillBroken | RemindWorker | RecycleWorker | DumpWorker
+Action = StartMold | ReplaceMold | MoldAction | ForkWorker | WorkerAction
