@@ -87,6 +87,7 @@ def test_what_fails_gives_way_to_the_old_one(site, code):
 
 def test_crashes_of_the_new_one_lead_back(site):
     write(site, "two", inside="os._exit(7)")
+    site.site(rollout={**ALONE, "confirm": "20s"}, **site.keys)  # three of them take their time
     site.send(signal.SIGHUP)
     site.wait_log(r"worker=1 gen=2 pid=\d+ serving")
     for _ in range(3):
