@@ -15,7 +15,9 @@ from superwsgi.messages import BootFailed, ForkFailed, Loaded, LoadFailed, Ready
 BEGINS = """
 import os, socket
 from superwsgi.messages import Started, encode
-socket.socket(fileno=0).send(encode(Started(os.getpid())))
+channel = socket.socket(fileno=0)
+channel.send(encode(Started(os.getpid())))
+channel.recv(1)
 """
 
 
@@ -154,6 +156,7 @@ class TestAWorker:
             os.close(fd)
             select.select([worker.channel], [], [], 20)
             rooms.children.hear_worker(loading, worker, rooms.now)
+            process.kill()
         assert worker.pid == process.pid
         assert rooms.agenda == [RemindWorker(1, worker.key)]
 
