@@ -28,6 +28,7 @@ from superwsgi.master.generations.reload import Reloads
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.pidfile import PidFile
 from superwsgi.master.policy import governor
+from superwsgi.master.policy.actions import EndMold, KillBroken, KillWorker
 from superwsgi.master.release import Origin
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
@@ -126,6 +127,7 @@ class Rooms:
             agenda, self.agenda[:] = [*self.agenda], []
             actions = agenda or governor.decide(self.generations.view(), self.now).actions
             for action in actions:
+                assert not isinstance(action, KillWorker | KillBroken | EndMold), f"our own end: {action}"
                 self.deeds.do(action, self.now)
             self.generations.sweep()
             done += actions

@@ -40,7 +40,7 @@ def serving(rooms):
     first = rooms.start()
     rooms.load(first)
     rooms.serve(first)
-    rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=30.0))
+    rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=10.0))
     return first
 
 
@@ -74,7 +74,7 @@ def test_a_reload_is_followed_through_its_stages(rooms, ask):
     assert follow(rooms.now) == Progress(stage=Stage.ROLLING_OUT, generation=2, done=0, total=1)
     rooms.serve(second)
     assert follow(rooms.now) == Progress(stage=Stage.CONFIRMING, generation=2, done=1, total=1)
-    rooms.now += 31
+    rooms.now += 11
     rooms.turn()
     assert follow(rooms.now).outcome is Outcome.COMPLETE
 

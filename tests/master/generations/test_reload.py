@@ -77,19 +77,19 @@ class TestTakingOver:
         assert list(rooms.generations) == [second]
 
     def test_the_old_one_is_kept_until_it_is_confirmed(self, rooms, serving):
-        rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=30.0))
+        rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=10.0))
         rooms.ask()
         second = rooms.generations.candidate
         rooms.load(second)
         rooms.serve(second)
         assert rooms.reload.rolled_out
         assert rooms.generations.current is serving
-        rooms.now += 31
+        rooms.now += 11
         rooms.turn()
         assert rooms.generations.current is second
 
     def test_the_next_one_confirms_it(self, rooms, serving):
-        rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=30.0))
+        rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=10.0))
         rooms.ask()
         second = rooms.generations.candidate
         rooms.load(second)
@@ -123,7 +123,7 @@ class TestNotTakingOver:
         assert rooms.record.trouble == "no module named shop"
 
     def test_too_many_crashes_lead_back(self, rooms, serving):
-        rooms.site = rooms.a_site(rollout=RollOutSettings(confirm=30.0, max_failures=1))
+        rooms.site = rooms.a_site(rollout=RollOutSettings(confirm=10.0, max_failures=1))
         rooms.ask()
         second = rooms.generations.candidate
         rooms.load(second)
@@ -135,7 +135,7 @@ class TestNotTakingOver:
 
     def test_deaths_behind_the_decisive_one_are_those_of_a_generation_that_goes(self, rooms, serving):
         """In one turn several may end, before it is given up."""
-        rooms.site = rooms.a_site(workers=2, rollout=RollOutSettings(confirm=30.0, max_failures=1, batch=2))
+        rooms.site = rooms.a_site(workers=2, rollout=RollOutSettings(confirm=10.0, max_failures=1, batch=2))
         rooms.ask()
         second = rooms.generations.candidate
         rooms.load(second)

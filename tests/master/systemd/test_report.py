@@ -55,15 +55,15 @@ def test_ready_once_the_first_serves(report, systemd):
 def test_a_reload_until_it_is_confirmed(rooms, report, systemd):
     _, heard = systemd
     report.update(stopping=False)
-    rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=30.0))
-    rooms.reload.ask(rooms.now)
+    rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=10.0))
+    rooms.ask()
     second = rooms.generations.candidate
     report.update(stopping=False)
     rooms.load(second)
     rooms.serve(second)
     report.update(stopping=False)
     assert phases(heard()) == ["READY=1", "RELOADING=1"]
-    rooms.now += 31
+    rooms.now += 11
     rooms.turn()
     report.update(stopping=False)
     assert phases(heard()) == ["READY=1"]
@@ -74,7 +74,7 @@ def test_a_reload_that_was_refused_has_an_end_too(rooms, report, systemd):
     report.update(stopping=False)
     heard()
     rooms.site = BindError("cannot bind :80")
-    rooms.reload.ask(rooms.now)
+    rooms.ask()
     report.update(stopping=False)
     said = heard()
     assert phases(said) == ["RELOADING=1", "READY=1"]
