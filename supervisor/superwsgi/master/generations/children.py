@@ -99,8 +99,11 @@ class Children:
 
     def _end_if_it_lingers(self, generation: Generation, mold: MoldHandle, now: float) -> None:
         """It should end by itself now."""
-        end = EndMold(generation.number, mold.pid, _LINGERS)
-        self._loop.call_at(now + GRACE, lambda _: self._agenda.append(end))
+        self._loop.call_at(now + GRACE, lambda _: self._lingers(generation, mold))
+
+    def _lingers(self, generation: Generation, mold: MoldHandle) -> None:
+        if generation.mold is mold:  # else it has ended, and its process id may be another's
+            self._agenda.append(EndMold(generation.number, mold.pid, _LINGERS))
 
     def _count_garbled(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
         if mold.garble():
