@@ -22,7 +22,7 @@ Callback = Callable[[float], object]
 PAUSE: Final = 1.0
 """Seconds for which a descriptor is not watched after its callback has raised: it may be ready for ever."""
 
-Returned = TypeVar("Returned")
+Value = TypeVar("Value")
 Otherwise = TypeVar("Otherwise")
 
 
@@ -105,8 +105,8 @@ class EventLoop:
         return now
 
     def guard(
-        self, callback: Callable[[float], Returned], now: float, otherwise: Otherwise
-    ) -> Returned | Otherwise:
+        self, callback: Callable[[float], Value], now: float, otherwise: Otherwise
+    ) -> Value | Otherwise:
         """The result of the call, or `otherwise` if it raises: that is told, and ends nothing."""
         try:
             return callback(now)

@@ -17,7 +17,7 @@ from superwsgi.config.schema import Site
 from superwsgi.log.files import try_making
 from superwsgi.master.sockets import socket_file
 from superwsgi.master.sockets.inherited import NotInherited
-from superwsgi.master.sockets.listener import Listener, Place
+from superwsgi.master.sockets.listener import Endpoint, Listener
 from superwsgi.master.sockets.socket_file import NotOurs, SocketFile
 from superwsgi.system.privileges import PrivilegeError, account, group_id
 
@@ -56,12 +56,12 @@ def _advice(error: OSError) -> str:
     return ""
 
 
-def place_of(address: TcpAddress) -> Place:
+def endpoint_of(address: TcpAddress) -> Endpoint:
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
     family, _, _, _, where = min(found, key=lambda info: info[0] != socket.AF_INET)
-    return Place(family, where)
+    return Endpoint(family, where)
 
 
 def bind_tcp(
@@ -71,18 +71,18 @@ def bind_tcp(
 
     Raises BindError, OSError.
     """
-    place = place_of(address)
-    _refuse_to_narrow(place, already)
-    sock = socket.socket(place.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    endpoint = endpoint_of(address)
+    _refuse_to_narrow(endpoint, already)
+    sock = socket.socket(endpoint.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit it
-        if place.family == socket.AF_INET6:
+        if endpoint.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        beside = [old.sock for old in already if place.covers(old.place())]
-        beside += [old for old in leftover if place.overlaps(Place.of(old))]
+        beside = [old.sock for old in already if endpoint.covers(old.endpoint())]
+        beside += [old for old in leftover if endpoint.overlaps(Endpoint.of(old))]
         with _sharing_port([sock, *beside] if beside else []):
-            sock.bind(place.where)
+            sock.bind(endpoint.where)
             sock.listen(site.limits.backlog)
     except BaseException:
         sock.close()
@@ -90,14 +90,14 @@ def bind_tcp(
     return Listener(address, sock)
 
 
-def _refuse_to_narrow(place: Place, already: Iterable[Listener]) -> None:
+def _refuse_to_narrow(endpoint: Endpoint, already: Iterable[Listener]) -> None:
     """From 0.0.0.0:80 to 127.0.0.1:80 a listener would have to go while clients wait there."""
     for old in already:
-        wild = old.place()
-        if wild is not None and wild.covers(place):
+        wild = old.endpoint()
+        if wild is not None and wild.covers(endpoint):
             raise BindError(
-                f"cannot bind {TcpAddress(place.host, place.port)}: {old.address} of this site listens there "
-                "and cannot be narrowed without refusing clients; restart the site for that"
+                f"cannot bind {TcpAddress(endpoint.host, endpoint.port)}: {old.address} of this site listens "
+                "there and cannot be narrowed without refusing clients; restart the site for that"
             )
 
 

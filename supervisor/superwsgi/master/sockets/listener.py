@@ -17,7 +17,7 @@ from superwsgi.system.deaf import is_deaf
 _WILDCARDS: Final = ("0.0.0.0", "::")
 
 
-class Place(NamedTuple):
+class Endpoint(NamedTuple):
     """A TCP address as bind(2) sees it: digits and port, for IPv6 flow and scope too."""
 
     family: int
@@ -32,16 +32,16 @@ class Place(NamedTuple):
         return int(self.where[1])
 
     @classmethod
-    def of(cls, sock: socket.socket) -> Place | None:
+    def of(cls, sock: socket.socket) -> Endpoint | None:
         """None for a unix socket."""
         return cls(sock.family, sock.getsockname()) if sock.family != socket.AF_UNIX else None
 
-    def covers(self, other: Place | None) -> bool:
+    def covers(self, other: Endpoint | None) -> bool:
         """Whether it is the wildcard of the other's port."""
         wild = self.host in _WILDCARDS and other is not None and other.host not in _WILDCARDS
         return wild and other is not None and (self.family, self.port) == (other.family, other.port)
 
-    def overlaps(self, other: Place | None) -> bool:
+    def overlaps(self, other: Endpoint | None) -> bool:
         """Whether one is the other's wildcard."""
         return other is not None and (self.covers(other) or other.covers(self))
 
@@ -76,9 +76,9 @@ class Listener:
         """Whether it is ours to close: what we were started with is not."""
         return not isinstance(self.address, InheritedAddress)
 
-    def place(self) -> Place | None:
+    def endpoint(self) -> Endpoint | None:
         """Where a TCP socket is bound."""
-        return Place.of(self.sock)
+        return Endpoint.of(self.sock)
 
     def can_be_reached(self) -> bool:
         """Whether a unix socket's file is still there, and still ours."""
@@ -86,11 +86,11 @@ class Listener:
 
     def __str__(self) -> str:
         """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
-        place = self.place()
-        if place is None:
+        endpoint = self.endpoint()
+        if endpoint is None:
             return f"unix:{self.sock.getsockname()}"
         scheme = "https" if speaks_tls(self.address) else "http"
-        return f"{scheme}://{TcpAddress(place.host, place.port)}"
+        return f"{scheme}://{TcpAddress(endpoint.host, endpoint.port)}"
 
     def damage(self) -> list[Damage]:
         """What code in a worker has done to the socket, which is one for all that have it."""

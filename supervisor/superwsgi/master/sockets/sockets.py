@@ -21,10 +21,10 @@ from superwsgi.master.sockets.binding import (
     BindError,
     bind_tcp,
     bind_unix,
+    endpoint_of,
     explained,
     own,
     owner_of,
-    place_of,
 )
 from superwsgi.master.sockets.inherited import STORED, Inherited
 from superwsgi.master.sockets.listener import Damage, Listener
@@ -56,9 +56,10 @@ def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) 
 
 def _covered(listeners: Iterable[Listener], already: Iterable[Listener]) -> Iterator[Listener]:
     """Those that are open already and belong to a wildcard now: what it speaks, they speak."""
-    wild = [(place, listener) for listener in listeners if (place := listener.place()) is not None]
+    wild = [(where, new) for new in listeners if (where := new.endpoint()) is not None]
     for old in already:
-        speaks = next((speaks_tls(new.address) for place, new in wild if place.covers(old.place())), None)
+        at = old.endpoint()
+        speaks = next((speaks_tls(new.address) for where, new in wild if where.covers(at)), None)
         if speaks is not None and isinstance(old.address, TcpAddress):
             yield replace(old, address=msgspec.structs.replace(old.address, tls=speaks))
 
@@ -95,7 +96,7 @@ def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
         return spelled if spelled.can_be_reached() else None
     if isinstance(address, UnixAddress):
         return None
-    return next((old for old in already if old.place() == place_of(address)), None)
+    return next((old for old in already if old.endpoint() == endpoint_of(address)), None)
 
 
 def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener]:
@@ -137,7 +138,7 @@ def mend(listener: Listener, damage: Iterable[Damage], site: Site) -> Listener:
     with explained(listener.address):
         if isinstance(listener.address, UnixAddress):
             return bind_unix(listener.address, site)
-        if listener.place() is None:
+        if listener.endpoint() is None:
             raise BindError("it was inherited and is deaf for good: have whoever has opened it do so again")
         with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
             listener.sock.bind(listener.sock.getsockname())
