@@ -17,7 +17,7 @@ from superwsgi.channel import Channel
 from superwsgi.config.schema import Log, RollOutSettings, Site
 from superwsgi.config.text.addresses import address
 from superwsgi.log.error import ErrorLog
-from superwsgi.master.context import Context, Startup
+from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control.server import Control
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.children import Children
@@ -52,7 +52,7 @@ class Rooms:
         self.first_listeners = []
         self.molds = []  # the molds' ends of their channels, in the order of their starts
         self.workers = {}  # the workers' ends, by key
-        context = Context(loop, self.errors)
+        context = MasterContext(loop, self.errors)
         self.children = Children(context, self.generations, self.record, self.agenda)
         self.deeds = Deeds(context, self.generations, self.children, self.agenda)
         self.pidfile = PidFile(None)

@@ -32,7 +32,7 @@ class Startup:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class MasterContext:
     """The master's one loop, and its one log: a generation's, once that serves."""
 
     loop: EventLoop

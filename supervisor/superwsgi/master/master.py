@@ -21,7 +21,7 @@ from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.lines import spell_exception
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.master.context import Context, Startup
+from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.server import Control
@@ -65,7 +65,7 @@ class Master:
         self._errors = ErrorLog(
             shared.logs.copy_of_error(), site.log.level, stderr_fd=copy_of_stderr(), master=os.getpid()
         )
-        context = Context(loop, self._errors)
+        context = MasterContext(loop, self._errors)
         self._generations = Generations()
         self._record = Record()
         self._agenda: list[Action] = []  # decided, and not done yet

@@ -7,7 +7,7 @@ from typing import Final
 
 from superwsgi.log.files import LogTargetError
 from superwsgi.log.spelling import duration
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.logfiles import LogFiles, Opening
@@ -22,7 +22,7 @@ _SLOW: Final = 5.0
 class Reopening:
     """`ask` is SIGUSR1."""
 
-    def __init__(self, context: Context, generations: Generations) -> None:
+    def __init__(self, context: MasterContext, generations: Generations) -> None:
         self._loop = context.loop
         self._errors = context.errors
         self._generations = generations

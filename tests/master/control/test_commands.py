@@ -5,7 +5,7 @@ import pytest
 from superwsgi import control
 from superwsgi.config.schema import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.upgrade.upgrade import Upgrades
@@ -18,7 +18,9 @@ class Operated:
     def __init__(self, rooms):
         self.rooms = rooms
         self.stopping = False
-        self.upgrade = Upgrades(Context(rooms.loop, rooms.errors), lambda: None, rooms.children.watch, None)
+        self.upgrade = Upgrades(
+            MasterContext(rooms.loop, rooms.errors), lambda: None, rooms.children.watch, None
+        )
 
     def snapshot(self, now):
         rooms = self.rooms

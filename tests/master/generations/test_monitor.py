@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from superwsgi.config.schema import Memory
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.monitor import Monitor, memory_used, switches_when_stopped
 from superwsgi.master.policy import heartbeat, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
@@ -18,7 +18,7 @@ from tests.e2e.daemon import wait_for
 
 @pytest.fixture
 def monitor(rooms):
-    return Monitor(Context(rooms.loop, rooms.errors), rooms.generations, rooms.agenda)
+    return Monitor(MasterContext(rooms.loop, rooms.errors), rooms.generations, rooms.agenda)
 
 
 def serving(rooms, **more):

@@ -8,13 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from superwsgi.master import handover
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.handover import VERSION, Handover, HandoverError
 from superwsgi.master.release import Origin
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.upgrade.takeover import Taken, rehearse
-from superwsgi.master.upgrade.upgrade import Step, Upgrades
+from superwsgi.master.upgrade.upgrade import Upgrades, UpgradeStep
 
 
 @pytest.fixture
@@ -35,25 +35,25 @@ def upgrade(rooms, held):
 
 
 def an_upgrade(rooms, held, origin):
-    return Upgrades(Context(rooms.loop, rooms.errors), lambda: held, rooms.children.watch, origin)
+    return Upgrades(MasterContext(rooms.loop, rooms.errors), lambda: held, rooms.children.watch, origin)
 
 
 class TestAsking:
     def test_a_script_cannot_be_started_anew(self, rooms, held):
         upgrade = an_upgrade(rooms, held, None)
         upgrade.ask()
-        assert upgrade.step is Step.IDLE
+        assert upgrade.step is UpgradeStep.IDLE
         assert "a script that calls superwsgi.run" in upgrade.refusal[0]
 
     def test_begins_when_it_is_its_turn(self, upgrade):
         upgrade.ask()
-        assert upgrade.step is Step.ASKED
+        assert upgrade.step is UpgradeStep.ASKED
         assert upgrade.refusal is None
 
     def test_a_program_that_cannot_be_executed_is_refused(self, rooms, upgrade):
         upgrade.ask()
         upgrade.go_on(rooms.now, 10.0)
-        assert upgrade.step is Step.IDLE
+        assert upgrade.step is UpgradeStep.IDLE
         assert upgrade.refusal == ("/nowhere/python cannot be executed: No such file or directory", "")
         assert 'upgrade refused reason="/nowhere/python cannot be executed' in rooms.log
 
@@ -67,7 +67,7 @@ class TestAsking:
         upgrade.go_on(rooms.now, 10.0)
         assert upgrade.refusal == ("the site is being stopped", "")
         upgrade.ask()
-        assert upgrade.step is Step.ENDED
+        assert upgrade.step is UpgradeStep.ENDED
 
 
 class TestHandingOver:

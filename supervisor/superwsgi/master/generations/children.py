@@ -12,7 +12,7 @@ from typing import Final
 from superwsgi import messages
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.generations import locks, obituary
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
@@ -48,7 +48,7 @@ class Children:
     """Every process below the master."""
 
     def __init__(
-        self, context: Context, generations: Generations, record: Record, agenda: list[Action]
+        self, context: MasterContext, generations: Generations, record: Record, agenda: list[Action]
     ) -> None:
         """`agenda` is where it puts what has to be done to processes that say or do what they cannot."""
         self._loop = context.loop

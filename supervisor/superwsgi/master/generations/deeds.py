@@ -7,7 +7,7 @@ from __future__ import annotations
 import signal
 
 from superwsgi.log.spelling import duration
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.generations import locks
 from superwsgi.master.generations.children import Children
 from superwsgi.master.generations.generation import CannotFork, Generation
@@ -42,7 +42,7 @@ class Deeds:
     """Whatever it starts, `children` listens to."""
 
     def __init__(
-        self, context: Context, generations: Generations, children: Children, agenda: list[Action]
+        self, context: MasterContext, generations: Generations, children: Children, agenda: list[Action]
     ) -> None:
         self._loop = context.loop
         self._errors = context.errors

@@ -10,7 +10,7 @@ from typing import Literal
 import psutil
 
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.policy import heartbeat, stopped
@@ -25,7 +25,7 @@ from superwsgi.master.states import WorkerState
 class Monitor:
     """`agenda` is where it puts what should be done."""
 
-    def __init__(self, context: Context, generations: Generations, agenda: list[Action]) -> None:
+    def __init__(self, context: MasterContext, generations: Generations, agenda: list[Action]) -> None:
         self._loop = context.loop
         self._errors = context.errors
         self._generations = generations

@@ -17,7 +17,7 @@ from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
 from superwsgi.log.lines import spell_exception
 from superwsgi.log.spelling import duration
-from superwsgi.master.context import Context, Startup
+from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.generations import before
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations, only_in
@@ -50,7 +50,7 @@ class Reloads:
 
     def __init__(
         self,
-        context: Context,
+        context: MasterContext,
         startup: Startup,
         generations: Generations,
         record: Record,

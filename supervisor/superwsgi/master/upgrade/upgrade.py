@@ -16,7 +16,7 @@ from typing import Final
 
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master import handover
-from superwsgi.master.context import Context
+from superwsgi.master.context import MasterContext
 from superwsgi.master.handover import Handover
 from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Origin
@@ -27,7 +27,7 @@ _FLUSH: Final = 0.1
 """Seconds that lines of the log which wait for their reader are given before our memory goes with them."""
 
 
-class Step(Enum):
+class UpgradeStep(Enum):
     IDLE = auto()
     ASKED = auto()
     REHEARSING = auto()
@@ -41,12 +41,12 @@ class Upgrades:
 
     def __init__(
         self,
-        context: Context,
+        context: MasterContext,
         collect: Callable[[], Handover],
         watch: WatchProcess,
         origin: Origin | None,
     ) -> None:
-        self.step = Step.IDLE
+        self.step = UpgradeStep.IDLE
         self._loop = context.loop
         self._errors = context.errors
         self._collect = collect
@@ -60,26 +60,26 @@ class Upgrades:
         """An operator wants one."""
         if self._origin is None:
             self.refuse("a script that calls superwsgi.run cannot be started anew in its own place")
-        elif self.step is Step.IDLE:
-            self.step = Step.ASKED
+        elif self.step is UpgradeStep.IDLE:
+            self.step = UpgradeStep.ASKED
             self.refusal = None
 
     def end(self) -> None:
         """The site stops: no upgrade takes place any more, and no trial outlives us."""
-        self.step = Step.ENDED
+        self.step = UpgradeStep.ENDED
         self.refusal = "the site is being stopped", ""
         if self._trial is not None:
             self._trial.kill()
 
     def go_on(self, now: float, patience: float) -> None:
         """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
-        if self._origin is not None and self.step is Step.ASKED:
+        if self._origin is not None and self.step is UpgradeStep.ASKED:
             self._rehearse(self._origin, now, patience)
-        elif self._origin is not None and self.step is Step.REHEARSED:
+        elif self._origin is not None and self.step is UpgradeStep.REHEARSED:
             self._execute(self._origin)
 
     def _rehearse(self, origin: Origin, now: float, patience: float) -> None:
-        self.step = Step.IDLE
+        self.step = UpgradeStep.IDLE
         state = self._collect()
         fd = state.write()
         environ = {**_environ(origin), **handover.announce(fd), REHEARSAL: "1"}
@@ -92,17 +92,17 @@ class Upgrades:
             return
         finally:
             os.close(fd)
-        self.step = Step.REHEARSING
+        self.step = UpgradeStep.REHEARSING
         self._trial = trial
         self._errors.info("upgrade begun", next="trying the new program", pid=pid)
 
     def _rehearsed(self, result: Result, patience: float) -> None:
         self._trial = None
-        if self.step is Step.ENDED:
+        if self.step is UpgradeStep.ENDED:
             return
         lines = result.lines
         if result.code == 0:
-            self.step = Step.REHEARSED
+            self.step = UpgradeStep.REHEARSED
         elif result.late:
             late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
             self.refuse(late, "\n".join(lines))
@@ -112,13 +112,13 @@ class Upgrades:
 
     def refuse(self, reason: str, detail: str = "") -> None:
         """It does not take place."""
-        self.step = Step.IDLE
+        self.step = UpgradeStep.IDLE
         self.refusal = reason, detail
         self._errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
 
     def _execute(self, origin: Origin) -> None:
         """Become the new program. Returns only where that fails."""
-        self.step = Step.IDLE
+        self.step = UpgradeStep.IDLE
         state = self._collect()
         fd = state.write()
         passed = [fd, *state.descriptors()]
