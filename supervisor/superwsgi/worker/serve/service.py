@@ -180,7 +180,7 @@ class Service:
             try:
                 thread.token.pop()
             except IndexError:
-                thread.written_off = True  # by the watch, which has ended request and connection
+                thread.written_off = True  # by deadlines.py, which has ended request and connection
                 return
             thread.record.end(time.monotonic_ns(), 500, 0)
             self.connections.permits.append(None)
@@ -349,7 +349,7 @@ class Service:
         try:
             thread.token.pop()
         except IndexError:
-            thread.written_off = True  # by the watch, which has ended the request in our place
+            thread.written_off = True  # by deadlines.py, which has ended the request in our place
             return _END
         thread.connection = None
         thread.record.end(done, exchange.status, exchange.sent)

@@ -21,7 +21,7 @@ class WorkerThread:
     """One thread. `has_baton`, `lease` and `lent` are the baton's (see baton.py).
 
     `token` has one while a request is in the application; who pops it (the thread when the application
-    returns, or the watch when it takes too long) decides how the request ends.
+    returns, or deadlines.py when it takes too long) decides how the request ends.
     """
 
     __slots__ = (
