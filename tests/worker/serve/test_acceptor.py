@@ -65,8 +65,8 @@ def connect(parts, count):
 def accept(parts):
     """Take what waits; how many connections that were."""
     before = len(parts.connections.open)
-    for connection in parts.admission.adopt(parts.acceptor.accept(parts.listener.fileno(), NOW)):
-        parts.keep_connection(connection)
+    for accepted in parts.acceptor.accept(parts.listener.fileno(), NOW):
+        parts.keep_connection(parts.admission.adopt(*accepted))
     return len(parts.connections.open) - before
 
 
@@ -153,7 +153,7 @@ class TestAsManyAsMayBe:
 class TestTheEnd:
     def test_what_the_kernel_has_accepted_is_taken_before_the_listener_goes(self, parts):
         connect(parts, 2)
-        taken = [parts.keep_connection(each) for each in parts.admission.adopt(parts.acceptor.close())]
+        taken = [parts.keep_connection(parts.admission.adopt(*each)) for each in parts.acceptor.close()]
         assert len(taken) == 2
         assert parts.listener.fileno() == -1
 

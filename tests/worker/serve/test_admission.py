@@ -20,7 +20,7 @@ def accepted(parts, count=1):
     clients = [parts.keep(socket.create_connection(address)) for _ in range(count)]
     parts.acceptor.come_back()
     waiting = parts.acceptor.accept(parts.listener.fileno(), parts.connections.now)
-    connections = [parts.keep_connection(each) for each in parts.admission.adopt(waiting)]
+    connections = [parts.keep_connection(parts.admission.adopt(*each)) for each in waiting]
     return clients, connections
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from superwsgi.http.client.peers import UNIX
@@ -22,7 +21,7 @@ from superwsgi.worker.connection.outbox import Outbox
 from superwsgi.worker.connection.sender import LISTENING, Sender
 from superwsgi.worker.connection.states import Event, State
 from superwsgi.worker.connection.storage import Bulk, Stores
-from superwsgi.worker.serve.acceptor import Accepted, Listeners
+from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.crowding import Addresses, client_of, least_needed
@@ -67,12 +66,18 @@ class Admission:
         self._stores = Stores(site.limits.spool, self._no_spool, bulk=bulk)
         self._accepted = 0
 
-    def adopt(self, accepted: Iterable[Accepted]) -> Iterator[Connection]:
-        """Make connections of what has been accepted. The caller owns them, and nobody else knows them
-        yet."""
-        for sock, address, listener in accepted:
-            sock.setblocking(False)
-            yield self._adopt(self._make(sock, address, listener))
+    def adopt(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
+        """Make a connection of what has been accepted. The caller owns it, and nobody else knows it yet."""
+        sock.setblocking(False)
+        connection = self._make(sock, address, listener)
+        context, opened = self._context, self._connections.open
+        opened[connection.fd] = connection
+        self._accepted += 1
+        context.board.set("connections", len(opened))
+        context.board.set("accepted", self._accepted)
+        connection.deadline = self._connections.now + context.waits[connection.state]
+        context.alarm.no_later_than(connection.deadline)
+        return connection
 
     def begin(self, connection: Connection) -> Step:
         """Listen to a new connection, unless it may not even begin."""
@@ -127,16 +132,6 @@ class Admission:
         if self._introduced:
             state = State.PROXY
         return Connection(sock, remote, parser, sender, state, context.alarm, context.waits)
-
-    def _adopt(self, connection: Connection) -> Connection:
-        context, connections = self._context, self._connections
-        connections.open[connection.fd] = connection
-        self._accepted += 1
-        context.board.set("connections", len(connections.open))
-        context.board.set("accepted", self._accepted)
-        connection.deadline = connections.now + context.waits[connection.state]
-        context.alarm.no_later_than(connection.deadline)
-        return connection
 
     def _believes(self, connection: Connection) -> bool:
         return self._context.trusted.peer(connection.remote or UNIX).trusted

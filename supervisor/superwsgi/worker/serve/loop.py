@@ -269,7 +269,8 @@ class Loop:
             os.eventfd_read(fd)
 
     def _admit(self, accepted: Iterator[Accepted]) -> None:
-        for connection in self._admission.adopt(accepted):
+        for sock, address, listener in accepted:
+            connection = self._admission.adopt(sock, address, listener)
             self._service.follow(connection, self._admission.begin(connection), True)
 
     def _events(self) -> list[tuple[int, int]]:
