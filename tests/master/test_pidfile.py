@@ -46,14 +46,14 @@ def test_what_is_no_pid_file_is_not_written_to(path, pidfile, content):
 def test_a_file_with_another_name_is_not_written_to(path, pidfile, tmp_path):
     (tmp_path / "other").write_text("1\n")
     path.hardlink_to(tmp_path / "other")
-    with pytest.raises(PidFileError, match=r"one name"):
+    with pytest.raises(PidFileError, match=r"only this name"):
         pidfile.take()
     assert path.read_text() == "1\n"
 
 
 def test_a_pipe_is_none(path, pidfile):
     os.mkfifo(path)
-    with pytest.raises(PidFileError, match="no plain file"):
+    with pytest.raises(PidFileError, match="not a plain file"):
         pidfile.take()
 
 

@@ -105,7 +105,7 @@ def _hold(path: Path) -> int:
         if _is_at(path, fd):
             return fd
         os.close(fd)  # its holder removed it between our open and our lock
-    raise PidFileError(f"pid file {path} is replaced again and again: name one in a folder of your own")
+    raise PidFileError(f"pid file {path} keeps being replaced: name one in a folder of your own")
 
 
 def _lock(path: Path) -> int:
@@ -134,11 +134,11 @@ def _require_ours(path: Path, fd: int) -> None:
     """Raises PidFileError for anything but a file that may have been a master's."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise PidFileError(f"pid file {path} is no plain file with this one name: remove it")
+        raise PidFileError(f"pid file {path} is not a plain file with only this name: remove it")
     if os.geteuid() == 0 and status.st_uid != 0:
         raise PidFileError(f"pid file {path} belongs to user {status.st_uid}, not to root: remove it")
     if not _CONTENT.fullmatch(os.pread(fd, 32, 0)):
-        raise PidFileError(f"pid file {path} holds something other than a process id: name another file")
+        raise PidFileError(f"pid file {path} contains something other than a process id: name another file")
 
 
 def _is_at(path: Path, fd: int) -> bool:

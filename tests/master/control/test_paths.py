@@ -147,7 +147,9 @@ class TestByName:
     def test_a_path_that_is_too_long_for_a_socket(self, tmp_path):
         path = tmp_path / ("x" * 100)
         path.mkdir()
-        with pytest.raises(BindError, match=r"control.sock has \d+ bytes, the path of a socket at most 107"):
+        with pytest.raises(
+            BindError, match=r"control.sock has \d+ bytes, but the path of a socket has at most 107"
+        ):
             by_name.bind("shop", {"RUNTIME_DIRECTORY": str(path)}, 8)
 
     def test_a_folder_that_cannot_be_made(self, tmp_path):

@@ -61,7 +61,9 @@ def _first_free(folder: Folder, backlog: int) -> Bound:
         path = folder.socket(number)
         length = len(os.fsencode(path))
         if length > SOCKET_PATH_BYTES:
-            raise BindError(f"{path} has {length} bytes, the path of a socket at most {SOCKET_PATH_BYTES}")
+            raise BindError(
+                f"{path} has {length} bytes, but the path of a socket has at most {SOCKET_PATH_BYTES}"
+            )
         with contextlib.suppress(InUse):
             return Bound(bind_private(str(path), backlog), None if number == 1 else folder.socket())
     raise BindError(f"{_MOST} sites have sockets such as {folder.socket()} already")

@@ -36,12 +36,8 @@ _AT_ONCE: Final = 16
 _PAUSE: Final = 1.0
 """Seconds before the next try where a connection could not be accepted, for want of descriptors."""
 
-_WITHOUT: Final = (
-    "superwsgi status does not reach this site; mend it and send HUP, or let `control` name a socket"
-)
-_TELL_APART: Final = (
-    "reached by -c FILE or --control SOCKET, and by its name where no other site has the same"
-)
+_WITHOUT: Final = "superwsgi status cannot reach this site; fix that and send HUP, or set `control` to a path"
+_TELL_APART: Final = "reach it by -c FILE or --control SOCKET, or by its name if no other site has the same"
 
 Follow = Callable[[float], Answer]
 """What can be said now; an Ended is the last word."""

@@ -59,7 +59,7 @@ class Upgrades:
     def ask(self) -> None:
         """An operator wants one."""
         if self._origin is None:
-            self.refuse("a script that calls superwsgi.run cannot be started anew in its own place")
+            self.refuse("a script that calls superwsgi.run cannot be replaced in place")
         elif self.step is UpgradeStep.IDLE:
             self.step = UpgradeStep.ASKED
             self.refusal = None

@@ -336,6 +336,6 @@ def take_log_files(
 
 def _too_many_threads(wanted: int) -> str:
     return (
-        f"only {threading.active_count()} threads can be started, too few for threads: {wanted}; what limits "
-        "them is ulimit -u, pids.max of the control group, or memory for their stacks"
+        f"only {threading.active_count()} threads can be started, too few for threads: {wanted}; the limit "
+        "is ulimit -u, pids.max of the control group, or memory for their stacks"
     )
