@@ -6,7 +6,7 @@ import pytest
 
 from superwsgi.config.schema import RollOutSettings
 from superwsgi.master.sockets.binding import BindError
-from superwsgi.master.systemd.notify import Notifier, Phase
+from superwsgi.master.systemd.notify import Notifier, UnitPhase
 from superwsgi.master.systemd.report import Report, Summary, phase, spell
 
 
@@ -86,18 +86,18 @@ def test_a_stop_and_nothing_after_it(rooms, report, systemd):
     report.update(stopping=False)
     report.update(stopping=True)
     assert phases(heard()) == ["READY=1", "STOPPING=1"]
-    assert phase(rooms.generations, stopping=True) is Phase.STOPPING
+    assert phase(rooms.generations, stopping=True) is UnitPhase.STOPPING
 
 
 @pytest.mark.parametrize(
     ("summary", "line"),
     [
-        (Summary(Phase.STARTING, 0, 0, 4, None), "0 of 4 workers, starting, 0 req/s"),
-        (Summary(Phase.READY, 4, 3, 4, 7, 811.6), "3 of 4 workers, generation 7, 812 req/s"),
-        (Summary(Phase.STOPPING, 1, 0, 4, 7), "stopping, 1 worker left"),
-        (Summary(Phase.STOPPING, 2, 0, 4, 7), "stopping, 2 workers left"),
-        (Summary(Phase.STOPPING, 0, 0, 4, 7), "stopped"),
-        (Summary(Phase.STOPPING, 0, 0, 4, None, trouble="no module"), "did not start: no module"),
+        (Summary(UnitPhase.STARTING, 0, 0, 4, None), "0 of 4 workers, starting, 0 req/s"),
+        (Summary(UnitPhase.READY, 4, 3, 4, 7, 811.6), "3 of 4 workers, generation 7, 812 req/s"),
+        (Summary(UnitPhase.STOPPING, 1, 0, 4, 7), "stopping, 1 worker left"),
+        (Summary(UnitPhase.STOPPING, 2, 0, 4, 7), "stopping, 2 workers left"),
+        (Summary(UnitPhase.STOPPING, 0, 0, 4, 7), "stopped"),
+        (Summary(UnitPhase.STOPPING, 0, 0, 4, None, trouble="no module"), "did not start: no module"),
     ],
 )
 def test_the_line_of_status(summary, line):

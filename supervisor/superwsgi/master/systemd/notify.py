@@ -20,7 +20,7 @@ from superwsgi.log.lines import printable
 _VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
-class Phase(Enum):
+class UnitPhase(Enum):
     """Where the site is, as systemd distinguishes it."""
 
     STARTING = "starting"
@@ -29,7 +29,11 @@ class Phase(Enum):
     STOPPING = "stopping"
 
 
-_SAID_ON_ENTRY: Final = {Phase.READY: "READY=1", Phase.RELOADING: "RELOADING=1", Phase.STOPPING: "STOPPING=1"}
+_SAID_ON_ENTRY: Final = {
+    UnitPhase.READY: "READY=1",
+    UnitPhase.RELOADING: "RELOADING=1",
+    UnitPhase.STOPPING: "STOPPING=1",
+}
 
 
 class Notifier:
@@ -40,7 +44,7 @@ class Notifier:
         self.environ: Final = said
         """What was found: for a program that takes this one's place."""
         self._address = _address(said.get("NOTIFY_SOCKET", ""))
-        self._phase = Phase.STARTING
+        self._phase = UnitPhase.STARTING
         self._status = ""
         meant_for_us = said.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         usec = said.get("WATCHDOG_USEC", "")
@@ -51,11 +55,11 @@ class Notifier:
         """Whether anybody wants to know."""
         return self._address is not None
 
-    def phase(self, phase: Phase) -> None:
+    def phase(self, phase: UnitPhase) -> None:
         """Say where the site is now, where that has changed."""
         if phase is not self._phase:
             self._phase = phase
-            stamp = [f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"] if phase is Phase.RELOADING else []
+            stamp = [f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"] if phase is UnitPhase.RELOADING else []
             self._send(_SAID_ON_ENTRY[phase], *stamp)
 
     def status(self, text: str) -> None:

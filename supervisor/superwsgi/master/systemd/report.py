@@ -15,7 +15,7 @@ from superwsgi.master.generations.record import Record
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import WorkerState
-from superwsgi.master.systemd.notify import Notifier, Phase
+from superwsgi.master.systemd.notify import Notifier, UnitPhase
 
 INTERVAL: Final = 1.0
 """Seconds between two looks at the workers' counters, for the rate of requests, and between two requests for
@@ -30,7 +30,7 @@ class Summary:
     """What the status line says: `present` workers exist and `serving` of them take requests, `rate` in
     requests a second; `trouble` is why the last generation failed, the first or that of a reload."""
 
-    phase: Phase
+    phase: UnitPhase
     present: int
     serving: int
     wanted: int
@@ -41,7 +41,7 @@ class Summary:
 
 def spell(summary: Summary) -> str:
     """`3 of 4 workers, generation 7, 812 req/s`."""
-    if summary.phase is Phase.STOPPING:
+    if summary.phase is UnitPhase.STOPPING:
         return _farewell(summary)
     parts = [f"{summary.serving} of {summary.wanted} workers"]
     parts += [f"generation {summary.generation}"] if summary.generation is not None else ["starting"]
@@ -58,13 +58,13 @@ def _farewell(summary: Summary) -> str:
     return f"stopping, {left}" if summary.present else "stopped"
 
 
-def phase(generations: Generations, *, stopping: bool) -> Phase:
+def phase(generations: Generations, *, stopping: bool) -> UnitPhase:
     if stopping:
-        return Phase.STOPPING
+        return UnitPhase.STOPPING
     if generations.current is None:
-        return Phase.STARTING
+        return UnitPhase.STARTING
     settled = generations.candidate is None and not generations.is_between()
-    return Phase.READY if settled else Phase.RELOADING
+    return UnitPhase.READY if settled else UnitPhase.RELOADING
 
 
 class Report:
@@ -106,12 +106,12 @@ class Report:
         if not stopping:
             self._store_listeners()
 
-    def _say_begun(self, now_in: Phase) -> None:
+    def _say_begun(self, now_in: UnitPhase) -> None:
         """Of a reload that was refused before its generation began, too: who asked for it waits for its
         end."""
         newest = self._record.attempts.newest
-        if newest != self._attempt and now_in in (Phase.READY, Phase.RELOADING):
-            self._notifier.phase(Phase.RELOADING)
+        if newest != self._attempt and now_in in (UnitPhase.READY, UnitPhase.RELOADING):
+            self._notifier.phase(UnitPhase.RELOADING)
         self._attempt = newest
 
     def stops(self) -> None:
@@ -141,7 +141,7 @@ class Report:
         if starting or any(generation.workers for generation in self._generations):
             self._notifier.alive()
 
-    def _summary(self, now_in: Phase) -> Summary:
+    def _summary(self, now_in: UnitPhase) -> Summary:
         generations = self._generations
         target = generations.target() or generations.candidate
         workers = [worker for generation in generations for worker in generation.workers.values()]
