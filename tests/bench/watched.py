@@ -7,6 +7,7 @@ for until the system call that ends the reaction. It is the command line of supe
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -36,6 +37,7 @@ class Recorder:
     def __init__(self, begin: int, end: str) -> None:
         self._begin = begin
         self._end = end
+        self._pid = os.getpid()
         self._recording = False
         self._files: list[str] = []
 
@@ -46,6 +48,8 @@ class Recorder:
         self._note(frame, event)
         if event == "c_return" and arg.__name__ == self._end:
             sys.setprofile(None)
+            if os.getpid() != self._pid:  # a child, where a fork has returned, too
+                return
             TRACE.with_suffix(".part").write_text(json.dumps(self._files))
             TRACE.with_suffix(".part").rename(TRACE)
 

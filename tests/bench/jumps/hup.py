@@ -1,4 +1,4 @@
-"""From HUP, when the master has read it, until the mold of the new generation has been started."""
+"""From HUP, when the master has read it, until the new generation's mold has been forked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.bench.watched import watch
 
 
 def main() -> None:
-    files = watch(signal.SIGHUP, "posix_spawn", lambda site: site.send(signal.SIGHUP))
+    files = watch(signal.SIGHUP, "fork", lambda site: site.send(signal.SIGHUP))
     print(report("HUP", files))
 
 
