@@ -37,10 +37,10 @@ class TestForked:
         assert among(child["SigCgt"]) == {signal.SIGINT}  # Python's own, which raises KeyboardInterrupt
         assert among(child["SigIgn"]) == set()
         assert child["SigBlk"] == 0
-        # The standard ones, the error log, once more in the place of our pipe for stacks, and a pipe of the
-        # application's own.
+        # The standard ones, the error log, once more in the place of our pipe for stacks, stderr once more
+        # for what is wrong with the log, and a pipe of the application's own.
         kinds = sorted(what.partition(":")[0] for what in child["fds"].values())
-        assert kinds == ["/dev/null", *[str(site.log_file)] * 4, "pipe", "pipe"]
+        assert kinds == ["/dev/null", *[str(site.log_file)] * 5, "pipe", "pipe"]
         assert "fork of" in child["title"]
 
     def test_what_it_is_told_to_do_does_not_reach_its_worker(self, site):

@@ -1,6 +1,7 @@
 """Deploys that switch a link: each generation serves one release, whole, and HUP the one that is current."""
 
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import Load
 from tests.e2e.releases import Releases
+from tests.e2e.wire import Wire
 
 WAYS = {
     "a module": ["venv/bin/python", "-m", "superwsgi", "-c", "site.yaml"],
@@ -132,10 +134,11 @@ def test_sockets_and_logs_stay_where_they_were_spelled(releases):
 
 
 def unix_get(path):
-    done = subprocess.run(
-        ["curl", "-s", "--unix-socket", path, "http://localhost/"], capture_output=True, text=True, timeout=20
-    )
-    return done.stdout
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(str(path))
+        with Wire(sock) as wire:
+            return wire.ask().body.decode()
 
 
 def test_commands_in_a_folder_that_was_current_once(releases):
