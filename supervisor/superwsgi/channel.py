@@ -125,7 +125,7 @@ class Channel:
         try:
             return decode_word(raw), sender
         except (ValueError, RecursionError) as error:
-            raise Garbled(f"not a message of ours ({error})", sender) from None
+            raise Garbled(f"not one of our messages ({error})", sender) from None
 
     def _next(self, room: int) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
         """A packet, what came beside it in so many bytes, and its flags. Raises Closed, BlockingIOError."""

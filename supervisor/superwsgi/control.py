@@ -187,7 +187,7 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], line: bytes) -> _Decoded:
     try:
         version = msgspec.json.decode(line, type=_AnyControlMessage).version
         if version != VERSION:
-            raise NotUnderstood(f"control protocol version {version}, this program speaks {VERSION}")
+            raise NotUnderstood(f"control protocol version {version}, but this program speaks {VERSION}")
         return decoder.decode(line)
     except ValueError as error:  # msgspec's own are
         raise NotUnderstood(str(error)) from None

@@ -153,7 +153,7 @@ class Scoreboard:
         """The board behind `fd`, made by a program of that `version`, whatever workers have written on it.
         Raises ValueError where it is of another version, or not sealed."""
         if version != VERSION:
-            raise ValueError(f"scoreboard version {version}, this program reads {VERSION}")
+            raise ValueError(f"scoreboard version {version}, but this program reads {VERSION}")
         slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // (_WORKER_WORDS + threads * _THREAD_WORDS)
         return cls(fd, slots, threads)
 
@@ -251,7 +251,7 @@ def _require(fd: int, size: int) -> None:
     except OSError:  # not memory
         sealed = False
     if not sealed or os.fstat(fd).st_size != size:
-        raise ValueError("not a scoreboard: no sealed memory of its size")
+        raise ValueError("not a scoreboard: not sealed memory of its size")
 
 
 def _possible(count: int) -> int:

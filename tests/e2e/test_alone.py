@@ -177,7 +177,7 @@ class TestTheProposal:
         app.write_text(app.read_text().replace(" | fcntl.LOCK_NB", ""))
         done = daemon.command("reload", "--wait", "-c", "site.yaml")
         assert done.returncode == 1
-        assert "it waits for a file's lock; what serves may hold it" in done.stderr
+        assert "it is waiting for a file lock; the running generation may hold it" in done.stderr
 
     def test_two_workers_of_one_generation(self, daemon):
         write(daemon, "one")

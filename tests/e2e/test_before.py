@@ -82,7 +82,7 @@ def test_it_has_its_time(site):
     with_before(site, "trap '' TERM; sleep 61 & echo $! > child; wait; wait; wait", timeouts={"boot": "1s"})
     site.start(ready=False)
     assert site.wait_exit() == 3
-    assert "was not done after 1s (timeouts.boot)" in site.log
+    assert "did not finish within 1s (timeouts.boot)" in site.log
     wait_for(lambda: is_gone(int((site.folder / "child").read_text())), "end of what it has started")
 
 

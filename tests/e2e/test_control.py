@@ -350,7 +350,7 @@ class TestStrangers:
         assert site.command("status").returncode == 0
 
     def test_another_version_is_told_ours(self, site):
-        assert b"version 2, this program speaks 1" in say(site, b'{"type":"status","version":2}\n')
+        assert b"version 2, but this program speaks 1" in say(site, b'{"type":"status","version":2}\n')
 
     def test_fields_of_a_later_version_are_ignored(self, site):
         assert b'"snapshot"' in say(site, b'{"type":"status","version":1,"colour":"red"}\n')

@@ -62,7 +62,7 @@ def test_who_says_what_it_cannot_is_replaced(site, forgery):
 def test_who_shuts_its_channel_and_goes_on_is_replaced(site):
     before, mark, held = settled(site), site.mark(), descriptors(site)
     ask(site, "shut-write")
-    match = site.wait_log(r"pid=(\d+) killed reason=.has closed its channel and goes on", mark)
+    match = site.wait_log(r"pid=(\d+) killed reason=.closed its channel but keeps running", mark)
     assert int(match[1]) in before
     wait_for(lambda: int(match[1]) not in (now := site.workers()) and len(now) == 2, "replacement")
     wait_for(lambda: descriptors(site) == held, "descriptors as before")

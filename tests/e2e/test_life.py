@@ -225,7 +225,7 @@ def test_words_that_are_not_the_mold_s_do_no_harm(site):
     site.write("app.py", "import os\nos.write(3, b'hello')\n" + dedent(APP))
     site.site(workers=2, preload=True)
     site.start()
-    site.wait_log("not a message of ours")
+    site.wait_log("not one of our messages")
     assert site.get().status == 200
 
 

@@ -93,7 +93,7 @@ SHARED = {
         "socket",
         "S = socket(type=SOCK_DGRAM); S.bind(('127.0.0.1', 0)); S.connect(S.getsockname())",
         "(S.send(said.encode()), S.recv(99))[1].decode()",
-        "a socket for datagrams to 127.0.0.1:",
+        "a datagram socket to 127.0.0.1:",
     ),
 }
 

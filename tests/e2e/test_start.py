@@ -97,7 +97,7 @@ def test_an_import_that_ends_its_mold_is_told_how_it_may_have(site, code):
     site.write("app.py", f"import os; {code}")
     done = run(site.folder, "-c", "site.yaml")
     assert done.returncode == 3, done.stderr
-    assert "it calls os._exit, or closes descriptors that it has not opened" in done.stderr
+    assert "it calls os._exit, or closes descriptors that it did not open" in done.stderr
 
 
 def test_threads_that_the_system_does_not_give_end_with_3(site):

@@ -106,8 +106,8 @@ BROKEN = {
 }
 SAID = {
     "it does not start": "ModuleNotFoundError: No module named 'no_such_module'",
-    "it reads another state": "the running program's state has version 1, this one reads 2",
-    "it has another scoreboard": "scoreboard version 1, this program reads 2",
+    "it reads another state": "the running program's state has version 1, but this one reads 2",
+    "it has another scoreboard": "scoreboard version 1, but this program reads 2",
 }
 
 

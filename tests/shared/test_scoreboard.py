@@ -134,6 +134,6 @@ class TestHostile:
     def test_memory_that_is_not_sealed(self, board):
         fd = os.memfd_create("other", os.MFD_ALLOW_SEALING)
         os.write(fd, bytes(board.bytes))
-        with pytest.raises(ValueError, match="no sealed memory"):
+        with pytest.raises(ValueError, match="not sealed memory"):
             Scoreboard.attach(fd, 2)
         os.close(fd)

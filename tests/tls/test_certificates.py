@@ -99,7 +99,7 @@ def test_a_broken_certificate(pair, tmp_path):
 def test_an_encrypted_key(pair):
     file = encrypted(pair.key)
     assert problems(pair.certificate, file) == [
-        f"tls.key: {file} is encrypted, and nobody is there to type its passphrase"
+        f"tls.key: {file} is encrypted, and there is nobody to type its passphrase"
     ]
 
 

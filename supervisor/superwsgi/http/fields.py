@@ -58,7 +58,7 @@ class EnvironKeys:
         if known is not None:
             return known
         if not TOKEN.fullmatch(name):
-            raise HttpError(400, "impossible field name")
+            raise HttpError(400, "invalid field name")
         key = self._key(name.lower())
         self.claimed = self.claimed or name.lower() in UNDERSTOOD
         if len(name) <= _USUAL:

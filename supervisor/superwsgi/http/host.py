@@ -29,10 +29,10 @@ def check_host(host: str) -> None:
     """Raise HttpError unless it is `host` or `host:port`."""
     name, port = split_port(host)
     if not _PORT.fullmatch(port) or int(port or 0) > _LAST_PORT:
-        raise HttpError(400, "impossible port in the host")
+        raise HttpError(400, "invalid port in the host")
     address = _ADDRESS.fullmatch(name)
     if not (_is_ipv6(address[1]) if address else _REG_NAME.fullmatch(name)):
-        raise HttpError(400, "impossible host")
+        raise HttpError(400, "invalid host")
     if len(host) <= _USUAL:
         if len(HOSTS) >= _REMEMBERED:
             HOSTS.clear()  # clients choose the names; those in use are soon here again

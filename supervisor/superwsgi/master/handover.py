@@ -141,7 +141,7 @@ def _read(fd: int) -> Handover:
         version = msgspec.json.decode(raw, type=_Versioned).version
         if version != VERSION:
             raise HandoverError(
-                f"the running program's state has version {version}, this one reads {VERSION}"
+                f"the running program's state has version {version}, but this one reads {VERSION}"
             )
         return msgspec.json.decode(raw, type=Handover)
     except (OSError, ValueError) as error:

@@ -208,7 +208,7 @@ class Master:
         """What a reaction has raised is a bug of ours, and no reason to end a site."""
         what = spell_exception(error)
         fault = self._faults.setdefault(what, Complaint(self._complain, "error in the master"))
-        fault.make(int(now * 1e9), application_traceback(error), error=what, next="the site goes on")
+        fault.make(int(now * 1e9), application_traceback(error), error=what, next="the site keeps running")
 
     def _complain(self, event: str, detail: str, **words: object) -> None:
         self._errors.error(event, detail, **words)

@@ -52,9 +52,7 @@ class Reopening:
 
     def _look(self, generation: Generation, opening: Opening) -> None:
         if self._busy.get(generation.number) is opening:
-            self._say(
-                generation, f"the disk has not answered for {duration(_SLOW)}", "goes on waiting for it"
-            )
+            self._say(generation, f"the disk has not answered for {duration(_SLOW)}", "still waiting for it")
 
     def _opened(self, generation: Generation, result: LogFiles | LogTargetError, now: float) -> None:
         number = generation.number
@@ -79,7 +77,7 @@ class Reopening:
         say("log files reopened", gen=generation.number)
 
     def _fail(self, generation: Generation, reason: str, now: float) -> None:
-        self._say(generation, reason, f"the old ones stay; tried again every {duration(_AGAIN)}")
+        self._say(generation, reason, f"the old ones stay in use; tried again every {duration(_AGAIN)}")
         if generation.number not in self._to_retry:
             self._to_retry.add(generation.number)
             self._loop.call_at(now + _AGAIN, partial(self._retry, generation))

@@ -159,7 +159,7 @@ def _unusable(
         chain, its_key = (copies.get(file, file) for file in (entry.certificate, key_file))
         context.load_cert_chain(chain, its_key, _refuse_passphrase)
     except _Encrypted:
-        yield f"{key_key}: {key_file} is encrypted, and nobody is there to type its passphrase"
+        yield f"{key_key}: {key_file} is encrypted, and there is nobody to type its passphrase"
     except ssl.SSLError as error:
         if error.reason in _MISMATCHES:
             yield f"{key_key}: {key_file} is not the key of the certificate in {entry.certificate}"
@@ -218,4 +218,4 @@ def _doubts(about: dict[str, Any]) -> Iterator[str]:
     if ssl.cert_time_to_seconds(about["notAfter"]) < now:
         yield f"has expired: valid until {about['notAfter']}"
     if ssl.cert_time_to_seconds(about["notBefore"]) > now:
-        yield f"is not yet valid: from {about['notBefore']} on"
+        yield f"is not yet valid: valid from {about['notBefore']}"

@@ -180,7 +180,7 @@ def came_back(error: BaseException | None = None) -> NoReturn:
 
 
 def _tell(log: ErrorLog, error: BaseException | None) -> None:
-    then = "ended; let a child end by os._exit, or be a multiprocessing.Process"
+    then = "ended; end a child by os._exit, or use multiprocessing.Process"
     if error is None:
         log.error("forked child came back", reason="it returned from the application", next=then)
     else:

@@ -144,7 +144,7 @@ def test_what_is_not_understood_is_refused(site, connect, request_):
 def test_a_bug_is_told_to_the_client_and_to_the_log(site, connect):
     client = connect()
     ask(site, client, control.StatusRequest())
-    assert answers(client) == ([Refused(reason="the master failed at that; its error log says why")], True)
+    assert answers(client) == ([Refused(reason="the master failed to do that; its error log says why")], True)
     assert [type(error) for error in site.errors] == [ZeroDivisionError]
 
 

@@ -150,7 +150,7 @@ class TestAWorker:
         rooms.mold_says(loading, Loaded(0.1))
         rooms.turn()
         worker = loading.workers[0]
-        loading.drain(worker, "one worker less", rooms.now)
+        loading.drain(worker, "one worker fewer", rooms.now)
         _, (fd,) = rooms.molds[-1].receive()
         with subprocess.Popen([sys.executable, "-c", BEGINS], stdin=fd) as process:
             os.close(fd)
@@ -198,8 +198,8 @@ class TestADeath:
 
     def test_that_was_asked_for_is_no_death(self, rooms, worker):
         generation = rooms.generations.current
-        generation.drain(worker, "one worker less", rooms.now)
+        generation.drain(worker, "one worker fewer", rooms.now)
         rooms.worker_ends(worker, 0)
         assert generation.crashes.early == 0
         assert rooms.record.deaths == {}
-        assert 'ended reason="one worker less"' in rooms.log
+        assert 'ended reason="one worker fewer"' in rooms.log

@@ -57,9 +57,9 @@ def test_what_is_gone_or_there_already_is_skipped(rooms, serving, action):
 
 
 def test_a_worker_that_drains_is_not_told_again(rooms, serving, worker):
-    rooms.deeds.do(DrainWorker(1, worker.key, "one worker less"), rooms.now)
+    rooms.deeds.do(DrainWorker(1, worker.key, "one worker fewer"), rooms.now)
     rooms.deeds.do(DrainWorker(1, worker.key, "memory"), rooms.now)
-    assert worker.asked_to_go == "one worker less"
+    assert worker.asked_to_go == "one worker fewer"
     assert isinstance(rooms.workers[worker.key].receive()[0], Drain)
     with pytest.raises(BlockingIOError):
         rooms.workers[worker.key].receive()
@@ -71,7 +71,7 @@ def test_a_worker_is_drained_by_its_own_latest_word(rooms, serving):
     worker = next(worker for worker in serving.workers.values() if worker.number == 3)
     _, (fd,) = rooms.molds[-1].receive()
     rooms.adopt(worker, fd).close()
-    rooms.deeds.do(DrainWorker(1, worker.key, "one worker less"), rooms.now)
+    rooms.deeds.do(DrainWorker(1, worker.key, "one worker fewer"), rooms.now)
     assert worker.state is WorkerState.GONE
     assert worker.asked_to_go is None
 
@@ -86,7 +86,7 @@ def test_a_fork_that_is_not_possible_is_tried_again(rooms, serving):
     rooms.molds[-1].close()
     rooms.deeds.do(ForkWorker(1, 3), rooms.now)
     assert serving.crashes.fork_at == rooms.now + 1.0
-    assert 'not forked reason="its mold does not listen" next="again in 1s"' in rooms.log
+    assert 'not forked reason="its mold is not listening" next="tried again in 1s"' in rooms.log
 
 
 def test_only_who_serves_is_recycled_and_once(rooms, serving, worker):

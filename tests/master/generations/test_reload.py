@@ -147,7 +147,7 @@ class TestNotTakingOver:
         rooms.turn()
         assert rooms.record.trouble == f"worker {one.number}: exit code 3"
         assert rooms.log.count("died") == 0
-        assert rooms.log.count('reason="its generation goes"') == 1
+        assert rooms.log.count('reason="its generation is ending"') == 1
 
     def test_a_lost_mold_is_a_reason_to_go_back_only_for_a_candidate(self, rooms, serving):
         rooms.mold_ends(serving, -signal.SIGSEGV)
@@ -155,7 +155,7 @@ class TestNotTakingOver:
         rooms.turn()
         assert serving.state is S.SERVING
         assert serving.mold is None
-        assert "workers go on; a new mold in" in rooms.log
+        assert "workers keep serving; a new mold in" in rooms.log
 
 
 class TestAnotherOne:

@@ -45,7 +45,7 @@ def test_back_off_is_kept_and_asked_for_again():
 
 
 def test_a_worker_too_many_is_drained():
-    assert actions(worker(1, 1), worker(2, 2), worker(3, 3)) == [DrainWorker(1, 3, "one worker less")]
+    assert actions(worker(1, 1), worker(2, 2), worker(3, 3)) == [DrainWorker(1, 3, "one worker fewer")]
 
 
 def test_a_deadline_that_has_passed_kills():
@@ -194,7 +194,7 @@ class TestOneAfterAnother:
         assert self.actions(both[1], worker(3, 1, state=S.BOOTING)) == []
 
     def test_one_less_and_one_more(self):
-        assert self.actions(worker(1, 1), worker(2, 2), wanted=1) == [DrainWorker(1, 2, "one worker less")]
+        assert self.actions(worker(1, 1), worker(2, 2), wanted=1) == [DrainWorker(1, 2, "one worker fewer")]
         assert self.actions(worker(1, 1), worker(2, 2, state=S.DRAINING)) == []
 
     def test_the_back_off_is_kept(self):

@@ -78,7 +78,7 @@ class TestBeginner:
             hearing.beginner(Started(1), sender=ME, is_free=lambda pid: True)
 
     def test_no_stranger_and_nobody_twice(self):
-        with pytest.raises(Forged, match="no new child of the master"):
+        with pytest.raises(Forged, match="not a new child of the master"):
             hearing.beginner(Started(ME), sender=ME, is_free=lambda pid: False)
 
     @pytest.mark.parametrize("word", [w for w in WORDS if not isinstance(w, Started)])

@@ -82,7 +82,7 @@ class TestHandingOver:
     def test_another_version_is_refused(self, held):
         fd = os.memfd_create("later")
         os.write(fd, b'{"version": 99}')
-        with pytest.raises(HandoverError, match="has version 99, this one reads 1"):
+        with pytest.raises(HandoverError, match="has version 99, but this one reads 1"):
             handover.handed_over(handover.announce(fd))
 
     def test_so_is_a_scoreboard_that_is_not_readable(self, held):
@@ -114,7 +114,7 @@ class TestHandingOver:
             assert [str(listener) for listener in restored.listeners] == [
                 str(listener) for listener in rooms.first_listeners
             ]
-            restored.drain(restored.workers[0], "one worker less", time.monotonic() + 3600)
+            restored.drain(restored.workers[0], "one worker fewer", time.monotonic() + 3600)
             assert rooms.workers[rooms.generations.current.workers[0].key].receive()
         finally:
             for handle in restored.handles():

@@ -23,7 +23,10 @@ FOUND = {
     ),
     "a pool of processes that has not": (
         "from concurrent.futures import *\nE = ProcessPoolExecutor(1)",
-        ["a pipe made at app.py:2 (6 of them)", "a lock that processes share (semaphore) made at app.py:2"],
+        [
+            "a pipe made at app.py:2 (6 of them)",
+            "a lock shared between processes (semaphore) made at app.py:2",
+        ],
     ),
     "a pool of threads": (
         "from concurrent.futures import *\nE = ThreadPoolExecutor(1)\nE.submit(int).result()",
@@ -42,23 +45,23 @@ FOUND = {
     ),
     "a lock of multiprocessing": (
         "import multiprocessing\nL = multiprocessing.Lock()",
-        ["a lock that processes share (semaphore) made at app.py:2"],
+        ["a lock shared between processes (semaphore) made at app.py:2"],
     ),
     "a value of multiprocessing": (
         "import multiprocessing\nV = multiprocessing.Value('i', lock=False)",
-        ["memory that processes share (/dev/shm/pym-"],
+        ["memory shared between processes (/dev/shm/pym-"],
     ),
     "shared memory": (
         "from multiprocessing.shared_memory import *\nS = SharedMemory(create=True, size=9)\nS.unlink()",
-        ["a child process (python) started at app.py:2", "memory that processes share (/dev/shm/psm_"],
+        ["a child process (python) started at app.py:2", "memory shared between processes (/dev/shm/psm_"],
     ),
     "shared memory without a descriptor": (
         "import mmap\nM = mmap.mmap(-1, 9)",
-        ["memory that processes share held by app.M"],
+        ["memory shared between processes held by app.M"],
     ),
     "memory that is not forked": (
         "from mmap import *\nM = mmap(-1, 4096, MAP_PRIVATE | MAP_ANONYMOUS)\nM.madvise(MADV_DONTFORK)",
-        ["memory that children do not get (MADV_DONTFORK)"],
+        ["memory that children do not inherit (MADV_DONTFORK)"],
     ),
     "locked memory": (
         "import ctypes\nB = ctypes.create_string_buffer(1)\nassert ctypes.CDLL(None).mlock(B, 1) == 0",
@@ -156,23 +159,23 @@ FOUND = {
     ),
     "a client over UDP": (
         "from socket import *\nS = socket(type=SOCK_DGRAM)\nS.connect(('127.0.0.1', 9))",
-        ["a socket for datagrams to 127.0.0.1:9 made at app.py:2"],
+        ["a datagram socket to 127.0.0.1:9 made at app.py:2"],
     ),
     "a client over UDP that has not sent yet": (
         "from socket import *\nS = socket(type=SOCK_DGRAM)",
-        ["a socket for datagrams made at app.py:2"],
+        ["a datagram socket made at app.py:2"],
     ),
     "a server of datagrams": (
         "from socket import *\nS = socket(AF_UNIX, SOCK_DGRAM)\nS.bind('s')",
-        ["a socket for datagrams on s made at app.py:2"],
+        ["a datagram socket on s made at app.py:2"],
     ),
     "a pair for datagrams": (
         "from socket import *\nP = socketpair(AF_UNIX, SOCK_DGRAM)",
-        ["an end of a socket pair made at app.py:2 (2 of them)"],
+        ["one end of a socket pair made at app.py:2 (2 of them)"],
     ),
     "a socket that is not connected": (
         "from socket import *\nS = socket()",
-        ["a socket that is not connected made at app.py:2"],
+        ["an unconnected socket made at app.py:2"],
     ),
     "a socket of the kernel's": (
         "from socket import *\nS = socket(AF_NETLINK, SOCK_RAW)",
@@ -194,9 +197,9 @@ FOUND = {
     "eventfd": ("import os\nE = os.eventfd(0)", ["a descriptor (eventfd) made at app.py:2"]),
     "memfd": (
         "import os\nE = os.memfd_create('m')",
-        ["memory that processes share (/memfd:m) made at app.py:2"],
+        ["memory shared between processes (/memfd:m) made at app.py:2"],
     ),
-    "pidfd": ("import os\nE = os.pidfd_open(1)", ["a handle of a process (pidfd) made at app.py:2"]),
+    "pidfd": ("import os\nE = os.pidfd_open(1)", ["a process handle (pidfd) made at app.py:2"]),
     "a queue of messages": (
         "import ctypes, os\nlib, name = ctypes.CDLL('librt.so.1'), b'/superwsgi-%d' % os.getpid()\n"
         "Q = lib.mq_open(name, os.O_RDWR | os.O_CREAT, 384, None)\nlib.mq_unlink(name)",
@@ -218,7 +221,7 @@ FOUND = {
     "another interpreter": (
         "try:\n  import _interpreters as i\nexcept ImportError:\n  import _xxsubinterpreters as i\n"
         "I = i.create()",
-        ["an interpreter beside the main one"],
+        ["a second interpreter"],
     ),
     "a thread": (
         "from threading import *\nThread(target=Event().wait, name='x', daemon=True).start()",

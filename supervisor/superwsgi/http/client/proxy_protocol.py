@@ -83,7 +83,7 @@ def _read_v1(data: bytes) -> Announcement | None:
         return None
     found = _V1.fullmatch(data[:end])
     if found is None:
-        raise ProxyHeaderError("version 1: not the line that it has to be")
+        raise ProxyHeaderError("version 1: malformed line")
     source4, target4, source6, target6, source_port, target_port = found.groups()
     size = end + 2
     if source_port is None:
@@ -95,7 +95,7 @@ def _read_v1(data: bytes) -> Announcement | None:
 def _end_v1(text: bytes, port: bytes) -> Address:
     address = parse(text.decode("ascii"))
     if address is None or int(port) > 0xFFFF:
-        raise ProxyHeaderError("version 1: no address, or no port")
+        raise ProxyHeaderError("version 1: invalid address or port")
     return str(address), int(port)
 
 
@@ -122,7 +122,7 @@ def _announced(header: bytes) -> Announcement:
         raise ProxyHeaderError(f"version 2: family {family}, transport {transport}")
     extensions = _FIXED + _ADDRESS_BYTES[family]
     if len(header) < extensions:
-        raise ProxyHeaderError("version 2: no room for the addresses")
+        raise ProxyHeaderError("version 2: too short for its addresses")
     secure = _read_extensions(header, extensions)
     if family == _UNSPEC or transport == 0:
         return Announcement(len(header), secure=secure)

@@ -188,9 +188,9 @@ class Chunked:
             return
         name, colon, value = line.partition(":")
         if not colon or not TOKEN.fullmatch(name) or not VALUE.fullmatch(value):
-            raise HttpError(400, "impossible trailer field")
+            raise HttpError(400, "invalid trailer field")
         if name.lower() in _NOT_IN_TRAILERS:
-            raise HttpError(400, "trailer field that belongs into the head")
+            raise HttpError(400, "trailer field that belongs in the head")
         self._overhead += len(line) + 2
         self._fields += 1
         if self._fields > self._limits.fields:
@@ -234,7 +234,7 @@ def _read_length(text: str) -> int:
 def _check_transfer_encoding(request: Request) -> None:
     """RFC 9112 section 6.1: a recipient may refuse all but the one coding that every one must know."""
     if "CONTENT_LENGTH" in request.environ:
-        raise HttpError(400, "Transfer-Encoding and Content-Length")
+        raise HttpError(400, "both Transfer-Encoding and Content-Length")
     if request.version != "HTTP/1.1":
         raise HttpError(400, "Transfer-Encoding before HTTP/1.1")
     said = request.environ["HTTP_TRANSFER_ENCODING"].lower()

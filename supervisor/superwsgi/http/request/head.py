@@ -239,7 +239,7 @@ def _check_line(line: str, longest: int) -> None:
     if version not in ("1.1", "1.0"):
         raise HttpError(505, "HTTP version is neither 1.0 nor 1.1")
     if method == "CONNECT":
-        raise HttpError(501, "CONNECT: this is no proxy")
+        raise HttpError(501, "CONNECT: this is not a proxy")
     if not _METHOD.fullmatch(method):
         raise HttpError(501, "unknown method: methods are spelled in capitals")
     if "#" in target:
@@ -299,7 +299,7 @@ def _check(head: bytes | bytearray) -> None:
     except HttpParserInvalidMethodError:
         raise HttpError(501, "unknown method") from None
     except HttpParserError:
-        raise HttpError(400, "not a head of HTTP/1") from None
+        raise HttpError(400, "not an HTTP/1 head") from None
 
 
 LLHTTP: Final = Llhttp()

@@ -93,7 +93,7 @@ class Gateway:
                     request=request.id,
                     target=request.target.decode("latin-1"),
                     reason="hop-by-hop: connection and framing are the server's (PEP 3333)",
-                    next="left out of all responses; of Connection, close is obeyed",
+                    next="left out of all responses; Connection: close is obeyed",
                 )
 
 

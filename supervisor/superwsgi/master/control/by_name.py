@@ -66,7 +66,7 @@ def _first_free(folder: Folder, backlog: int) -> Bound:
             )
         with contextlib.suppress(InUse):
             return Bound(bind_private(str(path), backlog), None if number == 1 else folder.socket())
-    raise BindError(f"{_MOST} sites have sockets such as {folder.socket()} already")
+    raise BindError(f"{_MOST} sites already have sockets like {folder.socket()}")
 
 
 @contextlib.contextmanager

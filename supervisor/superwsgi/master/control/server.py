@@ -181,7 +181,7 @@ class Control:
         listener = self.listener
         assert listener is not None
         reason = os.strerror(error.errno or 0)
-        self._errors.warning("control connection not accepted", reason=reason, next="again in 1s")
+        self._errors.warning("control connection not accepted", reason=reason, next="tried again in 1s")
         self._loop.forget(listener.sock.fileno())
         self._loop.call_at(now + _PAUSE, lambda _: self.take(listener) if self.listener is listener else None)
 
@@ -231,7 +231,7 @@ class Control:
         except NotUnderstood as error:
             answer = Refused(reason=str(error))
         except Exception:
-            self._say(client, Refused(reason="the master failed at that; its error log says why"), now)
+            self._say(client, Refused(reason="the master failed to do that; its error log says why"), now)
             raise
         self._say(client, answer, now)
 

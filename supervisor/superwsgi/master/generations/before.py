@@ -34,7 +34,7 @@ def failure(site: Site, result: Result) -> str:
         return ""
     how = f"ended with {ending(result.code)}"
     if result.late:
-        how = f"was not done after {duration(site.timeouts.boot)} (timeouts.boot)"
+        how = f"did not finish within {duration(site.timeouts.boot)} (timeouts.boot)"
     return f"rollout.before {how}: {site.rollout.before}"
 
 

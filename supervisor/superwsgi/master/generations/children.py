@@ -37,11 +37,11 @@ from superwsgi.messages import BootFailed, ForkFailed, Loaded, LoadFailed, Ready
 
 def _how_ended(code: ExitCode) -> str:
     """Why a mold is gone that has not said so. A code of 0 is not for it to choose: it still had a master."""
-    by = ", by the application: it calls os._exit, or closes descriptors that it has not opened"
+    by = ", by the application: it calls os._exit, or closes descriptors that it did not open"
     return f"mold ended with {ending(code)}" + by * (code == 0)
 
 
-_LINGERS: Final = "it has closed its channel and goes on"
+_LINGERS: Final = "it closed its channel but keeps running"
 
 
 class Children:

@@ -116,7 +116,7 @@ class Deeds:
     def _replace_mold(self, generation: Generation, action: ReplaceMold, now: float) -> None:
         """What serves goes on with its workers meanwhile."""
         wait = generation.crashes.count_mold(now)
-        then = f"{'workers go on; ' if generation.workers else ''}a new mold in {duration(wait)}"
+        then = f"{'workers keep serving; ' if generation.workers else ''}a new mold in {duration(wait)}"
         log = self._errors.bind(gen=generation.number)
         log.error("mold lost", action.detail, reason=action.reason, next=then)
         self._loop.call_at(now + wait, lambda _: self._agenda.append(StartMold(generation.number)))
@@ -142,7 +142,7 @@ class Deeds:
         except CannotFork as error:
             generation.crashes.put_off(now + _AGAIN)
             log = self._errors.bind(worker=number, gen=generation.number)
-            log.warning("not forked", reason=str(error), next=f"again in {duration(_AGAIN)}")
+            log.warning("not forked", reason=str(error), next=f"tried again in {duration(_AGAIN)}")
             return
         self._children.listen_to_worker(generation, worker)
         boot = generation.site.timeouts.boot
@@ -187,7 +187,7 @@ class Deeds:
     def _dump(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.state is WorkerState.SERVING:
             worker.hangs(now)
-            then = f"its stacks follow; killed unless it goes on within {duration(SECOND_LOOK)}"
+            then = f"its stacks follow; killed unless it recovers within {duration(SECOND_LOOK)}"
             self._errors.bind(**worker.who()).error("hangs", reason=reason, next=then)
             generation.ask_for_stacks(worker)
 

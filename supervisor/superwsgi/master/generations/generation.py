@@ -279,7 +279,7 @@ class Generation:
         """Ask the mold for worker `number`. Raises CannotFork."""
         slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
         if slot is None:
-            raise CannotFork("no room on the scoreboard: old workers still drain")
+            raise CannotFork("no room on the scoreboard: old workers are still draining")
         mold = self.mold
         becomes = mold is not None and bool(mold.hazards)
         self.board.clear(slot)
@@ -307,7 +307,7 @@ class Generation:
         except (Closed, BlockingIOError):
             channel.close()
             self._loop.call_at(now + GRACE, lambda _: self._kill_mold(mold))
-            raise CannotFork("its mold does not listen") from None
+            raise CannotFork("its mold is not listening") from None
         finally:
             theirs.close()
         return channel

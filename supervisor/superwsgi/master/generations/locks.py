@@ -13,7 +13,7 @@ def explain(generations: Generations, generation: Generation, reason: str, *, lo
     active = [worker.number for worker in generation.workers.values()]
     advice = ""
     if locked and generation.site.rollout.overlap and (others or len(active) > len({*active})):
-        advice = "; what serves may hold it: with `rollout: {overlap: no}` that is stopped first"
+        advice = "; the running generation may hold it: with `rollout: {overlap: no}` it is stopped first"
     elif locked and len(active) > 1:
         advice = "; another worker may hold it: set `workers: 1`"
     return reason + advice
@@ -22,5 +22,5 @@ def explain(generations: Generations, generation: Generation, reason: str, *, lo
 def explain_wait(generations: Generations, generation: Generation, pid: int, reason: str) -> str:
     """Why a process that still boots is killed: it may wait for a lock."""
     waits = machine.waits_for_lock(pid)
-    reason = f"{reason}; it waits for a file's lock" if waits else reason
+    reason = f"{reason}; it is waiting for a file lock" if waits else reason
     return explain(generations, generation, reason, locked=waits)

@@ -71,7 +71,7 @@ class Monitor:
             )
             return
         replaced = mended is not listener
-        following = "bound anew, its workers are recycled" if replaced else "mended"
+        following = "bound again, its workers are recycled" if replaced else "repaired"
         self._errors.error("listener broken", address=listener, reason=why, next=following)
         if replaced:
             self._generations.relisten(listener, mended, f"its listener was {why}")

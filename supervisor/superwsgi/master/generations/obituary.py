@@ -41,7 +41,7 @@ def tell(log: ErrorLog, of: Obituary, verdict: Verdict) -> None:
     """A death that ends a roll-out is told where that is given up."""
     if verdict is Verdict.EXPECTED:
         say = log.warning if of.counters.in_flight else log.info
-        say("ended", **{"reason": of.worker.asked_to_go or "its generation goes", **dict(_facts(of))})
+        say("ended", **{"reason": of.worker.asked_to_go or "its generation is ending", **dict(_facts(of))})
     elif verdict is Verdict.REPLACE:
         log.error("died", of.worker.detail, **dict(_facts(of)), **dict(_consequence(of)))
 

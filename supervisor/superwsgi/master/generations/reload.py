@@ -97,7 +97,7 @@ class Reloads:
         return self._record.attempts.next
 
     def _supersede(self, candidate: Generation, now: float) -> None:
-        self._errors.info("reload given up", gen=candidate.number, reason="another one was asked for")
+        self._errors.info("reload given up", gen=candidate.number, reason="another one was requested")
         self._record.attempts.end(Outcome.SUPERSEDED, now)
         self.withdraw(now)
         self._begin(now)
@@ -136,7 +136,7 @@ class Reloads:
             if current is None or listener not in current.listeners:
                 self._errors.info("listening", address=listener)
         for warning in shared.warnings:
-            self._errors.warning("certificate", problem=warning, next="used all the same")
+            self._errors.warning("certificate", problem=warning, next="used anyway")
         candidate = self._made(site, shared)
         self._generations.add(candidate)
         self._record.attempts.generation(candidate.number)
@@ -230,7 +230,7 @@ class Reloads:
         current = self._generations.current
         if current is not None and current.state is not GenerationState.WAITING:
             current.clear(now)
-            then = "the next one begins when it is gone; clients wait"
+            then = "the next one starts once it is gone; clients wait"
             self._errors.info("making room", gen=current.number, reason="rollout.overlap: no", next=then)
 
     def _start(self, generation: Generation) -> None:

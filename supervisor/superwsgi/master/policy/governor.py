@@ -96,7 +96,7 @@ def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
     if view.target is not None:
         proven_at = _proven_at(view.target, view.workers)
         if proven_at is not None and now >= proven_at:
-            actions += [_drain(w, "one worker less") for w in surplus]
+            actions += [_drain(w, "one worker fewer") for w in surplus]
             actions += _superseded(view.target, active)
         elif proven_at is not None:
             times.append(proven_at)
@@ -112,7 +112,7 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
     stale = [w for w in active if w.generation != view.alone]
     own = [w for w in active if w.generation == view.alone]
     actions: list[ForkWorker | DrainWorker] = [_drain(w, "makes room for another generation") for w in stale]
-    actions += [_drain(w, "one worker less") for w in own if w.number > view.wanted]
+    actions += [_drain(w, "one worker fewer") for w in own if w.number > view.wanted]
     serving = {w.number for w in own if w.state is WorkerState.SERVING}
     if serving.issuperset(range(1, view.wanted + 1)):
         recycled = (w for w in own if w.recycle is not None and w.number <= view.wanted)

@@ -150,7 +150,7 @@ class WorkerHandle:
         """Its channel has ended: its exit is on its way, or it has closed it and goes on."""
         if not self.cut_off:
             self.cut_off = True
-            self.give_until(now + GRACE, "has closed its channel and goes on")
+            self.give_until(now + GRACE, "closed its channel but keeps running")
 
     def give_until(self, deadline: float, overdue: str) -> None:
         """It is killed then, because of `overdue`. One that is cut off is not given more than it has."""

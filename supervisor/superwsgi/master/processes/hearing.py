@@ -70,5 +70,5 @@ def beginner(word: Word, *, sender: int, is_free: Callable[[int], bool]) -> int:
     if word.pid != sender:
         raise Forged(f"Started as process {word.pid} from process {sender}", sender)
     if not is_free(sender):
-        raise Forged(f"Started from process {sender}, which is no new child of the master", sender)
+        raise Forged(f"Started from process {sender}, which is not a new child of the master", sender)
     return sender

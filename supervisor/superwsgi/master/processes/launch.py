@@ -83,7 +83,7 @@ def execute(site: Site, release: Release, theirs: socket.socket, _private: Itera
         if not becomes_another(site.user, site.group):
             raise
         if not _is_roots(Path(release.python)):
-            advice = f"user {site.user!r} has to be able to read and execute it, and the folders above"
+            advice = f"user {site.user!r} must be able to read and execute it, and to enter the folders above"
             raise PermissionError(error.errno, f"{error.strerror}; {advice}") from None
     isolated = [release.python, "-I", "-S", "-c", _AS_ROOT]
     return _spawn((isolated, os.environ), theirs, lambda: None)

@@ -49,7 +49,7 @@ class SocketFile(Inode):
             status = os.fstat(fd)
         alone = status.st_nlink == 1  # else somebody may have linked another socket there
         if not (stat.S_ISSOCK(status.st_mode) and alone and status.st_uid in owners):
-            raise NotOurs("somebody has put another file in its place")
+            raise NotOurs("another file has been put in its place")
         return cls.of(path, status)
 
     def give(self, owner: tuple[int, int], mode: int) -> None:
@@ -57,7 +57,7 @@ class SocketFile(Inode):
         there."""
         with _opened(self.path) as fd:
             if not self.matches(os.fstat(fd)):
-                raise NotOurs("its file is not the one that was bound: somebody has replaced it")
+                raise NotOurs("its file is not the one that was bound: it has been replaced")
             itself = f"/proc/self/fd/{fd}"
             if owner != (-1, -1):
                 os.chown(itself, *owner)

@@ -139,7 +139,9 @@ def mend(listener: Listener, damage: Iterable[Damage], site: Site) -> Listener:
         if isinstance(listener.address, UnixAddress):
             return bind_unix(listener.address, site)
         if listener.endpoint() is None:
-            raise BindError("it was inherited and is deaf for good: have whoever has opened it do so again")
+            raise BindError(
+                "it was inherited and is shut down: the program that opened it must open it again"
+            )
         with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
             listener.sock.bind(listener.sock.getsockname())
         listener.sock.listen(site.limits.backlog)

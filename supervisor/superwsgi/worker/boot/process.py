@@ -274,7 +274,7 @@ class Worker:
         try:
             self._call(self._hooks.worker_exit)
         except Unloadable as error:
-            self._errors.error("hook failed", error.detail, reason=error.reason, next="ending nevertheless")
+            self._errors.error("hook failed", error.detail, reason=error.reason, next="ending anyway")
 
     def _leave(self, patience: float) -> None:
         """The last that this process does. Copies of it are the master's to end, while there is one."""

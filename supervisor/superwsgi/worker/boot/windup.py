@@ -95,14 +95,14 @@ class WindUp:
         except TimeUp:
             pass
         except BaseException as error:
-            self._errors.exception("error at the end", error, next="ending nevertheless")
+            self._errors.exception("error at the end", error, next="ending anyway")
 
     def _cut(self, _number: int, frame: FrameType | None) -> None:
         self._cuts += 1
         self._errors.warning(
             "end cut short",
             stack_since_ours(frame),
-            waited_for=", ".join(_waited_for()) or "what stands below",
+            waited_for=", ".join(_waited_for()) or "see the stack below",
             reason="timeouts.graceful",
             next="ending",
         )

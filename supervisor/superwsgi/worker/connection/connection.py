@@ -104,7 +104,7 @@ class Connection:
         """
         data = self.sock.recv(LONGEST, socket.MSG_PEEK)
         if not data:
-            raise ProxyHeaderError("ended within the PROXY protocol header") if self.preface else ClientGone
+            raise ProxyHeaderError("ended inside the PROXY protocol header") if self.preface else ClientGone
         preface = self.preface + data
         who = read(preface)
         left = (len(preface) if who is None else who.size) - len(self.preface)

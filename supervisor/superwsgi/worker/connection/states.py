@@ -23,8 +23,8 @@ class State(enum.Enum):
 
     __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
 
-    PROXY = "a proxy has yet to say whose connection it is"
-    HANDSHAKE = "TLS is being agreed on"
+    PROXY = "a proxy has yet to say whose connection this is"
+    HANDSHAKE = "TLS is being negotiated"
     NEW = "accepted, and silent so far"
     IDLE = "between two requests"
     HEAD = "a request's head is arriving"
@@ -32,7 +32,7 @@ class State(enum.Enum):
     QUEUED = "it is complete and waits for a thread"
     RUNNING = "a thread is in the application with it"
     SENDING = "the client has not yet taken all of the response"
-    LINGERING = "the last response is sent, what the client still sends is thrown away"
+    LINGERING = "the last response has been sent; whatever the client still sends is thrown away"
     CLOSED = "closed"
 
 
@@ -104,9 +104,9 @@ class Sending(enum.Enum):
 
     UNSENT = "nothing"
     BEGUN = "some of it"
-    HELD = "its end is here, and waits to leave with the answers of others"
-    SENT = "all of it, or what the client has not taken yet is in the outbox"
-    CUT = "whatever it was, the client gets no more on this connection"
+    HELD = "its end is ready, and waits to be sent with other answers"
+    SENT = "all of it, or the rest is in the outbox"
+    CUT = "cut off: the client gets nothing more on this connection"
 
 
 class Act(enum.Enum):

@@ -25,8 +25,8 @@ _KINDS: Final = {
     "eventpoll": "an event loop (epoll)",
     "inotify": "watched files (inotify)",
     "io_uring": "an event loop (io_uring)",
-    "pidfd": "a handle of a process (pidfd)",
-    "signalfd": "a queue of signals (signalfd)",
+    "pidfd": "a process handle (pidfd)",
+    "signalfd": "a signal queue (signalfd)",
     "timerfd": "a timer (timerfd)",
 }
 """What the kernel calls an anonymous inode, in words."""
@@ -163,7 +163,7 @@ def _say(each: Open) -> Hazard:
     if not each.is_file:
         return Hazard(_describe(each), keys[:1], fd=each.fd)
     if each.path.startswith(_SHARED_MEMORY):
-        return Hazard(f"memory that processes share ({each.path})", keys, fd=each.fd)
+        return Hazard(f"memory shared between processes ({each.path})", keys, fd=each.fd)
     if each.is_deleted:
         return Hazard(f"a temporary file ({each.path})", keys, fd=each.fd)
     return Hazard(f"the file {shown(each.path)}", keys, "opened", each.fd, otherwise=" left open")

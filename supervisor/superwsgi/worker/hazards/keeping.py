@@ -65,5 +65,5 @@ def interpreters() -> Iterator[Hazard]:
     for name in _INTERPRETERS:
         module = sys.modules.get(name)
         if module is not None:
-            yield from [Hazard("an interpreter beside the main one")] * (len(module.list_all()) - 1)
+            yield from [Hazard("a second interpreter")] * (len(module.list_all()) - 1)
             return

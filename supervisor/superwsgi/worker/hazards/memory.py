@@ -55,7 +55,7 @@ def find(harmless: Set[tuple[str, str]]) -> Iterator[Hazard]:
         if each.is_nameless and each.identity not in harmless and each.path not in described:
             yield Hazard(_say(each), (finding.mapping(*each.identity),), addresses=each.addresses)
     if _KEPT_FROM_CHILDREN.search(_read("smaps")):
-        yield Hazard("memory that children do not get (MADV_DONTFORK)")
+        yield Hazard("memory that children do not inherit (MADV_DONTFORK)")
     if _LOCKED.search(_read("status")):
         yield Hazard("memory locked against swapping (mlock)")
 
@@ -74,10 +74,10 @@ def mapped() -> Iterator[Mapping]:
 
 def _say(each: Mapping) -> str:
     if each.path.startswith(_SEMAPHORE):
-        return "a lock that processes share (semaphore)"
+        return "a lock shared between processes (semaphore)"
     if each.path.startswith("/[aio]"):
-        return "asynchronous input and output (io_setup)"
-    return "memory that processes share"
+        return "asynchronous I/O (io_setup)"
+    return "memory shared between processes"
 
 
 def _read(name: str) -> str:

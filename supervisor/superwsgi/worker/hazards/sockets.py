@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 _T = TypeVar("_T")
 
 _STREAMS: Final = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
-_PAIRED: Final = "an end of a socket pair"
-_DATAGRAMS: Final = "a socket for datagrams"
+_PAIRED: Final = "one end of a socket pair"
+_DATAGRAMS: Final = "a datagram socket"
 
 
 def receives_nothing(fd: int) -> bool:
@@ -46,7 +46,7 @@ def _describe(sock: socket.socket) -> str:
         return _PAIRED
     if peer is not None:
         return f"{'a connection' if is_stream else _DATAGRAMS} to {_spell(peer)}"
-    return "a socket that is not connected" if is_stream else _bound(sock)
+    return "an unconnected socket" if is_stream else _bound(sock)
 
 
 def _bound(sock: socket.socket) -> str:

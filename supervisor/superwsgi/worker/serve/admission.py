@@ -172,7 +172,7 @@ class Admission:
             peer=peer,
             field=field,
             reason="not in proxy.trusted",
-            next=f"if that is your proxy, add it: proxy: {{trusted: [{peer}]}}; otherwise all is well",
+            next=f"if that is your proxy, add it: proxy: {{trusted: [{peer}]}}; otherwise nothing is wrong",
         )
 
     def _no_spool(self, error: OSError) -> None:

@@ -16,12 +16,12 @@ from superwsgi.worker.connection.connection import Connection
 class Step(enum.Enum):
     """What is to be done next with a connection. Whoever has done something with one says which."""
 
-    ATTEND = "something has happened to it, or more of it is here"
+    ATTEND = "something has happened to it, or more has arrived"
     SHAKE_HANDS = "bytes have arrived for its TLS handshake"
     RUN = "its request is complete: the application can be called"
     QUEUE = "its request waits for a thread"
-    LEAVE = "its answer is held, and leaves with those of others"
-    REST = "nothing, until something happens to it: nobody owns it"
+    LEAVE = "its answer is held, to be sent with others"
+    REST = "nothing until something happens to it: nobody owns it"
     END = "nothing more: it is closed, or in other hands"
 
 

@@ -51,7 +51,7 @@ _END: Final = Step.END
 _FORGOTTEN: Final[Environ] = {}
 """In place of an answered request's environ: what the application put there must not outlive the request."""
 
-_QUEUE_FULL: Final = HttpError(503, "as many requests wait for a thread as limits.queue allows")
+_QUEUE_FULL: Final = HttpError(503, "too many requests wait for a thread (limits.queue)")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
