@@ -1,2 +1,2 @@
-"""The processes that run application code: how they begin and end (`boot/`, `hazards/`), how they serve
+"""The processes that run application code: how they start and end (`boot/`, `hazards/`), how they serve
 (`serve/`, `connection/`)."""

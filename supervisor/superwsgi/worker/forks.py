@@ -1,12 +1,12 @@
-"""Children that the application forks, in a mold or a worker: by os.fork, multiprocessing, a double fork.
+"""Children that the application forks, in a mold or a worker: with os.fork, multiprocessing, a double fork.
 
-Such a child has a copy of all that is ours. Before any of the application's code runs in it, its signals are
-put back to what they were before us and our descriptors are closed, so that nothing that it does, or that is
-done to it, reaches us. If it returns from the application into our code, it ends. Programs that are executed
-need none of this: execve(2) resets handlers, and every descriptor of ours is close-on-exec.
+Such a child has a copy of everything of ours. Before any of the application's code runs in it, its signals
+are restored to what they were before us and our descriptors are closed, so that nothing that it does, or that
+is done to it, affects us. If it returns from the application into our code, it ends. Executed programs need
+none of this: execve(2) resets handlers, and all our descriptors are close-on-exec.
 
-Runs in the thread that forks (os.register_at_fork); signals are blocked there from before the fork until all
-is done.
+Runs in the thread that forks (os.register_at_fork), with signals blocked from before the fork until all is
+done.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.system import lineage, procfs, signals
 
 CAME_BACK: Final = 1
-"""Exit code of a child that has returned from the application, or raised what nobody has caught."""
+"""Exit code of a child that returned from the application, or raised an exception that nobody caught."""
 
 _TITLE: Final = "superwsgi: "
 
 _PATIENCE: Final = 100
-"""Milliseconds that whoever reads what was printed is given."""
+"""Milliseconds that the reader of printed output is given."""
 
 
 class _Process:
-    """What a child of this process has to drop: nothing before `begin`, or in such a child itself."""
+    """What a child of this process has to drop: nothing before `begin`, nor in such a child itself."""
 
     def __init__(self) -> None:
-        self.watched = False  # the interpreter calls us
+        self.watched = False  # whether the interpreter calls us at forks
         self.errors: ErrorLog | None = None
         self.releases: list[Callable[[], object]] = []
-        self.forking: int | None = None  # the thread that forks one of us
-        self.masks: dict[int, set[int]] = {}  # before a fork, by the thread that forks
+        self.forking: int | None = None  # the thread that forks a process of ours
+        self.masks: dict[int, set[int]] = {}  # signal masks before a fork, by the forking thread
 
 
 _here: Final = _Process()
 
 
 def begin(errors: ErrorLog) -> None:
-    """Be a process of ours that application code runs in; `errors` is its log. Releases that were meant for
-    the process that it was forked from are forgotten."""
+    """Become a process of ours that runs application code; `errors` is its log. Forgets the releases that
+    were registered in the process that it was forked from."""
     log_to(errors)
     _here.releases = []
     if not _here.watched:
@@ -71,8 +71,8 @@ def on_child(release: Callable[[], object]) -> None:
 
 
 def fork() -> int:
-    """fork(2) for a process of ours, which keeps what is ours. Without Python's warning about other threads:
-    the hazards have been looked for, or the operator has chosen."""
+    """fork(2) for a process of ours, which keeps everything of ours. Without Python's warning about other
+    threads: hazards have been looked for, or the operator has decided."""
     _here.forking = threading.get_ident()
     try:
         with warnings.catch_warnings():
@@ -85,9 +85,9 @@ def fork() -> int:
 def run_in_child(work: Callable[[], int]) -> int | None:
     """Do `work` in a child of ours, and wait for its end.
 
-    Returns its exit code, which is what `work` returns, or None where that is not known: a signal has killed
-    it, or the application ignores SIGCHLD. The application's own handler for SIGCHLD, which would look for a
-    child of the application's, is not called. Raises OSError where no child can be made.
+    Returns its exit code, which is what `work` returns, or None if that is not known: it was killed by a
+    signal, or the application ignores SIGCHLD. The application's own SIGCHLD handler, which would expect a
+    child of the application, is not called. Raises OSError if no child can be made.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
@@ -112,8 +112,8 @@ def _work_and_end(work: Callable[[], int]) -> NoReturn:
 
 
 def _wait_for(pid: int) -> int | None:
-    """Where the application ignores SIGCHLD, or has a handler that collects every child, the kernel has
-    nothing left to tell (waitpid(2), ECHILD), but by then the child has ended just the same."""
+    """If the application ignores SIGCHLD, or has a handler that reaps every child, the kernel has nothing
+    left to report (waitpid(2), ECHILD), but the child has ended by then all the same."""
     try:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     except ChildProcessError:
@@ -122,40 +122,40 @@ def _wait_for(pid: int) -> int | None:
 
 
 def disown_children() -> None:
-    """In a worker: have multiprocessing forget what the import has started. The mold is its parent, and the
-    first worker to end would end it for all."""
+    """In a worker: make multiprocessing forget the children that the import started. The mold is their
+    parent, and the first worker to end would end them for all."""
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None:
         processes._children.clear()
 
 
 def flush_output() -> None:
-    """What was printed belongs to this process: a fork would print it again, os._exit never. Where nobody
-    reads it, it is not waited for."""
+    """Printed output belongs to this process: a fork would print it again, os._exit would lose it. Does not
+    wait if nobody reads it."""
     for stream in (sys.stdout, sys.stderr):
         flush(stream)
 
 
 def flush(stream: Any) -> None:
-    """Have a file of Python's write what it has in memory, unless nobody reads it."""
-    with contextlib.suppress(Exception):  # None where closed; whatever the application has put there
+    """Make a Python file object write its buffer, unless nobody reads it."""
+    with contextlib.suppress(Exception):  # None if closed; or anything that the application put there
         if _is_read(stream):
             stream.flush()
 
 
 def _is_read(stream: Any) -> bool:
-    """Whether its pipe, socket or terminal takes something; true of what is none."""
+    """Whether its pipe, socket or terminal accepts data; True for anything else."""
     watched = select.poll()
     try:
         watched.register(stream.fileno(), select.POLLOUT)
-    except OSError:  # of the application's, in memory
+    except OSError:  # an in-memory file of the application
         return True
     return bool(watched.poll(_PATIENCE))
 
 
 @contextlib.contextmanager
 def staying() -> Iterator[None]:
-    """Around a call of the application: a child that it forks there ends where the call does."""
+    """Around a call of the application: a child that it forks there ends where the call returns."""
     here = os.getpid()
     error: BaseException | None = None
     try:
@@ -169,14 +169,14 @@ def staying() -> Iterator[None]:
 
 
 def came_back(error: BaseException | None = None) -> NoReturn:
-    """End this child of the application's, which has returned to our code or has raised `error`: from here on
-    only its parent may go on."""
+    """End this child of the application, which has returned to our code or has raised `error`: only its
+    parent may go on from here."""
     if isinstance(error, SystemExit):
         flush_output()
         os._exit(_exit_code(error))
     if _here.errors is not None:
         _tell(_here.errors.bind(child=os.getpid()), error)
-    os._exit(CAME_BACK)  # what was printed may be its parent's, and a lock of it held for ever
+    os._exit(CAME_BACK)  # without a flush: buffers may be its parent's, and their locks held forever
 
 
 def _tell(log: ErrorLog, error: BaseException | None) -> None:
@@ -189,7 +189,7 @@ def _tell(log: ErrorLog, error: BaseException | None) -> None:
 
 def close_sockets_at(addresses: Iterable[object]) -> None:
     """Close every socket of this process that listens at one of these addresses (`address_of` a listener) or
-    was accepted there: some of them are known only to threads that are not here any more."""
+    was accepted there: some of them were known only to threads that no longer exist."""
     wanted = {*addresses}
     for fd in procfs.descriptors():
         with contextlib.suppress(OSError):
@@ -201,7 +201,7 @@ def close_sockets_at(addresses: Iterable[object]) -> None:
 
 
 def address_of(sock: socket.socket) -> object:
-    """What the sockets that a listener accepts have in common with it: the port, or the path."""
+    """What a listener has in common with the sockets that it accepts: the port, or the path."""
     name = sock.getsockname()
     return name[1] if sock.family in (socket.AF_INET, socket.AF_INET6) else name
 
@@ -230,7 +230,7 @@ def _begin_child() -> None:
 def _release() -> None:
     releases, _here.releases = _here.releases, []
     for release in releases:
-        with contextlib.suppress(Exception):  # the others have to go nevertheless
+        with contextlib.suppress(Exception):  # the others have to be released anyway
             release()
     if releases:
         signals.give_back()
@@ -238,14 +238,14 @@ def _release() -> None:
 
 
 def _rename() -> None:
-    """For `ps`, which should not show it as a worker; unless the application has chosen another title."""
+    """Change the title, lest `ps` show it as a worker; unless the application chose another title."""
     title, mark = getproctitle(), lineage.carried()
     if title.startswith(_TITLE) and mark is not None:
         setproctitle(lineage.TITLE.format(owner=mark.owner) + title.removeprefix(_TITLE))
 
 
 def _exit_code(error: SystemExit) -> int:
-    """What the interpreter would make of it (sys.exit)."""
+    """The exit code that the interpreter would derive from it (sys.exit)."""
     if error.code is None:
         return 0
     return error.code & 0xFF if isinstance(error.code, int) else 1

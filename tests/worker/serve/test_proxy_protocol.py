@@ -115,7 +115,7 @@ def test_half_of_it(data):
         client.send(data)
         client.sock.shutdown(socket.SHUT_WR)
         assert client.rest() == b""
-        eventually(lambda: "ended within" in worker.errors)
+        eventually(lambda: "ended inside" in worker.errors)
 
 
 def test_many_health_checks_do_no_more_than_connect():

@@ -1,1 +1,1 @@
-"""What runs once in a mold's or worker's process: import, hooks, warm-up, forks, the end. Never compiled."""
+"""What runs once per mold or worker process: import, hooks, warm-up, forks, the end. Never compiled."""

@@ -1,4 +1,4 @@
-"""The application's surroundings: who and where we are when it is imported, and the import itself."""
+"""The application's surroundings (user, working folder, search path), and its import."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from superwsgi.worker.forks import staying
 
 
 class Unloadable(Exception):
-    """The generation cannot serve: one line of reason, and the text of the traceback where there is one;
-    `locked` where it misses what somebody else holds."""
+    """The generation cannot serve: one line of reason, and the text of the traceback if there is one;
+    `locked` if it failed on something that another process holds."""
 
     def __init__(self, reason: str, detail: str = "", *, locked: bool = False) -> None:
         super().__init__(reason)
@@ -29,15 +29,15 @@ class Unloadable(Exception):
 
 
 def _sendable(text: str) -> str:
-    """Text of an exception may hold what UTF-8 cannot."""
+    """The text of an exception may contain what UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def settle(site: Site, links: Links, search_path: str | None = None) -> None:
-    """Take the user, group, mask and working folder of the site file, as far as that has not been done; the
-    folder goes on sys.path, and all of that leads to one release, whatever becomes of the links.
+    """Take the user, group, mask and working folder of the site file, as far as that has not been done; put
+    the folder on sys.path, and pin all of sys.path to one release, whatever becomes of the links.
 
-    An isolated interpreter was executed by root, and gets the site's environment only now; `search_path` is
+    An isolated interpreter was executed by root and gets the site's environment only now; `search_path` is
     the release's $PYTHONPATH. Raises Unloadable.
     """
     try:
@@ -56,7 +56,7 @@ def settle(site: Site, links: Links, search_path: str | None = None) -> None:
 
 
 def _end_isolation(site: Site, search_path: str | None) -> None:
-    """What the interpreter would have done at its start."""
+    """Do what the interpreter would have done at its start."""
     os.environ.update(site.env)
     if search_path is not None:
         os.environ["PYTHONPATH"] = search_path
@@ -75,15 +75,15 @@ def load_apps(site: Site) -> WSGIApp:
 
 def reseed() -> None:
     """After a fork: make the workers' random numbers differ. random, secrets, uuid, ssl and hashlib do that
-    by themselves; NumPy's global generator would draw the same numbers in each."""
+    on their own; NumPy's global generator would draw the same numbers in every worker."""
     numbers = sys.modules.get("numpy.random")
     if numbers is not None:
-        with contextlib.suppress(Exception):  # one that the application has put there may have no seed
+        with contextlib.suppress(Exception):  # a replacement by the application may have no seed
             numbers.seed()
 
 
 def freeze() -> None:
-    """What has been loaded stays: later garbage collections need not look at it (it cost a Flask hello 15 %
-    of its time), and after a fork do not touch, and so copy, its pages."""
+    """What has been loaded stays: later garbage collections need not look at it (that cost a Flask hello 15 %
+    of its time), and after a fork they do not touch, and so copy, its pages."""
     gc.collect()
     gc.freeze()

@@ -1,10 +1,10 @@
-"""Exit handlers: what an application has registered, by `atexit` and `weakref.finalize`, for the end of its
+"""Exit handlers: what an application has registered, with `atexit` and `weakref.finalize`, for the end of its
 process. Runs in the main thread of a mold and of its workers.
 
-Forked processes share what the import has made outside of memory, a temporary folder for example: the first
-to remove it at its end would take it from all the others. So a handler that removes (removers.py) runs once,
-when the last process that shares what it removes is gone; any other, such as the flush of a log, runs in
-every worker. What no handler finishes follows (unfinished.py), by the same rule.
+Forked processes share what the import created outside of memory, a temporary folder for example: the first
+one to remove it at its end would take it from all the others. So a handler that removes something
+(removers.py) runs once, in the last of the processes that share it; any other, such as the flush of a log,
+runs in every worker. Objects that no handler finishes follow (unfinished.py), by the same rule.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from superwsgi.worker.boot import unfinished
 from superwsgi.worker.boot.removers import Handler, named, removes
 
 _KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.finalize._exitfunc"})
-"""What else may run in the mold: it ends only what the mold itself has made, or what was left to it."""
+"""What else may run in the mold: these end only what the mold itself made, or what was left to it."""
 
 
 def run() -> None:
-    """In a process that shares nothing: run all that is registered, in the order of an interpreter that
-    ends."""
+    """In a process that shares nothing: run all registered handlers, in the interpreter's own order."""
     atexit._run_exitfuncs()
     unfinished.thaw()
     unfinished.finish()
 
 
 def run_removers() -> None:
-    """In a mold whose workers are gone: run what they have left to it, and nothing else."""
+    """In a mold whose workers are gone: run what they left to it, and nothing else."""
     for handler in _registered():
         if not removes(handler) and not named(handler, _KNOWS):
             atexit.unregister(handler)
@@ -46,14 +45,14 @@ def run_removers() -> None:
 
 
 class Siblings:
-    """A mold and its workers, the last of which removes what they share. Made before the first fork.
+    """A mold and its workers; the last of them removes what they share. Made before the first fork.
 
-    All of them have a pipe open, which tells the last one that the others are gone, however they have ended.
-    Whoever takes the one byte out of it removes: the mold, or the last worker if the mold has been killed.
+    All of them hold a pipe open, by which the last one learns that the others are gone, however they ended.
+    The process that reads the one byte from it removes: the mold, or the last worker if the mold was killed.
     """
 
     def __init__(self, *, removing: bool) -> None:
-        """Not `removing` where the process that they were forked from does that itself. Raises OSError."""
+        """Not `removing` if the process that they were forked from does that itself. Raises OSError."""
         self._others, self._here = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.write(self._here, b"1" * removing)
         self._inherited: list[functools.partial[object]] = []
@@ -61,13 +60,13 @@ class Siblings:
         self.sort_out()
 
     def sort_out(self) -> None:
-        """In the mold, whenever there may be more: find what workers are to leave to the others. Not in each
-        worker, nor at each fork: what is looked at is copied (200 KB)."""
+        """In the mold, whenever there may be more: find what workers should leave to the others. Not in each
+        worker, nor at each fork: looking at memory copies it (200 KB)."""
         self._handlers = [*filter(removes, _registered())]
         self._finalizers = [*filter(_removes_at_exit, _finalizers())]
 
     def leave(self) -> None:
-        """In a worker: leave to the others what there was to remove at its fork; what it makes is its own."""
+        """In a worker: leave what existed at its fork for the others to remove; what it makes is its own."""
         for handler in self._handlers:
             atexit.unregister(handler)
         for finalizer in self._finalizers:
@@ -75,11 +74,11 @@ class Siblings:
             if detached is not None:
                 _, function, args, kwargs = detached
                 self._inherited.append(functools.partial(function, *args, **(kwargs or {})))
-        gc.freeze()  # what is made from here on is its own
+        gc.freeze()  # what is made from now on is its own
 
     def end_worker(self) -> None:
-        """In a worker: run what is its own; and remove what only the last process may, if that is this one,
-        its mold having been killed."""
+        """In a worker: run its own handlers; and if its mold was killed and it is the last process, remove
+        what only the last one may."""
         atexit._run_exitfuncs()
         self._unfinished.finish()
         unfinished.finish()
@@ -91,7 +90,7 @@ class Siblings:
             self._unfinished.remove()
 
     def close_in_child(self) -> None:
-        """In a child that the application forked: nobody waits for it, because it ends with its worker."""
+        """In a child that the application forked: nobody waits for it, as it ends with its worker."""
         self._be_gone()
         os.close(self._others)
 
@@ -106,9 +105,9 @@ class Siblings:
             os.close(here)
 
     def _wait(self, timeout: int | None) -> bool:
-        """Whether all others end within `timeout` ms (None: wait for ever)."""
+        """Whether all others end within `timeout` ms (None: wait forever)."""
         watched = select.poll()
-        watched.register(self._others, 0)  # POLLHUP is always told
+        watched.register(self._others, 0)  # POLLHUP is always reported
         return bool(watched.poll(timeout))
 
     def _take(self) -> bool:
@@ -123,13 +122,13 @@ def _removes_at_exit(finalizer: weakref.finalize[Any, Any]) -> bool:
 
 
 def _finalizers() -> list[weakref.finalize[Any, Any]]:
-    """Those that are alive, the last one first."""
+    """The live ones, newest first."""
     registry: dict[weakref.finalize[Any, Any], Any] = getattr(weakref.finalize, "_registry", {})
     return sorted(registry, key=lambda finalizer: registry[finalizer].index, reverse=True)
 
 
 class _Listing:
-    """Equal to nothing, but notes what it is compared with: to unregister it is to see all that there is."""
+    """Equal to nothing, but notes what it is compared with: unregistering it reveals all handlers."""
 
     def __init__(self) -> None:
         self.seen: list[Handler] = []
@@ -142,7 +141,7 @@ class _Listing:
 
 
 def _registered() -> list[Handler]:
-    """The functions that `atexit` has, of which it gives no list."""
+    """The functions registered with `atexit`, which offers no list of them."""
     listing = _Listing()
     atexit.unregister(listing)  # type: ignore[arg-type]
     return listing.seen

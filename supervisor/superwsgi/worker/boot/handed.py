@@ -1,5 +1,5 @@
-"""The files of certificates and keys, handed by a root master to a mold, which is not root from its first
-step and may not read them. In memory only: a memfd on the way, and one a file for OpenSSL, which wants paths.
+"""The files of certificates and keys, handed by a root master to a mold, which is no longer root and may not
+read them. In memory only: one memfd for the handover, and one per file for OpenSSL, which wants paths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def hand_over(tls: schema.TlsSettings) -> int:
-    """In the master: a descriptor of all the files. One that cannot be read is not among them."""
+    """In the master: a descriptor with all the files, except those that cannot be read."""
     files: dict[str, bytes] = {}
     for name in _named(tls):
         with contextlib.suppress(OSError):
@@ -29,8 +29,8 @@ def hand_over(tls: schema.TlsSettings) -> int:
 
 @contextlib.contextmanager
 def copies(fd: int | None) -> Iterator[Mapping[str, str]]:
-    """In the mold: the files by the names that the site file gives them, as paths that can be opened
-    meanwhile. No other process of this user may look into this one from now on (ptrace(2)): it has the keys.
+    """In the mold: the files by the names that the site file gives them, as paths that can be opened until
+    the block ends. From now on no other process of this user may trace this one (ptrace(2)): it has the keys.
     """
     if fd is None:
         yield {}

@@ -1,8 +1,8 @@
-"""Hooks: functions of the application's that are called in a worker's life.
+"""Hooks: functions of the application that are called during a worker's life.
 
 `before_fork` in the mold that has imported the application, before each fork; `after_fork` in each worker
-once the application is there, forked with it or imported; `worker_exit` in a worker that ends, when its
-requests are answered. Whichever way `preload` went, `after_fork` finds the same.
+once it has the application, by the fork or its own import; `worker_exit` in a worker that ends, when its
+requests are answered. With any value of `preload`, `after_fork` finds the same situation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from superwsgi.worker.boot.application import Unloadable
 
 @dataclass(frozen=True, slots=True)
 class HookedWorker:
-    """What a hook that takes an argument is told of the worker; `pid` is None before the fork."""
+    """What a hook with an argument learns about the worker; `pid` is None before the fork."""
 
     site: str
     generation: int
@@ -29,7 +29,7 @@ class HookedWorker:
 
 
 class Hook:
-    """One function. Raises Unloadable where there is none of that name, or it cannot be called as a hook."""
+    """One function. Raises Unloadable if there is none of that name, or it cannot serve as a hook."""
 
     def __init__(self, key: str, text: str) -> None:
         self._key = key
@@ -55,7 +55,7 @@ class Hook:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """Those that the site has."""
+    """The site's hooks."""
 
     before_fork: Hook | None = None
     after_fork: Hook | None = None

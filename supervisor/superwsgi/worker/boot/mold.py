@@ -1,8 +1,8 @@
-"""The mold's process: loads the application where `preload` says so, and forks workers on request.
+"""The mold's process: loads the application if `preload` says so, and forks workers on request.
 
-Single-threaded; it speaks only with the master, over its channel, and ends when the master closes it.
-Workers are forked twice over (fork(2)): the process in between ends at once, so the worker becomes a child
-of the nearest child subreaper above, which is the master.
+Single-threaded; it talks only to the master, over its channel, and ends when the master closes that.
+Workers are double-forked (fork(2)): the process in between ends at once, so the worker becomes a child of the
+nearest child subreaper above, which is the master.
 """
 
 from __future__ import annotations
@@ -54,20 +54,20 @@ _MASTERS = (
     *(signal.SIGINT, signal.SIGHUP),  # a terminal sends them to its whole foreground group
     *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU),
 )
-"""Signals from which only the master draws conclusions."""
+"""Signals to which only the master reacts."""
 
 
 def main() -> NoReturn:
     """The program of a freshly executed mold."""
     try:
         os.set_inheritable(MOLD_FD, False)
-    except OSError:  # as the reloaders of development servers do
+    except OSError:  # executed again, as the reloaders of development servers do
         sys.exit("superwsgi: a mold was executed again; does the module call app.run(debug=True)?")
     begin(Channel(socket.socket(fileno=MOLD_FD)))
 
 
 def is_program() -> bool:
-    """Whether this process was executed as a mold, or forked from one that was."""
+    """Whether this process was executed as a mold, or was forked from such a process."""
     return getattr(sys.modules["__main__"], "main", None) is main
 
 
@@ -77,10 +77,10 @@ def begin(
     found: Sequence[str] = (),
     private: Iterable[int] = (),
 ) -> NoReturn:
-    """Be a mold, and end the process, whatever threads the application has left in it.
+    """Be a mold, and end the process, whatever threads the application left in it.
 
-    A forked mold has `app` already, and the fork hazards that were `found` in the script cannot be avoided
-    any more. It closes the descriptors that are `private` to the master.
+    A forked mold has `app` already, and it is too late to avoid the fork hazards that were `found` in the
+    script. It closes the descriptors that are `private` to the master.
     """
     code = 1
     try:
@@ -129,7 +129,7 @@ class Mold:
         self._links = boot.links
         self._search_path = boot.search_path
         self._app = app
-        self._lent = app is not None  # by the script that runs us, which has its own end
+        self._lent = app is not None  # by the script that runs us, which ends by itself
         self._hooks = Hooks()
         board, *rest = fds
         self._board = Scoreboard.attach(board, boot.site.threads + 1)
@@ -145,7 +145,7 @@ class Mold:
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
         self._take_listeners(rest, boot.tls)
         self._certificates: Certificates | None = None
-        self._siblings: exit_handlers.Siblings | None = None  # where it has imported for its workers
+        self._siblings: exit_handlers.Siblings | None = None  # if it imported for its workers
         self._has_forked = False
         lineage.carry()
         forks.begin(self._errors)
@@ -156,9 +156,9 @@ class Mold:
         self._secured = frozenset(sock for sock, speaks in zip(self._listeners, tls, strict=False) if speaks)
 
     def load(self) -> list[str]:
-        """Become who and where the site file says, and import what it wants imported here.
+        """Take the user and working folder of the site file, and import what it wants imported here.
 
-        Returns the fork hazards that this has brought. Raises Unloadable.
+        Returns the resulting fork hazards. Raises Unloadable.
         """
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
         faulthandler.enable(self._stacks_fd)
@@ -171,7 +171,7 @@ class Mold:
         if self._app is not None:
             self._siblings = exit_handlers.Siblings(removing=not self._lent)
         freeze()
-        orphan.outlive()  # from here on our channel tells
+        orphan.outlive()  # from now on our channel shows whether the master lives
         return found
 
     def _preload(self) -> list[str]:
@@ -181,12 +181,12 @@ class Mold:
             self._hooks = Hooks.load(self._site)
             warm_up(self._site, self._app, self._errors, required=not self._proven)
         found = hazards.examine(before, places)
-        if not found or self._site.preload is True:  # it is going to be forked
+        if not found or self._site.preload is True:  # it will be forked
             prometheus.remove_files()
         return found
 
     def serve(self) -> None:
-        """Fork what the master asks for. Raises Closed when there is no master any more."""
+        """Fork what the master asks for. Raises Closed once the master is gone."""
         while True:
             message, fds = self._channel.receive()
             if isinstance(message, Fork):
@@ -202,8 +202,8 @@ class Mold:
                 process.take_log_files(message, fds, self._errors, access)
 
     def end(self) -> None:
-        """Run what the interpreter would at its exit; once workers have been forked, only what they have left
-        to the mold, and only when they are gone."""
+        """Run what the interpreter would at its exit; once workers have been forked, only what they left to
+        the mold, and only when they are gone."""
         alone = not self._lent if self._siblings is None else self._siblings.outlast()
         windup = WindUp(self._errors, self._stacks_fd, self._site.timeouts.graceful, lambda: None)
         if alone and self._has_forked:
@@ -226,8 +226,8 @@ class Mold:
             self._siblings.close_in_child()
 
     def _leave_stacks(self) -> None:
-        """In a child that the application forked: faulthandler goes on with the number, and must not write
-        into whatever gets it next."""
+        """In a child that the application forked: faulthandler keeps using the descriptor's number, and must
+        not write into whatever gets that number next."""
         own = self._errors.descriptor()
         if own != self._stacks_fd:
             os.dup2(own, self._stacks_fd, inheritable=False)
@@ -249,7 +249,7 @@ class Mold:
     def _before_fork(self, request: Fork) -> None:
         """Raises Unloadable."""
         if self._hooks.before_fork is not None:
-            orphan.end_with(self._master)  # while we do not listen
+            orphan.end_with(self._master)  # while we are not listening
             self._hooks.before_fork(HookedWorker(self._site.name, self._generation, request.worker, None))
             orphan.outlive()
             if self._siblings is not None:
@@ -258,13 +258,13 @@ class Mold:
         flush_output()
 
     def _become(self, request: Become, channel_fd: int) -> NoReturn:
-        """Go on as a worker, whose application is then nobody else's."""
+        """Continue as a worker, which shares its application with nobody."""
         self._siblings = None
         self._channel.close()
         process.main(self._start(request, channel_fd))
 
     def _in_between(self, request: Fork, channel_fd: int) -> int:
-        """The process between mold and worker, which ends at once, with the error's number where it cannot
+        """The process between mold and worker, which ends at once, with the errno as exit code if it cannot
         fork."""
         try:
             if forks.fork() == 0:
@@ -297,7 +297,7 @@ class Mold:
 
 
 def _certificates(site: Site, handed_fd: int | None) -> Certificates | None:
-    """Raises Unloadable; the master found them good a moment ago."""
+    """Raises Unloadable, although the master found them good a moment ago."""
     try:
         with handed.copies(handed_fd) as copies:
             certificates = interface.load(site.tls, copies)

@@ -1,7 +1,7 @@
 """The life of a worker process, from the fork to os._exit, in its main thread.
 
-The main thread only listens to the master (its channel) and to signals; requests are served by the threads
-of the loop. A worker whose master vanishes drains and ends.
+The main thread only listens to the master (on its channel) and to signals; the loop's threads serve requests.
+A worker whose master vanishes drains and ends.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.loop import Loop
 
 BOOT_FAILED = 3
-"""Exit code of a worker whose application did not load; the master has been told why."""
+"""Exit code of a worker whose application did not load; the master already knows why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """All that a worker is given at its fork. `app` is None where the worker imports it."""
+    """Everything a worker is given at its fork. `app` is None if the worker imports it."""
 
     site: Site
     master: int
@@ -58,7 +58,7 @@ class Start:
     worker: int
     app: WSGIApp | None
     hooks: Hooks
-    siblings: Siblings | None  # where it has the application from a mold
+    siblings: Siblings | None  # if its application came from a mold
     proven: bool  # a sibling has served
     channel: Channel
     board: WorkerWriter
@@ -66,9 +66,7 @@ class Start:
     secured: Set[socket.socket]
     certificates: Certificates | None
     error_fd: int | None
-    stderr_fd: (
-        int | None
-    )  # a copy, for what is wrong with the logs, and for applications whose error log is off
+    stderr_fd: int | None  # a copy, for problems with the logs, and for applications whose error log is off
     stacks_fd: int
     access_fd: int | None
 
@@ -87,7 +85,7 @@ def main(start: Start) -> NoReturn:
     try:
         code = Worker(start, errors).live()
     except Closed:
-        code = 0  # the master has gone before we could serve
+        code = 0  # the master was gone before we could serve
     except BaseException as error:
         errors.exception("worker failed", error, next="replaced by the master")
     finally:
@@ -97,12 +95,12 @@ def main(start: Start) -> NoReturn:
 
 
 class Worker:
-    """One worker: what it is told, and what it does then."""
+    """One worker: the orders it gets, and how it carries them out."""
 
     def __init__(self, start: Start, errors: ErrorLog) -> None:
         self._start = start
         self._began = time.monotonic()
-        self._deadline: float | None = None  # when draining ends, whatever is in hand
+        self._deadline: float | None = None  # when draining ends, even with requests in hand
         self._at_once = False  # whether to end without waiting for anybody
         self._orphaned = False  # the master is gone
         self._errors = errors
@@ -120,7 +118,7 @@ class Worker:
         """From boot to the end; returns the exit code."""
         start = self._start
         orphan.end_with(start.master)
-        start.channel.send(Started(os.getpid()))  # the master believes it of a child of its own
+        start.channel.send(Started(os.getpid()))  # the master believes this only from a child of its own
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
         faulthandler.enable(start.stacks_fd)
         try:
@@ -128,7 +126,7 @@ class Worker:
         except Unloadable as error:
             start.channel.send(BootFailed(error.reason, error.detail, error.locked))
             return BOOT_FAILED
-        orphan.outlive()  # from here on our channel tells
+        orphan.outlive()  # from now on our channel shows whether the master lives
         self._take_signals()
         self._loop = Loop(
             site=self._reachable(),
@@ -145,14 +143,14 @@ class Worker:
         except RuntimeError:
             start.channel.send(BootFailed(_too_many_threads(start.site.threads)))
             return BOOT_FAILED
-        # Sent first: whatever has been served, the master can know that we serve before it ends us.
+        # Sent first: once anything has been served, the master can know that we serve before it ends us.
         start.channel.send(Ready(time.monotonic() - self._began))
         self._loop.start()
         self._obey()
         return self._end()
 
     def _reachable(self) -> Site:
-        """The site, with as many connections as there are descriptors for."""
+        """The site, with no more connections than there are descriptors for."""
         site = self._start.site
         wanted = site.limits.connections
         connections = descriptors.provide(wanted)
@@ -168,9 +166,9 @@ class Worker:
         return replace(site, limits=replace(site.limits, connections=connections))
 
     def _load(self) -> WSGIApp:
-        """The application, from the mold or imported here, as the hooks want it. Raises Unloadable."""
+        """The application, from the mold or imported here, with its hooks called. Raises Unloadable."""
         start = self._start
-        if start.siblings is not None:  # else nobody shares its application
+        if start.siblings is not None:  # else it shares its application with nobody
             start.siblings.leave()
             reseed()
             prometheus.make_files()
@@ -200,7 +198,7 @@ class Worker:
         self._loop.prepare()
 
     def _obey(self) -> None:
-        """Do what the master and signals say until the loop has drained, or is to stop."""
+        """Obey the master and signals until the loop has drained or must stop."""
         assert self._loop is not None
         watched = select.poll()
         watched.register(self._start.channel.fileno(), select.POLLIN)
@@ -226,7 +224,7 @@ class Worker:
                     return
 
     def _told(self, message: Message, fds: list[int]) -> bool:
-        """Do as the master says; True where that is to end now."""
+        """Obey a message from the master; True if it says to end now."""
         if isinstance(message, Drain):
             self._drain(message.lame_duck, message.graceful)
         elif isinstance(message, Reopen):
@@ -235,21 +233,21 @@ class Worker:
         return self._at_once
 
     def _woken_by(self, numbers: bytes) -> bool:
-        """Signals, as their numbers, or a zero when the loop has ended; True where that is the end."""
+        """Signals, by their numbers, or a zero when the loop has ended; True if the worker should end."""
         if signal.SIGTERM in numbers:
             self._drain(0.0, self._start.site.timeouts.graceful)
         self._at_once = signal.SIGQUIT in numbers
         return 0 in numbers or self._at_once
 
     def _drain(self, lame_duck: float, graceful: float) -> None:
-        """Let the loop drain, once; it wakes us when it has."""
+        """Let the loop drain, once; it wakes us when it is done."""
         assert self._loop is not None
         if self._deadline is None:
             self._deadline = time.monotonic() + lame_duck + graceful
             self._loop.drain(lame_duck=lame_duck)
 
     def _end(self) -> int:
-        """What an ordinary exit of the interpreter would run, in the time that there is."""
+        """Run what an ordinary exit of the interpreter would, in the time that is left."""
         assert self._loop is not None
         self._loop.stop()
         windup = WindUp(self._errors, self._start.stacks_fd, self._time_left(), lambda: self._leave(0.3))
@@ -259,7 +257,7 @@ class Worker:
         return 0
 
     def _time_left(self) -> float:
-        """Seconds until the master wants us to have ended."""
+        """Seconds until the master expects us to be gone."""
         if self._at_once or self._deadline is None:
             return FAST
         return self._deadline - time.monotonic()
@@ -277,7 +275,7 @@ class Worker:
             self._errors.error("hook failed", error.detail, reason=error.reason, next="ending anyway")
 
     def _leave(self, patience: float) -> None:
-        """The last that this process does. Copies of it are the master's to end, while there is one."""
+        """The last thing this process does. Its forked copies are ended by the master, if there is one."""
         if self._orphaned:
             lineage.end_copies()
         if self._access is not None:
@@ -285,9 +283,9 @@ class Worker:
         self._errors.flush(patience)
 
     def _take_signals(self) -> None:
-        """The operator's: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT and HUP
-        are for the master, although a terminal sends them to every process of its group. After the
-        application's import, which may have set its own: those for other signals stay."""
+        """The operator's signals: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT
+        and HUP are for the master, although a terminal sends them to every process of its group. Called after
+        the application's import, which may have set handlers: those for other signals stay."""
         faulthandler.unregister(signal.SIGUSR2)  # the mold's: what is registered, register() leaves as it is
         ignore(
             number
@@ -305,7 +303,7 @@ class Worker:
         self._signals.close_in_child()
 
     def _ask_for_replacement(self, reason: str) -> None:
-        """Once, whatever reasons follow."""
+        """Ask only once, whatever reasons follow."""
         with contextlib.suppress(Closed):
             if next(self._asks) == 0:
                 self._start.channel.send(Recycle(reason))
@@ -327,7 +325,7 @@ class Worker:
 def take_log_files(
     message: Reopen, fds: Sequence[int], errors: ErrorLog, access: AccessLog | Sink | None
 ) -> None:
-    """Put the files that came with `message` in the place of the old ones, under the old numbers."""
+    """Put the files that came with `message` in place of the old ones, under the old numbers."""
     logs = [errors] * message.error_log + [access] * message.access_log
     for log, fd in zip(logs, fds, strict=True):
         if log is not None:

@@ -1,9 +1,9 @@
-"""prometheus_client in its multiprocess mode: a file of numbers for each process, so one for each worker.
+"""prometheus_client in multiprocess mode: one file of numbers per process, so one per worker.
 
-A mold that has imported the application has such files, too. They become what they would be if each worker
-had imported it: the mold has none, and each worker has a file that begins with the numbers of the import. The
-library by itself starts a new file once it sees that the process is another: that would count the mold as a
-process of its own and start the workers from zero, with an `info` that is 0 and a minimum that nobody set.
+A mold that has imported the application has such files too. They are turned into what they would be if each
+worker had imported it: the mold has none, and each worker has a file that begins with the numbers from the
+import. Left alone, the library starts a new file once it notices a new process id: that would count the mold
+as a process of its own and start the workers from zero, with an `info` of 0 and a minimum that nobody set.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _VALUE: Final = "prometheus_client.values.MultiProcessValue.<locals>.MmapedValue
 
 _files: Final[list[Any]] = []
 _values: Final[list[Any]] = []
-"""The mold's, which its workers inherit."""
+"""The mold's values, which its workers inherit."""
 
 
 def remove_files() -> None:
-    """In the mold: take its files out of the folder in which they are added up."""
+    """In the mold: remove its files from the folder whose files are added up."""
     if "prometheus_client.mmap_dict" not in sys.modules:
         return
     found = alive({_FILE, _VALUE})
     _values.extend(found[_VALUE])
     for each in found[_FILE]:
-        with contextlib.suppress(OSError, AttributeError):  # gone, or a version that is made otherwise
+        with contextlib.suppress(OSError, AttributeError):  # gone, or a version with other internals
             if each._fname.endswith(_suffix()):
                 Path(each._fname).unlink()
                 _files.append(each)
@@ -54,8 +54,8 @@ def _suffix() -> str:
 
 
 def _write(path: Path, numbers: bytes) -> None:
-    """In one step, because somebody may be adding up just now. A file that is there stays: it is that of a
-    former process with the same number, and the library goes on with it."""
+    """Write in one step, because somebody may be adding up right now. An existing file stays: it is from an
+    earlier process with the same id, and the library continues it."""
     draft = path.with_suffix(".new")
     draft.write_bytes(numbers)
     try:

@@ -1,9 +1,9 @@
-"""Which exit handlers remove what other processes may still use: those in REMOVERS or _ACTORS, and those
-whose code calls one of REMOVERS, itself or by what it calls. What libraries do inside is theirs: a log that
-is closed may well remove a file of its own.
+"""Which exit handlers remove things that other processes may still use: those in REMOVERS or _ACTORS, and
+those whose code calls one of REMOVERS, directly or through functions that it calls. What libraries do inside
+is their affair: a log that is closed may well remove a file of its own.
 
-Code is read, never run, and no object is asked anything: a lazy proxy would wake what is behind it. So it is
-type() here and not isinstance(), which asks for `__class__`.
+Code is read, never run, and no object is asked anything: a lazy proxy would load the object behind it. Hence
+type() here instead of isinstance(), which asks for `__class__`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Handler = Callable[..., object]
 
 REMOVERS: Final[frozenset[object]] = frozenset(
     {
-        shutil.rmtree,  # matplotlib, for its settings where HOME cannot be written
+        shutil.rmtree,  # matplotlib, for its settings if HOME is not writable
         os.remove,
         os.unlink,  # a pid file
         os.rmdir,
@@ -47,8 +47,8 @@ _ACTORS: Final[tuple[object, ...]] = (
     *(subprocess.Popen, os.kill, os.killpg),
     *(os.rename, os.renames, os.replace, shutil.move, pathlib.Path.rename, pathlib.Path.replace),
 )
-"""Functions that, registered themselves, act on what the import has given them: `os.system, "rm -rf …"`.
-Called by a handler, they may do anything."""
+"""Functions that, if registered themselves, act on the arguments that the import gave them:
+`os.system, "rm -rf …"`. If a handler calls them, they may be doing anything."""
 
 _KNOWN: Final = frozenset(map(id, REMOVERS))
 _ACTING: Final = frozenset(map(id, _ACTORS))
@@ -56,7 +56,7 @@ _BY_NAME: Final = frozenset({"certifi.core.exit_cacert_ctx"})  # the certificate
 _CALLS: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs"})
 _PROGRAM: Final = "rm"
 _DEEPEST: Final = 4
-"""Calls from a handler to what removes."""
+"""How many calls deep a remover is looked for in a handler."""
 
 
 class _Called(NamedTuple):
@@ -96,7 +96,7 @@ def _calls_by_name(code: CodeType) -> bool:
 
 
 def _read(code: CodeType) -> tuple[set[str], set[str]]:
-    """The names that code uses, and the texts in it; those of functions inside, too."""
+    """The names and texts that code uses; those of nested functions too."""
     names, texts = set(code.co_names), set[str]()
     constants = [*code.co_consts]
     while constants:
@@ -112,7 +112,7 @@ def _read(code: CodeType) -> tuple[set[str], set[str]]:
 
 
 def _reached(handler: Handler) -> Iterator[_Called]:
-    """What the handler may call, and itself."""
+    """The handler itself and the functions that it may call."""
     level, seen = [_handled(handler)], set[tuple[int, int]]()
     for _ in range(_DEEPEST):
         level = [each for each in level if each.identity not in seen]
@@ -122,7 +122,7 @@ def _reached(handler: Handler) -> Iterator[_Called]:
 
 
 def _handled(handler: Handler) -> _Called:
-    """Also of an object that can be called."""
+    """The function of a handler, which may be a callable object."""
     call = getattr_static(type(handler), "__call__", None)
     return _Called(call, handler) if type(call) is FunctionType else _unwrapped(handler)
 
@@ -137,7 +137,7 @@ def _unwrapped(handler: Any) -> _Called:
 
 
 def _calls(caller: _Called) -> Iterator[_Called]:
-    """What a function's code names: other functions, and methods of objects."""
+    """The functions, and methods of objects, that a function's code names."""
     wrapped = getattr_static(caller.function, "__wrapped__", None)  # functools.wraps, lru_cache
     if wrapped is not None:
         yield _unwrapped(wrapped)
@@ -152,7 +152,7 @@ def _calls(caller: _Called) -> Iterator[_Called]:
 
 
 def _values(caller: _Called, names: set[str]) -> Iterator[object]:
-    """What the names stand for: variables of its module, attributes of its object, variables around it."""
+    """The values of the names: variables of its module, attributes of its object, enclosing variables."""
     for name in names:
         yield caller.function.__globals__.get(name)
         if caller.owner is not None:
@@ -163,7 +163,7 @@ def _values(caller: _Called, names: set[str]) -> Iterator[object]:
 
 
 def _is_own(function: Any, caller: FunctionType) -> bool:
-    """Whether it is the application's, or of the same file as who calls it."""
+    """Whether it belongs to the application, or to the same file as its caller."""
     return type(function) is FunctionType and (
         function.__globals__ is caller.__globals__ or not is_library(function.__code__.co_filename)
     )

@@ -1,9 +1,9 @@
-"""What only the end of its object finishes: a file whose last lines are still in memory, a dictionary on the
-disk, a temporary file that goes when it is closed. An interpreter that ends lets go of all objects; a mold or
-a worker ends by os._exit, so it is done here, after the exit handlers, in the main thread.
+"""What is finished only when its object dies: a file whose last lines are still in memory, a dictionary on
+the disk, a temporary file that disappears when it is closed. An interpreter frees all objects at its end; a
+mold or a worker ends by os._exit, so it is done here, after the exit handlers, in the main thread.
 
-The garbage collector knows the objects, except for those that were there at gc.freeze(): a mold notes them
-before, because a worker that looked for them would copy all of the memory that it shares.
+The garbage collector knows the objects, except for those frozen by gc.freeze(): a mold notes these first,
+because a worker that looked for them would copy all the memory that it shares.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _close(each: Any) -> None:
 
 
 def _remove(closer: Any) -> None:
-    """Of tempfile: `cleanup` since Python 3.12, before that `close`."""
+    """For tempfile: `cleanup` since Python 3.12, `close` before."""
     with contextlib.suppress(Exception):
         getattr(closer, "cleanup", closer.close)()
 
@@ -37,38 +37,38 @@ _FINISHERS: Final[dict[str, Callable[[Any], None]]] = {
     "_io.BufferedRandom": flush,
     "_io.BufferedWriter": flush,
 }
-"""By the name of the class, in this order: who writes into another one goes first."""
+"""By class name, in this order: an object that writes into another one goes first."""
 
 _WRITERS: Final = {name: act for name, act in _FINISHERS.items() if act is flush}
 
 _REMOVERS: Final = {"tempfile._TemporaryFileCloser": _remove}
-"""Of temporary files that have a name."""
+"""For temporary files that have a name."""
 
 _ALL: Final = {**_FINISHERS, **_REMOVERS}
 
 
 def finish() -> None:
-    """In a process that shares none of it, or of what was made since the fork in one that does."""
+    """In a process that shares nothing: finish everything; in one that does, what was made since its fork."""
     _do(_ALL, alive(_ALL))
 
 
 def thaw() -> None:
-    """Have `finish` and `remove` see all that this process has."""
+    """Let `finish` and `remove` see all objects of this process."""
     gc.unfreeze()
 
 
 def remove() -> None:
-    """In a mold whose workers are gone: what they have left to it."""
+    """In a mold whose workers are gone: remove what they left to it."""
     _do(_REMOVERS, alive(_REMOVERS))
 
 
 def write() -> None:
-    """Before a fork, in a process that goes on: each fork would write it again."""
+    """Before a fork, in a process that goes on: write what is in memory, or each fork would write it too."""
     _do(_WRITERS, alive(_WRITERS))
 
 
 class Unfinished:
-    """What is alive when this is made, before the first fork, and written as far as it can be."""
+    """The objects that are alive when this is made, before the first fork, with their data written out."""
 
     def __init__(self) -> None:
         found = alive(_ALL)
@@ -76,11 +76,11 @@ class Unfinished:
         self._found = {name: [weakref.ref(each) for each in found[name]] for name in _ALL}
 
     def finish(self) -> None:
-        """In each fork, for what it has written itself."""
+        """In each fork: finish what it has written itself."""
         _do(_FINISHERS, self._alive())
 
     def remove(self) -> None:
-        """In the last of the forks."""
+        """In the last of the forks: remove what is to be removed."""
         _do(_REMOVERS, self._alive())
 
     def _alive(self) -> Mapping[str, list[Any]]:

@@ -1,7 +1,7 @@
 """Warm-up: an application's first requests come from the server itself, before any client waits for them.
 
-They go the way of a client's, parser and gateway included, only not over a socket and into no access log.
-Runs in the mold, whose workers then share what the requests have made, or in a worker that imports by itself.
+They take the same path as a client's, parser and gateway included, but without a socket and an access log.
+Runs in the mold, whose workers then share what the requests created, or in a worker that imports by itself.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from superwsgi.worker import forks
 from superwsgi.worker.boot.application import Unloadable
 
 AGENT: Final = "superwsgi-warmup"
-"""The User-Agent: for an application that does not want to count these requests."""
+"""The User-Agent, by which an application can leave these requests out of its statistics."""
 
 _WILD: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A page that was answered by 5xx, or refused; `error` is what the application raised, where it did."""
+    """A page that was answered with 5xx, or refused; `error` is what the application raised, if anything."""
 
     page: str
     status: int
@@ -53,7 +53,7 @@ class Failure:
 def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> None:
     """Request the pages of `warmup`, one after the other.
 
-    Where all of them fail, Unloadable is raised if success is `required`; other failures are logged.
+    Raises Unloadable if all of them fail and success is `required`; other failures are logged.
     """
     failures = list(_failures(site, app, errors))
     if required and failures and len(failures) == len(site.warmup):
@@ -91,8 +91,8 @@ def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
 
 
 def _request(site: Site, page: str, base: Environ) -> Request | HttpError:
-    """As a client at this machine would send it to the first address of `bind`; why it is refused, if it is:
-    the limits of the site hold here too."""
+    """The request as a local client would send it to the first address of `bind`, or why it is refused: the
+    site's limits apply here too."""
     address = site.bind[0]
     tcp = (_name(address.host), address.port) if isinstance(address, TcpAddress) else None
     environ = connection_environ(base, tcp, ("127.0.0.1", 0) if tcp else None)
@@ -105,7 +105,7 @@ def _request(site: Site, page: str, base: Environ) -> Request | HttpError:
 
 
 def _name(host: str) -> str:
-    """A host to connect to: that of all interfaces is none."""
+    """A host to connect to: the wildcard address is not one."""
     return "localhost" if host in _WILD else host
 
 
@@ -117,7 +117,7 @@ def _authority(address: tuple[str, int] | None) -> str:
 
 
 class _Watched:
-    """The application; keeps what it has raised, which makes a 500 as it would for a client."""
+    """The application; keeps what it raised, which becomes a 500 as it would for a client."""
 
     def __init__(self, app: WSGIApp) -> None:
         self._app = app
@@ -133,7 +133,7 @@ class _Watched:
 
 
 class _Nowhere:
-    """A client that takes whatever it is sent."""
+    """A client that accepts whatever it is sent."""
 
     followed = False
     gone = False

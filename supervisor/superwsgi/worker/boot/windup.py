@@ -1,8 +1,8 @@
-"""The end of a worker: what the interpreter does at its own, but within a time.
+"""The end of a worker: what the interpreter does at its exit, but with a time limit.
 
-A worker ends by os._exit, because a stuck thread must not keep it. What the interpreter would do before is
-done here, in its order: the exit functions of `threading`, which end the pools of concurrent.futures; waiting
-for threads that are no daemons; `atexit`, which ends the children of multiprocessing. In the main thread.
+A worker ends by os._exit, because a stuck thread must not keep it alive. What the interpreter would do first
+is done here, in the same order: the exit functions of `threading`, which end the pools of concurrent.futures;
+waiting for non-daemon threads; `atexit`, which ends the children of multiprocessing. In the main thread.
 """
 
 from __future__ import annotations
@@ -23,31 +23,32 @@ from superwsgi.log.frames import stack_since_ours
 from superwsgi.worker.serve.thread import OURS
 
 LEAST: Final = 1.0
-"""Seconds, at least, for what comes last, however long the rest has taken: most of it is quick tidying up."""
+"""Minimum seconds for the last step, however long the rest has taken: most of it is quick tidying up."""
 
 FAST: Final = 1.8
-"""Seconds for all of it where the worker is to end at once: the master kills it after two."""
+"""Seconds for all of it if the worker is to end at once: the master kills it after two."""
 
 _BRIEF: Final = 0.3
-"""Seconds, at least, for what comes before that, and between two cuts."""
+"""Minimum seconds for the steps before that, and between two cuts."""
 
 _CUTS: Final = 4
-"""After the last one the process ends, whatever there is still to do."""
+"""After this many the process ends, whatever is left to do."""
 
 _STUCK: Final = 5.0
-"""Seconds after the end at which the process is ended from outside Python: something holds the GIL."""
+"""Seconds after the deadline at which the process is ended from outside Python: something holds the GIL."""
 
 
 class TimeUp(BaseException):
-    """Raised wherever the main thread waits; not for an application to catch."""
+    """Raised wherever the main thread is waiting; not for an application to catch."""
 
     def __init__(self) -> None:
         super().__init__("timeouts.graceful is over")
 
 
 class WindUp:
-    """All should be done within `seconds`. What takes longer is cut short and named in `errors`; `give_up` is
-    called before the process ends with something left undone. `stacks` is a descriptor for faulthandler."""
+    """Everything should be done within `seconds`. Whatever takes longer is cut short and named in `errors`;
+    `give_up` is called before the process ends with something left undone. `stacks` is a descriptor for
+    faulthandler."""
 
     def __init__(self, errors: ErrorLog, stacks: int, seconds: float, give_up: Callable[[], object]) -> None:
         self._errors = errors
@@ -57,7 +58,7 @@ class WindUp:
         self._cuts = 0
 
     def do(self, *works: Callable[[], object]) -> None:
-        """One after the other, leaving time for what comes last."""
+        """Run them one after the other, leaving time for the last one."""
         with self._limited(max(_BRIEF, self._end - time.monotonic() - LEAST)):
             for work in works:
                 self._try(work)
@@ -67,7 +68,7 @@ class WindUp:
             self._try(work)
 
     def end_threads(self) -> None:
-        """Wait for those that are no daemons, and end pools: as the interpreter does before `atexit`."""
+        """Wait for non-daemon threads, and end pools: as the interpreter does before `atexit`."""
         for function in reversed(threading._threading_atexits):  # type: ignore[attr-defined]
             function()
         while waited_for := _threads():
@@ -75,10 +76,10 @@ class WindUp:
 
     @contextlib.contextmanager
     def _limited(self, seconds: float) -> Iterator[None]:
-        """By SIGALRM, whose handler interrupts whatever waits."""
+        """A time limit by SIGALRM, whose handler interrupts any wait."""
         signal.signal(signal.SIGALRM, self._cut)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
-        # Not to sys.stderr, in whose place applications put what has no descriptor.
+        # Not to sys.stderr, which applications replace by objects without a descriptor.
         faulthandler.dump_traceback_later(seconds + _STUCK, exit=True, file=self._stacks)
         before, sys.unraisablehook = sys.unraisablehook, _told_already(sys.unraisablehook)
         signal.setitimer(signal.ITIMER_REAL, seconds, _BRIEF)
@@ -113,13 +114,13 @@ class WindUp:
 
 
 def _threads() -> list[threading.Thread]:
-    """Those of the application that the interpreter would wait for."""
+    """The application's threads that the interpreter would wait for."""
     ours = {threading.current_thread(), *OURS}
     return [each for each in threading.enumerate() if not each.daemon and each not in ours]
 
 
 def _waited_for() -> Iterator[str]:
-    """Whom the end waits for, as far as that is known."""
+    """What the end is waiting for, as far as that is known."""
     for thread in _threads():
         yield f"thread {thread.name!r}"
     processes = sys.modules.get("multiprocessing.process")
@@ -128,5 +129,5 @@ def _waited_for() -> Iterator[str]:
 
 
 def _told_already(otherwise: Callable[[Any], object]) -> Callable[[Any], object]:
-    """`atexit` reports here what its functions have raised, and goes on; of TimeUp the log knows already."""
+    """`atexit` reports here what its functions raise, and goes on; TimeUp is in the log already."""
     return lambda unraisable: unraisable.exc_type is TimeUp or otherwise(unraisable)

@@ -1,1 +1,1 @@
-"""One client's connection: its state, its way out, and what that may keep. Compiled."""
+"""One client's connection: its state, what is sent to it, and how much of that may be kept. Compiled."""

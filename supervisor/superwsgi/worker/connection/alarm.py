@@ -1,9 +1,9 @@
-"""When the poller has to look at deadlines, whatever else happens. Times are monotonic ns.
+"""When the poller has to look at deadlines, even if nothing else happens. Times are monotonic ns.
 
-There is no entry a deadline: every connection and thread carries its own, and a look goes over all of them.
-A request changes three deadlines and hardly ever meets one, so what counts is the price of changing: an
+There is no list of deadlines: every connection and thread carries its own, and a look goes over all of them.
+A request changes three deadlines and hardly ever reaches one, so what counts is the cost of a change: an
 assignment here, against 0.15 us for moving an entry in an ordered dict. A look at 1,000 connections takes
-some 50 us, and there is one when the earliest deadline is over, but none sooner than GRAIN after the last.
+some 50 us, and happens when the earliest deadline passes, but no sooner than GRAIN after the last one.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ SECOND: Final = 1_000_000_000
 GRAIN: Final = SECOND // 10
 
 NEVER: Final = (1 << 62) - 1
-"""A deadline that does not come; one more would not fit the word that compiled code has for an int."""
+"""A deadline that never comes; a larger number would not fit into compiled code's word for an int."""
 
 
 def deadline_after(seconds: float) -> int:
-    """A setting as ns; 0 switches a deadline off."""
+    """A setting in ns; 0 switches a deadline off."""
     return int(seconds * SECOND) or NEVER
 
 
 class Alarm:
-    """`due` is the time of the next look; `fd` becomes readable when it was brought forward."""
+    """`due` is the time of the next look; `fd` becomes readable when that is brought forward."""
 
     __slots__ = ("_lock", "due", "fd")
 
@@ -35,14 +35,14 @@ class Alarm:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def no_later_than(self, when: int) -> None:
-        """From any thread. The poller, which may be asleep until a later time, is woken."""
+        """Look at that time at the latest. From any thread; wakes the poller if it sleeps for longer."""
         if when < self.due:
             with self._lock:
                 self.due = min(self.due, when)
             self.wake()
 
     def wake(self) -> None:
-        """End the poller's sleep, or keep it from falling asleep."""
+        """Wake the poller, or keep it from falling asleep."""
         os.eventfd_write(self.fd, 1)
 
     def close_in_child(self) -> None:
@@ -51,6 +51,6 @@ class Alarm:
         self.fd = -1
 
     def reset(self) -> None:
-        """The poller is about to look, and will say when it has to look again."""
+        """The poller is about to look, and will then say when to look again."""
         with self._lock:
             self.due = NEVER

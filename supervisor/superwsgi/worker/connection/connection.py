@@ -1,8 +1,8 @@
-"""One client's connection: its socket, its parser, where it is, and who may go on with it.
+"""One client's connection: its socket, its parser, its state, and who may work on it.
 
-At most one thread, or one queue, *owns* a connection; it alone reads, parses and changes the state. What
-happens to a connection that somebody owns is a `call`, which the owner finds when it lets go. The way out is
-another matter, with a lock of its own: sender.py.
+At most one thread, or one queue, *owns* a connection; only the owner reads, parses and changes the state. An
+event for a connection that is owned is a `call`, which the owner finds when it lets go. Sending has a lock of
+its own: sender.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REST: Final = Event.REST
 
 
 class Connection:
-    """See the module. Times are monotonic ns; `waits` is how long it may stay in a state."""
+    """See the module. Times are monotonic ns; `waits` says how long it may stay in each state."""
 
     __slots__ = (
         "_alarm", "_waits", "answered", "called", "client", "deadline", "ended", "entry",
@@ -43,64 +43,64 @@ class Connection:
         alarm: Alarm,
         waits: dict[State, int],
     ) -> None:
-        """Owned by whoever makes it."""
+        """Owned by its maker."""
         self.sock = sock
         self.fd = sock.fileno()
         self.remote = remote
-        self.client = ""  # as which it counts for limits.per_address
+        self.client = ""  # the client it counts for in limits.per_address
         self.parser = parser
         self.sender = sender
-        self.preface = b""  # as much as is here of a PROXY protocol header
+        self.preface = b""  # as much of a PROXY protocol header as has arrived
         self.state = state
         self.deadline = 0
-        self.mark = 0  # bytes of a body that were here at the last look
-        self.called = False  # something has happened to it, or more of it is here, since the owner looked
-        self.ended = False  # the client will send nothing more: its end has to be read, too
-        self.follows = _REST  # what happens when the response in hand has been sent
-        self.exchange: Exchange | None = None  # of the request that the application was given
-        self.answered = 0  # when the application was done with that
+        self.mark = 0  # bytes of a body that had arrived at the last look
+        self.called = False  # something has happened to it, or more has arrived, since the owner looked
+        self.ended = False  # the client will send nothing more: the end of its stream has to be read too
+        self.follows = _REST  # what follows when the response in hand has been sent
+        self.exchange: Exchange | None = None  # of the request given to the application
+        self.answered = 0  # when the application was done with it
         self.entry: AccessEntry | None = None  # of a response that is still being sent
         self._alarm = alarm
         self._waits = waits
-        self.owner = threading.Lock()  # of no thread: whoever has it may give it to another
+        self.owner = threading.Lock()  # not bound to a thread: its holder may pass it to another
         self.owner.acquire()
 
     # Who owns it.
 
     def take(self) -> bool:
-        """Own it, unless somebody does already."""
+        """Own it, unless it has an owner already."""
         return self.owner.acquire(False)
 
     def call(self) -> bool:
-        """Something has happened to it. True where the caller owns it now; else its owner will look."""
+        """Something has happened to it. True if the caller owns it now; else its owner will look."""
         self.called = True
         return self.owner.acquire(False)
 
     def let_go(self) -> bool:
-        """Own it no longer. True where it has been called meanwhile, and the caller owns it once more."""
+        """Stop owning it. True if it has been called meanwhile, and the caller owns it again."""
         self.owner.release()
         return self.called and self.owner.acquire(False)
 
     # For its owner.
 
     def become(self, event: Event, now: int) -> None:
-        """The next state, and its deadline; KeyError where the event cannot be."""
+        """Take the next state and set its deadline. Raises KeyError if the event is impossible."""
         self.state = state = NEXT[self.state][event]
         self.deadline = deadline = now + self._waits[state]
         if deadline < self._alarm.due:
             self._alarm.no_later_than(deadline)
 
     def expect_end(self, exchange: Exchange) -> None:
-        """When this response has been sent the connection ends, if it is the last: by LAST, or by CLOSE where
-        that is what the client has asked for."""
+        """If this response is the last, the connection ends once it is sent: by LAST, or by CLOSE if the
+        client asked for that."""
         if not exchange.keep_alive:
             self.follows = Event.LAST if exchange.request.keep_alive else Event.CLOSE
 
     def introduce(self, trusted: Trusted) -> bool:
-        """Take what is here of the PROXY protocol header, and no byte behind it; True once it is complete.
+        """Read what has arrived of the PROXY protocol header, and no byte after it; True once it is complete.
 
-        Raises BlockingIOError where nothing is here yet, another OSError where the peer has gone, and
-        ProxyHeaderError where it is no such header.
+        Raises BlockingIOError if nothing has arrived yet, another OSError if the peer has gone, and
+        ProxyHeaderError if it is not such a header.
         """
         data = self.sock.recv(LONGEST, socket.MSG_PEEK)
         if not data:
@@ -119,7 +119,7 @@ class Connection:
         return True
 
     def has_spoken(self) -> bool:
-        """Whether there are bytes that nobody has read yet."""
+        """Whether unread bytes have arrived."""
         try:
             return bool(self.sock.recv(1, socket.MSG_PEEK))
         except OSError:

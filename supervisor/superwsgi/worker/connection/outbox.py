@@ -1,8 +1,9 @@
-"""What a client has not yet taken of its response: bytes in memory, then temporary files, and files to send.
+"""The part of a response that its client has not taken yet: bytes in memory, then temporary files, and files
+to send.
 
-A slow client must hold no thread, so an application's output is taken off its hands as it comes. What that
-may cost is bounded, for a connection and for the worker: an application that is too far ahead of its client
-waits for it (see `full` and `strained`). The caller holds the sender's lock.
+A slow client must not hold a thread, so an application's output is taken off its hands as it comes. The cost
+of that is bounded, per connection and per worker: an application that is too far ahead of its client waits
+for it (see `full` and `strained`). The caller holds the sender's lock.
 """
 
 from __future__ import annotations
@@ -17,34 +18,34 @@ from superwsgi.tls.interface import Out
 from superwsgi.worker.connection.storage import Stores
 
 SMALL: Final = 64 << 10
-"""Bytes that each connection may keep in memory whatever the others do."""
+"""Bytes that each connection may keep in memory, regardless of the others."""
 
 MEMORY: Final = 1 << 20
-"""Streamed bytes kept in memory a connection; temporary files take the rest. One piece may be larger."""
+"""Streamed bytes kept in memory per connection; temporary files take the rest. One piece may be larger."""
 
 AHEAD: Final = 128 << 20
-"""Bytes that an application may be ahead of its client, for whoever streams without end. Twice and more what
-is usually streamed as a whole, so that threads are free for others while slow clients take it."""
+"""Bytes that an application may be ahead of its client, for streams without end. At least twice the usual
+size of finite streams, so that threads are free for others while slow clients take those."""
 
 SEGMENT: Final = 32 << 20
-"""Bytes in one temporary file: it goes when it has been sent, so that a stream that is always a little ahead
-of its client does not grow a file for ever."""
+"""Bytes in one temporary file. It is removed once it has been sent, so that a stream that is always a little
+ahead of its client does not grow a file forever."""
 
 TURN: Final = 1 << 20
-"""Bytes sent at a stretch, so that one fast download does not keep the others waiting."""
+"""Bytes sent in one go, so that one fast download does not keep the others waiting."""
 
 PIECE: Final = 256 << 10
-"""Bytes of a file that are read at once, where the kernel cannot send it by itself."""
+"""Bytes of a file that are read at a time, if the kernel cannot send it by itself."""
 
 _JOINED: Final = 16 << 10
 """Pieces smaller than this are joined: an object for each would take more memory than its bytes."""
 
 _LARGE: Final = 256 << 10
-"""Pieces from this size on are accounted for as objects, which many responses may share."""
+"""Pieces of at least this size are accounted for as objects, which many responses may share."""
 
 
 class Loan:
-    """Bytes of an object that the stores have lent room for, and what is left of them to send."""
+    """Bytes of an object that the stores have lent room for, and how many of them are left to send."""
 
     __slots__ = ("left", "thing")
 
@@ -72,19 +73,19 @@ class Outbox:
         self._stores = stores
         self._parts: list[memoryview | bytearray | Loan | Span | Segment] = []
         self._in_memory = 0
-        self._borrowed = 0  # of the memory that all share
-        self.bulky = False  # the present response fills files, or is expected to
+        self._borrowed = 0  # from the memory that all share
+        self.bulky = False  # the current response fills files, or is expected to
         self.size = 0  # bytes still to be sent
-        self.sent = 0  # bytes that were kept, and sent then
+        self.sent = 0  # bytes that were kept first and sent later
 
     @property
     def full(self) -> bool:
-        """Whether the application has to wait before it says more."""
+        """Whether the application has to wait before it sends more."""
         return self.size > AHEAD or self._in_memory > SMALL + self._borrowed
 
     @property
     def strained(self) -> bool:
-        """Whether it has to wait even if it has nothing more to say: there was no place left but memory."""
+        """Whether it has to wait even if it has nothing more to send: only memory was left to keep things."""
         return self._in_memory > SMALL + self._borrowed
 
     def put(self, data: bytes | memoryview) -> None:
@@ -103,14 +104,14 @@ class Outbox:
         self.size += len(data)
 
     def put_file(self, span: Span) -> None:
-        """The descriptor is duplicated: the application closes its own. Raises OSError."""
+        """Queue a file. Its descriptor is duplicated, as the application closes its own. Raises OSError."""
         self._parts.append(span._replace(fd=os.dup(span.fd)))
         self.size += span.size
 
     def flush(self, out: Out) -> bool:
-        """Send, at most TURN bytes; True where the client would take more now.
+        """Send at most TURN bytes; True if the client would take more now.
 
-        Raises OSError where the client has gone, Unreadable where a file is not what it was.
+        Raises OSError if the client has gone, Unreadable if a file is not what it was.
         """
         sent = 0
         try:
@@ -121,14 +122,14 @@ class Outbox:
         return True
 
     def clear(self) -> None:
-        """Give up what has not been sent."""
+        """Drop everything that has not been sent."""
         while self._parts:
             self._drop_first()
         self._return_memory(self._in_memory)
         self.size = 0
 
     def close_in_child(self) -> None:
-        """In a child that the application forked: without the stores, whose locks may be held for ever."""
+        """In a child that the application forked: without the stores, whose locks may be held forever."""
         for part in self._parts:
             if isinstance(part, Span):
                 os.close(part.fd)
@@ -140,13 +141,13 @@ class Outbox:
     # In memory.
 
     def _spilling(self, size: int) -> bool:
-        """Whether so many more bytes belong into a file, as they do once something is in one."""
+        """Whether `size` more bytes go to a file, as they all do once something is in one."""
         if self._parts and isinstance(self._parts[-1], Segment):
             return True
         return self.size > 0 and self.size + size > MEMORY
 
     def _borrow(self, size: int) -> bool:
-        """Whether there is memory for so many more bytes."""
+        """Whether there is memory for `size` more bytes."""
         wanted = self._in_memory + size - SMALL - self._borrowed
         if wanted > 0:
             if not self._stores.memory.reserve(wanted):
@@ -155,7 +156,7 @@ class Outbox:
         return True
 
     def _keep_object(self, data: memoryview) -> int:
-        """Keep the object that these bytes are of, where there is memory for it; returns how many bytes."""
+        """Keep the object that these bytes belong to, if there is memory for it; returns how many bytes."""
         thing = cast(bytes, data.obj)
         if not self._stores.lend(thing):
             return 0
@@ -197,7 +198,7 @@ class Outbox:
         self._stores.bulk.end(self, path, self.in_files, now)
 
     def _spill(self, data: memoryview) -> int:
-        """Write to files, as far as there is room for it; returns how many bytes."""
+        """Write to files, as far as there is room; returns how many bytes."""
         if not self._stores.files.reserve(len(data)):
             return 0
         self.be_bulky()
@@ -207,7 +208,7 @@ class Outbox:
             return self._write_all(data)
 
     def _write_all(self, data: memoryview) -> int:
-        """As far as the disk has room for it."""
+        """Write as much as the disk has room for."""
         written = 0
         try:
             while written < len(data):
@@ -218,7 +219,7 @@ class Outbox:
         return written
 
     def _write(self, data: memoryview) -> int:
-        """A full disk takes a part before it takes no more. Raises OSError."""
+        """A disk that is filling up takes a part first, then nothing. Raises OSError."""
         last = self._parts[-1] if self._parts else None
         if not isinstance(last, Segment) or last.end >= SEGMENT:
             last = Segment()
@@ -288,7 +289,7 @@ class Outbox:
 
 
 def _send_file(out: Out, span: Span) -> int:
-    """Raises OSError for the client, Unreadable for the file: an error of sendfile(2) may be of either."""
+    """Raises OSError for the client, Unreadable for the file: an error of sendfile(2) may concern either."""
     if isinstance(out, socket.socket):
         try:
             count = os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
@@ -298,4 +299,4 @@ def _send_file(out: Out, span: Span) -> int:
             count = 0
         if count:
             return count
-    return out.send(read_span(span._replace(size=min(span.size, PIECE))))  # nor can the kernel encrypt
+    return out.send(read_span(span._replace(size=min(span.size, PIECE))))  # the kernel cannot encrypt either

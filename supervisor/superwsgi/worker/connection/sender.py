@@ -1,8 +1,8 @@
-"""The client's side of a connection: what it is sent, through TLS where it speaks that, and what it has yet
-to take.
+"""The client's side of a connection: what it is sent, through TLS if it speaks that, and what it has yet to
+take.
 
-One lock guards all of it, so that whoever polls can send on while the application is still producing, in any
-thread. How much of the response in hand has gone is its `state`, by the table in states.py.
+One lock guards all of it, so that the polling thread can keep sending while the application is still
+producing, in any thread. `state` says how much of the response in hand has gone, by the table in states.py.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ SPEAKING: Final = LISTENING | select.EPOLLOUT
 NO_LEASE: Final[list[None]] = []
 
 _COPIED: Final = 256 << 10
-"""Bytes of a file that are read at once, where it has to be copied."""
+"""Bytes of a file that are read at a time, if it has to be copied."""
 
 _HELD: Final = 16 << 10
-"""Bytes of a response that may wait for others; sending more takes so long that nothing is won."""
+"""Bytes of a response that may wait for others; sending more takes so long that nothing is gained."""
 
 _RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() sends a reset
 
@@ -48,7 +48,7 @@ _END: Final = Act.END
 
 
 class _Returned:
-    """Where the answer of a forked child would go: it is its parent's to give."""
+    """Replaces the connection in a forked child: only its parent may answer."""
 
     def send(self, data: bytes | memoryview, /) -> int:
         forks.came_back()
@@ -56,7 +56,7 @@ class _Returned:
 
 class Sender:
     """See the module. Times are monotonic ns; `patience` is timeouts.send, and `following` has the client's
-    next request once that is here."""
+    next request once it has arrived."""
 
     __slots__ = (
         "_alarm", "_epoll", "_fd", "_following", "_lock", "_missed", "_patience", "_sock", "_waiting",
@@ -77,14 +77,14 @@ class Sender:
         self.outbox = outbox
         self.out: Out = sock
         self.tls: Tls | None = None
-        self.deadline = NEVER  # for the client to have taken some of what is in the outbox
-        self.mark = 0  # what it had taken when that was set, in bytes
-        self.lease = NO_LEASE  # while there is one, the end of a response may wait for the answers of others
-        self.held = b""  # what does
+        self.deadline = NEVER  # by which the client must have taken some of the outbox
+        self.mark = 0  # how many bytes it had taken when that was set
+        self.lease = NO_LEASE  # while there is one, the end of a response may wait for other answers
+        self.held = b""  # what is waiting
         self.spoke = 0  # when the application last sent a piece
         self.loss = CLIENT_CLOSED  # why nothing more is sent
-        self.fault = ""  # the same, where it is not the client's doing
-        self.unsent = 0  # bytes that were given up
+        self.fault = ""  # the same, if it is not the client's doing
+        self.unsent = 0  # bytes that were dropped
         self._sock = sock
         self._fd = sock.fileno()
         self._epoll = epoll
@@ -92,8 +92,8 @@ class Sender:
         self._patience = patience
         self._following = following
         self._lock = threading.Lock()
-        self._missed = False  # the poller would have sent, but somebody else had the lock
-        self._waiting: threading.Lock | None = None  # the application's thread does, until this is released
+        self._missed = False  # the poller would have sent, but another thread had the lock
+        self._waiting: threading.Lock | None = None  # the application's thread waits until this is released
 
     @property
     def gone(self) -> bool:
@@ -102,13 +102,13 @@ class Sender:
 
     @property
     def followed(self) -> bool:
-        """Whether the next request is here already."""
+        """Whether the next request has already arrived."""
         return bool(self._following)
 
-    # TLS: a session is not made for two threads at once.
+    # TLS: a session is not thread-safe.
 
     def secure(self, tls: Tls) -> None:
-        """What has been accepted speaks TLS: it begins with a handshake."""
+        """The connection speaks TLS: it begins with a handshake."""
         self.out = self.tls = tls
 
     def stay_plain(self) -> None:
@@ -116,12 +116,12 @@ class Sender:
         self.out, self.tls = self._sock, None
 
     def shake_hands(self, tls: Tls) -> bytes | None:
-        """A step of the handshake; once it is done, what the client has sent behind it. Raises OSError."""
+        """Take a step of the handshake; returns what the client sent after it, once done. Raises OSError."""
         with self._lock:
             return tls.open(b"") if tls.handshake() else None
 
     def decrypt(self, tls: Tls, data: bytes) -> bytes:
-        """The plaintext of what has arrived. Raises OSError, and the client has been told then."""
+        """The plaintext of what has arrived. Raises OSError, after telling the client."""
         self._lock.acquire()
         try:
             return tls.open(data)
@@ -129,7 +129,7 @@ class Sender:
             self._lock.release()
 
     def part(self) -> None:
-        """Tell the client that nothing more follows, where all has been sent and TLS has a word for it."""
+        """Tell the client that nothing more follows, if everything has been sent and it speaks TLS."""
         with self._lock:
             if self.tls is not None and self.outbox.size == 0 and self.state is not _CUT:
                 self.tls.part()
@@ -138,13 +138,13 @@ class Sender:
 
     def begin(self, lease: list[None]) -> None:
         """The application is called for the next response."""
-        self._lock.acquire()  # a `with` takes twice as long, and this is once a request
+        self._lock.acquire()  # a `with` takes twice as long, and this runs for every request
         self.state = NEXT_SENDING[self.state][_ANSWER]
         self.lease = lease
         self._lock.release()
 
     def send(self, data: bytes) -> None:
-        """Send, or keep for whoever polls."""
+        """Send, or keep for the polling thread."""
         self._send_as(_SEND, data)
 
     def send_piece(self, data: bytes) -> None:
@@ -153,7 +153,7 @@ class Sender:
         self.spoke = time.monotonic_ns()
 
     def send_last(self, data: bytes) -> None:
-        """Like send, with the end of a response: during a lease it is held until `release`."""
+        """Like send, for the end of a response: during a lease it is held until `release`."""
         if not self.lease or len(data) > _HELD or self.outbox.size:
             self._send_as(_END, data)
             return
@@ -165,11 +165,11 @@ class Sender:
         self._lock.release()
         if gone:
             raise ClientGone(len(data))
-        if not self.lease:  # since we looked; whoever took it may have found nothing held
+        if not self.lease:  # taken since we looked, perhaps before anything was held
             self.release()
 
     def release(self) -> None:
-        """Send what is held, unless the client has gone; where nothing is held, all has been sent."""
+        """Send what is held, unless the client has gone; if nothing is held, all has been sent."""
         self._lock.acquire()
         try:
             done = self.state is not _HOLDING or self._send(_END, self._unheld())
@@ -191,7 +191,7 @@ class Sender:
     # What the client has yet to take.
 
     def flush(self) -> None:
-        """Send what is kept. Whoever has the lock meanwhile does it in our place, so nobody waits."""
+        """Send what is kept. If another thread has the lock, it does so in our place, so nobody waits."""
         self._missed = True
         while self._missed and self._lock.acquire(False):
             try:
@@ -201,8 +201,8 @@ class Sender:
                 self._lock.release()
 
     def overrule(self, response: bytes) -> bool:
-        """Let nobody else send any more. Send `response` where nothing was sent before; False where it is too
-        late for that, and the client is told by a reset that it has not got all."""
+        """Let nobody else send any more. Send `response` if nothing was sent before; False if it is too late
+        for that: then a reset tells the client that its response is incomplete."""
         with self._lock:
             in_time = self.state is Sending.UNSENT
             if in_time:
@@ -214,7 +214,7 @@ class Sender:
             return in_time
 
     def cut(self, loss: str = CLIENT_CLOSED, *, reset: bool = False) -> None:
-        """Send nothing more, whoever still wants to; `reset` tells the client that it has not got all."""
+        """Send nothing more, from any thread; `reset` tells the client that its response is incomplete."""
         with self._lock:
             if self.state is not _CUT:
                 self.loss = loss
@@ -223,21 +223,21 @@ class Sender:
                 self._reset()
 
     def lose(self) -> None:
-        """The client has left. Where something is being sent, or waits to be, sending it finds that out, and
-        tells who waits for it."""
+        """The client has left. If something is being sent, or waits to be, sending it will fail and inform
+        any waiting thread."""
         if self._lock.acquire(False):
             if self.outbox.size == 0:
                 self._cut()
             self._lock.release()
 
     def close_in_child(self) -> None:
-        """In a child that the application forked, whose other threads are not there to release locks."""
+        """In a child that the application forked, which lacks the threads that would release locks."""
         self._lock = threading.Lock()
         self.outbox.close_in_child()
         self.lease, self.held = NO_LEASE, b""
         self.out = _Returned()
 
-    # For who has the lock.
+    # Called with the lock held.
 
     def _cut(self) -> None:
         self.state = NEXT_SENDING[self.state][Act.CUT]
@@ -254,7 +254,7 @@ class Sender:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def _give_up(self, error: Unreadable) -> None:
-        """Of what was promised, some cannot be sent."""
+        """Part of what was promised cannot be sent."""
         self.fault = str(error)
         self._cut()
 
@@ -295,10 +295,10 @@ class Sender:
             self.deadline = NEVER
             self._epoll.modify(self._fd, LISTENING)
         elif more:
-            self._epoll.modify(self._fd, SPEAKING)  # another event, behind those of others
+            self._epoll.modify(self._fd, SPEAKING)  # causes another event, after those of others
 
     def _keep(self, data: bytes | memoryview) -> None:
-        """What the client does not take now."""
+        """Keep what the client does not take now."""
         empty = self.outbox.size == 0
         self.outbox.put(data)
         if empty:
@@ -307,14 +307,14 @@ class Sender:
             self._wait_for_client(0)
 
     def _await_client(self) -> None:
-        """From here on the poller is told when the client takes more, and looks whether it does."""
+        """From now on the poller gets an event when the client takes more, and checks that it does."""
         self.mark = self.outbox.sent
         self.deadline = time.monotonic_ns() + self._patience
         self._alarm.no_later_than(self.deadline)
         self._epoll.modify(self._fd, SPEAKING)
 
     def _wait_for_client(self, unsent: int) -> None:
-        """Until the application may say more, or raise ClientGone: who takes too little is cut off."""
+        """Wait until the application may send more. Raises ClientGone: too slow a client is cut off."""
         while self.outbox.full:
             self._waiting = waiting = threading.Lock()
             waiting.acquire()
@@ -333,7 +333,7 @@ class Sender:
             self._waiting.release()
             self._waiting = None
 
-    # For who has not.
+    # Called without the lock.
 
     def _send_as(self, act: Act, data: bytes) -> None:
         self._lock.acquire()
@@ -345,7 +345,7 @@ class Sender:
             self.flush()
 
     def _put_file(self, span: Span) -> bool:
-        """False where there is no descriptor left to keep the file open with."""
+        """False if there is no descriptor left to keep the file open with."""
         with self._lock:
             if self.state is _CUT:
                 raise ClientGone(span.size)
@@ -362,7 +362,7 @@ class Sender:
             return True
 
     def _send_copies(self, span: Span) -> None:
-        """Of a file that only the application keeps open: it has to wait for its client."""
+        """Send a file that only the application keeps open: it has to wait for its client."""
         at, end = span.offset, span.offset + span.size
         while at < end:
             try:

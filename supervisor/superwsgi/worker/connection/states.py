@@ -1,9 +1,8 @@
-"""A connection's states, of both its sides. Every change goes through a table; a pair that is absent is a
-bug.
+"""The states of a connection's two sides. Every change goes through a table; a pair that is absent is a bug.
 
-The owner's side, where a connection is: State, Event, NEXT. Only who owns the connection changes it (see
-connection.py). The client's side, what it has been sent of the response in hand: Sending, Act, NEXT_SENDING.
-Only who holds the sender's lock changes it (see sender.py).
+The owner's side, where a connection is: State, Event, NEXT. Only the connection's owner changes it (see
+connection.py). The client's side, how much of the response in hand it has been sent: Sending, Act,
+NEXT_SENDING. Only the holder of the sender's lock changes it (see sender.py).
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from superwsgi.config.schema import Timeouts
 from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
 
 LINGER: Final = 2 * SECOND
-"""How long a client may go on sending after its last response before the connection is closed on it."""
+"""How long a client may keep sending after its last response before the connection is closed on it."""
 
 
 class State(enum.Enum):
-    """Where a connection is; each state but RUNNING, SENDING and CLOSED ends at a deadline."""
+    """Where a connection is; each state except RUNNING, SENDING and CLOSED has a deadline."""
 
     __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
 
@@ -134,7 +133,7 @@ NEXT_SENDING: Final[dict[Sending, dict[Act, Sending]]] = {
     Sending.HELD: {Act.END: Sending.SENT, Act.CUT: Sending.CUT},
     Sending.SENT: {
         Act.ANSWER: Sending.UNSENT,
-        Act.SEND: Sending.BEGUN,  # a refusal of what comes behind it
+        Act.SEND: Sending.BEGUN,  # a refusal of what follows it
         Act.CUT: Sending.CUT,
     },
     Sending.CUT: {Act.ANSWER: Sending.CUT, Act.CUT: Sending.CUT},
@@ -143,7 +142,7 @@ NEXT_SENDING: Final[dict[Sending, dict[Act, Sending]]] = {
 
 def waits(timeouts: Timeouts) -> dict[State, int]:
     """How long a connection may stay in a state, ns. While RUNNING the thread has a deadline
-    instead, and while the client has yet to take something the sender has one."""
+    instead, and while the client has yet to take something, the sender has one."""
     idle, head = int(timeouts.keepalive * SECOND), deadline_after(timeouts.head)
     return {
         State.PROXY: deadline_after(timeouts.proxy),

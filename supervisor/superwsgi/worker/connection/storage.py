@@ -1,13 +1,13 @@
-"""What all outboxes of a worker may keep together, in memory and in temporary files; and how many requests
-may fill such files at once, so that others have a thread.
+"""How much all outboxes of a worker may keep together, in memory and in temporary files; and how many
+requests may fill such files at once, so that threads are left for others.
 
-Whoever writes more than the disk takes is held up by the kernel, for seconds with a response of some size;
-the thread cannot be had back, and what else waits for a thread waits for the disk. Which response will be of
-that kind shows only when it is there. So a path whose last response was is expected to have another one, and
-with it those that differ in a number only. Large pieces that were not expected are written one after the
-other: the first of their threads is free the sooner.
+The kernel holds up a thread that writes faster than the disk, for seconds with a large response; nothing can
+free the thread, and requests that wait for a thread wait for the disk. Which response will be large shows
+only when it is there. So a path whose last response was large is expected to have another one, and so are
+paths that differ only in a number. Large pieces that were not expected are written one after the other, so
+that the first of their threads is free sooner.
 
-Called in any thread. Times are monotonic ns.
+Called from any thread. Times are monotonic ns.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from typing import Final
 from superwsgi.worker.connection.alarm import SECOND
 
 MEMORY: Final = 64 << 20
-"""Bytes kept in memory by all connections of a worker, beyond the little that each may keep anyway."""
+"""Bytes kept in memory by all connections of a worker, beyond the small amount that each may always keep."""
 
 
 _LATELY: Final = 10 * SECOND
-"""How long a path is expected to do what it did: a slow disk goes on being slow, and a mistake costs others
+"""How long a path is expected to do the same again: a slow disk stays slow, and a wrong guess costs others
 little."""
 
 _REMEMBERED: Final = 256
 
 _NUMBERED: Final = re.compile(r"[^/]*[0-9][^/]*")
-"""A segment of a path that names one of many things: a number, a date, a hash."""
+"""A path segment that names one of many things: a number, a date, a hash."""
 
 
 class Allowance:
-    """Bytes that may still be kept in one kind of place."""
+    """How many bytes may still be kept in one kind of place."""
 
     __slots__ = ("_left", "_lock")
 
@@ -56,7 +56,7 @@ class Allowance:
 
 class Bulk:
     """`crowded`: as many as may run are running. `known`: until when a kind of path is expected to fill
-    files. `turn` is held by who writes much."""
+    files. `turn` is held by a thread that writes a large piece."""
 
     __slots__ = ("_lock", "_most", "_running", "crowded", "known", "turn")
 
@@ -78,7 +78,7 @@ class Bulk:
             self.crowded = len(self._running) >= self._most
 
     def end(self, response: object, path: str, filled: bool, now: int) -> None:
-        """The application is done with it. Once is enough, twice no harm."""
+        """The application is done with it. Calling this twice does no harm."""
         kind = _kind(path)
         with self._lock:
             self._running.discard(response)
@@ -92,8 +92,8 @@ class Bulk:
 
 
 class Stores:
-    """`spool` bytes of temporary files at most; `on_trouble` is told of errors of the file system, in any
-    thread, and `bulk` of who fills files."""
+    """At most `spool` bytes of temporary files; `on_trouble` is called with errors of the file system, in any
+    thread, and `bulk` keeps track of responses that fill files."""
 
     __slots__ = ("_lent", "_lock", "bulk", "files", "memory", "on_trouble")
 
@@ -108,12 +108,12 @@ class Stores:
         self.memory = Allowance(memory)
         self.files = Allowance(spool)
         self.on_trouble = on_trouble
-        self._lent: dict[int, int] = {}  # by whom an object is kept: how many
+        self._lent: dict[int, int] = {}  # by id of an object: how many keep it
         self._lock = threading.Lock()
 
     def lend(self, thing: bytes) -> bool:
-        """Whether there is memory for an object, which is counted once: an application that answers from a
-        cache gives the same to many clients."""
+        """Whether there is memory for an object. It is counted once: an application that answers from a
+        cache gives the same object to many clients."""
         with self._lock:
             keepers = self._lent.get(id(thing), 0)
             if not keepers and not self.memory.reserve(len(thing)):
@@ -122,7 +122,7 @@ class Stores:
             return True
 
     def take_back(self, thing: bytes) -> None:
-        """One that kept it does so no more."""
+        """One of its keepers has let go of it."""
         with self._lock:
             keepers = self._lent[id(thing)] - 1
             if keepers:

@@ -1,17 +1,17 @@
-"""Fork hazards: what an import has left behind in this process that is more than memory (fork(2)).
+"""Fork hazards: anything but memory that an import has left behind in this process (fork(2)).
 
-A child has only the thread that forked: what the others did stops, and the locks that they held stay locked.
-It shares every descriptor, and with it the offset of a file, the bytes of a pipe, the answers on a
-connection. It does not have the parent's child processes, timers, record locks and interpreters. So whatever
-was not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold between
-the import and the first fork, in the main thread; it changes nothing, except that garbage is
+A child has only the thread that forked: the work of the others stops, and the locks that they held stay
+locked. It shares every descriptor, and with it the offset of a file, the bytes of a pipe, the answers on a
+connection. It does not have the parent's child processes, timers, record locks and interpreters. So anything
+that was not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold
+between the import and the first fork, in the main thread; it changes nothing, except that garbage is
 collected and log files are flushed.
 
-What each child inherits for itself is as if it had imported the application: working folder, umask, limits,
-priority, environment, signal handlers and mask, seccomp filters, memory policies, the interpreter's own
-switches (tracemalloc, profilers), and the wake-up descriptor of signals, which a worker sets anew. An SQLite
-database in memory is memory: it has neither file nor lock, and without preloading, too, each worker has one
-of its own. System V semaphores (semop(2), SEM_UNDO) and process keyrings cannot be found.
+Some things each child inherits as a copy of its own, as if it had imported the application: working folder,
+umask, limits, priority, environment, signal handlers and mask, seccomp filters, memory policies, the
+interpreter's own switches (tracemalloc, profilers), and the wake-up descriptor of signals, which a worker
+sets again. An in-memory SQLite database is memory: it has neither file nor lock, and each worker would have
+its own without preloading too. System V semaphores (semop(2), SEM_UNDO) and process keyrings cannot be found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _LONGEST: Final = 200
 
 
 def examine(before: Before, places: Places) -> list[str]:
-    """What in this process would not survive a fork, in words, with the line that made it if that was
+    """Describe what in this process would not survive a fork, with the line that made it if that was
     recorded."""
     keeping.discard()
     found = [
@@ -52,7 +52,7 @@ def examine(before: Before, places: Places) -> list[str]:
 
 
 def _summed(said: Iterable[str]) -> list[str]:
-    """Each one once, with how often it was found."""
+    """Each text once, with how often it was found."""
     counts = Counter(said)
     named = [what[:_LONGEST] + (f" ({n} of them)" if n > 1 else "") for what, n in counts.items()]
     return named[:_MOST] + ([f"{len(named) - _MOST} more"] if len(named) > _MOST else [])

@@ -38,7 +38,7 @@ _RANDOM_DEVICES: Final = {os.makedev(1, minor) for minor in (8, 9)}
 
 
 def find(before: Iterable[Open]) -> Iterator[Hazard]:
-    """Of the descriptors that were not open before, nor are duplicates of those that were."""
+    """Hazards among descriptors that were not open before and are not duplicates of any that were."""
     opened = _opened_since(before)
     if not opened:
         return
@@ -52,7 +52,7 @@ def find(before: Iterable[Open]) -> Iterator[Hazard]:
 
 
 def _opened_since(before: Iterable[Open]) -> list[Open]:
-    """Files that were open before are known by their place, because their offsets have moved since."""
+    """Files that were open before are recognized by their place, because their offsets may have moved."""
     places = {each.place for each in before}
     now = all_open()
     known = {each.identity for each in before if not each.is_file}
@@ -61,7 +61,7 @@ def _opened_since(before: Iterable[Open]) -> list[Open]:
 
 
 class _Around:
-    """What a descriptor alone does not tell."""
+    """What a descriptor alone does not show."""
 
     def __init__(self, opened: Iterable[Open]) -> None:
         self.objects = Objects()
@@ -71,7 +71,7 @@ class _Around:
         self.shareable = {each.target for each in shareable}
 
     def is_held(self, each: Open) -> bool:
-        """By a file object of Python's, which reads on from the offset."""
+        """Whether a Python file object has it, which continues from the offset."""
         return each.fd in self.objects.files
 
 
@@ -100,7 +100,7 @@ def _appends(each: Open, _: _Around) -> bool:
 
 
 def _is_mapped(each: Open, around: _Around) -> bool:
-    """mmap keeps a duplicate of the descriptor that it was given, whose offset is wherever that was."""
+    """mmap keeps a duplicate of the descriptor that it was given, with whatever offset that has."""
     mappings = around.mapped[each.target]
     if not (each.is_file and each.only_reads and mappings and not each.is_deleted):
         return False
@@ -121,23 +121,23 @@ def _only_sends(each: Open, around: _Around) -> bool:
 
 
 _HARMLESS: Final[tuple[Callable[[Open, _Around], bool], ...]] = (
-    _names_a_place,  # O_PATH: there is nothing to read or write, and no offset
-    _is_folder,  # of which nothing has been read: it serves as the start of paths (openat(2))
+    _names_a_place,  # O_PATH: cannot be read or written, and has no offset
+    _is_folder,  # and nothing of it has been read: it is where paths start (openat(2))
     _is_empty_device,  # gives everybody the same, and keeps nothing
-    _is_random,  # gives everybody something else, unless Python has read ahead: each fork has a copy of that
-    _appends,  # each write(2) goes whole to the end, wherever the offset is: log files
-    _is_mapped,  # its bytes are read from memory, not at the offset; not so in SQLite, which also locks it
-    _is_shareable,  # its library is known to share it well
-    _only_sends,  # messages arrive whole whoever sends them, and there is no answer that another could take
+    _is_random,  # gives each reader something else, unless Python read ahead: then all forks have a copy
+    _appends,  # each write(2) goes to the end as a whole, whatever the offset: log files
+    _is_mapped,  # read from memory, not at the offset; except by SQLite, which also locks it
+    _is_shareable,  # its library is known to cope with sharing
+    _only_sends,  # messages arrive whole from any sender, and there is no answer that another could take
 )
-"""Each with the reason. A lock on it makes any of them a hazard (flock(2), fcntl(2))."""
+"""Each with the reason. A lock (flock(2), fcntl(2)) makes any of them a hazard."""
 
 
 # In words.
 
 
 def _each_once(found: Iterable[Open]) -> Iterator[Open]:
-    """A file by one of its descriptors, an SQLite database without its other files."""
+    """Each file by one of its descriptors, an SQLite database without its companion files."""
     files: dict[str, Open] = {}
     for each in found:
         if each.is_file:

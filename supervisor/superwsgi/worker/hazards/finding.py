@@ -1,4 +1,4 @@
-"""What a look at this process can find, and what that is known by when it is made."""
+"""What an examination of this process can find, and the keys by which it is recorded when it is made."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 A_LOCK: Final = "a lock on"
-"""How the words for a locked file begin."""
+"""How the description of a locked file begins."""
 
 Key = tuple[object, ...]
-"""Equal for the same thing when it is made and when it is found."""
+"""The same when a thing is made and when it is found."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Hazard:
     keys: tuple[Key, ...] = ()
     verb: str = "made"
     fd: int | None = None
-    addresses: range = range(0)  # by these and `fd` the variable is found that holds it
-    otherwise: str = ""  # said if it is not known who made it
+    addresses: range = range(0)  # these and `fd` identify the variable that holds it
+    otherwise: str = ""  # added if its maker is not known
 
 
 def descriptor(fd: int) -> tuple[Key, Key]:
-    """The second one is for duplicates of it, which libraries make. Raises OSError."""
+    """The second key is for the duplicates that libraries make. Raises OSError."""
     found = os.fstat(fd)
     inode = (found.st_dev, found.st_ino)
     return ("descriptor", fd, *inode), ("inode", *inode)
@@ -51,5 +51,5 @@ def timer(which: int) -> Key:
 
 
 def mapping(device: str, inode: str) -> Key:
-    """As /proc/self/maps spells them."""
+    """`device` and `inode` as /proc/self/maps spells them."""
     return "mapping", device, inode

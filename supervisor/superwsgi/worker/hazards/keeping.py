@@ -1,5 +1,5 @@
 """What the kernel and the interpreter keep for this process alone: child processes, timers, interpreters; and
-what they keep although nobody can use it any more.
+what they keep although it can no longer be used.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _TIMERS: Final = {
     signal.ITIMER_PROF: "ITIMER_PROF",
 }
 _PATIENCE: Final = 0.2
-"""Seconds for programs to end that have closed their output."""
+"""Seconds in which programs that have closed their output may end."""
 _PAUSE: Final = 0.002
 _ENDED: Final = ("Z", "X", "x")
 _INTERPRETERS: Final = ("_interpreters", "_xxsubinterpreters")
-"""The module that makes them, since Python 3.13 and before."""
+"""The module that makes them: since Python 3.13, and before."""
 
 
 def discard() -> None:
-    """Let go of garbage, which may hold descriptors, and of programs that nobody can wait for any more:
+    """Discard garbage, which may hold descriptors, and programs that nobody can wait for any more:
     `os.popen("git describe").read()`. subprocess keeps these, with their pipes, until they have ended."""
     gc.collect()
     subprocess = sys.modules.get("subprocess")
@@ -41,7 +41,7 @@ def discard() -> None:
 
 
 def children() -> Iterator[Hazard]:
-    """Child processes that are alive: all workers would talk to the same one, and none could wait for it."""
+    """Live child processes: all workers would talk to the same one, and none could wait for it."""
     for child in procfs.children():
         if child.state not in _ENDED:
             named = f"a child process ({child.name})"
@@ -55,7 +55,7 @@ def timers() -> Iterator[Hazard]:
             yield Hazard(f"a timer ({name})", keys=(finding.timer(which),), verb="set")
     try:
         made = Path("/proc/self/timers").read_text()
-    except OSError:  # a kernel without
+    except OSError:  # a kernel without it
         return
     yield from [Hazard("a timer (timer_create)")] * sum(line.startswith("ID:") for line in made.splitlines())
 

@@ -1,8 +1,8 @@
 """Memory that a fork does not copy, by proc(5): maps, smaps and status.
 
-Memory that is mapped shared is the same for all workers: a lock in it that a killed worker held would hang
-the others. Only what each worker would otherwise have for itself counts: not a file that is on the disk under
-its name, nor device memory, nor what is only read, which are the same without preloading.
+Shared mappings are the same memory for all workers: a lock in it that a killed worker held would hang the
+others. Only what each worker would otherwise have for itself counts: not a file that is on the disk under its
+name, device memory, or memory that is only read, which are the same without preloading.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOCKED: Final = re.compile(r"^VmLck:\s*[1-9]", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Mapping:
-    """A line of /proc/self/maps, as far as it matters here."""
+    """The parts of a line of /proc/self/maps that matter here."""
 
     span: str  # `7f04f51e1000-7f04f51e2000`
     rights: str  # `rw-s`
@@ -49,7 +49,7 @@ class Mapping:
 
 
 def find(harmless: Set[tuple[str, str]]) -> Iterator[Hazard]:
-    """What is not in `harmless` and has no descriptor, which would tell more."""
+    """Mappings not in `harmless` and without a descriptor, which would tell more."""
     described = {each.target for each in all_open()}
     for each in shared():
         if each.is_nameless and each.identity not in harmless and each.path not in described:
@@ -61,7 +61,7 @@ def find(harmless: Set[tuple[str, str]]) -> Iterator[Hazard]:
 
 
 def shared() -> list[Mapping]:
-    """Those that are shared and can be written to, each one once."""
+    """Shared, writable mappings, each one once."""
     return list(dict.fromkeys(each for each in mapped() if each.rights[1] == "w" and each.rights[3] == "s"))
 
 
@@ -81,7 +81,7 @@ def _say(each: Mapping) -> str:
 
 
 def _read(name: str) -> str:
-    """Empty where there is no /proc."""
+    """Empty if there is no /proc."""
     try:
         return (_SELF / name).read_text(errors="backslashreplace")
     except OSError:

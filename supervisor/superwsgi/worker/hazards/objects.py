@@ -1,7 +1,7 @@
-"""The Python objects that use descriptors: what libraries know of them that the kernel does not.
+"""The Python objects that use descriptors: what libraries know about these that the kernel does not.
 
-The garbage collector knows the objects. An application may have put anything among them: one that fails to
-answer has no descriptor.
+The garbage collector knows the objects. An application may have created anything among them: an object that
+fails to answer counts as having no descriptor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOOP: Final = "asyncio.events.AbstractEventLoop"
 _SHAREABLE: Final = {
     # Reads by pread(2), which leaves the offset where it is.
     "maxminddb.file.FileBuffer": "_handle",
-    # Belongs to the process that has opened it: worker/boot/prometheus.py sees to that.
+    # Belongs to the process that opened it: worker/boot/prometheus.py takes care of that.
     "prometheus_client.mmap_dict.MmapedDict": "_f",
 }
 """Classes whose files forks may share, and the attribute that holds the file."""
@@ -31,11 +31,11 @@ _SENDERS: Final = {
     "logging.handlers.SysLogHandler": "socket",
     "statsd.client.udp.StatsClient": "_sock",
 }
-"""Classes that send datagrams and wait for no answer, and the attribute that holds the socket."""
+"""Classes that send datagrams without waiting for an answer, and the attribute that holds the socket."""
 
 
 class Objects:
-    """Those that are alive when this is made."""
+    """The objects that are alive when this is made."""
 
     def __init__(self) -> None:
         found = alive({_RAW, *_BUFFERS, _LOOP, *_SHAREABLE, *_SENDERS})
@@ -47,7 +47,7 @@ class Objects:
         self.loops = [each for each in found[_LOOP] if _is_open(each)]
 
     def flush(self, fds: Iterable[int]) -> None:
-        """What the import has printed belongs to this process; each fork would write it again."""
+        """What the import printed belongs to this process; each fork would write it again."""
         wanted = set(fds)
         for each in self._buffers:
             if wanted.intersection(_descriptors([each])):
@@ -60,7 +60,7 @@ def alive(names: Iterable[str]) -> Mapping[str, list[Any]]:
     wanted, found = frozenset(names), defaultdict[str, list[Any]](list)
     known: dict[int, str | None] = {}
     for each in gc.get_objects():
-        # Not isinstance: it asks a lazy proxy for its __class__, and so wakes what is behind it.
+        # Not isinstance: it asks a lazy proxy for its __class__, which would load the object behind it.
         kind = type(each)
         if id(kind) not in known:
             known[id(kind)] = next((name for name in _ancestry(kind) if name in wanted), None)
@@ -71,7 +71,7 @@ def alive(names: Iterable[str]) -> Mapping[str, list[Any]]:
 
 
 def loop_descriptors(loop: Any) -> list[int]:
-    """Of a loop of asyncio: its epoll instance and both ends of the socket pair that wakes it."""
+    """Those of an asyncio loop: its epoll instance and both ends of the socket pair that wakes it."""
     return list(_descriptors(getattr(loop, name, None) for name in ("_selector", "_ssock", "_csock")))
 
 
@@ -94,6 +94,6 @@ def _descriptors(files: Iterable[Any]) -> Iterator[int]:
 
 
 def _is_open(loop: Any) -> bool:
-    with contextlib.suppress(Exception):  # another library's, that has not all of its methods
+    with contextlib.suppress(Exception):  # another library's, which lacks some of its methods
         return not loop.is_closed()
     return False

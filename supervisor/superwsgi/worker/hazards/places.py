@@ -1,9 +1,9 @@
-"""Where things were made, while an application is imported: the line that a developer looks for.
+"""Where things are made while an application is imported: the line that a developer looks for.
 
-The functions that make them, in the table at the end, are wrapped meanwhile. A wrapper calls the function and
-notes what it has made. Code that has kept a wrapper (`from os import pipe`) keeps it, and later it only
-calls. An audit hook could never be removed, and would cost each id() and open() of the workers 150 ns for
-ever.
+The functions that make them, in the table at the end, are wrapped during the import. A wrapper calls the
+function and notes what it has made. Code that has kept a wrapper (`from os import pipe`) keeps it; after the
+import the wrapper only calls. An audit hook could never be removed, and would cost each id() and open() of
+the workers 150 ns forever.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from superwsgi.worker.hazards.finding import Key
 
 _Arguments = tuple[Any, ...]
 _Look = Callable[[Any], Iterable[Key]]
-"""From what was made to the keys that it is known by."""
+"""From what was made to the keys that identify it."""
 
 _Watch = Callable[[_Arguments], _Look]
-"""Called with the arguments before the call of what is wrapped."""
+"""Called with the arguments before the wrapped function is."""
 
 
 class Places:
-    """`shop/metrics.py:12` by what was made there."""
+    """Places such as `shop/metrics.py:12`, by what was made there."""
 
     def __init__(self) -> None:
         self._lines: dict[Key, tuple[str, int] | None] = {}
         self.recording = True
 
     def of(self, keys: Iterable[Key]) -> str | None:
-        """Of the first of `keys` that is known."""
+        """The place of the first of `keys` that is known."""
         line = next((line for key in keys if (line := self._lines.get(key))), None)
         return place(*line) if line is not None else None
 
     def note(self, keys: Iterable[Key]) -> None:
-        """As made by the caller."""
+        """Record `keys` as made by the caller."""
         self._lines.update(dict.fromkeys(keys, _here(sys._getframe(1))))
 
 
@@ -66,7 +66,7 @@ def place(filename: str, line: int) -> str:
 
 
 def shown(filename: str) -> str:
-    """From the working folder where it is below."""
+    """Relative to the working folder if it is below it."""
     try:
         below = os.path.relpath(filename)
     except FileNotFoundError:  # the working folder has been removed
@@ -75,7 +75,7 @@ def shown(filename: str) -> str:
 
 
 def _here(frame: FrameType | None) -> tuple[str, int] | None:
-    """The nearest caller in the application, or else the nearest in a library that is not Python's own."""
+    """The nearest caller in the application, or else in a library that is not Python's own."""
     nearest = None
     while frame is not None:
         filename = frame.f_code.co_filename
@@ -91,8 +91,8 @@ def _here(frame: FrameType | None) -> tuple[str, int] | None:
 
 
 class _Wrapper:
-    """Takes the place of a function written in C: like that, and unlike one written in Python, it does not
-    become a method as an attribute of a class."""
+    """Replaces a function written in C: like one, and unlike a Python function, it does not become a method
+    when it is an attribute of a class."""
 
     def __init__(self, function: Callable[..., Any], watch: _Watch, places: Places) -> None:
         self._function = function
@@ -104,7 +104,7 @@ class _Wrapper:
             return self._function(*args, **kwargs)
         look = self._watch(args)
         made = self._function(*args, **kwargs)
-        with contextlib.suppress(Exception):  # an application may have put anything in the place of anything
+        with contextlib.suppress(Exception):  # an application may have put anything in place of anything
             self._places.note(look(made))
         return made
 
@@ -112,7 +112,7 @@ class _Wrapper:
         return getattr(self._function, name)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self._function.__reduce_ex__(protocol)  # a copy of a function is that function
+        return self._function.__reduce_ex__(protocol)  # a copy of a function is the function itself
 
     def as_method(self) -> Callable[..., Any]:
         return lambda *args, **kwargs: self(*args, **kwargs)
@@ -127,15 +127,15 @@ def _wrapped(owner: Any, name: str, watch: _Watch, places: Places) -> Iterator[N
     try:
         yield
     finally:
-        if vars(owner).get(name) is ours:  # and nobody else's by now
+        if vars(owner).get(name) is ours:  # not replaced by somebody else meanwhile
             setattr(owner, name, function)
 
 
 def _resolve(path: str) -> tuple[Any, str]:
     """The owner of what `path` names, and its name there. Modules written in C are imported, because others
-    may copy from them later; those others count only if they are there already."""
+    may copy from them later; other modules count only if they have been imported already."""
     module, *names, name = path.split(".")
-    with contextlib.suppress(ImportError):  # Python can be built without it
+    with contextlib.suppress(ImportError):  # Python can be built without this module
         owner = importlib.import_module(module) if module.startswith("_") else sys.modules.get(module)
         for each in names:
             owner = getattr(owner, each, None)
@@ -143,7 +143,7 @@ def _resolve(path: str) -> tuple[Any, str]:
     return None, name
 
 
-# What to look at, by what is called.
+# What to look at, for each wrapped function.
 
 
 def _descriptors(_: _Arguments) -> _Look:
@@ -157,12 +157,12 @@ def _descriptors(_: _Arguments) -> _Look:
 
 
 def _first_argument(arguments: _Arguments) -> _Look:
-    """A constructor makes its first argument."""
+    """For a constructor, the first argument is what was made."""
     return lambda _: _descriptors(())(arguments[0])
 
 
 def _new_files(_: _Arguments) -> _Look:
-    """What was made does not tell which files it has opened."""
+    """For results that do not tell which files they have opened."""
     before = {each.identity for each in reading.all_open()}
 
     def look(_: Any) -> Iterator[Key]:
@@ -179,7 +179,7 @@ def _new_mappings(_: _Arguments) -> _Look:
 
 
 def _processes(_: _Arguments) -> _Look:
-    """forkpty(3) also returns a descriptor, which is none in the child."""
+    """forkpty(3) also returns a descriptor, which is not one in the child."""
 
     def look(made: Any) -> Iterator[Key]:
         pid, *fds = made if isinstance(made, tuple) else (made,)

@@ -1,4 +1,4 @@
-"""The descriptors of this process, as the kernel tells of them: fstat(2), and /proc/self/fd and fdinfo of
+"""The descriptors of this process, as the kernel reports them: fstat(2), and /proc/self/fd and fdinfo of
 proc(5)."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from superwsgi.system import procfs
 
 Identity = tuple[object, ...]
-"""Equal for what is the same."""
+"""Equal for the same thing."""
 
 _ANONYMOUS: Final = "anon_inode:"
 
@@ -31,13 +31,13 @@ class Open:
 
     @property
     def place(self) -> Identity:
-        """Equal as long as the number stands for the same."""
+        """Equal as long as the number means the same open file."""
         return self.fd, self.stat.st_dev, self.stat.st_ino
 
     @property
     def identity(self) -> Identity:
-        """Equal for duplicates (dup(2)), at the same time."""
-        if self.target.startswith(_ANONYMOUS):  # there is but one inode for all of them
+        """Equal for duplicates (dup(2)) at any one time."""
+        if self.target.startswith(_ANONYMOUS):  # they all share one inode
             return self.place
         inode = (self.stat.st_dev, self.stat.st_ino)
         # A file that is opened twice has two offsets.
@@ -53,7 +53,7 @@ class Open:
 
     @property
     def is_inheritable(self) -> bool:
-        """Over execve(2)."""
+        """Whether it survives execve(2)."""
         return not self.flags & os.O_CLOEXEC
 
     @property
@@ -62,7 +62,7 @@ class Open:
 
     @property
     def kind(self) -> str:
-        """`eventpoll` of what has no file at all, else empty."""
+        """Such as `eventpoll` for a descriptor without any file, else empty."""
         name = self.target.removeprefix(_ANONYMOUS)
         return "" if name == self.target else name.strip("[]")
 
@@ -74,7 +74,7 @@ class Open:
 def all_open() -> list[Open]:
     found = []
     for fd in procfs.descriptors():
-        with contextlib.suppress(OSError):  # the one that listed them, or a thread has closed it
+        with contextlib.suppress(OSError):  # the one used for listing, or a thread has closed it
             found.append(_look(fd))
     return found
 

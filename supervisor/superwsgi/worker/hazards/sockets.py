@@ -1,4 +1,4 @@
-"""Sockets: what each is, and which of them forks may share."""
+"""Sockets: what each one is, and which of them forks may share."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DATAGRAMS: Final = "a datagram socket"
 
 
 def receives_nothing(fd: int) -> bool:
-    """Whether it only sends datagrams, to which nobody can answer: it has no name (unix(7)), and is not one
-    of a pair. syslog(3) has one like this."""
+    """Whether it only sends datagrams that nobody can answer: it has no name (unix(7)) and is not one of a
+    pair. syslog(3) uses such a socket."""
 
     def has_no_name(sock: socket.socket) -> bool:
         is_local = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_DGRAM
@@ -56,7 +56,7 @@ def _bound(sock: socket.socket) -> str:
 
 
 def _peer(sock: socket.socket) -> object:
-    """None where it is not connected, empty where the other end has no name."""
+    """None if it is not connected, empty if the other end has no name."""
     try:
         return sock.getpeername() or ""
     except OSError:
@@ -73,7 +73,7 @@ def _spell(address: object) -> str:
 
 
 def _ask(fd: int, question: Callable[[socket.socket], _T], otherwise: _T) -> _T:
-    """What `question` says of a duplicate of the socket; `otherwise` if it is gone or cannot be asked."""
+    """`question`'s result for a duplicate of the socket; `otherwise` if it is gone or cannot be asked."""
     try:
         with socket.socket(fileno=os.dup(fd)) as sock:
             return question(sock)

@@ -1,6 +1,6 @@
 """Threads: a child has only the one that forked.
 
-Native threads that end by themselves before a fork (pthread_atfork(3)), as OpenBLAS's do, are no hazard.
+Native threads that end by themselves before a fork (pthread_atfork(3)), as OpenBLAS's do, are not a hazard.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _BOOTSTRAP: Final = frozenset(
         threading.Thread._bootstrap_inner.__code__,  # type: ignore[attr-defined]
     }
 )
-"""What each thread of Python's runs around its own function."""
+"""Functions of Python's own that every thread runs around its target."""
 
 _SURVIVED: Final = frozenset(
     {
         # jemalloc, in pyarrow and others: its pthread_atfork(3) handlers switch the thread off in a child,
-        # where whoever frees memory gives it back to the kernel itself.
+        # where the thread that frees memory returns it to the kernel itself.
         "jemalloc_bg_thd",
     }
 )
@@ -40,7 +40,7 @@ _SURVIVED: Final = frozenset(
 
 
 def of_python() -> Iterator[Hazard]:
-    """Those that Python knows, by name and by the line that started them, or else by what they run."""
+    """Threads that Python knows, by name and by the line that started them, or else by what they run."""
     threads = {thread.ident: thread for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
         if ident != threading.get_ident():
@@ -51,7 +51,7 @@ def of_python() -> Iterator[Hazard]:
 
 
 def _runs(frame: FrameType) -> str:
-    """The function that a thread was started with: its place, or its name where that is Python's own."""
+    """The function that a thread was started with: its place, or its name if it is Python's own."""
     code, module = frame.f_code, frame.f_globals.get("__name__")
     while frame.f_back is not None and frame.f_back.f_code not in _BOOTSTRAP:
         frame = frame.f_back
@@ -62,10 +62,10 @@ def _runs(frame: FrameType) -> str:
 
 
 def native() -> Iterator[Hazard]:
-    """Threads that Python does not know, of libraries written in other languages, if they do not end when
-    this process forks."""
+    """Threads of libraries written in other languages, which Python does not know, unless they end when this
+    process forks."""
     unnamed = len(sys._current_frames()) - threading.active_count()  # Python's, but not of `threading`
-    # Ours besides: after a fork, `threading` has the number that it had before.
+    # Add our own: after a fork, `threading` still has the id from before.
     own = {threading.get_native_id(), *(thread.native_id for thread in threading.enumerate())}
     unknown = {*procfs.threads()} - own
     if len(unknown) <= unnamed:
@@ -80,7 +80,7 @@ def native() -> Iterator[Hazard]:
 
 
 def _task_name(task: int) -> str:
-    """proc(5): a thread that its library has not named has the name of the process."""
+    """proc(5): a thread that its library did not name has the name of the process."""
     try:
         return Path(f"/proc/self/task/{task}/comm").read_text().strip()
     except OSError:  # it has just ended
@@ -88,5 +88,5 @@ def _task_name(task: int) -> str:
 
 
 def _fork_in_vain() -> None:
-    """A fork for its pthread_atfork(3) handlers alone."""
+    """Fork only to run the pthread_atfork(3) handlers."""
     forks.run_in_child(lambda: 0)

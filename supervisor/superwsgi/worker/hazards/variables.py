@@ -1,4 +1,4 @@
-"""Which variable of the application holds what was found, if it was not recorded who made it."""
+"""Which variable of the application holds a hazard, if no record says which line made it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from superwsgi.worker.hazards.finding import Hazard
 
 
 class Variables:
-    """`shop.db.connection`, by its descriptor or its address in memory; of the application's modules."""
+    """Names such as `shop.db.connection` in the application's modules, by descriptor or address in memory."""
 
     def __init__(self) -> None:
         self._by_fd: dict[int, str] = {}
         self._by_address: dict[int, str] = {}
         for name, value in _globals():
             with contextlib.suppress(Exception):  # closed, or not what it seems
-                # Not isinstance, nor asked of the value: a lazy proxy would wake what is behind it.
+                # Neither isinstance nor a question to the value: a lazy proxy would load its object.
                 if issubclass(type(value), mmap.mmap):
                     self._by_address[ctypes.addressof(ctypes.c_char.from_buffer(value))] = name
                 elif callable(getattr(type(value), "fileno", None)):

@@ -1,9 +1,9 @@
 """The worker's side of the listening sockets, which it shares with its siblings.
 
 EPOLLEXCLUSIVE lets the kernel wake one worker for a new connection. A worker that should not take more
-*leaves*: it takes the listeners out of its epoll, so that the kernel wakes somebody else, and comes back
-after a pause, to the end of the queue of those that the kernel may wake. A worker that was woken always
-accepts once before it leaves, because nobody else may have been woken for that connection.
+*leaves*: it removes the listeners from its epoll, so that the kernel wakes another one, and comes back after
+a pause, at the end of the kernel's queue of workers to wake. A worker that was woken always accepts once
+before it leaves, because no other may have been woken for that connection.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from superwsgi.worker.serve.connections import Connections
 from superwsgi.worker.serve.context import Context
 
 PAUSE: Final = SECOND // 500
-"""How long a worker with more than its share leaves. All workers may leave at the same time, and then a
-connection waits this long: with 20 ms, half of all connections did, at 2 workers and 4 clients."""
+"""How long a worker with more than its share stays away. All workers may be away at the same time, and then a
+connection waits this long: with 20 ms, half of all connections did, with 2 workers and 4 clients."""
 
 BUSY_PAUSE: Final = SECOND // 50
 """The same for a worker without a free thread, which also comes back as soon as it has one."""
 
 FULL_PAUSE: Final = SECOND // 10
-"""The same for a worker with as many connections as it may have; by then some may have become idle."""
+"""The same for a worker with as many connections as it may have; some may be idle by then."""
 AT_ONCE: Final = 64
-"""Connections accepted between two polls: 1,000 took 50 ms, in which nobody else was served."""
+"""Connections accepted between two polls: 1,000 took 50 ms, during which nobody else was served."""
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_LISTENER: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
-"""accept(2): the descriptor is closed, is another by now, or was shut down (shutdown(2))."""
+"""accept(2): the descriptor is closed, has been reused, or was shut down (shutdown(2))."""
 
 Accepted = tuple[socket.socket, Any, socket.socket]  # connection, client's address, listener
 
@@ -53,16 +53,16 @@ class Listeners:
 
 
 class Broken(Exception):
-    """What the loop stands on is gone, so this worker cannot serve any more. Nobody but the application can
-    have closed it; the text says what."""
+    """Something that the loop depends on is gone, so this worker cannot serve any more. Only the application
+    can have closed it; the text says what it is."""
 
     def __init__(self, what: str, error: OSError) -> None:
         super().__init__(f"its {what} is gone, closed by the application? ({error.strerror})")
 
 
 class Acceptor:
-    """`make_room` closes connections that nobody needs, at a time, and tells whether there were any. Times
-    are monotonic ns."""
+    """`make_room` is given the time, closes connections that are not needed, and returns whether there were
+    any. Times are monotonic ns."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Acceptor:
         return fd in self._listeners
 
     def accept(self, fd: int, now: int) -> Iterator[Accepted]:
-        """What waits at a listener that became ready, as far as this worker should take it. Raises Broken."""
+        """Accept from a listener that became ready, as far as this worker should. Raises Broken."""
         listener = self._listeners.get(fd)
         for accepted in range(AT_ONCE):
             if listener is None or self.away:
@@ -112,7 +112,7 @@ class Acceptor:
                 self.leave(now + PAUSE)
 
     def yield_to_peers(self, now: int) -> None:
-        """Leave while no thread is free here but one is elsewhere."""
+        """Leave while no thread is free here but another worker has one."""
         if better_placed(len(self._connections.permits), self._board.peers()):
             self.leave(now + BUSY_PAUSE, for_room=True)
 
@@ -134,7 +134,7 @@ class Acceptor:
                     self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def look_again(self, now: int) -> None:
-        """While away: come back when the time is over, unless there is still no room or no thread."""
+        """While away: come back after the pause, unless there is still no room or no thread."""
         if not self.away or now < self.until:
             return
         if len(self._connections.open) >= self._limit:
@@ -157,7 +157,7 @@ class Acceptor:
             listener.close()
 
     def _forget(self, fd: int) -> None:
-        """A listener that is ready for ever and has nothing: the master replaces it, and then this worker."""
+        """A listener that is always ready but has nothing: the master replaces it, and then this worker."""
         with self._lock:
             if self._listeners.pop(fd, None) is not None and not self.away:
                 self._epoll.unregister(fd)
@@ -169,7 +169,7 @@ class Acceptor:
         self._listeners = {}
 
     def _await_room(self, now: int) -> None:
-        """As many connections as may be: leave them to siblings, else exchange idle ones for new ones."""
+        """No more connections are allowed: leave new ones to siblings, or else trade idle ones for them."""
         if not any(connections < self._limit for connections, _ in self._board.peers()):
             following = "idle ones are closed, new ones wait"
             self._full.make(now, limit="limits.connections", connections=self._limit, next=following)
@@ -177,7 +177,7 @@ class Acceptor:
                 self.come_back()
                 return
         self.leave(now + FULL_PAUSE, for_room=True)
-        self.freed()  # some may have been closed since they were counted
+        self.freed()  # some may have been closed since we counted
 
     def _unable(self, error: OSError, now: int) -> None:
         """Raises Broken."""
@@ -202,16 +202,16 @@ def _emptied(listener: socket.socket) -> Iterator[Accepted]:
         yield sock, address, listener
 
 
-# Which of the workers takes a new connection: a decision of each worker by itself, from the scoreboard.
-# `peers` are (connections, free threads) of the other workers that accept connections now.
+# Which worker takes a new connection: each worker decides for itself, from the scoreboard. `peers` are
+# (connections, free threads) of the other workers that accept connections now.
 
 
 def over_share(connections: int, peers: Iterable[tuple[int, int]]) -> bool:
     """Whether a worker has clearly more connections than a peer that could take the next one.
 
-    The kernel alone favours one worker, 3 to 1 and worse, and keep-alive connections stay where they are.
-    Goal: most to fewest at most 1.25 for 200 connections on 4 workers. The slack keeps workers from leaving
-    the listener all the time where there are few connections.
+    Left alone, the kernel favours one worker, 3 to 1 and worse, and keep-alive connections stay where they
+    are. Goal: a ratio of most to fewest of at most 1.25 for 200 connections on 4 workers. The slack keeps
+    workers from leaving the listener all the time when there are few connections.
     """
     idle = [theirs for theirs, free in peers if free > 0]
     if not idle:
@@ -221,5 +221,5 @@ def over_share(connections: int, peers: Iterable[tuple[int, int]]) -> bool:
 
 
 def better_placed(free_threads: int, peers: Iterable[tuple[int, int]]) -> bool:
-    """Whether a peer has a free thread while this worker has none: here a request would wait for nothing."""
+    """Whether a peer has a free thread while this worker has none: here a request would wait needlessly."""
     return free_threads <= 0 and any(free > 0 for _, free in peers)

@@ -1,7 +1,8 @@
-"""How a connection begins: made of what was accepted, introduced by its proxy, counted; and who goes for it.
+"""How a connection begins: made from an accepted socket, introduced by its proxy, counted; and which others
+are closed to make room for it.
 
-Called by whoever polls, who owns what has just been accepted. A method that goes on with a connection returns
-what is to be done next with it.
+Called by the polling thread, which owns what it has just accepted. A method that takes a step with a
+connection returns the next Step.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from superwsgi.worker.serve.ending import Ending
 _CROWDED: Final = HttpError(429, "more connections than limits.per_address")
 
 _WARNED: Final = 8
-"""Peers that are warned of, at most."""
+"""Maximum number of peers to warn about."""
 
 
 class Admission:
-    """`bulk` is told of who fills temporary files. Times are monotonic ns."""
+    """`bulk` keeps track of responses that fill temporary files. Times are monotonic ns."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Admission:
         self._base = base_environ(
             errors.stream(),
             multithread=site.threads > 1,
-            multiprocess=True,  # one worker, too: reloads and TTIN add another
+            multiprocess=True,  # even with one worker: reloads and TTIN add another
         )
         self._unwatched = Complaint(errors.warning, "connection not watched")
         self._unspooled = Complaint(errors.warning, "no temporary file for a response")
@@ -67,7 +68,7 @@ class Admission:
         self._accepted = 0
 
     def adopt(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
-        """Make a connection of what has been accepted. The caller owns it, and nobody else knows it yet."""
+        """Make a connection from an accepted socket. The caller owns it, and nobody else knows of it yet."""
         sock.setblocking(False)
         connection = self._make(sock, address, listener)
         context, opened = self._context, self._connections.open
@@ -80,7 +81,7 @@ class Admission:
         return connection
 
     def begin(self, connection: Connection) -> Step:
-        """Listen to a new connection, unless it may not even begin."""
+        """Watch a new connection, unless it may not even begin."""
         now = self._connections.now
         if connection.state is State.PROXY and not self._believes(connection):
             return self._ending.turn_away(connection, "not in proxy.trusted, and proxy.protocol is on")
@@ -92,25 +93,25 @@ class Admission:
         return self._count(connection, now)
 
     def introduce(self, connection: Connection, now: int) -> Step:
-        """Its proxy says whose connection it is. What stands behind that is still unread."""
+        """Its proxy says whose connection it is. The bytes after that are still unread."""
         try:
             known = connection.introduce(self._context.trusted)
         except BlockingIOError:
             return Step.REST
-        except OSError:  # many health checks do no more than connect
+        except OSError:  # many health checks only connect
             self._errors.debug("connection closed by its peer", peer=connection.remote or "unix")
             return self._ending.close(connection)
         except ProxyHeaderError as error:
             return self._ending.turn_away(connection, str(error))
         if known or connection.ended:
-            connection.called = True  # no event follows for what is here already
+            connection.called = True  # no event follows for bytes that have arrived already
         if not known:
             return Step.REST
         connection.become(Event.INTRODUCE if connection.sender.tls is None else Event.SECURE, now)
         return self._count(connection, now)
 
     def make_room(self, now: int) -> bool:
-        """Close some connections that nobody needs, or few; False where there are none."""
+        """Close some connections that are not needed, or hardly; False if there are none."""
         opened = self._connections.open
         candidates = least_needed(opened.values(), self._context.waits, now, max(1, len(opened) // 32))
         return sum(map(self._close_unneeded, candidates)) > 0
@@ -137,7 +138,7 @@ class Admission:
         return self._context.trusted.peer(connection.remote or UNIX).trusted
 
     def _count(self, connection: Connection, now: int) -> Step:
-        """It is known at which address its client is, or the last proxy that is believed."""
+        """The address of its client, or of the last trusted proxy, is known now."""
         if self._addresses is None or self._believes(connection):
             return Step.REST
         client = client_of(connection.remote)
@@ -161,8 +162,8 @@ class Admission:
         return False
 
     def _warn_of_claim(self, address: str, field: str) -> None:
-        """Once for a peer, and for a few of them: behind a proxy that is not trusted, links and redirects are
-        wrong, and nothing else tells. Anybody on the internet may send such fields, too."""
+        """Warn once per peer, and only about a few: behind a proxy that is not trusted, links and redirects
+        are wrong, and nothing else shows why. But anybody on the internet may send such fields, too."""
         peer = address or "unix"
         if peer in self._warned or len(self._warned) >= _WARNED:
             return
@@ -180,7 +181,7 @@ class Admission:
 
 
 def _server_of(listener: socket.socket, sock: socket.socket) -> tuple[str, int] | None:
-    """Address and port that a client reached; None for a unix socket."""
+    """The address and port that a client connected to; None for a unix socket."""
     if listener.family == socket.AF_UNIX:
         return None
     host, port = listener.getsockname()[:2]

@@ -1,10 +1,10 @@
 """The baton: the right to poll, and the decision whether to keep it while the application runs.
 
-One thread polls at a time. Before it calls the application it keeps the baton (nobody polls meanwhile, and
-nobody else competes for the GIL) or passes it on. Keeping is best where the application computes: with
+One thread polls at a time. Before it calls the application it either keeps the baton (nobody polls meanwhile,
+and nobody else competes for the GIL) or passes it on. Keeping is best if the application computes: with
 several threads in it, each waits for the GIL for whole switch intervals (Flask hello, 8 threads, one core:
-p99 57 ms with every thread polling, 2.8 ms so). Passing is best where it waits, for a database say. A baton
-that is kept is only lent: after LEASE in one call the monitor takes it back and passes it on.
+p99 57 ms with every thread polling, 2.8 ms this way). Passing is best if it waits, say for a database. A kept
+baton is only lent: after LEASE in one call the monitor takes it back and passes it on.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from typing import Final
 from superwsgi.worker.serve.thread import WorkerThread
 
 LEASE: Final = 0.001
-"""Seconds. Longer delays others behind a request that blocks; shorter sets threads against each other."""
+"""Seconds. Longer delays others behind a request that blocks; shorter makes threads compete for the GIL."""
 
 RELAXED: Final = 0.004
-"""The same where no lease had to be taken back lately: each tick of the monitor costs the threads some 50 us
+"""The same if no lease had to be taken back lately: each tick of the monitor costs the threads some 50 us
 (four thread switches, and caches), which at 1,000 a second is 8 % of a Flask application's CPU time."""
 
 _LATELY: Final = 50
-"""Ticks after a lease was taken back during which the next is watched closely."""
+"""Ticks of close watching after a lease was taken back."""
 
 _QUIET: Final = 0.02
-"""Seconds without any lease before the monitor sleeps until there is one."""
+"""Seconds without any lease after which the monitor sleeps until there is one."""
 
 SAMPLE: Final = 16
-"""One request of so many is measured: two system calls, some 1 us."""
+"""One request in this many is measured: two system calls, some 1 us."""
 
 
 class Expectation:
-    """Whether the next request will block, from how long sampled ones did.
+    """Whether the next request will block, judging by how long sampled ones did.
 
-    Blocked is the time in which no thread of this process ran: wall time less the *process's* CPU time. The
-    thread's own would count waiting for the GIL as blocking, so that once several threads compute at once
-    the expectation would keep them at it. What counts is how many requests block at all, not for how long:
-    one that was preempted for 10 ms, or one slow query in fifty, says nothing about the next.
+    Blocked time is time in which no thread of this process ran: wall time less the *process's* CPU time. With
+    the thread's own, waiting for the GIL would count as blocking, so once several threads compute at the same
+    time, the expectation would keep it that way. What counts is how many requests block at all, not for how
+    long: one that was preempted for 10 ms, or one slow query in fifty, says nothing about the next.
     """
 
     BLOCKED: Final = 200_000
-    """Nanoseconds from which on a request counts as blocking: two thread switches and some margin."""
+    """A request that blocks for this many ns or more counts: two thread switches and some margin."""
     WEIGHT: Final = 1 / 8
     PASS: Final = 0.25
 
     __slots__ = ("_share", "blocking")
 
     def __init__(self) -> None:
-        self._share = 0.0  # of the requests, lately
+        self._share = 0.0  # of recent requests that blocked
         self.blocking = False
 
     def learn(self, wall: int, cpu: int) -> None:
-        """A request took `wall` ns, of which this process computed `cpu` ns."""
+        """A request took `wall` ns, during which this process computed for `cpu` ns."""
         blocked = 1.0 if wall - cpu > self.BLOCKED else 0.0
         self._share += (blocked - self._share) * self.WEIGHT
         self.blocking = self._share > self.PASS
@@ -67,8 +67,8 @@ class Baton:
         self.expectation = Expectation()
         self._turn = threading.Lock()
         self._lent_to: WorkerThread | None = None
-        self._calls = 0  # of the application, begun by a holder
-        self._watchful = _LATELY  # ticks to go; until then every call is measured
+        self._calls = 0  # of the application, begun by a holder of the baton
+        self._watchful = _LATELY  # ticks left in which every call is measured
         self._asleep = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._stopped = False
@@ -90,7 +90,7 @@ class Baton:
         self._turn.release()
 
     def before(self, thread: WorkerThread) -> int:
-        """The holder is about to call the application. Returns `cpu` for `after`: 0 where none is sampled."""
+        """The holder is about to call the application. Returns `cpu` for `after`, 0 if it is not sampled."""
         self._calls += 1
         if self.expectation.blocking:
             self.give(thread)
@@ -104,7 +104,7 @@ class Baton:
         return time.process_time_ns() if self._watchful or self._calls % SAMPLE == 0 else 0
 
     def after(self, thread: WorkerThread, wall: int, cpu: int) -> None:
-        """The application has returned, `wall` ns later; find out whether the baton is still here."""
+        """The application returned `wall` ns later; find out whether the baton is still here."""
         if thread.lent:
             thread.lent = False
             try:
@@ -130,12 +130,12 @@ class Baton:
                     self._sleep(seen)
 
     def _take_back(self) -> bool:
-        """A lease that was there at the last tick too has lasted long enough: pass the baton on."""
+        """A lease that was already there at the last tick has lasted long enough: pass the baton on."""
         thread = self._lent_to
         if thread is None:
             return False
         try:
-            thread.lease.pop()  # by whoever pops first: us, or the thread that is back from the application
+            thread.lease.pop()  # whichever pops first wins: us, or the thread back from the application
         except IndexError:
             return False
         self._turn.release()

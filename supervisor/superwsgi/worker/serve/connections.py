@@ -1,7 +1,7 @@
-"""A worker's connections: which there are, and which of them wait for what.
+"""A worker's connections: which ones exist, and what each of them waits for.
 
-What is to be done next with a connection is a word, its Step. Each step that somebody has to take has a queue
-here, which owns what is in it; service.py takes from them.
+What is to be done next with a connection is its Step. Each step that a thread has to take has a queue here,
+which owns the connections in it; service.py takes from the queues.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from superwsgi.worker.connection.connection import Connection
 
 
 class Step(enum.Enum):
-    """What is to be done next with a connection. Whoever has done something with one says which."""
+    """What is to be done next with a connection: the result of whatever was done with it last."""
 
     ATTEND = "something has happened to it, or more has arrived"
     SHAKE_HANDS = "bytes have arrived for its TLS handshake"
@@ -26,8 +26,8 @@ class Step(enum.Enum):
 
 
 class Connections:
-    """`open`: by descriptor. `permits`: one for each request that may yet enter the application. `now`: when
-    the kernel was last asked for events, monotonic ns."""
+    """`open`: by descriptor. `permits`: one for each further request that may enter the application. `now`:
+    when the kernel was last asked for events, monotonic ns."""
 
     __slots__ = ("complete", "handshakes", "leaving", "now", "open", "permits", "queue", "ready")
 

@@ -1,5 +1,5 @@
-"""What everybody in a worker's request path reads, and nobody there changes: settings, logs, the clock, the
-board."""
+"""What everything in a worker's request path reads and nothing there changes: settings, logs, the clock, the
+scoreboard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from superwsgi.worker.connection.states import State
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`waits` is how long a connection may stay in a state, ns; `access` is None where the log is off."""
+    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off."""
 
     site: Site
     gateway: Gateway

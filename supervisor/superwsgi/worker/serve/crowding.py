@@ -1,4 +1,4 @@
-"""Which connections go when there is no room for new ones: decisions, made in one go from what is open.
+"""Which connections go when there is no room for new ones: decided at once from those that are open.
 
 Times are monotonic ns.
 """
@@ -17,8 +17,8 @@ from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import State
 
 POLITE: Final = 2 * SECOND
-"""How long a connection has been silent at the least before it is closed for others: a client that goes on at
-once would find it closed with a request on its way."""
+"""How long a connection must have been silent before it is closed for others: a client that is about to go on
+would find it closed with a request on the way."""
 
 _LINGERING: Final = State.LINGERING
 _UNNEEDED: Final = frozenset({State.NEW, State.IDLE, State.LINGERING})
@@ -29,9 +29,9 @@ _SITE_BYTES: Final = 8
 def least_needed(
     connections: Iterable[Connection], waits: dict[State, int], now: int, count: int
 ) -> list[Connection]:
-    """Up to `count` connections. First those that have had their last response: whoever is refused and stays
-    would take the place of others as if it had not been. Then those between two requests, or before their
-    first: browsers open some that they may need, and who wants to keep others out opens many. `waits` says
+    """Up to `count` connections. First those that have had their last response: otherwise a refused client
+    that stays would take up room as if it had not been refused. Then those between two requests, or before
+    their first one: browsers open some in reserve, and attackers open many to keep others out. `waits` says
     how long each may stay."""
     unneeded = [
         (
@@ -51,10 +51,10 @@ def least_needed(
 
 
 class Addresses:
-    """How many connections each client has open: `limit` at most.
+    """How many connections each client has open, at most `limit`.
 
-    A client is an IPv4 address or a /64 of IPv6, which is what one site, or one household, is given: within
-    it everybody has as many addresses as they like.
+    A client is an IPv4 address or an IPv6 /64, which is what a site or a household is given: within it
+    anybody can have any number of addresses.
     """
 
     def __init__(self, limit: int) -> None:
@@ -63,7 +63,7 @@ class Addresses:
         self._lock = Lock()
 
     def enter(self, client: str) -> bool:
-        """False where it has too many already."""
+        """False if it has too many already."""
         with self._lock:
             already = self._open.get(client, 0)
             if already >= self._limit:
@@ -81,7 +81,7 @@ class Addresses:
 
 
 def client_of(address: str) -> str:
-    """Who is meant by an address; empty where it is none."""
+    """The client that an address belongs to; empty if it is not an address."""
     parsed = parse(address)
     if isinstance(parsed, IPv6Address):
         return parsed.packed[:_SITE_BYTES].hex(":", 2) + "::/64"

@@ -1,4 +1,4 @@
-"""Deadlines: which are over, and what happens then. Called by whoever polls, when the alarm is due.
+"""Deadlines: which have passed, and what happens then. Called by the polling thread when the alarm is due.
 
 Times are monotonic ns.
 """
@@ -20,10 +20,11 @@ from superwsgi.worker.serve.service import Service
 from superwsgi.worker.serve.thread import WorkerThread
 
 RATE: Final = 500
-"""Bytes a second at which a body has to come and a response that waits for its client has to go, on average
-over each `timeouts.body` and `timeouts.send`. Slower than any modem, faster than a client that only holds on:
-without it a byte every now and then would keep a connection, what is kept for it, and the thread of whoever
-streams, for ever. Apache's RequestReadTimeout asks for the same of bodies, IIS for 240 both ways."""
+"""The minimum rate, in bytes a second, of a body that arrives and of a response that waits for its client, on
+average over each `timeouts.body` and `timeouts.send`. Slower than any modem, faster than a client that only
+holds on: without it an occasional byte would keep a connection, everything stored for it, and the thread of
+an application that streams, forever. Apache's RequestReadTimeout demands the same of bodies, IIS 240 both
+ways."""
 
 _SILENT: Final = frozenset({State.NEW, State.IDLE})
 
@@ -35,13 +36,13 @@ _TOO_SLOW: Final = {
 
 
 def fast_enough(moved: int, period: int) -> bool:
-    """Whether `moved` bytes in `period` ns are as many as RATE asks for."""
+    """Whether `moved` bytes in `period` ns reach RATE."""
     return moved >= RATE * period // SECOND
 
 
 class Deadlines:
-    """`threads` are the worker's; `replace` puts a new one in a stuck one's place, and `on_hang` is told that
-    one does not come back."""
+    """`threads` are the worker's; `replace` replaces a stuck one, and `on_hang` is called if one does not
+    come back."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Deadlines:
         self._on_hang = on_hang
 
     def look(self, now: int) -> int:
-        """End what is overdue; returns when to look again."""
+        """End whatever is overdue; returns when to look again."""
         soonest = NEVER
         for connection in list(self._connections.open.values()):
             sender = connection.sender
@@ -85,8 +86,8 @@ class Deadlines:
     # Clients.
 
     def _sender_overdue(self, connection: Connection, sender: Sender, now: int) -> None:
-        """What is kept for a client is not taken fast enough: who owns the connection is told. An application
-        that streams it will be when it goes on."""
+        """A client takes its response too slowly: the connection's owner learns of it. An application that
+        streams learns of it when it goes on."""
         before, sender.mark = sender.mark, sender.outbox.sent
         if fast_enough(sender.mark - before, self._patience):
             sender.deadline = now + self._patience
@@ -96,7 +97,7 @@ class Deadlines:
 
     def _connection_overdue(self, connection: Connection, now: int) -> None:
         if connection.state is State.QUEUED:
-            # Whoever removes it from the queue owns it: us, or a thread that has just become free.
+            # Removing it from the queue makes its owner: us, or a thread that has just become free.
             try:
                 self._connections.queue.remove(connection)
             except ValueError:
@@ -107,12 +108,12 @@ class Deadlines:
             self._service.follow(connection, self._expire(connection, now) if still else Step.REST, True)
 
     def _expire(self, connection: Connection, now: int) -> Step:
-        """What the deadline of each state leads to."""
+        """Do what follows when the deadline of a state passes."""
         state = connection.state
         if state is State.BODY and self._comes_fast_enough(connection, now):
             return Step.REST
         if state in _SILENT and connection.has_spoken():
-            return Step.ATTEND  # at the last moment
+            return Step.ATTEND  # something arrived at the last moment
         if state is State.PROXY:
             return self._ending.turn_away(connection, "no PROXY protocol header within timeouts.proxy")
         if state in _TOO_SLOW:
@@ -130,13 +131,13 @@ class Deadlines:
     # The application.
 
     def _thread_overdue(self, thread: WorkerThread, now: int) -> None:
-        """The application gives no sign of life: end the request in its place, and do without the thread."""
+        """The application gives no sign of life: end the request in its stead, and write off the thread."""
         connection = thread.connection
         if connection is None:
             return
         sender = connection.sender
         if sender.outbox.full:
-            thread.deadline = now + self._timeout  # it waits for its client, who has a deadline of its own
+            thread.deadline = now + self._timeout  # it is waiting for its client, which has its own deadline
         elif sender.spoke + self._timeout > now:
             thread.deadline = sender.spoke + self._timeout
         else:

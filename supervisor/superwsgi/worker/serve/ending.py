@@ -1,6 +1,6 @@
-"""How a connection ends: the server's own last words, hearing the client out, closing.
+"""How a connection ends: the server's own responses, hearing the client out, closing.
 
-Called by the owner of the connection. A method that goes on with one returns what is to be done next with it.
+Called by the owner of the connection. A method that takes a step with one returns the next Step.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.crowding import Addresses
 
 SIZE: Final = 64 << 10
-"""Bytes thrown away at once."""
+"""Bytes thrown away at a time."""
 
 
 class Ending:
-    """`addresses` count the connections of each client, where those are limited. Times are monotonic ns."""
+    """`addresses` counts the connections of each client, if they are limited. Times are monotonic ns."""
 
     def __init__(
         self, context: Context, connections: Connections, acceptor: Acceptor, addresses: Addresses | None
@@ -43,10 +43,10 @@ class Ending:
         self._lacks: dict[str, Complaint] = {}
         self._refused = 0
 
-    # The server's own words.
+    # The server's own responses.
 
     def refuse(self, connection: Connection, error: HttpError, now: int) -> Step:
-        """Answer in the application's place, for the last time on this connection."""
+        """Answer instead of the application, for the last time on this connection."""
         self._count_refusal()
         request = connection.parser.next
         request_id = request.id if request is not None else self._gateway.ids.make()
@@ -66,7 +66,7 @@ class Ending:
         return self.hang_up(connection, now)
 
     def turn_away(self, connection: Connection, reason: str) -> Step:
-        """Close a connection of which nobody knows whose it is: there is nobody to answer."""
+        """Close a connection whose client is not known: there is nobody to answer."""
         self._count_refusal()
         peer = connection.remote or "unix"
         self._errors.info("connection refused", peer=peer, reason=reason, next="closed")
@@ -77,7 +77,7 @@ class Ending:
         self._board.set("refused", self._refused)
 
     def _tell_refusal(self, error: HttpError, request_id: str, now: int) -> None:
-        """Clients' mistakes are many, and nobody here can mend them; what this server lacks somebody can."""
+        """Nobody here can fix the many mistakes of clients, but an operator can fix what the server lacks."""
         errors, status, reason = self._errors, error.status, error.reason
         if status != 503:
             errors.debug("request refused", request=request_id, status=status, reason=reason)
@@ -88,14 +88,14 @@ class Ending:
     # After the application.
 
     def leave_to_poller(self, connection: Connection, exchange: Exchange, now: int) -> Step:
-        """The application is done, and the client is not: the thread goes, the response is sent on."""
+        """The application is done, but the client is not: free the thread, and keep sending the response."""
         connection.expect_end(exchange)
         connection.entry = exchange.entry(connection.remote, now)
         connection.become(Event.BLOCK, now)
         return Step.REST
 
     def break_off(self, connection: Connection, exchange: Exchange, now: int) -> Step:
-        """The client does not get the whole response, by its own fault or the application's."""
+        """The client does not get the whole response, through its own fault or the application's."""
         sender = connection.sender
         left = sender.gone
         sender.cut(reset=exchange.broken and exchange.unmarked)
@@ -108,10 +108,10 @@ class Ending:
 
     def abandon(self, connection: Connection, exchange: Exchange, now: int) -> Step:
         """End a request whose thread was written off but still has it in hand. The caller owns the connection
-        now, and nothing comes from that thread any more. The client gets 504 where nothing was sent yet."""
+        now, and that thread sends nothing more. The client gets 504 if nothing was sent yet."""
         request = exchange.request
         exchange.keep_alive = False
-        if exchange.complete:  # the client need not know how the request ended
+        if exchange.complete:  # the client has its response, however the request ended
             return self._release(connection, exchange, now)
         response = self._refusal(504, request.id, now, for_head=request.method == "HEAD")
         in_time = connection.sender.overrule(bytes(response))
@@ -146,7 +146,7 @@ class Ending:
         return self.close(connection)
 
     def tell_lost(self, connection: Connection, how: str) -> None:
-        """Nothing more comes of what the client sends; it is worth a line where that was a request's body."""
+        """The client sends nothing more; log it if it was in the middle of a request's body."""
         parser = connection.parser
         request = parser.next
         if request is None:
@@ -164,9 +164,9 @@ class Ending:
     # The end.
 
     def hang_up(self, connection: Connection, now: int) -> Step:
-        """After the last response. Closing while the client still sends would reset the connection, and the
-        client might lose the response (RFC 9112 section 9.6); so stop sending first, and hear it out, unless
-        it has asked for the end and said nothing since."""
+        """After the last response. Closing while the client is still sending would reset the connection, and
+        the client might lose the response (RFC 9112 section 9.6). So stop sending first, and hear the client
+        out, unless it asked for the end and has sent nothing since."""
         asked = connection.follows is Event.CLOSE and connection.parser.error is None
         if asked and not connection.has_spoken():
             return self.close(connection)
@@ -180,7 +180,7 @@ class Ending:
         return Step.REST
 
     def discard(self, connection: Connection) -> Step:
-        """Throw away what the client still sends after the last response."""
+        """Throw away anything that the client still sends after the last response."""
         try:
             data = connection.sock.recv(SIZE)
         except BlockingIOError:
@@ -191,7 +191,7 @@ class Ending:
         return Step.REST if data else self.close(connection)
 
     def close(self, connection: Connection) -> Step:
-        """The owner's last act; it stays the owner, so nobody else touches the connection."""
+        """The owner's last step; it remains the owner, so nobody else touches the connection."""
         connection.become(Event.CLOSE, 0)
         self._open.pop(connection.fd, None)
         self._board.set("connections", len(self._open))
@@ -206,13 +206,13 @@ class Ending:
         if self._acceptor.away:
             self._acceptor.freed()
         if self._gateway.closing:
-            self._alarm.no_later_than(0)  # it may have been the last
+            self._alarm.no_later_than(0)  # this may have been the last one
         return Step.END
 
     # The logs.
 
     def log_late(self, connection: Connection) -> None:
-        """The line for a response that had to be sent on, where there is one: now its end is known."""
+        """Write the access log's line for a response sent after its application was done, if one is due."""
         entry = connection.entry
         if entry is None:
             return
@@ -240,7 +240,7 @@ class Ending:
             self._access.log(entry)
 
     def _tell_loss(self, connection: Connection, request_id: str, target: str, status: int, sent: int) -> int:
-        """Why a response ended too early; what the access log has for its `status`."""
+        """Log why a response ended too early; returns the `status` for the access log."""
         errors, fault = self._errors, connection.sender.fault
         if fault:
             errors.error(

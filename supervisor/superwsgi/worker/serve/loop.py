@@ -1,8 +1,8 @@
 """The threaded loop of a worker: equal threads around one epoll.
 
-Whoever holds the baton polls, hands out what is ready, and works like the others; see baton.py for when it is
-passed on, acceptor.py for listeners, admission.py for what they accept, service.py for what is done with a
-connection, deadlines.py for deadlines.
+The thread that holds the baton polls, hands out what is ready, and works like the others. See baton.py for
+when it is passed on, acceptor.py for listeners, admission.py for accepted connections, service.py for the
+work on a connection, deadlines.py for deadlines.
 This file has the threads, the poll, and the end: drain and stop.
 """
 
@@ -39,10 +39,10 @@ from superwsgi.worker.serve.service import Service
 from superwsgi.worker.serve.thread import WorkerThread
 
 BATCH: Final = 64
-"""Events taken from the kernel at once."""
+"""Events taken from the kernel at a time."""
 
 HELD: Final = SECOND // 1000
-"""How long an answer may wait for those of others, in ns."""
+"""How long an answer may wait to be sent with others, in ns."""
 
 _ATTEND: Final = Step.ATTEND
 _RUN: Final = Step.RUN
@@ -57,9 +57,9 @@ _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
 class Loop:
     """Serve `app` on `listeners`, `site.threads` requests at once.
 
-    `board` has one thread record more than `site.threads`. `on_recycle` is told why this worker should be
-    replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not come back).
-    `on_end` is called in one of the threads when nothing is served any more.
+    `board` has one more thread record than `site.threads`. `on_recycle` is called with the reason why this
+    worker should be replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not
+    come back). `on_end` is called in one of the threads when nothing is served any more.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Loop:
         self._finished = threading.Event()
 
     def prepare(self) -> None:
-        """Start the threads, which wait for `start`. Raises RuntimeError where the system gives no more."""
+        """Start the threads, which wait for `start`. Raises RuntimeError if the system gives no more."""
         self._baton.start()
         for thread in self._threads:
             thread.start()
@@ -132,12 +132,12 @@ class Loop:
         self._begun.set()
 
     def drain(self, *, lame_duck: float) -> None:
-        """Serve on for `lame_duck` seconds, then accept no more and end connections politely. Any thread."""
+        """Serve `lame_duck` seconds more, then stop accepting and end connections politely. Any thread."""
         self._drain_at = min(self._drain_at, time.monotonic_ns() + int(lame_duck * SECOND))
         self._alarm.no_later_than(self._drain_at)
 
     def stop(self) -> None:
-        """Close listeners and connections at once, whatever the application is doing. Any thread."""
+        """Close listeners and connections at once, even with requests in the application. Any thread."""
         self._stopped = True
         self._alarm.no_later_than(0)
 
@@ -147,7 +147,7 @@ class Loop:
 
     def _close_in_child(self) -> None:
         """In a child that the application forked: it has copies of our sockets, and must neither answer on
-        them nor keep them open. Its only thread finds its request written off when it comes back here."""
+        them nor keep them open. Its only thread finds its request written off when it returns here."""
         self._forked = self._stopped = True
         for connection in self._connections.open.values():
             connection.close_in_child()
@@ -163,7 +163,7 @@ class Loop:
     # The threads.
 
     def _work(self, thread: WorkerThread) -> None:
-        """A thread's life: with the baton, poll and serve; without it, serve who waits for a thread."""
+        """A thread's life: with the baton, poll and serve; without it, serve requests that wait."""
         self._begun.wait()
         while not (self._stopped or thread.written_off):
             try:
@@ -183,17 +183,17 @@ class Loop:
         if thread.written_off:
             return
         if not thread.has_baton:
-            self._baton.take(thread)  # whoever has it may be in the application for ever
+            self._baton.take(thread)  # its holder may be in the application forever
         self._close_all()
         self._baton.give(thread)
 
     def _turn(self, thread: WorkerThread) -> None:
-        """What the holder of the baton does next.
+        """One turn of the thread that holds the baton.
 
-        All that is ready is read and parsed before the application is called for any of it: the parser's code
-        is fetched into the processor's caches once for all, and not again after each call. So is what sends:
-        answers leave together, and a client with many connections is woken once, not for each. The first of
-        them waits HELD for the others, and no longer for a call that blocks than that one's lease.
+        Everything that is ready is read and parsed before the application is called for any of it: so the
+        parser's code enters the processor's caches once, and not again after each call. Likewise answers are
+        sent together, and a client with many connections is woken once, not for each. The first of them
+        waits at most HELD for the others, and for a call that blocks no longer than its lease.
         """
         service, connections = self._service, self._connections
         if connections.leaving and (not connections.complete or self._overdue()):
@@ -206,7 +206,7 @@ class Loop:
         elif connections.ready:
             for _ in range(len(connections.ready)):
                 service.attend(connections.ready.popleft(), thread, _ATTEND)
-            if connections.ready:  # whoever sends without end must not keep us from the others
+            if connections.ready:  # a client that sends without end must not keep us from the others
                 self._look_out(thread)
         else:
             self._look_out(thread)
@@ -221,14 +221,14 @@ class Loop:
         return time.monotonic_ns() - self._connections.leaving[0].answered > HELD
 
     def _release_held(self) -> None:
-        """Whoever had the baton before is still in the application, with an answer that it held."""
+        """Send the answers held by the previous holder of the baton, which is still in the application."""
         for thread in self._threads:
             connection = thread.connection
             if connection is not None and connection.sender.state is Sending.HELD:
                 connection.sender.release()
 
     def _replace(self, lost: WorkerThread) -> None:
-        """A new thread for one that was written off, under its number and on its record."""
+        """Start a new thread for one that was written off, with its number and its record."""
         thread = WorkerThread(lost.number, lost.record, self._work)
         self._threads[lost.number] = thread
         thread.start()
@@ -240,7 +240,7 @@ class Loop:
         connections, acceptor = self._connections, self._acceptor
         if not connections.permits and not acceptor.away:
             acceptor.yield_to_peers(connections.now)
-            if connections.permits:  # since we looked
+            if connections.permits:  # one has come back since we looked
                 acceptor.freed()
         events = self._events()
         connections.now = now = time.monotonic_ns()
@@ -262,7 +262,7 @@ class Loop:
             self._look(now)
 
     def _on_other(self, fd: int, now: int) -> None:
-        """Something at a listener, the alarm, or a connection that is closed by now."""
+        """An event of a listener, the alarm, or a connection that has been closed meanwhile."""
         if fd in self._acceptor:
             self._admit(self._acceptor.accept(fd, now))
         elif fd == self._alarm.fd:
@@ -277,26 +277,26 @@ class Loop:
         """Raises Broken."""
         try:
             return self._epoll.poll(self._timeout(), BATCH)
-        except OSError as error:  # epoll_wait(2): all of them are about the descriptor
+        except OSError as error:  # epoll_wait(2): all of its errors concern the descriptor
             raise Broken("epoll instance", error) from None
 
     def _timeout(self) -> float:
-        """Until the next deadline or heartbeat: where that stays away, somebody keeps the GIL."""
+        """Seconds until the next deadline or heartbeat; if that fails to come, something holds the GIL."""
         connections = self._connections
-        if connections.handshakes or connections.ready:  # the last step has led to something
+        if connections.handshakes or connections.ready:  # there is more to do at once
             return 0.0
         beat = connections.now + (_BEAT if self._busy else _IDLE_BEAT)
         return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)
 
     def _mark(self, connection: Connection, mask: int) -> None:
-        """An event: take the connection, or leave word with its owner and send on in its place."""
+        """An event: take the connection, or notify its owner and keep sending in its place."""
         if mask != select.EPOLLIN:
             self._told_more(connection, mask)
         if connection.call():
             self._connections.ready.append(connection)
         elif connection.sender.outbox.size:
             connection.sender.flush()
-            self._connections.call(connection)  # the owner may have looked before the flush
+            self._connections.call(connection)  # its owner may have looked before the flush
 
     def _told_more(self, connection: Connection, mask: int) -> None:
         if mask & select.EPOLLRDHUP:
@@ -307,16 +307,16 @@ class Loop:
             connection.sender.flush()  # `100 Continue`, for which its client may wait
 
     def _hand_out(self, fds: list[int]) -> None:
-        """After an error in the middle of a batch: an edge-triggered event comes only once."""
+        """After an error in the middle of a batch: edge-triggered events come only once."""
         for fd in fds:
             connection = self._connections.open.get(fd)
             if connection is not None:
                 self._connections.call(connection)
 
     def _look(self, now: int) -> None:
-        """Everything that depends on the time."""
+        """Do everything that depends on the time."""
         self._alarm.reset()
-        soonest = now + SECOND  # whatever goes wrong
+        soonest = now + SECOND  # in case anything goes wrong
         try:
             if self._drain_at <= now:
                 self._end_politely(now)
@@ -328,7 +328,7 @@ class Loop:
             self._stopped = True
 
     def _end_politely(self, now: int) -> None:
-        """Draining: accept what the kernel accepted for us and nothing else, and hurry idle connections."""
+        """Draining: accept only what the kernel has already accepted for us, and hurry idle connections."""
         if not self._draining:
             self._draining = self._context.gateway.closing = True
             self._context.board.set("accepting", 0)
@@ -339,7 +339,7 @@ class Loop:
                 connection.deadline = min(connection.deadline, now + self._linger)
 
     def _close_all(self) -> None:
-        """The first thread that sees the end closes everything."""
+        """The first thread that notices the end closes everything."""
         if self._finished.is_set():
             return
         self._baton.stop()

@@ -1,8 +1,8 @@
-"""What becomes of a connection while it lives: read, parse, run the application, answer, send on.
+"""What happens with a connection while it lives: read, parse, run the application, answer, keep sending.
 
-Here is the one place where a thread takes a connection, does a step with it and lets it go: `attend`. A step
-returns what is to be done next with the connection, a Step. How one begins is in admission.py, how it ends in
-ending.py.
+`attend` is the one place where a thread takes a connection, does a step with it and lets it go. A step
+returns what is to be done next with the connection, a Step. admission.py has how a connection begins,
+ending.py how it ends.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _REST: Final = Step.REST
 _END: Final = Step.END
 
 _FORGOTTEN: Final[Environ] = {}
-"""In place of an answered request's environ: what the application put there must not outlive the request."""
+"""Replaces an answered request's environ: what the application put there must not outlive the request."""
 
 _QUEUE_FULL: Final = HttpError(503, "too many requests wait for a thread (limits.queue)")
 
@@ -57,8 +57,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 BODY_SIZE: Final = 64 << 10
 HEAD_SIZE: Final = 16 << 10
-"""Bytes read at once: of a body, and where heads are expected. What stands behind a request is kept until
-that has been answered."""
+"""Bytes read at a time: of a body, and where a head is expected. Bytes that follow a request are kept until
+it has been answered."""
 
 
 class Service:
@@ -80,8 +80,8 @@ class Service:
         self._gateway = context.gateway
         self._access = context.access
         self._said = context.errors.stream()
-        self.lost: dict[WorkerThread, int] = {}  # written off, perhaps in the application yet: hope until
-        self._begun = self._said.open  # lines: asking for it each time would be felt
+        self.lost: dict[WorkerThread, int] = {}  # written off, may still return: wait for it until then
+        self._begun = self._said.open  # lines: looking it up each time would be measurable
         self._queue_limit = site.limits.queue
         self._request_timeout = deadline_after(site.timeouts.request)
         self._alarm = context.alarm
@@ -100,7 +100,7 @@ class Service:
     # Who owns a connection, and what follows.
 
     def attend(self, connection: Connection, thread: WorkerThread, step: Step) -> None:
-        """Take a step with a connection that this thread owns, and do what follows."""
+        """Take a step with a connection that this thread owns, and follow it up."""
         thread.attended = connection
         if step is _RUN:
             following = self._run_or_queue(connection, thread)
@@ -116,10 +116,10 @@ class Service:
         self.follow(connection, following, thread.has_baton)
 
     def follow(self, connection: Connection, step: Step, polling: bool) -> None:
-        """Give a connection to the queue of what is to be done with it, or let it go.
+        """Put a connection into the queue for its next step, or let it go.
 
-        If something has happened to it meanwhile, it goes behind the others that are ready. Whoever polls
-        takes it from there, so that a busy client holds no thread; unless that is the caller, wake it.
+        If something has happened to it meanwhile, it joins the end of the ready queue. The polling thread
+        takes it from there, so that a busy client holds no thread; if that is not the caller, wake it.
         """
         connections = self.connections
         if step is _RUN:
@@ -137,7 +137,7 @@ class Service:
                 self._alarm.wake()
 
     def run_queued(self, thread: WorkerThread) -> bool:
-        """Run the request that has waited longest, where there is one and a permit for it."""
+        """Run the request that has waited longest, if there is one and a permit for it."""
         connections = self.connections
         while connections.queue:
             try:
@@ -149,14 +149,14 @@ class Service:
                 self._context.board.set("queued", len(connections.queue))
                 self.attend(connection, thread, _QUEUE)
                 return True
-            connections.permits.append(None)  # and look again: somebody may have queued one and found none
+            connections.permits.append(None)  # and look again: a request may have been queued for want of one
             if self._bulk.crowded:
                 return False
         return False
 
     def _next_queued(self) -> Connection | None:
-        """The one that has waited longest; while responses fill files the last or the first, in turn, of
-        those that are not expected to: all that waits longer may do so, too, and not be known to."""
+        """The connection that has waited longest. While responses fill files, only those not expected to do
+        so: the newest and the oldest in turn, as the older ones may fill files too, unexpectedly."""
         queue = self.connections.queue
         try:
             if not self._bulk.crowded:
@@ -167,12 +167,12 @@ class Service:
                 if not self._is_held_back(connection):
                     queue.remove(connection)
                     return connection
-        except (IndexError, ValueError):  # somebody else has taken it
+        except (IndexError, ValueError):  # another thread has taken it
             pass
         return None
 
     def recover(self, thread: WorkerThread) -> None:
-        """After an error of the server's own: take the thread out of its request, and end the connection."""
+        """After an error in the server itself: free the thread of its request, and end the connection."""
         self._baton.after(thread, 0, 0)
         connection, in_request = thread.attended, thread.connection is not None
         thread.attended = thread.connection = None
@@ -180,7 +180,7 @@ class Service:
             try:
                 thread.token.pop()
             except IndexError:
-                thread.written_off = True  # by deadlines.py, which has ended request and connection
+                thread.written_off = True  # by deadlines.py, which ended the request and connection
                 return
             thread.record.end(time.monotonic_ns(), 500, 0)
             self.connections.permits.append(None)
@@ -192,7 +192,7 @@ class Service:
     # What a client sends.
 
     def _go_on(self, connection: Connection) -> Step:
-        """Something has happened to it; what, the state tells."""
+        """Something has happened to it; the state tells what."""
         connection.called = False
         state = connection.state
         if state is _SENDING:
@@ -200,7 +200,7 @@ class Service:
         if state is _LINGERING:
             return self._ending.discard(connection)
         if connection.parser.requests:
-            connection.called = True  # the event may have been for bytes behind these requests
+            connection.called = True  # the event may have been for bytes after these requests
             return _RUN
         if state is _PROXY:
             return self._admission.introduce(connection, self.connections.now)
@@ -217,7 +217,7 @@ class Service:
         if not data:
             return self._ending.lose(connection)
         if len(data) == size or connection.ended:
-            connection.called = True  # the edge was for this and what is behind it
+            connection.called = True  # the edge was for these bytes and any that follow
         tls = connection.sender.tls
         if tls is not None:
             return self._decrypt(connection, tls, data)
@@ -234,7 +234,7 @@ class Service:
             self._ending.tell_lost(connection, f"TLS failed ({error})")
             return self._ending.hang_up(
                 connection, self.connections.now
-            )  # no reset, which could lose the alert
+            )  # not by a reset, which could lose the alert
         if not data:
             return _REST
         parser = connection.parser
@@ -243,13 +243,13 @@ class Service:
 
     def _parse_on(self, connection: Connection) -> Step:
         """Others have had their turn."""
-        connection.called = True  # the event may have been for bytes behind what is here
+        connection.called = True  # the event may have been for bytes after these
         parser = connection.parser
         parser.go_on()
         return _RUN if parser.requests else self._await_rest(connection)
 
     def _await_rest(self, connection: Connection) -> Step:
-        """No request is complete: the deadline of what is missing, unless that runs already."""
+        """No request is complete: set the deadline for the rest, unless it is running already."""
         parser, now = connection.parser, self.connections.now
         if parser.error is not None:
             return self._ending.refuse(connection, parser.error, now)
@@ -271,15 +271,14 @@ class Service:
 
     def _await_handshake(self, connection: Connection, tls: Tls, data: bytes) -> Step:
         """A step costs as much as many requests (an RSA signature some 0.7 ms), so connections that need one
-        do not stand among those that are ready, all of which are read before anything else is done. Whoever
-        polls takes one step between two polls: a thousand clients that arrive at once delay everybody else by
-        a step.
+        are not in the ready queue, all of which is read before anything else is done. The polling thread
+        takes one step between two polls: a thousand clients that arrive at once delay the others by one step.
         """
         try:
             tls.feed(data)
         except HttpError as error:
             connection.sender.stay_plain()
-            connection.parser.feed(data)  # what it asked, for its answer and the access log
+            connection.parser.feed(data)  # its request, for the answer and the access log
             return self._ending.refuse(connection, error, self.connections.now)
         return Step.SHAKE_HANDS
 
@@ -287,7 +286,7 @@ class Service:
         tls, now = connection.sender.tls, self.connections.now
         assert tls is not None
         if connection.deadline <= now or (connection.ended and not tls.begun):
-            # It has waited for too long, or left: spare the work.
+            # It has waited too long, or left: save the work.
             return self._ending.close(connection)
         try:
             behind = connection.sender.shake_hands(tls)
@@ -318,14 +317,14 @@ class Service:
         return _QUEUE
 
     def _run_queued(self, connection: Connection, thread: WorkerThread) -> Step:
-        """It was in the queue; a permit has been taken for it."""
+        """Run a request from the queue; a permit has been taken for it."""
         if connection.sender.gone:
             self.connections.permits.append(None)
             return self._ending.drop(connection)
         return self._run(connection, thread)
 
     def _is_held_back(self, connection: Connection) -> bool:
-        """Whether its request waits although there may be a thread."""
+        """Whether its request has to wait although a thread may be free."""
         path = _path_of(connection.parser.requests[0])
         return self._bulk.crowded and self._bulk.expects(path, self.connections.now)
 
@@ -349,7 +348,7 @@ class Service:
         try:
             thread.token.pop()
         except IndexError:
-            thread.written_off = True  # by deadlines.py, which has ended the request in our place
+            thread.written_off = True  # by deadlines.py, which ended the request in our place
             return _END
         thread.connection = None
         thread.record.end(done, exchange.status, exchange.sent)
@@ -378,7 +377,7 @@ class Service:
         return exchange
 
     def end_bulk(self, connection: Connection, request: Request) -> None:
-        """The application is done with a request, or it is done without it."""
+        """The application is done with a request, or the request ended without it."""
         connection.sender.outbox.end_bulk(_path_of(request), self.connections.now)
 
     def _give_back_permit(self) -> None:
@@ -391,7 +390,7 @@ class Service:
     # What a client is sent.
 
     def _leave(self, connection: Connection) -> Step:
-        """The application is done with the request; is the client, too?"""
+        """The application is done with the request; is the client done too?"""
         exchange, sender, now = connection.exchange, connection.sender, connection.answered
         assert exchange is not None
         if sender.state is _HELD:
@@ -429,11 +428,11 @@ class Service:
             return self._ending.close(connection)
         if sender.outbox.size:
             return _REST
-        connection.called = True  # the event may have been for bytes that the client sent meanwhile
+        connection.called = True  # the event may have been for bytes that the client has sent meanwhile
         self._ending.log_late(connection)
         return self._sent(connection, self.connections.now)
 
 
 def _path_of(request: Request) -> str:
-    """As the client spelled it: the environ is the application's, which may shift or drop its path."""
+    """The path as the client spelled it: the application may shift or drop it in the environ."""
     return request.target.partition(b"?")[0].decode("latin-1")

@@ -14,14 +14,14 @@ from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
 
 OURS: Final[WeakSet[threading.Thread]] = WeakSet()
-"""The threads of all workers: nobody waits for these at the end of the process."""
+"""The threads of all workers: the end of the process does not wait for these."""
 
 
 class WorkerThread:
     """One thread. `has_baton`, `lease` and `lent` are the baton's (see baton.py).
 
-    `token` has one while a request is in the application; who pops it (the thread when the application
-    returns, or deadlines.py when it takes too long) decides how the request ends.
+    `token` has one item while a request is in the application; the side that pops it (the thread when the
+    application returns, or deadlines.py when it takes too long) decides how the request ends.
     """
 
     __slots__ = (
@@ -32,26 +32,26 @@ class WorkerThread:
     def __init__(self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None]) -> None:
         self.number = number
         self.record = record
-        self.attended: Connection | None = None  # the one that it takes a step with
-        self.connection: Connection | None = None  # the one whose request is in the application
+        self.attended: Connection | None = None  # the one that it is taking a step with
+        self.connection: Connection | None = None  # the one whose request it has in the application
         self.deadline = NEVER  # for the application's next sign of life, monotonic ns
         self.token: list[None] = []
         self.has_baton = False
         self.lease: list[None] = []
         self.lent = False
         self.written_off = False
-        # No daemon: threads that the application starts in it would be daemons, too, and end with the worker.
+        # Not a daemon: threads that the application starts from it would be daemons too, and die unfinished.
         self._python = threading.Thread(target=work, args=(self,), name=f"thread-{number}", daemon=False)
         OURS.add(self._python)
 
     def start(self) -> None:
-        """Raises RuntimeError where the system gives no more threads."""
+        """Raises RuntimeError if the system gives no more threads."""
         self._python.start()
 
     def is_alive(self) -> bool:
         return self._python.is_alive()
 
     def stack(self) -> str:
-        """Where the thread is now."""
+        """The thread's stack right now."""
         frame = sys._current_frames().get(self._python.ident or 0)
         return "".join(traceback.format_stack(frame)) if frame is not None else ""
