@@ -79,7 +79,7 @@ class Channel:
         self._sock.settimeout(seconds)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
-        """Send a message with descriptors. Raises Closed, or BlockingIOError where the other end has stopped
+        """Send a message with descriptors. Raises Closed, or BlockingIOError if the other end has stopped
         reading."""
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:

@@ -90,7 +90,7 @@ class WorkerStatus(Struct, frozen=True):
 class Snapshot(_ControlMessage, frozen=True):
     """The site as it is. `uptime` in seconds; `candidate` is the generation that is being rolled out,
     `wanted` how many workers there should be, `trouble` why the last reload failed,
-    `file` the absolute path of its site file, where it has one."""
+    `file` the absolute path of its site file, if it has one."""
 
     site: str
     program: str

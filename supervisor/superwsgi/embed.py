@@ -1,4 +1,4 @@
-"""Serving from a script, in the place of Flask's `app.run` and werkzeug's `run_simple`."""
+"""Serving from a script, in place of Flask's `app.run` and werkzeug's `run_simple`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(
 
     Call it from the main thread, last in the script: TERM, INT, HUP, USR1, TTIN and TTOU mean what they
     mean to a master, and child processes that the script has started are reaped by it. Returns when stopped
-    as asked. Raises SystemExit with the exit code of `superwsgi` where it cannot serve, TypeError for
+    as asked. Raises SystemExit with the exit code of `superwsgi` if it cannot serve, TypeError for
     arguments that `app.run` does not have either, ValueError for development options that are on, and
     RuntimeError in another thread than the main one, and in a module that superwsgi imports.
     """

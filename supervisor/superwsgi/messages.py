@@ -111,7 +111,7 @@ class Stop(_Message, frozen=True):
 
 class Loaded(_Message, frozen=True):
     """Workers can be forked; it took `seconds` since the mold began. What is named in `hazards` does not
-    survive the fork; it is done nevertheless."""
+    survive the fork; it is done anyway."""
 
     seconds: Seconds
     hazards: list[str] = []
@@ -126,7 +126,7 @@ class Unforkable(_Message, frozen=True):
 
 
 class LoadFailed(_Message, frozen=True):
-    """The generation cannot serve: one line of reason, and the traceback's text where there is one; `locked`
+    """The generation cannot serve: one line of reason, and the traceback's text if there is one; `locked`
     where it misses what somebody else holds."""
 
     reason: Reason
@@ -190,6 +190,6 @@ def decode(raw: bytes) -> Message:
 
 
 def decode_word(raw: bytes) -> Word:
-    """The word of a mold or worker in `raw`. Raises ValueError where it is none, RecursionError where it is
+    """The word of a mold or worker in `raw`. Raises ValueError if it is none, RecursionError where it is
     nested beyond reason."""
     return _words.decode(raw)

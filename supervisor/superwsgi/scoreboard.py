@@ -79,7 +79,7 @@ _HEADER_AT, _HEADER_WORDS = _offsets(HEADER)
 _WORKER_AT, _WORKER_WORDS = _offsets(WORKER)
 _THREAD_AT, _THREAD_WORDS = _offsets(THREAD)
 
-# What a thread writes at the begin and at the end of a request, each in one call.
+# What a thread writes at the beginning and at the end of a request, each in one call.
 _BEGIN: Final = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s")
 _END: Final = struct.Struct("=QQQQ")
 
@@ -127,7 +127,7 @@ class Scoreboard:
 
     def __init__(self, fd: int, slots: int, threads: int) -> None:
         """`threads` is the number of records: one more than a worker runs requests at once. Raises ValueError
-        where `fd` is not sealed memory of that size: what can shrink is a SIGBUS to its readers."""
+        if `fd` is not sealed memory of that size: what can shrink is a SIGBUS to its readers."""
         _require(fd, _size(slots, threads))
         self.fd = fd
         self.slots = slots
@@ -151,7 +151,7 @@ class Scoreboard:
     @classmethod
     def attach(cls, fd: int, threads: int, version: int = VERSION) -> Scoreboard:
         """The board behind `fd`, made by a program of that `version`, whatever workers have written on it.
-        Raises ValueError where it is of another version, or not sealed."""
+        Raises ValueError if it is of another version, or not sealed."""
         if version != VERSION:
             raise ValueError(f"scoreboard version {version}, but this program reads {VERSION}")
         slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // (_WORKER_WORDS + threads * _THREAD_WORDS)

@@ -52,7 +52,7 @@ def connection_environ(base: Environ, server: Address | None, client: Address | 
 
 
 def set_ends(environ: Environ, server: Address | None, client: Address | None) -> None:
-    """Whom a connection is between; None where an end is a unix socket, which has no address to speak of."""
+    """Whom a connection is between; None if an end is a unix socket, which has no address to speak of."""
     name, port = server or ("localhost", 80)  # PEP 3333: neither may ever be empty
     environ["SERVER_NAME"], environ["SERVER_PORT"] = name, str(port)
     environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (client[0], str(client[1])) if client else ("", "")

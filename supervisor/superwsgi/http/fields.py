@@ -91,7 +91,7 @@ class ResponseNames(dict[str, str]):
 
 
 def check_value(name: str, value: str) -> None:
-    """Raise WsgiError where `value` cannot be a response field's value."""
+    """Raise WsgiError if `value` cannot be a response field's value."""
     if not VALUE.fullmatch(value):
         raise WsgiError(f"control or non-latin-1 character in the value of {name}: {value!r}")
 
@@ -110,7 +110,7 @@ def exact(text: Any) -> str | None:
 def exact_field(field: Any) -> tuple[str, str]:
     """Name and value of a response field, of a pair that may be a tuple, a list or the like; walked once.
 
-    Raises WsgiError where it is no pair, or not of text."""
+    Raises WsgiError if it is no pair, or not of text."""
     pair = () if issubclass(type(field), str) else tuple(field)
     if len(pair) != 2:
         raise WsgiError(f"not a field, a tuple of name and value: {field!r}")

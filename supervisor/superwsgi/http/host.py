@@ -50,7 +50,7 @@ def is_host(text: str) -> bool:
 
 
 def split_port(host: str) -> tuple[str, str]:
-    """The name and the port; that is empty where there is none."""
+    """The name and the port; that is empty if there is none."""
     name, colon, port = host.rpartition(":")
     return (host, "") if not colon or host.endswith("]") else (name, port)
 

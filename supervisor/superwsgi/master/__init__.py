@@ -1,1 +1,1 @@
-"""The process that decides: one thread, one event loop, and never any application code."""
+"""The process that decides: one thread, one event loop, and no application code, ever."""

@@ -20,7 +20,7 @@ ReadSite = Callable[[], Site]
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """What a master is started with: `origin` is how this program was, `read_site` reads `site_file`."""
+    """What a master is started with: `origin` is how this program was, and `read_site` reads `site_file`."""
 
     read_site: ReadSite
     launch: Launch
@@ -33,7 +33,7 @@ class Startup:
 
 @dataclass(frozen=True, slots=True)
 class MasterContext:
-    """The master's one loop, and its one log: a generation's, once that serves."""
+    """The master's one loop, and its one log: that of a generation, once it serves."""
 
     loop: EventLoop
     errors: ErrorLog

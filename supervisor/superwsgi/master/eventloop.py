@@ -1,5 +1,5 @@
-"""The master's one event loop: descriptors, signals and timers, in one thread. It never waits for anything
-but the next of these, reads the clock once a turn, and outlives whatever a callback raises.
+"""The master's one event loop: descriptors, signals and timers, in one thread. It waits only for the next of
+these, reads the clock once per turn, and survives exceptions from callbacks.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Final, TypeVar
 from superwsgi.system.signals import Signals
 
 Callback = Callable[[float], object]
-"""Called with the turn's time, in monotonic seconds."""
+"""Called with the time of the turn, in monotonic seconds."""
 
 PAUSE: Final = 1.0
-"""Seconds for which a descriptor is not watched after its callback has raised: it may be ready for ever."""
+"""Seconds for which a descriptor is not watched after its callback raised: it may stay ready forever."""
 
 Value = TypeVar("Value")
 Otherwise = TypeVar("Otherwise")
 
 
 class EventLoop:
-    """Use as a context manager: signal handlers and the wake-up descriptor are put back at the end.
+    """Use as a context manager: signal handlers and the wake-up descriptor are restored at the end.
 
-    `on_error` is told what a callback has raised, and when.
+    `on_error` is called with exceptions from callbacks, and the time.
     """
 
     def __init__(self, on_error: Callable[[Exception, float], None]) -> None:
@@ -56,24 +56,24 @@ class EventLoop:
         self._selector.close()
 
     def descriptors(self) -> list[int]:
-        """What the loop holds or watches: for a forked child to close."""
+        """What the loop holds or watches, for a forked child to close."""
         watched = {key.fd for key in self._selector.get_map().values()}
         return [*watched.union(self._signals.descriptors())]
 
     def on_signal(
         self, numbers: Iterable[int], callback: Callable[[int, float], object], *, each: bool = False
     ) -> None:
-        """Call back once however often a signal has come since the last turn, or `each` time that it came."""
+        """Call back once per turn, however often a signal came since the last one, or `each` time it came."""
         for number in numbers:
             self._callbacks[number] = callback, each
             self._signals.take([number])
 
     def on_readable(self, fd: int, callback: Callback) -> None:
-        """Call back, from now on, when there is something to read, or the other end is gone."""
+        """From now on, call back when there is something to read, or the other end is gone."""
         self._watch(fd, selectors.EVENT_READ, callback)
 
     def on_writable(self, fd: int, callback: Callback) -> None:
-        """Instead of `on_readable`, until that is asked for again."""
+        """Call back when writing is possible instead, until `on_readable` is called again."""
         self._watch(fd, selectors.EVENT_WRITE, callback)
 
     def _watch(self, fd: int, events: int, callback: Callback) -> None:
@@ -92,13 +92,13 @@ class EventLoop:
         heapq.heappush(self._timers, (when, next(self._order), callback))
 
     def turn(self, ask_at: float | None) -> float:
-        """Wait for the next event, timer or `ask_at`, run what is due, and return the turn's time."""
+        """Wait for the next event, timer or `ask_at`, run what is due, and return the time of the turn."""
         times = [when for when in (ask_at, self._timers[0][0] if self._timers else None) if when is not None]
         timeout = max(0.0, min(times) - time.monotonic()) if times else None
         ready = self._selector.select(timeout)
         now = time.monotonic()
         for key, _ in ready:
-            if self._is_watched(key):  # an earlier callback may have forgotten it
+            if self._is_watched(key):  # an earlier callback may have unregistered it
                 self._read(key, now)
         while self._timers and self._timers[0][0] <= now:
             self.guard(heapq.heappop(self._timers)[2], now, None)
@@ -107,7 +107,7 @@ class EventLoop:
     def guard(
         self, callback: Callable[[float], Value], now: float, otherwise: Otherwise
     ) -> Value | Otherwise:
-        """The result of the call, or `otherwise` if it raises: that is told, and ends nothing."""
+        """The result of the call, or `otherwise` if it raises: that is reported, and ends nothing."""
         try:
             return callback(now)
         except Exception as error:
@@ -128,7 +128,7 @@ class EventLoop:
                 self.call_at(now + PAUSE, lambda _: self._resume(key))
 
     def _resume(self, key: selectors.SelectorKey) -> None:
-        if self._paused.get(key.fd) is key:  # else it was forgotten, or is watched for something else
+        if self._paused.get(key.fd) is key:  # else it was unregistered, or is watched for something else
             self._watch(key.fd, key.events, key.data)
 
     def _on_signals(self, now: float) -> None:

@@ -1,9 +1,9 @@
-"""What a master hands to the program that takes its place in the same process (execve(2)): sockets, logs,
-scoreboards, molds and workers go on as they are; this says which descriptor is which.
+"""What a master hands to the program that replaces it in the same process (execve(2)): sockets, logs,
+scoreboards, molds and workers stay as they are; this says which descriptor is which.
 
-One JSON object in a memfd whose number is in the environment. A later version may add fields with defaults:
-they are missing here, and what it does not know it ignores. For any other change VERSION goes up, and the old
-program goes on serving.
+One JSON object in a memfd whose number is in the environment. A later version may add fields, with defaults
+since older versions do not write them, and ignores fields that it does not know. For any other change VERSION
+goes up, and the old program goes on serving.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class HandoverError(Exception):
 
 
 class HeldListener(Struct, frozen=True):
-    """A listening socket; `file` is that of a unix socket: path, device, inode."""
+    """A listening socket; `file` is a unix socket's file: path, device, inode."""
 
     address: Address
     fd: int
@@ -49,7 +49,7 @@ class HeldMold(Struct, frozen=True):
 
 
 class HeldWorker(Struct, frozen=True):
-    """A worker; without a channel it has gone, and its exit is on its way. Times are monotonic seconds."""
+    """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds."""
 
     number: int
     slot: int
@@ -85,8 +85,8 @@ class HeldGeneration(Struct, frozen=True):
 
 
 class Handover(Struct, frozen=True):
-    """All of a master. `given` are sockets by the names that systemd gave them, `pidfile` a path and its
-    descriptor."""
+    """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
+    path and its descriptor."""
 
     version: int
     current: int
@@ -98,7 +98,7 @@ class Handover(Struct, frozen=True):
     pidfile: tuple[str, int] | None = None
 
     def descriptors(self) -> Iterator[int]:
-        """Those that the next program needs."""
+        """All descriptors that the next program needs."""
         for generation in self.generations:
             optional = [generation.error_log, generation.access_log]
             optional += [worker.channel for worker in generation.workers]
@@ -112,7 +112,7 @@ class Handover(Struct, frozen=True):
         yield from [self.pidfile[1]] if self.pidfile is not None else []
 
     def write(self) -> int:
-        """A descriptor to read it from."""
+        """Write it; returns a descriptor to read it from."""
         fd = os.memfd_create("superwsgi-handover", os.MFD_CLOEXEC)
         os.write(fd, msgspec.json.encode(self))
         return fd
@@ -123,12 +123,12 @@ class _Versioned(Struct):
 
 
 def announce(fd: int) -> dict[str, str]:
-    """What the environment of the next program has besides."""
+    """What to add to the environment of the next program."""
     return {_VARIABLE: str(fd)}
 
 
 def handed_over(environ: MutableMapping[str, str]) -> Handover | None:
-    """What an earlier program has left for this one, if it has. Raises HandoverError."""
+    """What an earlier program left for this one, if anything. Raises HandoverError."""
     fd = environ.pop(_VARIABLE, None)
     return None if fd is None else _read(int(fd))
 

@@ -1,7 +1,7 @@
-"""The error log's and the access log's files. Only the master opens them, with the rights that it was
-started with; molds and workers are sent descriptors.
+"""The files of the error log and the access log. Only the master opens them, with the rights that it was
+started with; it sends descriptors to molds and workers.
 
-Once it serves, it does so in threads of their own: a disk that hangs must not hold up its loop.
+Once it serves, it opens them in separate threads: a disk that hangs must not hold up its loop.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ class LogFiles:
         return cls(settings, None, None, opened=False)
 
     def copy_of_error(self) -> int | None:
-        """For the master's own lines, which go on when these files are closed."""
+        """For the master's own lines, which continue when these files are closed."""
         return None if self.error is None else fcntl.fcntl(self.error, fcntl.F_DUPFD_CLOEXEC, 3)
 
     def lead(self, errors: ErrorLog) -> None:
-        """The master's own lines go here from now on."""
+        """Send the master's own lines here from now on."""
         errors.move(self.copy_of_error(), self.settings.level)
 
     def descriptors(self) -> list[int]:
-        """Those that there are, error log first."""
+        """The open ones, error log first."""
         return [fd for fd in (self.error, self.access) if fd is not None]
 
     def take(self, anew: LogFiles) -> None:
-        """Have the files that `anew` has, under the old numbers where there are such."""
+        """Take over the files of `anew`, under the old descriptor numbers if there are any."""
         if not self.opened:
             self.error, self.access, self.opened = anew.error, anew.access, True
             return
@@ -72,14 +72,14 @@ class LogFiles:
 
 
 Opened = Callable[[LogFiles | LogTargetError, float], None]
-"""Is told what has come of it, and when: in the loop's thread."""
+"""Called with the result and the time, in the loop's thread."""
 
 
 class Opening:
-    """The files of `settings` are being opened, until `then` is told of it: never, where a disk hangs."""
+    """Opens the files of `settings` and then calls `then`: never, if a disk hangs."""
 
     def __init__(self, loop: EventLoop, settings: Log, then: Opened) -> None:
-        """Raises OSError or RuntimeError where there is no descriptor or thread for it."""
+        """Raises OSError or RuntimeError if there is no descriptor or thread for it."""
         self._loop = loop
         self._settings = settings
         self._then = then

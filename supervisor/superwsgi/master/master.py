@@ -1,5 +1,5 @@
-"""The master: one turn of its loop after the other. Signals and other events are noted; then what follows is
-decided, and done. One thread; nothing here waits.
+"""The master: one turn of its loop after another. A turn notes signals and other events, decides what follows
+from them, and does it. One thread; nothing here waits.
 
 It never imports application code (but see `superwsgi.run`).
 """
@@ -53,14 +53,14 @@ APP_NOT_LOADED: Final = 3
 
 
 class Master:
-    """One site, from its first generation to the end of its last process."""
+    """One site, from its first generation until its last process has ended."""
 
     def __init__(self, site: Site, shared: Shared, startup: Startup, taken: Taken | None = None) -> None:
-        """`taken` is what an earlier program of this process has left."""
+        """`taken` is what an earlier program of this process left."""
         self._shared = shared
         self._startup = startup
         self._taken = taken
-        self._faults: dict[str, Complaint] = {}  # by what was raised
+        self._faults: dict[str, Complaint] = {}  # by the text of the exception
         self._loop = loop = EventLoop(self._tell)
         self._errors = ErrorLog(
             shared.logs.copy_of_error(), site.log.level, stderr_fd=copy_of_stderr(), master=os.getpid()
@@ -68,7 +68,7 @@ class Master:
         context = MasterContext(loop, self._errors)
         self._generations = Generations()
         self._record = Record()
-        self._agenda: list[Action] = []  # decided, and not done yet
+        self._agenda: list[Action] = []  # decided but not done yet
         self._children = Children(context, self._generations, self._record, self._agenda)
         self._deeds = Deeds(context, self._generations, self._children, self._agenda)
         self._monitor = Monitor(context, self._generations, self._agenda)
@@ -93,8 +93,8 @@ class Master:
         self._began = time.monotonic()
 
     def run(self) -> int:
-        """Serve until told to stop; returns the exit code. Raises OSError where not even a generation can be
-        made."""
+        """Serve until told to stop; returns the exit code. Raises OSError if not even a first generation can
+        be made."""
         self._sitewide.take_title()
         become_subreaper()
         if self._startup.launch is not execute:  # application code runs here too, in threads of the script
@@ -121,7 +121,7 @@ class Master:
         return code
 
     def _begin(self, now: float) -> None:
-        """Raises BindError where the control socket that the site names cannot be had, with nothing begun."""
+        """Raises BindError if the control socket that the site names cannot be bound, with nothing begun."""
         if self._taken is not None:
             self._adopt(self._taken, now)
         else:
@@ -138,7 +138,7 @@ class Master:
         self._reloads.start(self._shared, now)
 
     def _adopt(self, taken: Taken, now: float) -> None:
-        """Go on with the processes of an earlier program of this process, then roll out what is new."""
+        """Continue with the processes of an earlier program of this process, then roll out what is new."""
         held = taken.handover
         if taken.control is not None:
             self._control.take(taken.control)
@@ -154,7 +154,7 @@ class Master:
         self.reload(now)
 
     def _hold(self) -> Handover:
-        """All that the next program of this process needs. Not while there is a candidate."""
+        """Everything that the next program of this process needs. Not while there is a candidate."""
         current, control = self._generations.current, self._control.listener
         assert current is not None
         assert self._generations.candidate is None
@@ -169,10 +169,10 @@ class Master:
             pidfile=self._startup.pidfile.hold(),
         )
 
-    # A turn: what has happened is noted, what follows is decided, and done; then it is told.
+    # A turn: note what has happened, decide what follows, do it; then report it.
 
     def _turn(self, ask_at: float | None) -> float | None:
-        """Wait for what happens, not beyond `ask_at`; returns when to turn again even if nothing does."""
+        """Wait for events, until `ask_at` at most; returns when to turn again even if nothing happens."""
         now = self._loop.turn(ask_at)
         ask_at = self._loop.guard(self._govern, now, now + PAUSE)
         self._loop.guard(self._children.look_for_strays, now, None)
@@ -181,31 +181,31 @@ class Master:
         return ask_at
 
     def _govern(self, now: float) -> float | None:
-        """Decide, and do it; returns when to ask again."""
+        """Decide and act; returns when to ask again."""
         complete_at = self._go_on(now)
         plan = self._plan(now)
         failed = [self._loop.guard(partial(self._deeds.do, action), now, True) for action in plan.actions]
         self._generations.sweep()
         if plan.actions:
-            return now + PAUSE if any(failed) else now  # what was done may allow more
+            return now + PAUSE if any(failed) else now  # the deeds may allow more
         if self._generations.candidate is None and not self.stopping:
             self.upgrade.go_on(now, self._sitewide.site.timeouts.boot)
         return min((when for when in (plan.ask_at, complete_at) if when is not None), default=None)
 
     def _go_on(self, now: float) -> float | None:
-        """With a reload, or with its failure; returns when to ask again."""
+        """Continue a reload, or handle its failure; returns when to ask again."""
         self._reloads.give_up_failed(now)
         if self._reloads.first_failed and not self.stopping:
             self.stop(now, "the application did not load", fast=False)
         return None if self.stopping else self._reloads.go_on(now)
 
     def _plan(self, now: float) -> governor.Plan:
-        """What is on the agenda, and once that is done, what the governor decides."""
+        """The agenda, or if that is empty, what the governor decides."""
         agenda, self._agenda[:] = tuple(self._agenda), ()
         return governor.Plan(agenda, None) if agenda else governor.decide(self._generations.view(), now)
 
     def _tell(self, error: Exception, now: float) -> None:
-        """What a reaction has raised is a bug of ours, and no reason to end a site."""
+        """Log an exception from a callback: it is a bug of ours, and no reason to end a site."""
         what = spell_exception(error)
         fault = self._faults.setdefault(what, Complaint(self._complain, "error in the master"))
         fault.make(int(now * 1e9), application_traceback(error), error=what, next="the site keeps running")
@@ -213,7 +213,7 @@ class Master:
     def _complain(self, event: str, detail: str, **words: object) -> None:
         self._errors.error(event, detail, **words)
 
-    # What an operator may want, by signal or by the control socket.
+    # What an operator may ask for, by signal or over the control socket.
 
     def _take_signals(self) -> None:
         on = self._loop.on_signal
@@ -230,11 +230,11 @@ class Master:
         on([signal.SIGUSR2], lambda *_: self.upgrade.ask())
 
     def reload(self, now: float) -> int:
-        """As HUP. The number of the attempt that will be the answer; where the site stops, none ever is."""
+        """As HUP. The number of the attempt that will be the answer; if the site stops, none ever is."""
         return self._record.attempts.next if self.stopping else self._reloads.ask(now)
 
     def stop(self, now: float, reason: str, *, fast: bool) -> None:
-        """End every process below us, then ourselves. A fast stop may follow a graceful one."""
+        """End all our processes, then ourselves. A fast stop may follow a graceful one."""
         self._errors.info("stopping", reason=reason, how="fast" if fast else "graceful")
         self._record.attempts.end(Outcome.STOPPED, now, "the site is being stopped")
         if self._generations.candidate is not None and self._generations.current is not None:

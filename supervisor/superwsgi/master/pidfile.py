@@ -1,8 +1,8 @@
 """The pid file. The master holds a lock on it (flock(2)) for as long as it lives, so whether a pid file is
 stale never depends on guessing what a process id means now.
 
-Its folder may be writable for the site's user, who may put anything in its place: so only an empty file or a
-pid file is written to, and only the file that we hold is removed.
+Its folder may be writable by the site's user, who may put anything in its place: so the master writes only to
+an empty file or a pid file, and removes only the file that it holds.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class PidFile:
 
     @classmethod
     def restore(cls, held: tuple[str, int]) -> PidFile:
-        """The one that an earlier program of this process has taken, and has kept locked."""
+        """The pid file that an earlier program of this process took and kept locked."""
         pidfile = cls(held[0])
         pidfile._fd = held[1]
         os.set_inheritable(held[1], False)
         return pidfile
 
     def hold(self) -> tuple[str, int] | None:
-        """What the next program of this process needs of it: its path and descriptor."""
+        """What the next program of this process needs: its path and descriptor."""
         return None if self._path is None or self._fd is None else (str(self._path), self._fd)
 
     def check(self) -> None:
@@ -57,8 +57,8 @@ class PidFile:
             os.close(_lock(self._path))
 
     def take(self) -> None:
-        """Write our process id. Raises PidFileError where another master holds the file, or it cannot be
-        written. A file that a dead master left is taken over."""
+        """Write our process id. Takes over a file that a dead master left. Raises PidFileError if another
+        master holds the file, or it cannot be written."""
         if self._path is None:
             return
         if self._fd is None:
@@ -77,8 +77,8 @@ class PidFile:
             anew.check()
 
     def move(self, path: str | None) -> None:
-        """Write another file in the place of this one, or this one again where it was removed, its folder too
-        perhaps. Raises PidFileError; this one then stays."""
+        """Write another file in place of this one, or this one again if it was removed, perhaps with its
+        folder. Raises PidFileError; this one then stays."""
         anew = PidFile(path)
         if anew._path != self._path or self._is_missing():
             anew.take()
@@ -86,11 +86,11 @@ class PidFile:
             self._path, self._fd = anew._path, anew._fd
 
     def _is_missing(self) -> bool:
-        """Whether there is nothing where it was. What somebody has put there is left alone."""
+        """Whether there is nothing at its path. Anything that somebody else put there is left alone."""
         return self._path is not None and not os.path.lexists(self._path)
 
     def release(self) -> None:
-        """Remove the file, if it is still the one that we hold, and its lock."""
+        """Remove the file, if it is still the one that we hold, and release its lock."""
         if self._fd is None or self._path is None:
             return
         Inode.of(str(self._path), os.fstat(self._fd)).remove()

@@ -1,8 +1,8 @@
-"""Which release of the code a generation runs, where a deploy switches a link (`current`) to the next one.
+"""Which release of the code a generation runs, for deploys that switch a link (`current`) to the next one.
 
-The Origin is how the master was started, as spelled: what it goes by, whatever becomes of its working folder.
-A Release is where the links led when a generation began. All that the generation runs comes from there:
-interpreter, working folder and `sys.path`, in every process of it, however late that imports.
+The Origin is how the master was started, with paths as spelled, whatever becomes of its working folder later.
+A Release is where the links led when a generation began. Everything that the generation runs comes from
+there: interpreter, working folder and `sys.path`, in all its processes, however late they import something.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ _SEARCH_PATH = "PYTHONPATH"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The working folder and the interpreter of this program, by the links through which they were named."""
+    """The working folder and the interpreter of this program, by the links that named them."""
 
     folder: str
     python: str
 
     @classmethod
     def take(cls, *named: str | None) -> Origin:
-        """Of this process, which has just been started. The kernel, and scripts of virtual environments, name
-        interpreters without links: `named` are paths that may lead to the same release by one."""
+        """The origin of this process, which has just been started. The kernel, and scripts of virtual
+        environments, name interpreters without links: `named` are paths that may lead to the same release
+        through one."""
         try:
             folder = working_folder()
-        except ConfigError:  # what follows may do without
+        except ConfigError:  # the rest may do without it
             folder = "/"
         ways = [folder, str(Path(folder, sys.argv[0])), *(path for path in named if path is not None)]
         return cls(folder, through_links(sys.executable, links_in(ways)))
 
 
 class Release(Struct, frozen=True):
-    """`search_path` is $PYTHONPATH, where there is one; `links` are those that were followed."""
+    """`search_path` is $PYTHONPATH, if there is one; `links` are those that were followed."""
 
     python: str
     search_path: str | None = None
@@ -51,7 +52,7 @@ class Release(Struct, frozen=True):
 
     @classmethod
     def of(cls, site: Site, origin: Origin, environ: Mapping[str, str]) -> Release:
-        """Where the links lead now."""
+        """The release to which the links lead now."""
         search = {**environ, **site.env}.get(_SEARCH_PATH)
         folders = [str(Path(origin.folder, entry)) for entry in search.split(os.pathsep)] if search else []
         links = links_in([site.chdir, str(Path(origin.python).parent), *folders])
@@ -59,7 +60,7 @@ class Release(Struct, frozen=True):
         return cls(pin(origin.python, links), pinned, links)
 
     def pinned(self, site: Site) -> Site:
-        """The site, its working folder in this release; sockets, logs and the pid file stay as spelled."""
+        """The site with its folder in this release; sockets, logs and the pid file stay as spelled."""
         return msgspec.structs.replace(site, chdir=pin(site.chdir, self.links))
 
     def environ(self, site: Site) -> dict[str, str]:

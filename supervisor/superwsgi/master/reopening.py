@@ -1,4 +1,4 @@
-"""USR1: the log files of all generations are opened anew, and what cannot be is tried again until it can."""
+"""USR1: the log files of all generations are reopened, and failures are retried until they succeed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from superwsgi.master.generations.generations import Generations
 from superwsgi.master.logfiles import LogFiles, Opening
 
 _AGAIN: Final = 5.0
-"""Seconds until what has failed is tried again."""
+"""Seconds until a failure is retried."""
 
 _SLOW: Final = 5.0
-"""Seconds after which a disk that still opens a file is said to hang."""
+"""Seconds after which a disk that is still opening a file is said to hang."""
 
 
 class Reopening:
@@ -27,12 +27,12 @@ class Reopening:
         self._errors = context.errors
         self._generations = generations
         self._busy: dict[int, Opening] = {}  # by generation
-        self._again: set[int] = set()  # generations that were asked for while they were busy
+        self._again: set[int] = set()  # generations whose files were asked for while they were busy
         self._to_retry: set[int] = set()
-        self._failed: dict[int, str] = {}  # by generation: why, as it was said
+        self._failed: dict[int, str] = {}  # by generation: why, as it was logged
 
     def ask(self, now: float) -> None:
-        self._failed = dict.fromkeys(self._failed, "")  # who asks is answered
+        self._failed = dict.fromkeys(self._failed, "")  # whoever asks again gets an answer
         for generation in self._generations:
             if generation.logs.opened:
                 self._open(generation, now)
@@ -90,7 +90,7 @@ class Reopening:
             self._open(generation, now)
 
     def _say(self, generation: Generation, reason: str, then: str) -> None:
-        """Once for each reason: what goes on failing is no news."""
+        """Log once for each reason: a failure that continues is not news."""
         if self._failed.get(generation.number) != reason:
             self._failed[generation.number] = reason
             log = self._errors.bind(gen=generation.number)

@@ -1,5 +1,5 @@
-"""Running a site: from its typed configuration to the master's exit code. What the command line and
-`superwsgi.run` call.
+"""Running a site, from its typed configuration to the master's exit code. Called by the command line and
+`superwsgi.run`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ NOT_BOUND: Final = 4
 
 
 def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> int:
-    """Serve until stopped, or go on where an earlier program of this process has left off. Returns the exit
-    code; what keeps it from starting goes to stderr. `site_file` is the absolute path of what is read."""
+    """Serve until stopped, or continue where an earlier program of this process left off. Returns the exit
+    code; reasons not to start go to stderr. `site_file` is the absolute path of the file that is read."""
     try:
         handover, rehearsal = handed_over(os.environ), os.environ.pop(REHEARSAL, None)
         if handover is None:

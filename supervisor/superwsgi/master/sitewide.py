@@ -1,5 +1,5 @@
-"""What there is once for all generations: the master's title, its pid file, the control socket, and the
-backlog, owner and mode of listeners. It follows the generation that is current; a candidate's is only
+"""What exists once for all generations: the master's title, its pid file, the control socket, and the
+backlog, owner and mode of listeners. It follows the current generation; a candidate's settings are only
 checked.
 """
 
@@ -19,7 +19,7 @@ from superwsgi.master.sockets.binding import BindError
 
 
 class SiteWide:
-    """`site` is the configuration that it goes by."""
+    """`site` is the configuration in effect."""
 
     def __init__(self, site: Site, pidfile: PidFile, control: Control, errors: ErrorLog) -> None:
         self.site = site
@@ -28,19 +28,19 @@ class SiteWide:
         self._errors = errors
 
     def begin(self) -> None:
-        """The first start. Raises BindError where the control socket that the site names cannot be had."""
+        """The first start. Raises BindError if the control socket that the site names cannot be bound."""
         self._control.open(self.site)
 
     def take_title(self) -> None:
         setproctitle(f"superwsgi: master [{self.site.name}]")
 
     def check(self, site: Site) -> None:
-        """Whether `settle` would succeed. Raises PidFileError, BindError."""
+        """Find out whether `settle` would succeed. Raises PidFileError, BindError."""
         self._pidfile.check_move(site.pidfile)
         self._control.check(site)
 
     def settle(self, current: Generation) -> None:
-        """Another generation has become current. What cannot be changed stays, and the log says so."""
+        """Another generation has become current. What cannot be changed stays as it was, and is logged."""
         self.site = current.site
         self.take_title()
         self._change(lambda: sockets.adapt(current.listeners, current.site))

@@ -1,4 +1,4 @@
-"""The states of a worker and of a generation, as the master knows them: two tables and one function.
+"""The states of a worker and of a generation, as the master knows them: two tables and a function.
 
 A table maps state and event to the next state; a pair that is absent is a bug in the master.
 """
@@ -15,7 +15,7 @@ class WorkerState(Enum):
     FORKING = "forking"  # asked of the mold
     BOOTING = "booting"  # a process, not serving yet
     SERVING = "serving"
-    DRAINING = "draining"  # takes nothing new, answers what it has
+    DRAINING = "draining"  # takes nothing new, answers what it has in hand
     ENDING = "ending"  # told to end now, or killed
     GONE = "gone"
 
@@ -31,9 +31,9 @@ class WorkerEvent(Enum):
 class GenerationState(Enum):
     """Where a loaded version of configuration and application stands."""
 
-    PREPARING = "preparing"  # what rollout.before names runs
-    WAITING = "waiting"  # it has no processes, or they end: others must be gone before it may run (again)
-    LOADING = "loading"  # its mold starts, and imports where preload says so
+    PREPARING = "preparing"  # the command in rollout.before runs
+    WAITING = "waiting"  # has no processes, or they are ending: others must be gone before it may run (again)
+    LOADING = "loading"  # its mold starts, and imports if preload says so
     READY = "ready"  # workers can be forked from its mold
     SERVING = "serving"  # at least one of its workers has served
     RETIRING = "retiring"  # a later one has taken over
@@ -72,7 +72,7 @@ WORKER: Final[dict[WorkerState, dict[WorkerEvent, WorkerState]]] = {
     },
     WorkerState.DRAINING: {
         WorkerEvent.STARTED: WorkerState.DRAINING,  # told to go before the mold had forked it
-        WorkerEvent.READY: WorkerState.DRAINING,  # its word and ours crossed: it may have requests in hand
+        WorkerEvent.READY: WorkerState.DRAINING,  # its message crossed ours: it may have requests in hand
         WorkerEvent.STOP: WorkerState.ENDING,
         WorkerEvent.EXITED: WorkerState.GONE,
     },
@@ -93,7 +93,7 @@ GENERATION: Final[dict[GenerationState, dict[GenerationEvent, GenerationState]]]
     },
     GenerationState.WAITING: {
         GenerationEvent.START: GenerationState.LOADING,
-        GenerationEvent.LOADED: GenerationState.WAITING,  # its word and ours crossed, as below
+        GenerationEvent.LOADED: GenerationState.WAITING,  # its message crossed ours, as below
         GenerationEvent.WORKER_READY: GenerationState.WAITING,
         GenerationEvent.FAIL: GenerationState.FAILED,
         GenerationEvent.RETIRE: GenerationState.RETIRING,
@@ -140,11 +140,11 @@ Event = TypeVar("Event", bound=Enum)
 
 
 class ImpossibleEvent(Exception):
-    """The master let something happen that its tables do not know: a bug in the master."""
+    """The master let something happen that is not in its tables: a bug in the master."""
 
 
 def after(table: dict[State, dict[Event, State]], state: State, event: Event) -> State:
-    """The state that follows. Raises ImpossibleEvent for a pair that the table does not have."""
+    """The next state. Raises ImpossibleEvent for a pair that is not in the table."""
     try:
         return table[state][event]
     except KeyError:

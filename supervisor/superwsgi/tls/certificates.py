@@ -104,7 +104,7 @@ class _Pair:
 
 
 class _Chooser:
-    """Called in a handshake with the name that the client asks for, None where it asks for none.
+    """Called in a handshake with the name that the client asks for, None if it asks for none.
 
     Exact names go before `*.` (RFC 6125 section 6.4.3), and of two certificates for a name the one that the
     site file names first.

@@ -50,7 +50,7 @@ class Certificates(Protocol):
 
 
 def load(tls: schema.TlsSettings, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
-    """The certificates of a site, None where it has none, from `copies` of the files where there are some.
+    """The certificates of a site, None if it has none, from `copies` of the files if there are some.
     Raises CertificateError."""
     if tls.certificate is None:
         return None

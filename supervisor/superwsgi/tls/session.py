@@ -63,7 +63,7 @@ class Tls:
         self._claimed = 0  # bytes of plaintext that are encrypted, and that the caller takes for not yet sent
 
     def feed(self, data: bytes) -> None:
-        """Keep ciphertext for the next step of the handshake. Raises HttpError where it is none."""
+        """Keep ciphertext for the next step of the handshake. Raises HttpError if it is none."""
         if not self.begun and self._incoming.pending == 0 and data[0] != _HANDSHAKE:
             raise HttpError(400, "this port speaks TLS: use https://")
         self._incoming.write(data)

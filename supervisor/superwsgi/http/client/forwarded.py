@@ -46,7 +46,7 @@ _NOBODY: Final = Peer("", False)
 
 
 class _Claims(NamedTuple):
-    """What one kind of fields says; None where it says nothing. A client may be said to be _UNKNOWN."""
+    """What one kind of fields says; None if it says nothing. A client may be said to be _UNKNOWN."""
 
     client: str | None = None
     client_port: str = ""
@@ -75,7 +75,7 @@ def believe(environ: Environ, trusted: Trusted) -> None:
     """Put client, scheme and server into a request's environ as a trusted peer says they are.
 
     Host stays as it came: it is the proxy that decides which host a request is for, and X-Forwarded-Host is
-    passed on by many as the client sent it. Raises HttpError where there is no telling.
+    passed on by many as the client sent it. Raises HttpError if there is no telling.
     """
     by_name, by_rfc = _x_forwarded(environ, trusted), _forwarded(environ, trusted)
     client = _agreed(by_name.client, by_rfc.client, "client")

@@ -17,7 +17,7 @@ _REMEMBERED: Final = 1024
 
 
 class Peer(NamedTuple):
-    """`address` in its canonical spelling, empty where the text was none."""
+    """`address` in its canonical spelling, empty if the text was none."""
 
     address: str
     trusted: bool

@@ -64,7 +64,7 @@ class Announcement(NamedTuple):
 
 
 def read(data: bytes) -> Announcement | None:
-    """The header that `data` begins with; None where it is not here as a whole. Raises ProxyHeaderError."""
+    """The header that `data` begins with; None if it is not here as a whole. Raises ProxyHeaderError."""
     if data.startswith(_SIGNATURE[: len(data)]):
         return _read_v2(data) if len(data) >= _FIXED else None
     if data.startswith(b"PROXY "[: len(data)]):
@@ -142,7 +142,7 @@ def _spell(packed: bytes) -> str:
 
 
 def _read_extensions(header: bytes, start: int) -> bool:
-    """Check the types, lengths and values (TLV) behind the addresses; True where the client speaks TLS."""
+    """Check the types, lengths and values (TLV) behind the addresses; True if the client speaks TLS."""
     at, secure, checked = start, False, False
     while at < len(header):
         value = at + 3
@@ -161,7 +161,7 @@ def _read_extensions(header: bytes, start: int) -> bool:
 
 
 def _check_sum(header: bytes, at: int) -> None:
-    """Section 2.2.3: over the whole header, with zeros in the place of the checksum."""
+    """Section 2.2.3: over the whole header, with zeros in place of the checksum."""
     said = int.from_bytes(header[at : at + 4], "big")
     if crc32c(header[:at] + bytes(4) + header[at + 4 :]) != said:
         raise ProxyHeaderError("version 2: wrong checksum")

@@ -19,7 +19,7 @@ class Body:
         self.size = 0
 
     def write(self, data: bytes | bytearray) -> None:
-        """Raises OSError where the disk is full."""
+        """Raises OSError if the disk is full."""
         if self.size <= self._memory < self.size + len(data):
             self._spill()
         self.file.write(data)

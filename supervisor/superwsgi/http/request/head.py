@@ -136,7 +136,7 @@ def _add_field(request: Request, line: str, keys: EnvironKeys) -> None:
 
 
 def _replace_host(environ: Environ, host: str) -> None:
-    """RFC 9112 section 3.2.2: what the target says, in place of a field that must be right nevertheless."""
+    """RFC 9112 section 3.2.2: what the target says, in place of a field that must be right anyway."""
     if "HTTP_HOST" in environ:
         check_host(environ["HTTP_HOST"])
         environ["HTTP_HOST"] = host

@@ -83,7 +83,7 @@ class Parser:
 
     `environ` is what all requests of this connection have in common; `trusted`, where its peer is one of
     them, the peers that are believed about their clients. `on_claim` is told of a peer that is none of
-    them: its address, and the field by which it speaks for a client nevertheless.
+    them: its address, and the field by which it speaks for a client anyway.
     """
 
     __slots__ = (
@@ -121,7 +121,7 @@ class Parser:
     def introduce(self, who: Announcement, trusted: Trusted) -> None:
         """Before the first request: whose connection this is, by the word of its peer.
 
-        What the requests say of their client is the client's word from here on, not the peer's, which sees
+        What the requests say of their client is the client's word from now on, not the peer's, which sees
         only a stream of bytes.
         """
         if who.secure:
@@ -168,7 +168,7 @@ class Parser:
 
     @property
     def next(self) -> Request | None:
-        """The request that has to be answered next; None where its head is not here yet."""
+        """The request that has to be answered next; None if its head is not here yet."""
         return self.requests[0] if self.requests else self._request
 
     @property

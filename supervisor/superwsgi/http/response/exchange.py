@@ -129,7 +129,7 @@ class Exchange:
         self._head: ResponseHead | None = None
         self._begun = False  # the head has been sent
         self._framing = _NONE
-        self._length: int | None = None  # of the body, where it is known
+        self._length: int | None = None  # of the body, if it is known
         self.keep_alive = request.keep_alive
         self.broken = False
         self.complete = False
@@ -187,7 +187,7 @@ class Exchange:
             raise WsgiError(f"write() beyond Content-Length {self._length}")
 
     def _put(self, data: bytes) -> bool:
-        """Send a piece; False where Content-Length had no room for all of it, and it was cut."""
+        """Send a piece; False if Content-Length had no room for all of it, and it was cut."""
         head = b"" if self._begun else self._start(None)
         before = self.sent
         framed = self._framed(data)
@@ -256,7 +256,7 @@ class Exchange:
         self._finish(span)
 
     def _start(self, size: int | None) -> bytes:
-        """Choose the framing; the head's bytes. `size` is that of the whole body where it is known."""
+        """Choose the framing; the head's bytes. `size` is that of the whole body if it is known."""
         head, gateway = self._head, self._gateway
         if head is None:
             raise WsgiError("the application did not call start_response")

@@ -41,10 +41,10 @@ class Span(NamedTuple):
 
 
 def span_of(filelike: Any) -> Span | None:
-    """What is left to read in `filelike`; None where it is not a plain file that the kernel can send, or may
+    """What is left to read in `filelike`; None if it is not a plain file that the kernel can send, or may
     be one that does not know its size, as those in /proc.
 
-    Raises ValueError where it is closed, OSError where it cannot be read.
+    Raises ValueError if it is closed, OSError if it cannot be read.
     """
     plain = filelike.file if isinstance(filelike, tempfile._TemporaryFileWrapper) else filelike
     if type(plain) not in _PLAIN:

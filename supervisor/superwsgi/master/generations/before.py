@@ -29,7 +29,7 @@ def run(program: Program, generation: Generation, now: float) -> int:
 
 
 def failure(site: Site, result: Result) -> str:
-    """Why it has failed; empty where it has not."""
+    """Why it has failed; empty if it has not."""
     if result.code == 0:
         return ""
     how = f"ended with {ending(result.code)}"

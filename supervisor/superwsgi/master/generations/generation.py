@@ -46,7 +46,7 @@ _ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a generation must not take over; `detail` is the traceback's text, where there is one. `aloud`:
+    """Why a generation must not take over; `detail` is the traceback's text, if there is one. `aloud`:
     stderr is told as well."""
 
     reason: str
@@ -106,7 +106,7 @@ class Generation:
         launch: Launch,
         loop: EventLoop,
     ) -> Generation:
-        """A generation that an earlier program of this process has handed over. Raises ValueError where its
+        """A generation handed over by an earlier program of this process. Raises ValueError if its
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
         board = Scoreboard.attach(held.board, held.site.threads + 1, held.board_version)
@@ -152,7 +152,7 @@ class Generation:
     # The mold.
 
     def start_mold(self) -> MoldHandle:
-        """Raises OSError where no process can be made, PrivilegeError where it cannot be the site's user.
+        """Raises OSError if no process can be made, PrivilegeError if it cannot be the site's user.
 
         Where an import must not run beside workers, and there are some, they import themselves from now on.
         """
@@ -187,7 +187,7 @@ class Generation:
         return tuple(speaks_tls(listener.address) for listener in self.listeners)
 
     def relisten(self, old: Listener, new: Listener, reason: str) -> None:
-        """Use another listener in the place of one that cannot be mended; workers that have that one are
+        """Use another listener in place of one that cannot be mended; workers that have that one are
         recycled for this reason."""
         self.listeners[self.listeners.index(old)] = replace(new, address=old.address)
         self._tell_mold(Relisten(self._tls()), [listener.sock.fileno() for listener in self.listeners])

@@ -46,7 +46,7 @@ class Generations:
         self.candidate = candidate
 
     def adopt(self, generations: Iterable[Generation], current: int, last_number: int) -> None:
-        """Those that an earlier program of this process has handed over."""
+        """Those handed over by an earlier program of this process."""
         self._all = {generation.number: generation for generation in generations}
         self.current = self._all[current]
         self.last_number = last_number
@@ -72,7 +72,7 @@ class Generations:
                 generation.close()
 
     def relisten(self, old: Listener, new: Listener, reason: str) -> None:
-        """Have every generation use another listener in the place of one that cannot be mended."""
+        """Have every generation use another listener in place of one that cannot be mended."""
         for generation in self:
             if old in generation.listeners:
                 generation.relisten(old, new, reason)

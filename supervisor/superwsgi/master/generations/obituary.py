@@ -17,7 +17,7 @@ from superwsgi.scoreboard import WorkerCounters
 
 @dataclass(frozen=True, slots=True)
 class Obituary:
-    """A worker that has ended at `now` (monotonic seconds), and what it had in hand; `code` is None where it
+    """A worker that has ended at `now` (monotonic seconds), and what it had in hand; `code` is None if it
     never was a process."""
 
     worker: WorkerHandle
@@ -32,7 +32,7 @@ def how(code: ExitCode | None) -> str:
 
 
 def cause(worker: WorkerHandle, code: ExitCode | None) -> str:
-    """How it ended and, where that is known, why."""
+    """How it ended and, if that is known, why."""
     why = worker.failure or worker.asked_to_go
     return f"{how(code)}: {why}" if why else how(code)
 

@@ -1,1 +1,1 @@
-"""Decisions: pure functions of what is seen and of the time, tested without processes."""
+"""Decisions: pure functions of a view and the time, tested without processes."""

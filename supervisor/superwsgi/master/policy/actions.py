@@ -1,8 +1,8 @@
-"""What the master may do to its processes: decided in this folder and by what looks at them, carried out in
-generations/deeds.py, and nowhere else.
+"""What the master may do to its processes: decided in this folder and by the modules that watch them, carried
+out in generations/deeds.py and nowhere else.
 
-Each names the generation, and the worker by its key or the mold by its process id, that it is for. Between
-the decision and the deed that may have gone, or have been told something else: then there is nothing to do.
+Each action names its target: the generation, and the worker by its key or the mold by its process id. Between
+decision and deed the target may have gone, or have got other orders: then there is nothing to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class StartMold:
 
 @dataclass(frozen=True, slots=True)
 class EndMold:
-    """One that is of no use any more."""
+    """End a mold that is of no use any more."""
 
     generation: int
     pid: int
@@ -26,7 +26,7 @@ class EndMold:
 
 @dataclass(frozen=True, slots=True)
 class DismissMold:
-    """One that has loaded, and that nobody needs."""
+    """Dismiss a mold that has loaded and is not needed."""
 
     generation: int
     pid: int
@@ -34,7 +34,7 @@ class DismissMold:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceMold:
-    """One that was lost, after a while: its generation goes on."""
+    """Replace a lost mold after a while: its generation goes on."""
 
     generation: int
     reason: str
@@ -43,7 +43,7 @@ class ReplaceMold:
 
 @dataclass(frozen=True, slots=True)
 class ForkWorker:
-    """A worker of this number."""
+    """Fork a worker with this number."""
 
     generation: int
     number: int
@@ -65,7 +65,7 @@ class KillWorker:
 
 @dataclass(frozen=True, slots=True)
 class KillBroken:
-    """Kill a worker that has said what it cannot have said."""
+    """Kill a worker that has sent an impossible message."""
 
     generation: int
     worker: int
@@ -73,7 +73,7 @@ class KillBroken:
 
 @dataclass(frozen=True, slots=True)
 class RemindWorker:
-    """One that was told to go before it had begun."""
+    """Tell a worker again that was told to go before it had begun."""
 
     generation: int
     worker: int
@@ -81,7 +81,7 @@ class RemindWorker:
 
 @dataclass(frozen=True, slots=True)
 class RecycleWorker:
-    """Have a worker replaced, for as long as it serves."""
+    """Have a worker replaced, if it is still serving."""
 
     generation: int
     worker: int
@@ -90,7 +90,7 @@ class RecycleWorker:
 
 @dataclass(frozen=True, slots=True)
 class DumpWorker:
-    """Have a worker that hangs write its stacks."""
+    """Make a worker that hangs write its stacks."""
 
     generation: int
     worker: int
@@ -98,7 +98,7 @@ class DumpWorker:
 
 
 MoldAction = EndMold | DismissMold
-"""For the mold that it names, and no later one."""
+"""Only for the mold that it names, not for a later one."""
 
 WorkerAction = DrainWorker | KillWorker | KillBroken | RemindWorker | RecycleWorker | DumpWorker
 Action = StartMold | ReplaceMold | MoldAction | ForkWorker | WorkerAction

@@ -1,4 +1,4 @@
-"""How long to wait before a worker that died early is replaced, and a mold that was lost. Pure numbers, no
+"""How long to wait before replacing a worker that died early, or a mold that was lost. Pure numbers, no
 clock."""
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ FORGET: Final = 60.0
 def delay(streak: int) -> float:
     """Seconds to wait before the next fork after `streak` early deaths in a row.
 
-    Two goals pull apart. A worker that somebody killed, or four that a passing fault took down together,
-    should be back before a client notices, so the first few are replaced at once (as systemd's
-    StartLimitBurst has it). An application that dies right after each start must not turn the machine
-    into a fork bomb: a supervisor without a back-off made 149 forks in 8 seconds of one. From there on
-    the wait doubles from a tenth of a second to half a minute, where a mended deploy still comes up soon.
+    Two goals conflict. A worker that somebody killed, or four that a passing fault took down together, should
+    be back before a client notices, so the first few are replaced at once (like systemd's StartLimitBurst).
+    An application that dies right after each start must not become a fork bomb: without a back-off, a
+    supervisor made 149 forks of one in 8 seconds. So the wait then doubles from a tenth of a second to half a
+    minute, after which a fixed deploy still comes up soon.
     """
     return 0.0 if streak <= FREE else min(FIRST * 2.0 ** (streak - FREE - 1), LONGEST)
 
 
 def streak(before: int, *, served: float | None, since_last: float | None) -> int:
-    """The row's length after one more death, given how long the worker served (None: it never did)
-    and how long ago the last early death was, both in seconds."""
+    """The length of the row after one more death, given how long the worker served (None: never) and how long
+    ago the last early death was, both in seconds."""
     if served is not None and served >= EARLY:
         return 0
     if since_last is not None and since_last >= FORGET:
@@ -48,17 +48,17 @@ def crash_loop(streak: int) -> bool:
 
 @dataclass(slots=True)
 class Crashes:
-    """What the deaths of one generation add up to; times in monotonic seconds."""
+    """The sum of one generation's deaths; times in monotonic seconds."""
 
-    early: int = 0  # workers in a row
-    blamed: int = 0  # deaths that spoke against it, while it was a candidate
-    fork_at: float = 0.0  # no worker before
+    early: int = 0  # workers in a row that died early
+    blamed: int = 0  # deaths that it was blamed for while it was a candidate
+    fork_at: float = 0.0  # no worker is forked before
     last_early: float | None = None
     molds: int = 0
     last_mold: float | None = None
 
     def count(self, served: float | None, now: float, *, failed: bool) -> None:
-        """A worker that was not asked to go, or has failed. One that has failed before it served will not
+        """Count a worker that was not asked to go, or has failed. One that failed before it served will not
         load a moment later either."""
         before = max(self.early, FREE) if failed and served is None else self.early
         self.early = streak(before, served=served, since_last=_since(self.last_early, now))
@@ -67,15 +67,15 @@ class Crashes:
         self.fork_at = now + delay(self.early)
 
     def blame(self) -> None:
-        """The last one speaks against the generation."""
+        """Blame the generation for the last death."""
         self.blamed += 1
 
     def put_off(self, until: float) -> None:
-        """A fork was not possible."""
+        """Postpone forks, as one was not possible."""
         self.fork_at = until
 
     def count_mold(self, now: float) -> float:
-        """A mold was lost. Seconds to wait before the next."""
+        """Count a lost mold. Seconds to wait before the next one."""
         self.molds = streak(self.molds, served=None, since_last=_since(self.last_mold, now))
         self.last_mold = now
         return delay(FREE + self.molds)

@@ -1,4 +1,4 @@
-"""What a worker's death means. Pure: the process table is looked at elsewhere."""
+"""What follows from a worker's death. Pure: other modules look at the process table."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Final
 from superwsgi.master.policy import backoff
 
 _FROM_OUTSIDE: Final = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
-"""Signals that say nothing about the application: somebody killed the worker."""
+"""Signals that reveal nothing about the application: somebody killed the worker."""
 
 
 class Verdict(Enum):
     EXPECTED = "expected"  # it was asked to go
     REPLACE = "replace"
-    ROLL_BACK = "roll back"  # its generation does not take over
+    ROLL_BACK = "roll back"  # its generation will not take over
 
 
 @dataclass(frozen=True, slots=True)
 class DeathView:
-    """`code` as os.waitstatus_to_exitcode has it, None where there never was a process; `served` in seconds,
-    None where it never did; `early_deaths` is the row's length with this one, `failures` are those for which
-    a candidate was blamed before it."""
+    """`code` is that of os.waitstatus_to_exitcode, None if there never was a process; `served` is in seconds,
+    None if it never did; `early_deaths` is the length of the row including this one, `failures` counts the
+    earlier deaths for which a candidate was blamed."""
 
     code: int | None
     served: float | None
@@ -36,15 +36,15 @@ class DeathView:
 
 
 def blames(death: DeathView) -> bool:
-    """Whether a death speaks against a candidate. A worker that was killed from outside says nothing about
-    its generation, unless that happens again and again."""
+    """Whether to blame a candidate for a death. A worker killed from outside says nothing about its
+    generation, unless that happens again and again."""
     if death.asked_to_go and not death.boot_failed:
         return False
     return death.boot_failed or death.code not in _FROM_OUTSIDE or backoff.crash_loop(death.early_deaths)
 
 
 def judge(death: DeathView) -> Verdict:
-    """A candidate is given up when a worker of it does not come to serve, or too many have crashed."""
+    """A candidate is given up if one of its workers fails before it serves, or too many have crashed."""
     if death.asked_to_go and not death.boot_failed:
         return Verdict.EXPECTED
     if not death.candidate or not blames(death):

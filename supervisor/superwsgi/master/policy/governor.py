@@ -1,20 +1,20 @@
-"""The governor decides which worker is forked, drained or killed next. A pure function of what is seen.
+"""The governor decides which worker is forked, drained or killed next. A pure function of a view.
 
-Everything that wants a worker replaced (a crash, memory, request count, a reload or its roll back, a
-changed worker count) only changes the view; the same few rules follow from it:
+Everything that calls for a replacement (a crash, memory, request count, a reload or its roll back, a changed
+worker count) only changes the view; the same few rules apply to all:
 
-1. A number without a worker gets one at once, unless the back-off says later. A worker whose number is not
+1. A number without a worker gets one at once, unless the back-off delays it. A worker whose number is not
    wanted is drained.
 2. A worker that should go (recycled, or of another generation than the target) is drained only once its
-   replacement serves: replacement first, one at a time, nobody is missed.
+   replacement serves: replacement first, one at a time, and no worker is ever missing.
 3. The first worker of a generation has to serve for PROOF seconds before any worker goes because of it and
-   before the next are forked: a version that dies on its first requests takes nobody down with it. From then
-   on `batch` workers move over at a time.
-4. Recycling waits until the last recycled worker is gone, so that memory is held at most once more; a
+   before the next ones are forked: a version that dies on its first requests takes no other worker with it.
+   From then on `batch` workers move over at a time.
+4. Recycling waits until the last recycled worker is gone, so that at most one more worker takes memory; a
    roll-out does not wait for old workers to finish draining.
 
-Where nothing may run beside what replaces it (`alone`), one rule stands for 2 to 4: what should go is drained
-at once, recycled workers one at a time, and what is missing is forked once nothing of that is left.
+If nothing may run beside its replacement (`alone`), one rule replaces 2 to 4: what should go is drained at
+once, recycled workers one at a time, and missing workers are forked once all of that is gone.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ class WorkerView:
     state: WorkerState
     ready_at: float | None = None
     recycle: str | None = None  # why it should be replaced
-    deadline: float | None = None  # when it is killed, whatever it does
-    overdue: str = ""  # what is said then
+    deadline: float | None = None  # when it is killed, if it is still there
+    overdue: str = ""  # the reason that is logged then
 
 
 @dataclass(frozen=True, slots=True)
 class SiteView:
-    """All that a decision depends on besides the time."""
+    """Everything that a decision depends on besides the time."""
 
     wanted: int
     target: int | None  # the generation to fork from; None while no mold can fork
-    fork_at: float  # not before, by the back-off
+    fork_at: float  # the earliest time, by the back-off
     workers: tuple[WorkerView, ...] = ()
     batch: int = 1  # workers that move over at a time
-    alone: int | None = None  # the generation beside which none may run, nor a worker beside its replacement
+    alone: int | None = None  # a generation that must run alone, as must each worker without its replacement
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
 
 
 def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> Plan:
-    """What should go first; `view.alone` is the generation that stays."""
+    """Drain what should go first; `view.alone` is the generation that stays."""
     stale = [w for w in active if w.generation != view.alone]
     own = [w for w in active if w.generation == view.alone]
     actions: list[ForkWorker | DrainWorker] = [_drain(w, "makes room for another generation") for w in stale]
@@ -130,7 +130,7 @@ def _drain(worker: WorkerView, reason: str) -> DrainWorker:
 
 
 def _free_numbers(view: SiteView) -> list[int]:
-    """Wanted numbers whose last worker has left nothing, while no other generation has a process."""
+    """Wanted numbers whose last worker is completely gone, while no other generation has a process."""
     if any(w.generation != view.alone for w in view.workers):
         return []
     present = {w.number for w in view.workers}
@@ -138,7 +138,7 @@ def _free_numbers(view: SiteView) -> list[int]:
 
 
 def rolled_out(view: SiteView) -> bool:
-    """Whether every wanted worker is of the target generation and serves, and no other has to be drained."""
+    """Whether every wanted worker is of the target generation and serving, and no other is left to drain."""
     active = [w for w in view.workers if w.state in _ACTIVE]
     fresh = all(w.generation == view.target and w.ready_at is not None for w in active)
     return fresh and len({w.number for w in active}) >= view.wanted
@@ -161,7 +161,7 @@ def _fresh(worker: WorkerView, target: int) -> bool:
 
 
 def _superseded(target: int, active: list[WorkerView]) -> Iterator[DrainWorker]:
-    """Workers that should go and whose replacement serves."""
+    """Drain workers that should go and whose replacement serves."""
     serving = {w.number for w in active if _fresh(w, target) and w.state is WorkerState.SERVING}
     for worker in active:
         if not _fresh(worker, target) and worker.number in serving:
@@ -169,7 +169,7 @@ def _superseded(target: int, active: list[WorkerView]) -> Iterator[DrainWorker]:
 
 
 def _next_replacement(view: SiteView, active: list[WorkerView], *, proven: bool) -> Iterator[ForkWorker]:
-    """Workers to fork beside those that should go: one, or in a roll-out a batch, if it is time for them."""
+    """Fork replacements beside workers that should go, if it is time: one, or in a roll-out a batch."""
     target = view.target
     assert target is not None
     fresh = {w.number for w in active if _fresh(w, target)}

@@ -1,4 +1,4 @@
-"""What a worker's silence means. Pure numbers: the scoreboard is read elsewhere."""
+"""What follows from a worker's silence. Pure numbers: the scoreboard is read elsewhere."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from superwsgi.master.policy.actions import DumpWorker, KillWorker
 from superwsgi.scoreboard import BEAT, IDLE_BEAT
 
 BEATS: Final = 3
-"""So many may be missed on a busy machine."""
+"""How many may be missed on a busy machine."""
 
 SECOND_LOOK: Final = 1.0
-"""Seconds between the stacks and the end: time to write them, and for a whole machine that stood still to go
-on, which looks the same from here."""
+"""Seconds between the stacks and the end: time to write them, and for a machine that was suspended as a whole
+to go on, which looks the same from here."""
 
 
 def limit(request_timeout: float, *, busy: bool) -> float:
-    """Seconds of silence after which a worker is lost; `busy` is whether it has a request in hand.
+    """Seconds of silence after which a worker counts as lost; `busy`: it has a request in hand.
 
-    An extension that computes for 20 seconds without giving back the GIL is as silent as one that never will.
-    What tells them apart is the time that a request is given anyway, timeouts.request: its clients wait no
-    longer than for any slow request, and beyond it the worker cannot even say 504, which takes the GIL too.
+    An extension that computes for 20 seconds without releasing the GIL is as silent as one that never will.
+    The time that any request is given, timeouts.request, tells them apart: clients wait no longer than for
+    any slow request, and after that the worker cannot even answer 504, which takes the GIL too.
     """
     return max(request_timeout, BEATS * (BEAT if busy else IDLE_BEAT))
 
@@ -29,8 +29,8 @@ def limit(request_timeout: float, *, busy: bool) -> float:
 def decide(
     generation: int, worker: int, *, silent: float, limit: float, dumped_ago: float | None
 ) -> DumpWorker | KillWorker | None:
-    """First its stacks, then its end. `silent` is the age of its last heartbeat, `dumped_ago` that of its
-    stacks if it was asked for them."""
+    """First ask for its stacks, then end it. `silent` is the age of its last heartbeat, `dumped_ago` that of
+    the request for its stacks, if there was one."""
     if silent <= limit or (dumped_ago is not None and dumped_ago < SECOND_LOOK):
         return None
     action = DumpWorker if dumped_ago is None else KillWorker

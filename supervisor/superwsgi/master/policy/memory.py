@@ -1,4 +1,4 @@
-"""What a worker's memory means for it. Pure numbers: psutil is asked elsewhere."""
+"""What follows from a worker's memory use. Pure numbers: psutil is asked elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from superwsgi.master.policy.actions import KillWorker, RecycleWorker
 
 @dataclass(frozen=True, slots=True)
 class MemoryLimits:
-    """In bytes, of what psutil calls `measure`; None where there is no limit."""
+    """Limits in bytes on what psutil calls `measure`; None for no limit."""
 
     soft: int | None
     hard: int | None
@@ -21,7 +21,7 @@ class MemoryLimits:
         return self.soft is not None or self.hard is not None
 
     def decide(self, generation: int, worker: int, used: int) -> RecycleWorker | KillWorker | None:
-        """For a worker that uses so many bytes."""
+        """What to do with a worker that uses `used` bytes."""
         if self.hard is not None and used > self.hard:
             return KillWorker(generation, worker, self._spell("hard", used, self.hard))
         if self.soft is not None and used > self.soft:
@@ -29,10 +29,10 @@ class MemoryLimits:
         return None
 
     def _spell(self, name: str, used: int, limit: int) -> str:
-        """`memory.soft: rss 612M over 600M`."""
+        """Such as `memory.soft: rss 612M over 600M`."""
         return f"memory.{name}: {self.measure} {size(used)} over {size(limit)}"
 
 
 def in_bytes(limit: int | float | None, total: int) -> int | None:
-    """A limit of the site file (an int is bytes, a float a share of `total` bytes) in bytes."""
+    """A limit of the site file (an int is bytes, a float is a share of `total` bytes) in bytes."""
     return int(limit * total) if isinstance(limit, float) else limit

@@ -1,5 +1,5 @@
-"""When a process that a signal has stopped (signal(7): SIGSTOP, SIGTSTP) is given up. Pure numbers:
-monitor.py looks at the process table. A process that a debugger holds is not meant.
+"""When to give up a process that a signal has stopped (signal(7): SIGSTOP, SIGTSTP). Pure numbers: monitor.py
+looks at the process table. A process held by a debugger does not count.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from typing import Final
 from superwsgi.log.spelling import duration
 
 LOOK: Final = 1.5
-"""Seconds between two looks. With PATIENCE, the end comes at most five seconds after the signal."""
+"""Seconds between two looks. With PATIENCE, the process is ended at most five seconds after the signal."""
 
 PATIENCE: Final = 3.0
-"""Seconds in which it may go on: a terminal's Ctrl-Z stops all of a site, the master included, and `fg` wakes
-all of it, in any order."""
+"""Seconds in which it may be continued: a terminal's Ctrl-Z stops a whole site, the master included, and `fg`
+wakes all of it, in any order."""
 
 
 def is_lost(stopped_at: float | None, now: float) -> bool:
-    """Whether a process that was first seen stopped at `stopped_at` is given up."""
+    """Whether to give up a process that was first seen stopped at `stopped_at`."""
     return stopped_at is not None and now - stopped_at >= PATIENCE
 
 

@@ -51,13 +51,13 @@ class WorkerHandle:
     recycle: str | None = None  # why it should be replaced
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot, or had to be ended as broken
-    detail: str = ""  # the traceback's text, where there is one
+    detail: str = ""  # the traceback's text, if there is one
     said: Said = Said.NOTHING
     cut_off: bool = False  # its channel has ended
 
     @classmethod
     def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
-        """A worker that an earlier program of this process has handed over."""
+        """A worker handed over by an earlier program of this process."""
         return cls(
             number=held.number,
             generation=generation,
@@ -197,7 +197,7 @@ class MoldHandle:
     harmless: bool = False  # its import has left nothing but memory
     hazards: list[str] = field(default_factory=list)  # why it must not be forked, but become a worker
     failure: str | None = None  # why it did not load
-    detail: str = ""  # the traceback's text, where there is one
+    detail: str = ""  # the traceback's text, if there is one
     said: Said = Said.NOTHING
     garbled: int = 0  # packets that were no messages
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is

@@ -18,7 +18,7 @@ ExitCode = int
 
 
 def become_subreaper() -> None:
-    """Make orphaned descendants our children. Raises OSError where the kernel refuses."""
+    """Make orphaned descendants our children. Raises OSError if the kernel refuses."""
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 

@@ -108,7 +108,7 @@ def _runs(pid: int, what: re.Pattern[bytes]) -> bool:
 
 
 def _name(pid: int) -> str:
-    """Empty where it has ended, or is about to: it has no memory any more, and so no arguments."""
+    """Empty if it has ended, or is about to: it has no memory any more, and so no arguments."""
     try:
         process = psutil.Process(pid)
         return process.name() if process.cmdline() else ""

@@ -1,1 +1,1 @@
-"""Listening sockets: bound, inherited, handed on, and the files of those that have one."""
+"""Listening sockets: bound, inherited, handed on, and the files of unix sockets."""

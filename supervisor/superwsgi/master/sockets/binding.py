@@ -1,5 +1,5 @@
-"""Binding sockets: system calls, and what their errors mean for an operator. Which are bound is decided in
-sockets.py.
+"""Binding sockets: system calls, and what their errors mean to an operator. sockets.py decides which ones are
+bound.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class BindError(Exception):
 
 
 class InUse(BindError):
-    """Something that is not ours to remove is at the path of a socket."""
+    """Something that we must not remove is at the path of a socket."""
 
 
 @contextlib.contextmanager
 def explained(address: Address) -> Iterator[None]:
-    """Turn what the system says into a BindError."""
+    """Turn the system's errors into a BindError."""
     try:
         yield
     except NotOurs as error:
@@ -91,7 +91,7 @@ def bind_tcp(
 
 
 def _refuse_to_narrow(endpoint: Endpoint, already: Iterable[Listener]) -> None:
-    """From 0.0.0.0:80 to 127.0.0.1:80 a listener would have to go while clients wait there."""
+    """A change from 0.0.0.0:80 to 127.0.0.1:80 would close a listener while clients wait there."""
     for old in already:
         wild = old.endpoint()
         if wild is not None and wild.covers(endpoint):
@@ -103,7 +103,7 @@ def _refuse_to_narrow(endpoint: Endpoint, already: Iterable[Listener]) -> None:
 
 @contextlib.contextmanager
 def _sharing_port(socks: list[socket.socket]) -> Iterator[None]:
-    """Let bind(2) accept a wildcard beside another address. Only meanwhile: who says SO_REUSEPORT (socket(7))
+    """Let bind(2) accept a wildcard beside another address. Only for this block: SO_REUSEPORT (socket(7))
     lets any other program of the same user do the same."""
     try:
         for sock in socks:
@@ -119,7 +119,7 @@ def bind_unix(address: UnixAddress, site: Site) -> Listener:
 
 
 def bind_private(path: str, backlog: int) -> Listener:
-    """A unix socket that only the user whom we are may connect to, and root. Raises BindError."""
+    """A unix socket to which only our own user and root may connect. Raises BindError."""
     address = UnixAddress(path, mode=0o600)
     with explained(address):
         return _listen_at(address, (-1, -1), backlog)

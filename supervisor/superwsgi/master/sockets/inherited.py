@@ -15,7 +15,7 @@ from superwsgi.system import procfs
 
 FIRST: Final = 3  # SD_LISTEN_FDS_START
 STORED: Final = "superwsgi."
-"""Names in the store begin so; all others are those of the units that activate us."""
+"""Prefix of names in the store; all others are names of the units that activate us."""
 
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
@@ -27,7 +27,7 @@ class NotInherited(Exception):
 @dataclass(slots=True)
 class Inherited:
     """`given` are (name, socket) as systemd names them, `stored` those of an earlier start by name, and
-    `others` listening sockets that nobody has named, by number."""
+    `others` unnamed listening sockets, by number."""
 
     given: list[tuple[str, socket.socket]] = field(default_factory=list)
     stored: dict[str, socket.socket] = field(default_factory=dict)
@@ -35,8 +35,8 @@ class Inherited:
 
     @classmethod
     def take(cls, environ: MutableMapping[str, str]) -> Inherited:
-        """What we were started with; the environment then says no more of it, and descriptors become
-        close-on-exec. To be called before the process opens sockets of its own."""
+        """Take what we were started with, remove it from the environment, and make the descriptors
+        close-on-exec. Call it before the process opens sockets of its own."""
         names = _names(environ)
         inherited = cls()
         for fd in sorted(procfs.descriptors()):
@@ -58,11 +58,11 @@ class Inherited:
         return cls(given=[(name, reopened(fd)) for name, fd in held])
 
     def hold(self) -> list[tuple[str, int]]:
-        """What the next program of this process needs of it."""
+        """What the next program of this process needs to know of them."""
         return [(name, sock.fileno()) for name, sock in self.given]
 
     def named(self, name: str) -> list[socket.socket]:
-        """Those of a socket unit; all, where `name` is empty. Raises NotInherited."""
+        """The sockets of a socket unit, or all if `name` is empty. Raises NotInherited."""
         found = [sock for given, sock in self.given if name in ("", given)]
         if not found:
             names = ", ".join(sorted({given for given, _ in self.given}))
@@ -82,18 +82,18 @@ class Inherited:
             raise NotInherited("the process was started without a listening stream socket there") from None
 
     def from_store(self, name: str) -> socket.socket | None:
-        """A socket that an earlier start put into the store, once."""
+        """A socket that an earlier start put into the store; each is given once."""
         return self.stored.pop(name, None)
 
     def left_over(self) -> Iterator[str]:
-        """Names of stored sockets that nobody wanted; they are closed."""
+        """Names of stored sockets that nobody asked for; they are closed."""
         for name in list(self.stored):
             self.stored.pop(name).close()
             yield name
 
 
 def _names(environ: MutableMapping[str, str]) -> dict[int, str]:
-    """The descriptors that systemd passed to this very process, and what it calls them."""
+    """The descriptors that systemd passed to this very process, and their names."""
     said = {name: environ.pop(name) for name in _VARIABLES if name in environ}
     if said.get("LISTEN_PID") != str(os.getpid()) or not said.get("LISTEN_FDS", "").isdecimal():
         return {}

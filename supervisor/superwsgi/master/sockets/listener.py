@@ -42,12 +42,12 @@ class Endpoint(NamedTuple):
         return wild and other is not None and (self.family, self.port) == (other.family, other.port)
 
     def overlaps(self, other: Endpoint | None) -> bool:
-        """Whether one is the other's wildcard."""
+        """Whether one of them is the other's wildcard."""
         return other is not None and (self.covers(other) or other.covers(self))
 
 
 class Damage(Enum):
-    """Worded for the log."""
+    """What can be wrong with a listener, in the log's words."""
 
     BLOCKING = "made blocking"
     DEAF = "shut down"
@@ -55,7 +55,7 @@ class Damage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound, listening, non-blocking socket. `file` is that of a unix socket. Mode, owner and the like of
+    """A bound, listening, non-blocking socket. `file` is a unix socket's file. Mode, owner and the like of
     `address` may change from one generation to the next; it is still the same listener."""
 
     address: Address = field(compare=False)
@@ -68,12 +68,12 @@ class Listener:
         return cls(held.address, sock, file)
 
     def hold(self) -> HeldListener:
-        """What the next program of this process needs of it."""
+        """What the next program of this process needs to know of it."""
         file = None if self.file is None else (self.file.path, self.file.device, self.file.inode)
         return HeldListener(self.address, self.sock.fileno(), file)
 
     def is_ours(self) -> bool:
-        """Whether it is ours to close: what we were started with is not."""
+        """Whether it is ours to close: a socket that we were started with is not."""
         return not isinstance(self.address, InheritedAddress)
 
     def endpoint(self) -> Endpoint | None:
@@ -85,7 +85,7 @@ class Listener:
         return self.file is None or self.file.is_there()
 
     def __str__(self) -> str:
-        """Where to reach it, as a URL if there is one; with the port that the kernel chose for port 0."""
+        """Where to reach it, as a URL if there is one, with the port that the kernel chose for port 0."""
         endpoint = self.endpoint()
         if endpoint is None:
             return f"unix:{self.sock.getsockname()}"
@@ -93,20 +93,20 @@ class Listener:
         return f"{scheme}://{TcpAddress(endpoint.host, endpoint.port)}"
 
     def damage(self) -> list[Damage]:
-        """What code in a worker has done to the socket, which is one for all that have it."""
+        """What code in a worker has done to the socket, which all processes share."""
         if self.sock.fileno() < 0:
             return []
         found = {Damage.BLOCKING: os.get_blocking(self.sock.fileno()), Damage.DEAF: is_deaf(self.sock)}
         return [damage for damage in found if found[damage]]
 
     def stop_listening(self) -> None:
-        """Refuse new clients from now on, whoever else has it open: shutdown(2) is of the socket."""
+        """Refuse new clients from now on, in every process that has it open: shutdown(2) affects them all."""
         with contextlib.suppress(OSError):  # closed, or not listening
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self, *, stored: bool = False) -> None:
-        """Close it, and remove a unix socket's file that is still ours, unless the socket is `stored` for the
-        next start."""
+        """Close it, and remove a unix socket's file if that is still ours, unless the socket is `stored` for
+        the next start."""
         if not stored and self.sock.fileno() >= 0 and self.file is not None:
             self.file.remove()
         self.sock.close()

@@ -1,6 +1,6 @@
-"""The file of a unix socket. Its folder may be writable for somebody else, such as the site's user, who can
-put a link to a file of root's in its place. So the file is opened without following links, and only what was
-opened is changed, and only if it is the socket that we have bound.
+"""The file of a unix socket. Its folder may be writable by somebody else, such as the site's user, who can
+replace it by a link to one of root's files. So the file is opened without following links, and only what was
+opened is changed, and only if it is the socket that we bound.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from superwsgi.system.unsafe_paths import Inode, folder_of
 
 
 class NotOurs(Exception):
-    """What is at a socket's path is not its file; the text says what it is and what to do."""
+    """Something else than the socket's file is at its path; the text says what it is and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocketFile(Inode):
-    """That of a socket that this site has bound."""
+    """The file of a socket that this site has bound."""
 
     @classmethod
     def bind(cls, sock: socket.socket, path: str) -> SocketFile:
-        """Bind a socket, to a file that nobody may use before `give`. One that a dead process has left is
-        removed. Raises NotOurs, OSError."""
+        """Bind a socket to a file that nobody may use before `give`. Removes one that a dead process left.
+        Raises NotOurs, OSError."""
         with folder_of(path) as (folder, name):
             _remove_stale(folder, name)
             before = os.umask(0o777)
@@ -38,8 +38,8 @@ class SocketFile(Inode):
 
     @classmethod
     def find(cls, path: str, owners: set[int]) -> SocketFile:
-        """The file of a socket that an earlier start has bound, and given to one of `owners`, user ids.
-        Raises NotOurs, OSError."""
+        """The file of a socket that an earlier start bound and gave to one of `owners`, user ids. Raises
+        NotOurs, OSError."""
         with folder_of(path) as (folder, name):
             return cls._found(path, folder, name, owners)
 
@@ -65,15 +65,15 @@ class SocketFile(Inode):
 
 
 def check(path: str) -> None:
-    """Find out whether a socket could be bound there, permissions aside; what a dead process has left is
-    removed. Raises NotOurs, OSError."""
+    """Find out whether a socket could be bound there, permissions aside. Removes one that a dead process
+    left. Raises NotOurs, OSError."""
     with folder_of(path) as (folder, name):
         _remove_stale(folder, name)
 
 
 @contextlib.contextmanager
 def _opened(path: str, folder: int | None = None) -> Iterator[int]:
-    """What is there, a link itself and not its target, and not to be read or written (open(2), O_PATH)."""
+    """Whatever is there (a link, not its target), not for reading or writing (open(2), O_PATH)."""
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         yield fd
@@ -96,7 +96,7 @@ def _remove_stale(folder: int, name: str) -> None:
 
 def _listens(fd: int) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a full backlog answers EAGAIN: somebody does listen
+        probe.setblocking(False)  # a full backlog answers EAGAIN: somebody is listening
         try:
             probe.connect(f"/proc/self/fd/{fd}")
         except (ConnectionRefusedError, FileNotFoundError):

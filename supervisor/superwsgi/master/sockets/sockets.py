@@ -1,8 +1,9 @@
 """The listening sockets. They belong to the master from the first start to the last stop: a reload keeps
-those whose address stays, binds what is new, and changes or closes what it must only once it has succeeded.
+those whose address stays, binds new ones, and changes or closes others only once it has succeeded.
 
-From 127.0.0.1:80 to 0.0.0.0:80 both are open from then on. The kernel gives a connection to the listener with
-the most exact address, so closing that one would refuse whoever waits there; kept, it is served as before.
+After a change from 127.0.0.1:80 to 0.0.0.0:80 both are open. The kernel gives a connection to the listener
+with the most exact address, so closing that one would refuse the clients that wait there; it is kept and
+served as before.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ OwnAddress = TcpAddress | UnixAddress
 
 
 def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) -> list[Listener]:
-    """The listeners that `site` asks for, in its order: those that are open already, those that we were
-    started with, the others bound now. Behind them those that one of its wildcards covers.
+    """The listeners that `site` asks for, in its order: those open already, those that we were started with,
+    and others bound now. After them those that one of its wildcards covers.
 
     Raises BindError, with nothing left bound.
     """
@@ -55,7 +56,7 @@ def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) 
 
 
 def _covered(listeners: Iterable[Listener], already: Iterable[Listener]) -> Iterator[Listener]:
-    """Those that are open already and belong to a wildcard now: what it speaks, they speak."""
+    """Those that are open already and belong to a wildcard now, whose protocol they then speak."""
     wild = [(where, new) for new in listeners if (where := new.endpoint()) is not None]
     for old in already:
         at = old.endpoint()
@@ -71,14 +72,14 @@ def _listener(
     if found in listeners:
         raise BindError(f"cannot bind {address}: it is the same as {found.address}")
     if isinstance(address, UnixAddress):
-        owner_of(address, site)  # known, or nothing is changed
+        owner_of(address, site)  # must be known, or nothing is changed
     if found is not None:
         return replace(found, address=address)
     return _from_store(address, site, inherited) or _bind(address, site, already, inherited)
 
 
 def adapt(listeners: Iterable[Listener], site: Site) -> None:
-    """Give the listeners of a site its backlog, and its owner and mode. Raises BindError."""
+    """Give the site's backlog, owner and mode to its listeners. Raises BindError."""
     ours = [listener for listener in listeners if listener.is_ours()]
     for address in site.bind:
         with explained(address):
@@ -106,7 +107,7 @@ def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener
 
 
 def _from_store(address: OwnAddress, site: Site, inherited: Inherited) -> Listener | None:
-    """The listener of an earlier start, whose backlog has grown meanwhile."""
+    """The listener of an earlier start, which may have clients waiting by now."""
     sock = inherited.from_store(stored_name(address))
     if sock is None or not isinstance(address, UnixAddress):
         return None if sock is None else Listener(address, sock)
@@ -130,7 +131,7 @@ def _bind(address: OwnAddress, site: Site, already: Iterable[Listener], inherite
 
 
 def mend(listener: Listener, damage: Iterable[Damage], site: Site) -> Listener:
-    """Undo its damage; another listener in its place where a socket cannot be mended. Raises BindError."""
+    """Undo its damage, or replace it by another listener if it cannot be mended. Raises BindError."""
     if Damage.BLOCKING in damage:
         listener.sock.setblocking(False)
     if Damage.DEAF not in damage:
@@ -142,14 +143,14 @@ def mend(listener: Listener, damage: Iterable[Damage], site: Site) -> Listener:
             raise BindError(
                 "it was inherited and is shut down: the program that opened it must open it again"
             )
-        with contextlib.suppress(OSError):  # it has its port still, unless the kernel chose that
+        with contextlib.suppress(OSError):  # it still has its port, unless the kernel chose that
             listener.sock.bind(listener.sock.getsockname())
         listener.sock.listen(site.limits.backlog)
     return listener
 
 
 def give_up(listeners: Iterable[Listener]) -> None:
-    """Close those that are ours, and refuse who comes now: a mold may have them open for a moment yet."""
+    """Close those that are ours, and refuse new clients: a mold may have them open for a moment longer."""
     for listener in filter(Listener.is_ours, listeners):
         listener.stop_listening()
         listener.close()

@@ -1,1 +1,1 @@
-"""What systemd is told."""
+"""What the master reports to systemd."""

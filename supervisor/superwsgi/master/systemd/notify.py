@@ -1,7 +1,7 @@
-"""What systemd is told: the protocol of sd_notify(3), one datagram of `KEY=value` lines a message.
+"""Notifying systemd: the protocol of sd_notify(3), one datagram of `KEY=value` lines per message.
 
-Without $NOTIFY_SOCKET nothing is sent. Sending never blocks and never raises: a service manager that does
-not listen is not the site's trouble.
+Without $NOTIFY_SOCKET nothing is sent. Sending never blocks and never raises: a service manager that does not
+listen is not the site's problem.
 """
 
 from __future__ import annotations
@@ -37,51 +37,51 @@ _SAID_ON_ENTRY: Final = {
 
 
 class Notifier:
-    """`environ` loses the protocol's variables: an application that knew them could speak in our name."""
+    """`environ` loses the protocol's variables: an application that knew them could speak for us."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         said = {name: environ.pop(name) for name in _VARIABLES if name in environ}
         self.environ: Final = said
-        """What was found: for a program that takes this one's place."""
+        """The variables found, for a program that replaces this one."""
         self._address = _address(said.get("NOTIFY_SOCKET", ""))
         self._phase = UnitPhase.STARTING
         self._status = ""
         meant_for_us = said.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         usec = said.get("WATCHDOG_USEC", "")
         self.watchdog = int(usec) / 1e6 / 2 if meant_for_us and usec.isdecimal() and self else None
-        """Seconds between two signs of life: half of what systemd waits for one."""
+        """Seconds between two signs of life: half the time that systemd waits for one."""
 
     def __bool__(self) -> bool:
-        """Whether anybody wants to know."""
+        """Whether anybody listens."""
         return self._address is not None
 
     def phase(self, phase: UnitPhase) -> None:
-        """Say where the site is now, where that has changed."""
+        """Report the site's phase, if it has changed."""
         if phase is not self._phase:
             self._phase = phase
             stamp = [f"MONOTONIC_USEC={time.monotonic_ns() // 1000}"] if phase is UnitPhase.RELOADING else []
             self._send(_SAID_ON_ENTRY[phase], *stamp)
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`, sent where it has changed."""
+        """Send a line for `systemctl status`, if it has changed."""
         if text != self._status:
             self._status = text
-            self._send(f"STATUS={printable(text)}")  # what failed is quoted: no line of it is a command
+            self._send(f"STATUS={printable(text)}")  # quotes errors: none of their lines may be a command
 
     def alive(self) -> None:
-        """A sign of life for the watchdog."""
+        """Send a sign of life for the watchdog."""
         self._send("WATCHDOG=1")
 
     def takes(self, seconds: float) -> None:
-        """The present start or stop may take so long, whatever the unit's time-out says."""
+        """Allow the current start or stop this many seconds, whatever the unit's time-out says."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def keep(self, name: str, fd: int) -> None:
-        """Have a descriptor kept for the next start, in the service's file descriptor store."""
+        """Keep a descriptor for the next start, in the service's file descriptor store."""
         self._send("FDSTORE=1", f"FDNAME={name}", fds=[fd])
 
     def forget(self, name: str) -> None:
-        """Have it kept no longer."""
+        """Drop it from the store."""
         self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
 
     def _send(self, *lines: str, fds: Sequence[int] = ()) -> None:
@@ -94,7 +94,7 @@ class Notifier:
 
 
 def _address(text: str) -> str | None:
-    """A path, or a name of the abstract namespace, which begins with @ (unix(7))."""
+    """A path, or a name in the abstract namespace, which begins with @ (unix(7))."""
     if text.startswith("@"):
         return "\0" + text[1:]
     return text if text.startswith("/") else None

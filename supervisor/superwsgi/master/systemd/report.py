@@ -1,6 +1,6 @@
-"""What systemd hears of the site, and when: readiness, reloads, one line of status, signs of life.
+"""What systemd learns about the site, and when: readiness, reloads, a status line, signs of life.
 
-`spell` and `phase` decide, Report sends. Nothing here acts on the site.
+`spell` and `phase` decide, Report sends. Nothing here affects the site.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from superwsgi.master.states import WorkerState
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks at the workers' counters, for the rate of requests, and between two requests for
-more time while a reload goes on."""
+"""Seconds between two looks at the workers' counters, for the request rate, and between two requests for more
+time during a reload."""
 
 _MARGIN: Final = 5.0
 """Seconds that a start or stop may take beyond the site's deadlines, and a reload beyond the next look."""
@@ -27,8 +27,8 @@ _MARGIN: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the status line says: `present` workers exist and `serving` of them take requests, `rate` in
-    requests a second; `trouble` is why the last generation failed, the first or that of a reload."""
+    """What the status line says: `present` workers exist and `serving` of them take requests, `rate` is in
+    requests a second; `trouble` is why the last generation failed, the first one or that of a reload."""
 
     phase: UnitPhase
     present: int
@@ -51,7 +51,7 @@ def spell(summary: Summary) -> str:
 
 
 def _farewell(summary: Summary) -> str:
-    """`stopping, 2 workers left`; the last one is what `systemctl status` goes on showing."""
+    """Such as `stopping, 2 workers left`; `systemctl status` keeps showing the last one."""
     if summary.generation is None and summary.trouble:
         return f"did not start: {summary.trouble}"
     left = f"{summary.present} worker{'s' if summary.present != 1 else ''} left"
@@ -68,7 +68,7 @@ def phase(generations: Generations, *, stopping: bool) -> UnitPhase:
 
 
 class Report:
-    """The master's reports on its generations. Without a listener it costs nothing."""
+    """The master's reports on its generations. They cost nothing if nobody listens."""
 
     def __init__(self, notifier: Notifier, generations: Generations, record: Record, loop: EventLoop) -> None:
         self._notifier = notifier
@@ -87,7 +87,7 @@ class Report:
         return bool(self._stored)
 
     def begin(self, now: float, site: Site) -> None:
-        """The first generation is being loaded; what runs before has as much time."""
+        """The first generation is being loaded; the command that runs before gets as much time."""
         if self._notifier:
             boot = site.timeouts.boot * (1 if site.rollout.before is None else 2)
             self._notifier.takes(boot + _MARGIN)
@@ -96,7 +96,7 @@ class Report:
             self._feed_watchdog(now)
 
     def update(self, *, stopping: bool) -> None:
-        """After every turn of the loop: what has changed."""
+        """After every turn of the loop: report what has changed."""
         if not self._notifier:
             return
         now_in = phase(self._generations, stopping=stopping)
@@ -107,8 +107,7 @@ class Report:
             self._store_listeners()
 
     def _say_begun(self, now_in: UnitPhase) -> None:
-        """Of a reload that was refused before its generation began, too: who asked for it waits for its
-        end."""
+        """Also report a reload that was refused before its generation began: systemd waits for its end."""
         newest = self._record.attempts.newest
         if newest != self._attempt and now_in in (UnitPhase.READY, UnitPhase.RELOADING):
             self._notifier.phase(UnitPhase.RELOADING)
@@ -121,7 +120,7 @@ class Report:
         self._notifier.takes(longest + _MARGIN)
 
     def _store_listeners(self) -> None:
-        """Keep the sockets of what serves over a restart, and those of nothing else."""
+        """Keep the sockets of the generations that serve over a restart, and no others."""
         if self._generations.current is None or self._generations.candidate is not None:
             return
         ours = [each for each in self._generations.current.listeners if each.is_ours()]
@@ -134,7 +133,7 @@ class Report:
         self._stored = wanted
 
     def _feed_watchdog(self, now: float) -> None:
-        """Only here, in the loop's own turn, and only while there is a worker: else systemd restarts us."""
+        """Only from the loop's own turn, and only while there is a worker: else systemd should restart us."""
         assert self._notifier.watchdog is not None
         self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
         starting = self._generations.current is None or self._generations.is_between()
@@ -156,7 +155,7 @@ class Report:
         )
 
     def _look(self, now: float) -> None:
-        """Requests a second since the last look; a worker that went takes its last ones with it."""
+        """Requests a second since the last look; the last ones of a worker that has gone are not counted."""
         self._loop.call_at(now + INTERVAL, self._look)
         counted = {
             worker.key: generation.board.requests(worker.slot)

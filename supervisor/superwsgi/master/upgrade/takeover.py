@@ -1,5 +1,5 @@
-"""The other end of an upgrade: a program that has been executed in the place of a master, and goes on with
-its sockets, logs, molds and workers.
+"""The other end of an upgrade: a program that was executed in place of a master, and continues with its
+sockets, logs, molds and workers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from superwsgi.scoreboard import Scoreboard
 
 @dataclass(frozen=True)
 class Taken:
-    """What was handed over, with its sockets opened again: each once, however many generations share it."""
+    """What was handed over, with each socket opened once, however many generations share it."""
 
     handover: Handover
     inherited: Inherited
@@ -32,7 +32,7 @@ class Taken:
 
     @classmethod
     def open(cls, handover: Handover) -> Taken:
-        for fd in handover.descriptors():  # they were to survive execve(2) once
+        for fd in handover.descriptors():  # they had to survive one execve(2)
             os.set_inheritable(fd, False)
         inherited = Inherited.restore(handover.given)
         sockets = {sock.fileno(): sock for _, sock in inherited.given}
@@ -70,7 +70,7 @@ class Taken:
 
 
 def rehearse(handover: Handover) -> None:
-    """Whether this program could go on from there. Raises HandoverError."""
+    """Find out whether this program could continue from there. Raises HandoverError."""
     for generation in handover.generations:
         try:
             Scoreboard.attach(generation.board, generation.site.threads + 1, generation.board_version)

@@ -1,7 +1,7 @@
 """USR2: the master's own program is replaced in place, with the same process id, sockets and workers.
 
-First the new program is rehearsed: executed beside us, it reads the state that it would be handed and the
-configuration, and ends. Only when it can is it executed for good; a broken installation costs nothing.
+First the new program is rehearsed: executed beside us, it reads the configuration and the state that it would
+be handed, and ends. Only if that succeeds is it executed for good; a broken installation costs nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from superwsgi.master.release import Origin
 REHEARSAL: Final = "SUPERWSGI_REHEARSAL"
 
 _FLUSH: Final = 0.1
-"""Seconds that lines of the log which wait for their reader are given before our memory goes with them."""
+"""Seconds for log lines that wait for their reader, before they are lost with our memory."""
 
 
 class UpgradeStep(Enum):
@@ -36,8 +36,8 @@ class UpgradeStep(Enum):
 
 
 class Upgrades:
-    """One at a time. `collect` makes the state as it is now; `watch` is told a process id and calls back when
-    that process has ended; without an `origin` to start from none is possible."""
+    """One at a time. `collect` makes the state as it is now; `watch` takes a process id and calls back when
+    that process has ended; without an `origin` to start from, no upgrade is possible."""
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class Upgrades:
         self._origin = origin
         self._trial: Program | None = None
         self.refusal: tuple[str, str] | None = None
-        """Why the last one did not take place: the reason, and what the new program has said."""
+        """Why the last one did not take place: the reason, and the new program's output."""
 
     def ask(self) -> None:
-        """An operator wants one."""
+        """An operator asks for one."""
         if self._origin is None:
             self.refuse("a script that calls superwsgi.run cannot be replaced in place")
         elif self.step is UpgradeStep.IDLE:
@@ -65,14 +65,14 @@ class Upgrades:
             self.refusal = None
 
     def end(self) -> None:
-        """The site stops: no upgrade takes place any more, and no trial outlives us."""
+        """The site stops: no upgrade takes place any more, and no rehearsal outlives us."""
         self.step = UpgradeStep.ENDED
         self.refusal = "the site is being stopped", ""
         if self._trial is not None:
             self._trial.kill()
 
     def go_on(self, now: float, patience: float) -> None:
-        """While no roll-out is under way: the next step. A rehearsal may take `patience` seconds."""
+        """Take the next step, while no roll-out is under way. A rehearsal may take `patience` seconds."""
         if self._origin is not None and self.step is UpgradeStep.ASKED:
             self._rehearse(self._origin, now, patience)
         elif self._origin is not None and self.step is UpgradeStep.REHEARSED:
@@ -111,20 +111,20 @@ class Upgrades:
             self.refuse(reason, "\n".join(lines[:-1]))
 
     def refuse(self, reason: str, detail: str = "") -> None:
-        """It does not take place."""
+        """The upgrade does not take place."""
         self.step = UpgradeStep.IDLE
         self.refusal = reason, detail
         self._errors.error("upgrade refused", detail, reason=reason, next="this program goes on serving")
 
     def _execute(self, origin: Origin) -> None:
-        """Become the new program. Returns only where that fails."""
+        """Become the new program. Returns only if that fails."""
         self.step = UpgradeStep.IDLE
         state = self._collect()
         fd = state.write()
         passed = [fd, *state.descriptors()]
         environ = {**_environ(origin), **state.environ, **handover.announce(fd)}
         self._errors.flush(_FLUSH)
-        # Until the new program takes them itself.
+        # Until the new program handles them itself.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         for each in passed:
             os.set_inheritable(each, True)
@@ -140,12 +140,12 @@ class Upgrades:
 
 
 def _command(origin: Origin) -> list[str]:
-    """How this program was started, by the interpreter that has its name now."""
+    """How this program was started, with the interpreter that has its name now."""
     return [origin.python, *sys.orig_argv[1:]]
 
 
 def _folder(origin: Origin) -> str | None:
-    """Where it was started; None where that is gone, which matters only to relative paths in the command."""
+    """Where it was started; None if that is gone, which affects only relative paths in the command."""
     return origin.folder if Path(origin.folder).is_dir() else None
 
 
