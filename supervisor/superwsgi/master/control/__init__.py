@@ -1,1 +1,1 @@
-"""The control socket: where it is, who may ask, and what is answered."""
+"""The control socket: where it is, who may use it, and what it answers."""

@@ -1,7 +1,7 @@
 """Binding a control socket by the site's name, beside other masters that do the same.
 
-A name that another master has taken is left to it, and the next one gets a number. Looking and binding are
-done under a lock: between bind(2) and listen(2) a socket looks like one that a dead master has left.
+A name that another master has taken is left to it, and the next one gets a number. Looking and binding happen
+under a lock: between bind(2) and listen(2) a socket looks like one left by a dead master.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from superwsgi.master.sockets.listener import Listener
 from superwsgi.system.unsafe_paths import NotPrivate, make_private
 
 _MOST: Final = 64
-"""Sites of one name."""
+"""Maximum number of sites with one name."""
 _PATIENCE: Final = 2.0
-"""Seconds to wait for another master, which holds the lock for a few system calls."""
+"""Seconds to wait for another master, which holds the lock only for a few system calls."""
 _PAUSE: Final = 0.01
 
 
 class Bound(NamedTuple):
-    """A socket; and that of another site of the same name, if there is one."""
+    """A socket, and that of another site of the same name, if there is one."""
 
     listener: Listener
     other: Path | None
 
 
 def bind(name: str, environ: Mapping[str, str], backlog: int) -> Bound:
-    """In the best folder that can be had. Raises BindError with what is wrong with each."""
+    """Bind in the best usable folder. Raises BindError that says what is wrong with each."""
     reasons = []
     for folder in folders(name, environ):
         try:
@@ -77,7 +77,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # whoever waits for it makes a new one
+        path.unlink(missing_ok=True)  # a master that waits for it makes a new one
         os.close(lock)
 
 
@@ -93,7 +93,7 @@ def _lock(path: Path) -> int:
 
 
 def _has_locked(lock: int, path: Path) -> bool:
-    """flock(2), but not of a file that its holder has just removed."""
+    """flock(2); False if the file's holder has just removed it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.path.samestat(os.fstat(lock), path.lstat())

@@ -1,4 +1,4 @@
-"""What the master does when it is asked over the control socket. Who may ask is server.py's business."""
+"""What the master does with requests on the control socket. server.py decides who may ask."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from superwsgi.master.upgrade.upgrade import Upgrades
 
 
 class Commanded(Protocol):
-    """The master, as far as it takes commands."""
+    """The part of the master that takes commands."""
 
     @property
     def stopping(self) -> bool: ...
@@ -39,7 +39,7 @@ class Commanded(Protocol):
     def snapshot(self, now: float) -> Snapshot: ...
 
     def reload(self, now: float) -> int:
-        """The number of the attempt that will answer it."""
+        """The number of the attempt that will answer the request."""
 
     def stop(self, now: float, reason: str, *, fast: bool) -> None: ...
 
@@ -57,7 +57,7 @@ class Commands:
         self._errors = errors
 
     def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
-        """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
+        """Do as `who` asked; returns the first answer, and how to go on if more is wanted."""
         if isinstance(request, StatusRequest):
             return self._master.snapshot(now), None
         if isinstance(request, ReloadRequest):
@@ -83,7 +83,7 @@ class Commands:
 
 
 def _upgrading(master: Commanded, _now: float) -> Answer:
-    """The end of one that takes place is that of the connection."""
+    """An upgrade that takes place ends with the connection."""
     if master.upgrade.refusal is not None:
         reason, detail = master.upgrade.refusal
         return Ended(outcome=Outcome.REFUSED, seconds=0.0, reason=reason, detail=detail)
@@ -91,7 +91,7 @@ def _upgrading(master: Commanded, _now: float) -> Answer:
 
 
 class _Following:
-    """Follows one attempt, and where another takes its place, that."""
+    """Follows one attempt, and any other that replaces it."""
 
     def __init__(
         self, master: Commanded, generations: Generations, record: Record, reloads: Reloads, number: int

@@ -1,8 +1,7 @@
-"""Where the control socket of a site is that does not say itself where: in a folder that is there for such
-things.
+"""Where the control socket is, unless the site says so itself: in a folder for such things.
 
-`superwsgi status` looks in the same folders, so that it finds a site by its name, or all of them. A second
-site of one name has a number there: `shop.sock`, `shop-2.sock`.
+`superwsgi status` looks in the same folders, so it finds a site by its name, or all sites. A second site of
+the same name gets a number there: `shop.sock`, `shop-2.sock`.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ from superwsgi.system.unsafe_paths import NotPrivate, verify_private
 SYSTEM: Final = Path("/run/superwsgi")
 OFF: Final = "off"
 _SESSIONS: Final = Path("/run/user")
-"""pam_systemd(8): a folder for each user who is logged in, which is also what XDG_RUNTIME_DIR names."""
+"""pam_systemd(8): a folder for each user who is logged in, also named by XDG_RUNTIME_DIR."""
 _TEMPORARY: Final = Path("/tmp")
-"""Whatever TMPDIR says: commands have to look in the same one."""
+"""Regardless of TMPDIR: commands have to look in the same folder."""
 _OWN: Final = "control"
-"""In a folder for one site alone, as systemd's RuntimeDirectory= makes it."""
+"""The socket's name in a folder for a single site, such as systemd's RuntimeDirectory=."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder, and what the sockets of a site are called in it. One that is `private` is made and verified
-    by system/unsafe_paths.py."""
+    """A folder, and the names of a site's sockets in it. A `private` one is made and verified by
+    system/unsafe_paths.py."""
 
     path: Path
     stem: str
     private: bool = False
 
     def socket(self, number: int = 1) -> Path:
-        """That of the site with this number, among those of the same name."""
+        """The socket of the site with this number, among those of the same name."""
         return self.path / (f"{self.stem}.sock" if number == 1 else f"{self.stem}-{number}.sock")
 
     def has(self, socket: Path) -> bool:
@@ -44,7 +43,7 @@ class Folder:
 
 
 def folders(name: str, environ: Mapping[str, str]) -> list[Folder]:
-    """For a site of that name, the best first."""
+    """The folders for a site of that name, the best one first."""
     own = _own_folder(environ)
     if own is not None:
         return [Folder(own, _OWN)]
@@ -55,13 +54,13 @@ def folders(name: str, environ: Mapping[str, str]) -> list[Folder]:
 
 
 def sockets(environ: Mapping[str, str]) -> list[Path]:
-    """The control sockets in these folders that this user may use: root's and its own; root may use all."""
+    """The control sockets in these folders that this user may use: root's and their own; root may use all."""
     found = (path for each in _everywhere(environ) for path in sorted(each) if path.is_socket())
     return list({path.resolve(): path for path in found if _may_be_used(path)}.values())
 
 
 def ignored(environ: Mapping[str, str]) -> Iterator[str]:
-    """Why folders are not looked into, one text for each."""
+    """Why folders are skipped, one text for each."""
     for folder in () if _own_folder(environ) else dict.fromkeys(_looked_into(environ)):
         try:
             verify_private(folder)
@@ -72,7 +71,7 @@ def ignored(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def may_be(path: Path, name: str) -> bool:
-    """Whether the site that listens at a socket may have that name, to judge by the socket's path."""
+    """Whether the site that listens at a socket may have that name, judging by the socket's path."""
     return _is_called(path, name) or (_is_called(path, _OWN) and path.parent.name == name)
 
 
@@ -98,8 +97,8 @@ def _looked_into(environ: Mapping[str, str]) -> list[Path]:
 
 
 def _users_folders(environ: Mapping[str, str]) -> Iterator[Path]:
-    """That of the session (XDG Base Directory Specification), and one for users without a session, or with
-    one whose folder cannot be used."""
+    """The session's folder (XDG Base Directory Specification), and one for users without a session, or with
+    an unusable session folder."""
     folder = environ.get("XDG_RUNTIME_DIR", "")
     if folder.startswith("/"):
         yield Path(folder) / "superwsgi"
@@ -107,7 +106,7 @@ def _users_folders(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _own_folder(environ: Mapping[str, str]) -> Path | None:
-    """systemd.exec(5): several are separated by colons."""
+    """RuntimeDirectory= of systemd.exec(5): several are separated by colons."""
     folder = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     return Path(folder) if folder.startswith("/") else None
 
@@ -121,7 +120,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _may_be_used(path: Path) -> bool:
-    """Sockets of other users could claim any name, and take commands that are meant for another site."""
+    """Sockets of other users could claim any name, and receive commands meant for another site."""
     me = os.geteuid()
     try:
         return me == 0 or path.stat().st_uid in (0, me)

@@ -1,7 +1,7 @@
-"""The control socket: who may connect, and clients that come, ask one thing, and are answered.
+"""The control socket: who may connect, and the clients, each of which makes one request and is answered.
 
 Served by the master's loop, which never waits for a client: what cannot be sent is kept, up to a limit, and a
-client that does not read, does not ask, or asks too much is let go.
+client that does not read, does not ask, or asks for too much is disconnected.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from superwsgi.master.sockets.listener import Listener
 from superwsgi.system import credentials
 
 MOST_CLIENTS: Final = 32
-"""At once. Who comes then takes the place of whoever has been there longest without asking anything."""
+"""At a time. A new one then replaces the client that has been connected longest without a request."""
 
 PATIENCE: Final = 10.0
-"""Seconds that a client may take to ask, and to read what it was answered."""
+"""Seconds that a client may take to ask, and to read its answer."""
 
 LONGEST_REQUEST: Final = 4 << 10
 """Bytes."""
@@ -34,25 +34,25 @@ LONGEST_REQUEST: Final = 4 << 10
 _BACKLOG: Final = 1024
 _AT_ONCE: Final = 16
 _PAUSE: Final = 1.0
-"""Seconds before the next try where a connection could not be accepted, for want of descriptors."""
+"""Seconds before the next try if a connection could not be accepted for want of descriptors."""
 
 _WITHOUT: Final = "superwsgi status cannot reach this site; fix that and send HUP, or set `control` to a path"
 _TELL_APART: Final = "reach it by -c FILE or --control SOCKET, or by its name if no other site has the same"
 
 Follow = Callable[[float], Answer]
-"""What can be said now; an Ended is the last word."""
+"""Returns the current answer; an Ended is the last one."""
 
 
 class Answers(Protocol):
     """Does as asked."""
 
     def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
-        """Do as asked by `who`: the first answer, and how to go on if more is wanted."""
+        """Do as `who` asked; returns the first answer, and how to go on if more is wanted."""
 
 
 @dataclass(slots=True)
 class _Client:
-    """`who` it is, in words; `follow` is how its answer goes on, `last` what it was told last."""
+    """`who` it is, as text; `follow` is how its answer goes on, `last` is the last answer it was sent."""
 
     sock: socket.socket
     who: str
@@ -74,10 +74,10 @@ class Control:
         self._errors = errors
         self._answers: Answers | None = None
         self._warned: object = None
-        self._clients: dict[int, _Client] = {}  # by descriptor, in the order of their coming
+        self._clients: dict[int, _Client] = {}  # by descriptor, in order of arrival
 
     def answer_by(self, answers: Answers) -> None:
-        """Before the first client comes: who answers."""
+        """Set who answers, before the first client comes."""
         self._answers = answers
 
     # The socket.
@@ -89,8 +89,8 @@ class Control:
             check_private(site.control)
 
     def open(self, site: Site) -> None:
-        """Listen where the site says, and nowhere else. Raises BindError for a socket that it names; without
-        one in the usual folders it goes on."""
+        """Listen where the site says, and nowhere else. Raises BindError for a socket that the site names;
+        failing to bind one in the usual folders is not an error."""
         if site.control == paths.OFF:
             self.close()
         elif site.control is None:
@@ -99,7 +99,7 @@ class Control:
             self._replace(bind_private(site.control, _BACKLOG))
 
     def _open_by_name(self, name: str) -> None:
-        """A site stays where it is, even if a better socket has become free."""
+        """A site keeps its socket, even if a better one has become free."""
         path = Path(self._path() or "/")
         if self._can_be_reached() and any(each.has(path) for each in paths.folders(name, self._environ)):
             return
@@ -118,7 +118,7 @@ class Control:
             )
 
     def _warn(self, event: str, **fields: str) -> None:
-        """Once a start or reload, in which `open` is called more than once."""
+        """Warn once per start or reload, during which `open` is called more than once."""
         if self._warned != (event, fields):
             self._errors.warning(event, **fields)
         self._warned = event, fields
@@ -136,14 +136,14 @@ class Control:
         self._loop.on_readable(listener.sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Listen no longer; who is connected stays."""
+        """Stop listening; connected clients stay."""
         if self.listener is not None:
             self._loop.forget(self.listener.sock.fileno())
             self.listener.close()
             self.listener = None
 
     def end(self, now: float) -> None:
-        """The master ends: the last words, as far as they can be said without waiting."""
+        """The master ends: send the last answers, as far as possible without waiting."""
         self.close()
         self.update(now)
         for client in list(self._clients.values()):
@@ -155,8 +155,8 @@ class Control:
     # Clients.
 
     def update(self, now: float) -> None:
-        """After every turn of the loop: tell who follows what has changed. Who reads slowly misses steps on
-        the way, not the end."""
+        """After every turn of the loop: send changes to the clients that follow. A slow reader misses steps
+        on the way, but not the end."""
         for client in [client for client in self._clients.values() if client.follow is not None]:
             assert client.follow is not None
             answer = client.follow(now)
@@ -257,7 +257,7 @@ class Control:
             self._loop.on_readable(client.sock.fileno(), lambda now: self._hear(client, now))
 
     def _wait(self, client: _Client, now: float) -> None:
-        """For something from the client, within PATIENCE."""
+        """Wait for something from the client, within PATIENCE."""
         client.deadline = now + PATIENCE
         self._loop.call_at(client.deadline, lambda now: self._expire(client, now))
         self._loop.on_readable(client.sock.fileno(), lambda now: self._hear(client, now))

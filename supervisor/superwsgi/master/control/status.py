@@ -1,6 +1,6 @@
-"""The site as an operator sees it: what `superwsgi status` shows, and how far a reload or stop is.
+"""The site as an operator sees it: what `superwsgi status` shows, and the progress of a reload or stop.
 
-Only looks: at the generations, the record, the scoreboards, and the workers' memory.
+Only reads: generations, record, scoreboards, and the workers' memory use.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def snapshot(
     stopping: bool,
     now: float,
 ) -> Snapshot:
-    """The site called `name`, of `file`, whose master began to run at `began` (monotonic seconds)."""
+    """The site called `name`, from `file`, whose master started at `began` (monotonic seconds)."""
     target = generations.target() or generations.candidate
     return Snapshot(
         site=name,
@@ -94,7 +94,7 @@ def _worker(
 
 
 def reloading(generations: Generations, *, rolled_out: bool) -> Progress:
-    """How far the generation is that is on its way."""
+    """The progress of the generation that is being started or rolled out."""
     candidate = generations.candidate
     if candidate is None:
         return Progress(stage=Stage.NOTED)

@@ -1,1 +1,1 @@
-"""Versions of configuration and application: how one is loaded, takes over, and is given up."""
+"""Versions of configuration and application: how one is loaded, takes over, or is given up."""

@@ -1,5 +1,5 @@
-"""What `rollout.before` names: a command that runs before a generation is loaded, in its release, with the
-site's user and environment.
+"""The command in `rollout.before`, which runs before a generation is loaded, in its release, with the site's
+user and environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHELL = "/bin/sh"
 
 
 def run(program: Program, generation: Generation, now: float) -> int:
-    """Its process id. Raises OSError, PrivilegeError."""
+    """Start it; returns its process id. Raises OSError, PrivilegeError."""
     site = generation.site
     command = [_SHELL, "-c", str(site.rollout.before)]
     become = partial(privileges.drop, site.user, site.group, site.umask)
@@ -29,7 +29,7 @@ def run(program: Program, generation: Generation, now: float) -> int:
 
 
 def failure(site: Site, result: Result) -> str:
-    """Why it has failed; empty if it has not."""
+    """Why it failed; empty if it did not."""
     if result.code == 0:
         return ""
     how = f"ended with {ending(result.code)}"
@@ -39,7 +39,7 @@ def failure(site: Site, result: Result) -> str:
 
 
 def _environ(generation: Generation) -> dict[str, str]:
-    """The site's; programs of the interpreter's folder are found first, so that `python` is the site's."""
+    """The site's environment, with the interpreter's folder first in the PATH: `python` is the site's."""
     environ = environ_of(generation.site, generation.release)
     folder = str(Path(generation.release.python).parent)
     return {**environ, "PATH": os.pathsep.join([folder, environ.get("PATH", os.defpath)])}

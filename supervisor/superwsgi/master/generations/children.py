@@ -1,6 +1,5 @@
 """Molds and workers as the master hears of them: what they say, and how they end. The facts are noted where
-they belong, in handles, generations and the site's record; what follows from them is decided by the rest of
-the turn.
+they belong, in handles, generations and the site's record; the rest of the turn decides what follows.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from superwsgi.messages import BootFailed, ForkFailed, Loaded, LoadFailed, Ready
 
 
 def _how_ended(code: ExitCode) -> str:
-    """Why a mold is gone that has not said so. A code of 0 is not for it to choose: it still had a master."""
+    """Why a mold is gone that did not say so. It must not end with 0 on its own: it still had a master."""
     by = ", by the application: it calls os._exit, or closes descriptors that it did not open"
     return f"mold ended with {ending(code)}" + by * (code == 0)
 
@@ -50,7 +49,7 @@ class Children:
     def __init__(
         self, context: MasterContext, generations: Generations, record: Record, agenda: list[Action]
     ) -> None:
-        """`agenda` is where it puts what has to be done to processes that say or do what they cannot."""
+        """It puts actions against processes that say or do impossible things on the `agenda`."""
         self._loop = context.loop
         self._errors = context.errors
         self._generations = generations
@@ -61,11 +60,11 @@ class Children:
         self.strays = Strays(context.loop, lambda: context.errors, self._known)
 
     def watch(self, pid: int, ended: Callable[[ExitCode, float], None]) -> None:
-        """Call `ended` when this process ends, which is neither mold nor worker."""
+        """Call `ended` when this process, neither mold nor worker, ends."""
         self._watched[pid] = ended
 
     def adopt(self, generation: Generation, now: float) -> None:
-        """Listen to the processes of a generation that an earlier program of this process has left."""
+        """Listen to the processes of a generation left by an earlier program of this process."""
         mold = generation.mold
         if mold is not None and mold.is_heard():
             self.listen_to_mold(generation, mold)
@@ -98,11 +97,11 @@ class Children:
             self._end_if_it_lingers(generation, mold, now)
 
     def _end_if_it_lingers(self, generation: Generation, mold: MoldHandle, now: float) -> None:
-        """It should end by itself now."""
+        """Kill a mold that should have ended by itself by now."""
         self._loop.call_at(now + GRACE, lambda _: self._lingers(generation, mold))
 
     def _lingers(self, generation: Generation, mold: MoldHandle) -> None:
-        if generation.mold is mold:  # else it has ended, and its process id may be another's
+        if generation.mold is mold:  # else it has ended, and its process id may have been reused
             self._agenda.append(EndMold(generation.number, mold.pid, _LINGERS))
 
     def _count_garbled(self, generation: Generation, mold: MoldHandle, error: Garbled) -> None:
@@ -155,7 +154,7 @@ class Children:
         return locks.explain(self._generations, generation, word.reason, locked=word.locked)
 
     def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
-        """A mold that has said something impossible: it is killed, and no longer listened to."""
+        """A mold has sent an impossible message: kill it, and stop listening to it."""
         reason = f"impossible message: {error}"
         self._loop.forget(mold.channel.fileno())
         mold.break_off(reason)
@@ -176,7 +175,7 @@ class Children:
             self._agenda.append(RemindWorker(generation.number, worker.key))
 
     def _never_started(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
-        """The mold says why before it closes the worker's end of the channel."""
+        """The mold has said why before it closed the worker's end of the channel."""
         if generation.mold is not None:
             self.hear_mold(generation, generation.mold, now)
         if worker.state is not WorkerState.GONE:
@@ -202,7 +201,7 @@ class Children:
             self._errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
 
     def _break_worker(self, worker: WorkerHandle, error: Forged) -> None:
-        """A worker that has said something impossible: it is killed, no longer listened to, and replaced."""
+        """A worker has sent an impossible message: kill it, stop listening to it, and replace it."""
         reason = f"impossible message: {error}"
         self._loop.forget(worker.channel.fileno())
         worker.break_off(reason, error.sender if self._is_free(error.sender) else None)
@@ -210,7 +209,7 @@ class Children:
         self._agenda.append(KillBroken(worker.generation, worker.key))
 
     def _is_free(self, pid: int) -> bool:
-        """Whether it is a child of ours that is nothing else that we know."""
+        """Whether it is our child and not yet known as something else."""
         return pid not in self._known() and reaper.is_child(pid)
 
     def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
@@ -222,8 +221,8 @@ class Children:
             self._errors.bind(**worker.who()).info("serving", took=duration(ready.seconds))
 
     def _words(self, channel: Channel) -> Iterator[tuple[Word, int]]:
-        """What has arrived, and from which process. Raises Forged."""
-        while channel.fileno() >= 0 and not channel.ended:  # what a word leads to may close it
+        """The messages that have arrived, and from which process. Raises Forged."""
+        while channel.fileno() >= 0 and not channel.ended:  # the reaction to a word may close it
             try:
                 yield channel.hear()
             except BlockingIOError:
@@ -242,7 +241,7 @@ class Children:
                 self._ended(pid, code, now)  # else it is a stray
 
     def look_for_strays(self, now: float) -> None:
-        """After every turn: what those that have ended have left behind."""
+        """After every turn: look for what ended processes have left behind."""
         if self._some_ended:
             self._some_ended = False
             self.strays.look(now)
@@ -253,12 +252,12 @@ class Children:
                 self.hear_worker(generation, worker, now)
 
     def _known(self) -> set[int]:
-        """The process ids of molds, workers and what else is watched."""
+        """The process ids of molds, workers and other watched programs."""
         pids = (handle.pid for _, handle in self._generations.handles())
         return {*self._watched, *(pid for pid in pids if pid is not None)}
 
     def _ended(self, pid: int, code: ExitCode, now: float) -> bool:
-        """Whether the process that ended is one that we know."""
+        """Whether the process that ended is a known one."""
         if pid in self._watched:
             self._watched.pop(pid)(code, now)
             return True
@@ -289,7 +288,7 @@ class Children:
     def worker_ended(
         self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float
     ) -> None:
-        """A worker is gone; `code` is None if it was never a process, as far as we saw."""
+        """A worker is gone; `code` is None if we never saw it as a process."""
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         generation.bury(worker, now)

@@ -1,5 +1,5 @@
-"""The one place where what has been decided is done to molds and workers. What an action is for may be gone
-by now, or on its way out: then there is nothing to do.
+"""The one place where decisions are carried out on molds and workers. The target of an action may be gone by
+now, or on its way out: then there is nothing to do.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from superwsgi.master.states import WorkerEvent, WorkerState
 from superwsgi.system.privileges import PrivilegeError
 
 _AGAIN = 1.0
-"""Seconds before a fork that was not possible is tried again."""
+"""Seconds before a failed fork is tried again."""
 
 
 class Deeds:
-    """Whatever it starts, `children` listens to."""
+    """`children` listens to everything that it starts."""
 
     def __init__(
         self, context: MasterContext, generations: Generations, children: Children, agenda: list[Action]
@@ -114,7 +114,7 @@ class Deeds:
             self._agenda.append(ReplaceMold(generation.number, reason, ""))
 
     def _replace_mold(self, generation: Generation, action: ReplaceMold, now: float) -> None:
-        """What serves goes on with its workers meanwhile."""
+        """A generation that serves goes on with its workers meanwhile."""
         wait = generation.crashes.count_mold(now)
         then = f"{'workers keep serving; ' if generation.workers else ''}a new mold in {duration(wait)}"
         log = self._errors.bind(gen=generation.number)
@@ -165,7 +165,7 @@ class Deeds:
             self._tell_to_go(generation, worker, reason, now)
 
     def _tell_to_go(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
-        """Drain a worker, by its own latest word of whether it serves."""
+        """Drain a worker, after hearing whether it serves by now."""
         self._children.hear_worker(generation, worker, now)
         if worker.can(WorkerEvent.DRAIN):
             generation.drain(worker, reason, now)
@@ -194,7 +194,7 @@ class Deeds:
     # All of them: the site stops.
 
     def stop(self, generation: Generation, reason: str, now: float, *, fast: bool) -> None:
-        """End all processes of a generation: politely, or at once."""
+        """End all processes of a generation, politely or at once."""
         generation.retire(now)
         if fast:
             generation.hurry_mold(now, 0.0)
@@ -206,5 +206,5 @@ class Deeds:
 
 
 def _to_write(boot: float) -> float:
-    """Seconds before the end of timeouts.boot in which a process that still boots can write where it is."""
+    """Seconds before the end of timeouts.boot in which a process still booting can write its stacks."""
     return min(0.5, boot / 4)

@@ -1,6 +1,6 @@
 """One loaded version of configuration and application: its mold, its workers, and what they share.
 
-Others read it; it is changed by these verbs alone. When they are called is decided in policy/ and reload.py.
+Others read it; it is changed only by these verbs. policy/ and reload.py decide when they are called.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from superwsgi.system.privileges import becomes_another
 from superwsgi.worker.boot.handed import hand_over
 
 SPARE_WORKERS = 16
-"""How many workers TTIN may add to those of the site file. The scoreboard has two slots for each: a worker's
-replacement is there before it goes."""
+"""How many workers TTIN may add to those of the site file. The scoreboard has two slots for each worker: its
+replacement exists before it goes."""
 
 _ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
 
@@ -47,7 +47,7 @@ _ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Why a generation must not take over; `detail` is the traceback's text, if there is one. `aloud`:
-    stderr is told as well."""
+    print it to stderr too."""
 
     reason: str
     detail: str = ""
@@ -55,7 +55,7 @@ class Fault:
 
 
 class CannotFork(Exception):
-    """No worker can be forked just now; the text says why."""
+    """No worker can be forked right now; the text says why."""
 
 
 class Generation:
@@ -72,7 +72,7 @@ class Generation:
         board: Scoreboard | None = None,
         stacks: tuple[int, int] | None = None,
     ) -> None:
-        """`board` and `stacks` are those of a generation which runs already. Raises OSError."""
+        """`board` and `stacks` are those of a generation that is already running. Raises OSError."""
         self.number = number
         self.site = release.pinned(site)
         self.release = release
@@ -87,10 +87,10 @@ class Generation:
         except OSError:
             self.stacks.close()
             raise
-        self.program: Program | None = None  # that has to succeed before it is loaded
+        self.program: Program | None = None  # must succeed before the generation is loaded
         self.mold: MoldHandle | None = None
-        self.fault: Fault | None = None  # that it has failed by, until it is given up
-        self.forkable = True  # no import of it has left what a fork would break
+        self.fault: Fault | None = None  # why it failed, until it is given up
+        self.forkable = True  # none of its imports has left a fork hazard
         self.workers: dict[int, WorkerHandle] = {}  # by slot
         self.crashes = Crashes()
         self._proven = False
@@ -121,7 +121,7 @@ class Generation:
         return generation
 
     def hold(self) -> HeldGeneration:
-        """What the next program of this process needs to go on."""
+        """What the next program of this process needs to continue it."""
         return HeldGeneration(
             number=self.number,
             site=self.site,
@@ -140,7 +140,7 @@ class Generation:
 
     @cached_property
     def memory(self) -> MemoryLimits:
-        """That a worker of it may use, on this machine."""
+        """How much memory its workers may use, on this machine."""
         memory, total = self.site.memory, machine.memory()
         return MemoryLimits(in_bytes(memory.soft, total), in_bytes(memory.hard, total), memory.measure)
 
@@ -154,7 +154,7 @@ class Generation:
     def start_mold(self) -> MoldHandle:
         """Raises OSError if no process can be made, PrivilegeError if it cannot be the site's user.
 
-        Where an import must not run beside workers, and there are some, they import themselves from now on.
+        If an import must not run beside workers, and there are some, they import by themselves from now on.
         """
         imports = self.forkable and (self.site.rollout.overlap or not self.workers)
         site = self.site if imports else msgspec.structs.replace(self.site, preload=False)
@@ -183,34 +183,34 @@ class Generation:
         return self.mold
 
     def _tls(self) -> tuple[bool, ...]:
-        """Of each listener, whether it speaks TLS."""
+        """For each listener, whether it speaks TLS."""
         return tuple(speaks_tls(listener.address) for listener in self.listeners)
 
     def relisten(self, old: Listener, new: Listener, reason: str) -> None:
-        """Use another listener in place of one that cannot be mended; workers that have that one are
-        recycled for this reason."""
+        """Replace a listener that cannot be mended; workers that have the old one are recycled for this
+        reason."""
         self.listeners[self.listeners.index(old)] = replace(new, address=old.address)
         self._tell_mold(Relisten(self._tls()), [listener.sock.fileno() for listener in self.listeners])
         for worker in self.workers.values():
             worker.replace(worker.recycle or reason)
 
     def clear(self, now: float) -> None:
-        """Have no process that may stand in another generation's way. A mold that holds nothing stays, to go
-        back to without the disk; the governor sees to the workers."""
+        """Get rid of processes that may be in another generation's way. A mold that holds nothing stays, for
+        going back without the disk; the governor handles the workers."""
         self.apply(GenerationEvent.WAIT)
         mold = self.mold
         if mold is None or not mold.harmless or machine.holds_locks(mold.pid):
             self.dismiss_mold(now)
 
     def is_clear(self) -> bool:
-        """Whether it has none."""
+        """Whether it has no such process."""
         mold = self.mold
         stays = self.state is GenerationState.WAITING and mold is not None and mold.is_heard()
         return not self.workers and self.program is None and (mold is None or stays)
 
     def dismiss_mold(self, now: float) -> None:
-        """Tell the mold to end, by closing its channel; one that is busy importing is killed. What runs
-        before there is a mold is ended, too."""
+        """Tell the mold to end, by closing its channel; kill it if it is busy importing. Also end the command
+        that runs before there is a mold."""
         if self.program is not None:
             self.program.end(now)
         mold = self.mold
@@ -223,14 +223,14 @@ class Generation:
                 self.hurry_mold(now, self.site.timeouts.graceful)
 
     def hurry_mold(self, now: float, patience: float) -> None:
-        """Kill a dismissed mold that has not ended in `patience` seconds. It may wait for the last of its
-        workers, to remove what they all have used."""
+        """Kill a dismissed mold that has not ended within `patience` seconds. It may be waiting for the last
+        of its workers, to remove what they all used."""
         mold = self.mold
         if mold is not None and not mold.is_heard():
             self._loop.call_at(now + max(patience, GRACE), lambda _: self._kill_mold(mold))
 
     def _kill_mold(self, mold: MoldHandle) -> None:
-        if self.mold is mold:  # else it has ended, and its process id may be another's
+        if self.mold is mold:  # else it has ended, and its process id may have been reused
             os.kill(mold.pid, signal.SIGKILL)
 
     def lose_mold(self, mold: MoldHandle, reason: str) -> None:
@@ -245,7 +245,7 @@ class Generation:
         self.apply(GenerationEvent.LOADED)
 
     def bury_mold(self, mold: MoldHandle) -> None:
-        """It has ended, or is a worker from now on."""
+        """The mold has ended, or is a worker from now on."""
         if mold.is_heard():
             self._loop.forget(mold.channel.fileno())
             mold.channel.close()
@@ -255,18 +255,18 @@ class Generation:
         loaded = self.state in (GenerationState.READY, GenerationState.SERVING) and self.fault is None
         return loaded and self.mold is not None and self.mold.loaded
 
-    # What it is said to be.
+    # What others say about it.
 
     def run_first(self, program: Program | None) -> None:
-        """What has to succeed before it is loaded; None once that has ended."""
+        """Set the program that must succeed before it is loaded; None once that has ended."""
         self.program = program
 
     def spoil(self, reason: str, detail: str = "", *, aloud: bool = False) -> None:
-        """It has failed: it does not take over. The first reason counts."""
+        """It has failed and does not take over. The first reason counts."""
         self.fault = self.fault or Fault(reason, detail, aloud)
 
     def scale(self, difference: int) -> int:
-        """How many workers there should be from now on."""
+        """Change the number of workers; returns the new one."""
         self.wanted = min(max(self.wanted + difference, 1), self.most_workers)
         return self.wanted
 
@@ -293,8 +293,8 @@ class Generation:
         return worker
 
     def _ask_mold(self, request: Fork | Become, now: float) -> Channel:
-        """Our end of the channel of the worker that was asked for. A mold that does not listen ends just now,
-        or is ended."""
+        """Our end of the requested worker's channel. A mold that is not listening is ending right now, or is
+        ended."""
         mold = self.mold
         if mold is None:
             raise CannotFork("no mold")
@@ -313,8 +313,8 @@ class Generation:
         return channel
 
     def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
-        """Let a worker finish what it has. One that boots has nothing; SIGTERM ends it, and lets it drain if
-        it has begun to serve a moment ago."""
+        """Let a worker finish its requests. One that boots has none: SIGTERM ends it, or makes it drain if it
+        began to serve a moment ago."""
         serving = worker.state is WorkerState.SERVING
         worker.ask_to_go(reason)
         worker.apply(WorkerEvent.DRAIN)
@@ -332,7 +332,7 @@ class Generation:
         worker.give_until(until, f"not drained after {timeouts.graceful:g}s (timeouts.graceful)")
 
     def end(self, worker: WorkerHandle, reason: str, now: float) -> None:
-        """End a worker at once, politely first."""
+        """End a worker without draining, politely first."""
         worker.ask_to_go(reason)
         serving = worker.state in (WorkerState.SERVING, WorkerState.DRAINING)
         worker.apply(WorkerEvent.STOP)
@@ -351,23 +351,23 @@ class Generation:
         worker.killed(now)
         worker.signal(signal.SIGKILL)
         if worker.pid is None and self.mold is not None:
-            self._kill_mold(self.mold)  # it has not forked what it was asked to
+            self._kill_mold(self.mold)  # it has not forked the worker that it was asked for
 
     def ask_for_stacks(self, worker: WorkerHandle) -> None:
-        """Have a worker write where its threads are into the error log, even where one holds the GIL, or the
-        mold where the worker has not been forked yet."""
+        """Make a worker write its threads' stacks into the error log, even if one holds the GIL, or the mold
+        if the worker has not been forked yet."""
         if worker.pid is None and self.mold is not None:
             self.ask_mold_for_stacks()
         worker.signal(signal.SIGUSR2)
 
     def ask_mold_for_stacks(self) -> None:
-        """The same of the mold."""
+        """The same for the mold."""
         if self.mold is not None:
             os.kill(self.mold.pid, signal.SIGUSR2)
 
     def bury(self, worker: WorkerHandle, now: float) -> None:
-        """A worker is gone: close what was its, and count an early death."""
-        self.stacks.hear()  # what it has said comes before what is said of it
+        """A worker is gone: close what belonged to it, and count an early death."""
+        self.stacks.hear()  # its own output comes before the line about its end
         worker.apply(WorkerEvent.EXITED)
         self._loop.forget(worker.channel.fileno())
         worker.channel.close()
@@ -379,7 +379,7 @@ class Generation:
             self.crashes.count(served, now, failed=worker.failure is not None)
 
     def take_logs(self, anew: LogFiles, now: float) -> None:
-        """Log to these files from now on, in all of its processes."""
+        """Log to these files from now on, in all its processes."""
         self.logs.take(anew)
         message = Reopen(self.logs.error is not None, self.logs.access is not None)
         fds = self.logs.descriptors()
@@ -389,7 +389,7 @@ class Generation:
 
     def give_up(self, now: float) -> None:
         """It does not take over: its mold and the workers that do not serve yet end now, the others once they
-        have been replaced."""
+        have replacements."""
         self.apply(GenerationEvent.FAIL)
         self.fault = None
         self.dismiss_mold(now)
@@ -398,12 +398,12 @@ class Generation:
                 self.drain(worker, "its generation was given up", now)
 
     def retire(self, now: float) -> None:
-        """A later one has taken over, or the site stops; what becomes of its workers, the governor says."""
+        """A later one has taken over, or the site stops; the governor decides about its workers."""
         self.apply(GenerationEvent.RETIRE)
         self.dismiss_mold(now)
 
     def is_proven(self) -> bool:
-        """Whether a worker of it has served."""
+        """Whether one of its workers has served."""
         return self._proven
 
     def is_leaving(self) -> bool:
@@ -418,7 +418,7 @@ class Generation:
         return self.state in _ENDS and self.is_empty()
 
     def close(self) -> None:
-        """Give back what only this generation holds. The listeners may live on in others."""
+        """Release what only this generation holds. The listeners may live on in others."""
         self.board.close()
         self.stacks.hear()
         self.stacks.close()
@@ -432,11 +432,11 @@ class Generation:
 
     def _tell_mold(self, message: Message, fds: Sequence[int]) -> None:
         if self.mold is not None and not self.is_leaving():
-            with contextlib.suppress(Closed, BlockingIOError):  # its end, or its time-out, is on its way
+            with contextlib.suppress(Closed, BlockingIOError):  # its end or time-out will follow
                 self.mold.channel.send(message, fds)
 
     def _tell(self, worker: WorkerHandle, message: Message, now: float, fds: Sequence[int] = ()) -> None:
-        """Send, or end a worker that has stopped listening."""
+        """Send a message, or end a worker that has stopped listening."""
         try:
             worker.channel.send(message, fds)
         except Closed:

@@ -1,8 +1,8 @@
-"""All generations that have processes, and the part that each plays. It knows, and decides nothing.
+"""All generations that have processes, and the role of each. It decides nothing.
 
-`current` is what the site falls back to; `candidate` is being loaded or rolled out, and takes over for good
-once its roll-out is confirmed (reload.py). Until then the current generation keeps its mold, so going back
-needs nothing from the disk.
+The site falls back to `current`; `candidate` is being loaded or rolled out, and takes over for good once its
+roll-out is confirmed (reload.py). Until then the current generation keeps its mold, so going back needs
+nothing from the disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BETWEEN = (GenerationState.WAITING, GenerationState.LOADING)
 
 
 class Generations:
-    """Iterates over a copy: a generation may go meanwhile."""
+    """Iterates over a copy: a generation may disappear meanwhile."""
 
     def __init__(self) -> None:
         self.current: Generation | None = None
@@ -37,7 +37,7 @@ class Generations:
     # How they come and go.
 
     def next_number(self) -> int:
-        """For a generation that is made now."""
+        """The number for a new generation."""
         self.last_number += 1
         return self.last_number
 
@@ -46,25 +46,25 @@ class Generations:
         self.candidate = candidate
 
     def adopt(self, generations: Iterable[Generation], current: int, last_number: int) -> None:
-        """Those handed over by an earlier program of this process."""
+        """Take the generations handed over by an earlier program of this process."""
         self._all = {generation.number: generation for generation in generations}
         self.current = self._all[current]
         self.last_number = last_number
 
     def promote(self) -> tuple[Generation, Generation | None]:
-        """The candidate is current from now on: it, and the one before it."""
+        """Make the candidate current; returns it and the one before it."""
         assert self.candidate is not None
         before, self.current, self.candidate = self.current, self.candidate, None
         return self.current, before
 
     def withdraw(self) -> Generation:
-        """The one that is a candidate no longer."""
+        """Stop treating the candidate as one; returns it."""
         candidate, self.candidate = self.candidate, None
         assert candidate is not None
         return candidate
 
     def sweep(self) -> None:
-        """Forget those that have ended and whose processes are all gone."""
+        """Forget ended generations whose processes are all gone."""
         for generation in self:
             if generation.is_over():
                 generation.apply(GenerationEvent.EMPTY)
@@ -72,7 +72,7 @@ class Generations:
                 generation.close()
 
     def relisten(self, old: Listener, new: Listener, reason: str) -> None:
-        """Have every generation use another listener in place of one that cannot be mended."""
+        """Make every generation use another listener in place of one that cannot be mended."""
         for generation in self:
             if old in generation.listeners:
                 generation.relisten(old, new, reason)
@@ -88,8 +88,8 @@ class Generations:
         return ((generation, handle) for generation in self for handle in generation.handles())
 
     def target(self) -> Generation | None:
-        """The generation whose workers there should be: the candidate as soon as it has loaded, or as others
-        make room."""
+        """The generation whose workers there should be: the candidate once it has loaded, or once others make
+        room for it."""
         candidate = self.candidate
         if candidate is not None and (candidate.state in _LOADED or self._makes_room_for(candidate)):
             return candidate
@@ -99,18 +99,18 @@ class Generations:
         return not candidate.site.rollout.overlap and candidate.state is not GenerationState.PREPARING
 
     def is_between(self) -> bool:
-        """Whether the current generation has stopped for another one to run, or is being started again."""
+        """Whether the current generation was stopped so that another could run, or is being started again."""
         return self.current is not None and self.current.state in _BETWEEN
 
     def others_run(self, generation: Generation) -> bool:
-        """Whether another one has processes."""
+        """Whether any other generation has processes."""
         return any(not other.is_empty() for other in self if other is not generation)
 
     def all_clear(self) -> bool:
-        """Whether none has a process that may stand in another generation's way."""
+        """Whether none has a process that may be in another generation's way."""
         return all(generation.is_clear() for generation in self)
 
-    # What the governor decides on.
+    # What the governor decides from.
 
     def view(self) -> governor.SiteView:
         target = self.target()
@@ -131,6 +131,6 @@ class Generations:
 
 
 def only_in(generation: Generation, other: Generation | None) -> list[Listener]:
-    """The listeners of one generation that another one, if there is any, does not have."""
+    """The listeners of one generation that the other one, if there is one, does not have."""
     kept = [] if other is None else other.listeners
     return [listener for listener in generation.listeners if listener not in kept]

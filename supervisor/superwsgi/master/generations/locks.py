@@ -1,4 +1,5 @@
-"""What to say where a process fails on, or waits for, what another process of the site may have locked."""
+"""What to log if a process fails on, or waits for, something that another process of the site may have
+locked."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from superwsgi.system import machine
 
 
 def explain(generations: Generations, generation: Generation, reason: str, *, locked: bool) -> str:
-    """Why a process of a generation failed, and if by a lock that another one may hold, what to do."""
+    """Why a process of a generation failed, and what to do if another one may hold the lock."""
     others = generations.others_run(generation)
     active = [worker.number for worker in generation.workers.values()]
     advice = ""
@@ -20,7 +21,7 @@ def explain(generations: Generations, generation: Generation, reason: str, *, lo
 
 
 def explain_wait(generations: Generations, generation: Generation, pid: int, reason: str) -> str:
-    """Why a process that still boots is killed: it may wait for a lock."""
+    """Why a process that is still booting is killed: it may be waiting for a lock."""
     waits = machine.waits_for_lock(pid)
     reason = f"{reason}; it is waiting for a file lock" if waits else reason
     return explain(generations, generation, reason, locked=waits)

@@ -1,6 +1,5 @@
 """Watches the processes from outside: with psutil their memory and whether they run, on the scoreboard their
-heartbeat. What follows from what it sees is decided in policy/ (memory.py, heartbeat.py, stopped.py) and put
-on the agenda.
+heartbeat. What follows is decided in policy/ (memory.py, heartbeat.py, stopped.py) and put on the agenda.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from superwsgi.master.states import WorkerState
 
 
 class Monitor:
-    """`agenda` is where it puts what should be done."""
+    """It puts what should be done on the `agenda`."""
 
     def __init__(self, context: MasterContext, generations: Generations, agenda: list[Action]) -> None:
         self._loop = context.loop
@@ -35,7 +34,7 @@ class Monitor:
         )
 
     def begin(self, now: float) -> None:
-        """Look from now on."""
+        """Start looking."""
         self.look(now)
         self._look_for_stopped(now)
 
@@ -50,7 +49,7 @@ class Monitor:
                     self._judge_memory(generation, worker)
 
     def _look_at_listeners(self, now: float) -> None:
-        """Those of what serves."""
+        """Look at the listeners of the generations that serve."""
         current = self._generations.current
         if current is None or current.is_leaving():
             return
@@ -112,26 +111,26 @@ class Monitor:
             self._put(limits.decide(generation.number, worker.key, used))
 
     def _put(self, action: Action | None) -> None:
-        """On the agenda, if there is something to do."""
+        """Put an action on the agenda, if there is one."""
         if action is not None:
             self._agenda.append(action)
 
 
 def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:
-    """Note since when it has been stopped, and decide."""
+    """Note since when it has been stopped, and decide whether it is lost."""
     process.seen(now, None if process.pid is None else switches_when_stopped(process.pid))
     return stopped.is_lost(process.stopped_at, now)
 
 
 def switches_when_stopped(pid: int) -> int | None:
-    """How often the main thread of a process has been put aside, where a signal has stopped it (T, and not t:
+    """The context switches of a process's main thread, if a signal has stopped it (state T, not t:
     proc_pid_stat(5)); else None."""
     try:
         process = psutil.Process(pid)
         if process.status() != psutil.STATUS_STOPPED:
             return None
         return sum(process.num_ctx_switches())
-    except NotImplementedError:  # a kernel that does not count
+    except NotImplementedError:  # a kernel that does not count them
         return 0
     except (psutil.Error, OSError):
         return None
@@ -140,12 +139,12 @@ def switches_when_stopped(pid: int) -> int | None:
 def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
     """Bytes that a process uses: resident, proportional (shared pages divided) or unique.
 
-    None once it is gone, or where the kernel does not let us look.
+    None once it is gone, or if the kernel does not let us look.
     """
     try:
         process = psutil.Process(pid)
         if measure == "rss":
             return int(process.memory_info().rss)
         return int(getattr(process.memory_full_info(), measure))
-    except (psutil.Error, OSError):  # no descriptor left to look with, say
+    except (psutil.Error, OSError):  # for example no descriptor left
         return None

@@ -1,4 +1,4 @@
-"""How a worker's end is told: in the log, and where status shows its last death."""
+"""How a worker's end is reported: in the log, and as its last death in the status."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from superwsgi.scoreboard import WorkerCounters
 
 @dataclass(frozen=True, slots=True)
 class Obituary:
-    """A worker that has ended at `now` (monotonic seconds), and what it had in hand; `code` is None if it
-    never was a process."""
+    """A worker that ended at `now` (monotonic seconds), and what it had in hand; `code` is None if it never
+    was a process."""
 
     worker: WorkerHandle
     generation: Generation
@@ -38,7 +38,7 @@ def cause(worker: WorkerHandle, code: ExitCode | None) -> str:
 
 
 def tell(log: ErrorLog, of: Obituary, verdict: Verdict) -> None:
-    """A death that ends a roll-out is told where that is given up."""
+    """Log a death. One that ends a roll-out is reported when that is given up."""
     if verdict is Verdict.EXPECTED:
         say = log.warning if of.counters.in_flight else log.info
         say("ended", **{"reason": of.worker.asked_to_go or "its generation is ending", **dict(_facts(of))})

@@ -1,5 +1,5 @@
-"""What has happened that operators may ask for: starts and reloads, each with a number, and how they ended;
-why the last one failed; and the workers' last deaths.
+"""Events that operators may ask about: starts and reloads, each with a number, and how they ended; why the
+last one failed; and the workers' last deaths.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _REMEMBERED: Final = 16
 
 @dataclass(slots=True)
 class Attempt:
-    """One start or reload; `generation` is None until there is one, `ended` while it goes on."""
+    """One start or reload; `generation` is None until there is one, `ended` is None while it goes on."""
 
     number: int
     began: float
@@ -24,14 +24,14 @@ class Attempt:
 
 
 class Attempts:
-    """The last ones; at most the newest goes on."""
+    """The last attempts; only the newest can still be going on."""
 
     def __init__(self) -> None:
         self._attempts: deque[Attempt] = deque(maxlen=_REMEMBERED)
         self._last = 0
 
     def begin(self, now: float) -> int:
-        """The number of a new one."""
+        """Begin a new one; returns its number."""
         self._last += 1
         self._attempts.append(Attempt(self._last, now))
         return self._last
@@ -42,11 +42,11 @@ class Attempts:
 
     @property
     def next(self) -> int:
-        """The number that the next one will have."""
+        """The number of the next one."""
         return self._last + 1
 
     def find(self, number: int) -> Attempt | None:
-        """None for one that is still to come, or long over."""
+        """None for an attempt that is still to come, or long over."""
         return next((attempt for attempt in self._attempts if attempt.number == number), None)
 
     def generation(self, number: int) -> None:
@@ -55,7 +55,7 @@ class Attempts:
             self._attempts[-1].generation = number
 
     def end(self, outcome: Outcome, now: float, reason: str = "", detail: str = "") -> None:
-        """How the newest one ended, if it has not already."""
+        """Note how the newest one ended, unless it has ended already."""
         attempt = self._attempts[-1] if self._attempts else None
         if attempt is not None and attempt.ended is None:
             attempt.ended = Ended(
@@ -69,7 +69,7 @@ class Attempts:
 
 @dataclass(slots=True)
 class Record:
-    """Of one site. `deaths` are the last ones by worker number: when (monotonic seconds), and how."""
+    """One site's record. `deaths` are the last ones by worker number: when (monotonic seconds) and how."""
 
     attempts: Attempts = field(default_factory=Attempts)
     trouble: str = ""  # why the last start or reload failed; empty once one has succeeded
@@ -81,10 +81,10 @@ class Record:
         self.attempts.end(Outcome.COMPLETE, now)
 
     def failed(self, outcome: Outcome, now: float, reason: str, detail: str = "") -> None:
-        """The newest attempt has not."""
+        """The newest attempt has failed."""
         self.trouble = reason
         self.attempts.end(outcome, now, reason, detail)
 
     def died(self, number: int, how: str, now: float) -> None:
-        """A worker has ended otherwise than it should."""
+        """A worker has ended in an unexpected way."""
         self.deaths[number] = now, how

@@ -1,8 +1,8 @@
-"""A new generation, from the wish for one until it serves for good or is given up, top to bottom: asked for,
-loaded beside what serves, rolled out, confirmed. A first start is the same, with nothing to go back to.
+"""A new generation, from the request until it serves for good or is given up, top to bottom: asked for,
+loaded beside the current one, rolled out, confirmed. A first start is the same, with nothing to go back to.
 
-The loop never waits: `ask` is an event, `go_on` takes whatever step is due. Molds are started and workers
-exchanged by deeds.py; what a candidate has failed by, children.py has noted in it.
+The loop never waits: `ask` is an event, `go_on` takes any step that is due. deeds.py starts molds and
+exchanges workers; children.py notes in a candidate why it failed.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError
 
 _UNUSABLE: Final = (ConfigError, CertificateError, PrivilegeError, PidFileError, BindError)
-"""What is wrong with a configuration."""
+"""Errors that make a configuration unusable."""
 
 _YET_TO_LOAD: Final = (GenerationState.PREPARING, GenerationState.WAITING, GenerationState.LOADING)
 
 
 class Reloads:
-    """At most one at a time; another one that is asked for is noted, or takes its place.
+    """At most one at a time; a further request is noted, or replaces it.
 
-    `agenda` is where it puts what is to be done to processes, `watch` is told of other programs that it runs.
+    It puts what is to be done to processes on the `agenda`; `watch` takes other programs that it runs.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Reloads:
         self._watch = watch
         self._noted = False
         self._began = 0.0
-        self._rolled_out_at: float | None = None  # since then the candidate alone takes requests
+        self._rolled_out_at: float | None = None  # since when only the candidate takes requests
 
-    # It is asked for.
+    # A reload is asked for.
 
     def start(self, shared: Shared, now: float) -> None:
-        """The first generation, of what has been opened already. Raises OSError."""
+        """Start the first generation, with what has been opened already. Raises OSError."""
         self._record.attempts.begin(now)
         self._add(self._sitewide.site, shared, now)
 
     def ask(self, now: float) -> int:
-        """Somebody wants one: begin, or remember to. The number of the attempt that will be the answer."""
+        """Begin a reload, or remember to. Returns the number of the attempt that will be the answer."""
         self._confirm(now)
         candidate = self._generations.candidate
         if candidate is None:
@@ -88,7 +88,7 @@ class Reloads:
             return self._note(candidate)
         elif self._generations.current is not None:
             self._supersede(candidate, now)
-        return self._record.attempts.newest  # if still starting, what is on the disk is being loaded already
+        return self._record.attempts.newest  # if still starting, the version on the disk is already loading
 
     def _note(self, candidate: Generation) -> int:
         self._noted = True
@@ -111,7 +111,7 @@ class Reloads:
             self._load(now)
         except (*_UNUSABLE, OSError) as error:
             self._refuse(str(error), now)
-        except Exception as error:  # a bug of ours, told as one by the loop
+        except Exception as error:  # a bug of ours, logged as one by the loop
             self._refuse(spell_exception(error), now)
             raise
 
@@ -130,7 +130,7 @@ class Reloads:
         self._errors.error("reload refused", why, next=self._goes_on())
 
     def _add(self, site: Site, shared: Shared, now: float) -> None:
-        """Raises OSError, with nothing of it left."""
+        """Raises OSError, with nothing left behind."""
         current = self._generations.current
         for listener in shared.listeners:
             if current is None or listener not in current.listeners:
@@ -155,7 +155,7 @@ class Reloads:
         candidate.stacks.tell(self._errors.stream().write)
         return candidate
 
-    # Its log files are opened, which a disk may hold up; then what `rollout.before` names runs.
+    # Its log files are opened, which a disk may hold up; then the command in `rollout.before` runs.
 
     def _prepare(self, candidate: Generation, now: float) -> None:
         if candidate.logs.opened:
@@ -212,8 +212,8 @@ class Reloads:
         candidate.apply(GenerationEvent.PREPARED)
         self._make_room(now)
 
-    # With `rollout.overlap: no` all other processes of the site have to be gone before the application is
-    # loaded, and before a generation is started again that had made room for one which failed.
+    # With `rollout.overlap: no` all other processes of the site must be gone before the application is
+    # loaded, and before a generation that had made room for one that failed is started again.
 
     def _make_room(self, now: float) -> None:
         generations = self._generations
@@ -277,11 +277,11 @@ class Reloads:
 
     @property
     def rolled_out(self) -> bool:
-        """Whether only the confirmation of the candidate is still to come."""
+        """Whether only the confirmation of the candidate is left."""
         return self._rolled_out_at is not None
 
     def _confirm(self, now: float) -> None:
-        """Take a candidate whose workers all serve for good before its time: the next one is on its way."""
+        """Confirm a candidate whose workers all serve ahead of time: the next one is on its way."""
         if self.rolled_out and governor.rolled_out(self._generations.view()):
             self._promote(now)
 
@@ -297,10 +297,10 @@ class Reloads:
             sockets.give_up(only_in(before_it, current))
             self._errors.info("reload complete", gen=current.number, took=duration(now - self._began))
 
-    # Or it is given up, and what serves goes on serving.
+    # Or it is given up, and the current generation goes on serving.
 
     def give_up_failed(self, now: float) -> None:
-        """Give up a candidate that has failed meanwhile."""
+        """Give up a candidate that has failed."""
         candidate = self._generations.candidate
         if candidate is None or candidate.fault is None:
             return
@@ -318,7 +318,7 @@ class Reloads:
         say(event, fault.detail, **who, reason=fault.reason, next=then)
 
     def withdraw(self, now: float) -> None:
-        """Take the candidate back; the current generation replaces those of its workers that serve."""
+        """Take the candidate back; workers of the current generation replace those that serve."""
         self._rolled_out_at = None
         candidate = self._generations.withdraw()
         candidate.give_up(now)
@@ -326,7 +326,7 @@ class Reloads:
             sockets.close(only_in(candidate, self._generations.current))
 
     def _goes_on(self) -> str:
-        """What becomes of the current generation where the next one does not."""
+        """What happens to the current generation when the next one fails."""
         current = self._generations.current
         assert current is not None
         waits = current.state is GenerationState.WAITING

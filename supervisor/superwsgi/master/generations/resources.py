@@ -1,4 +1,4 @@
-"""What the master opens for a generation, before there is one: log files and listeners."""
+"""What the master opens for a generation before that exists: log files and listeners."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Shared:
 
     @classmethod
     def beside(cls, site: Site, inherited: Inherited, open_already: Iterable[Listener]) -> Shared:
-        """Open listeners, as far as they are not there, beside what serves; log files are yet to be opened.
+        """Open missing listeners beside those that serve; log files are opened later.
 
         Raises CertificateError, PrivilegeError or BindError, with nothing left open.
         """
@@ -52,7 +52,7 @@ class Shared:
 
 
 def _looked_at(site: Site) -> Sequence[str]:
-    """What is odd about users and certificates: the mold reads these again, and the master keeps no key.
+    """Warnings about users and certificates: the mold reads these again, and the master keeps no key.
 
     Raises PrivilegeError, CertificateError.
     """

@@ -1,1 +1,1 @@
-"""Molds and workers, and other children, as the master holds them: what they say, and how they end."""
+"""Molds, workers and other children, as the master holds them: what they say, and how they end."""

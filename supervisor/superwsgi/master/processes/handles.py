@@ -1,8 +1,8 @@
-"""What the master holds of a mold and of a worker. Others read it; it is changed by these verbs alone, each
-of which notes a fact or does one thing to the process. What should be done is decided elsewhere.
+"""What the master knows about a mold and a worker. Others read it; it is changed only by these verbs, each of
+which notes a fact or does one thing to the process. What should be done is decided elsewhere.
 
-Their own code is in worker/boot/, in mold.py and process.py; the two sides share only messages and the
-scoreboard.
+The code of the processes is in worker/boot/, in mold.py and process.py; the two sides share only messages and
+the scoreboard.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GRACE: Final = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
 
 _GARBLED: Final = 3
-"""Packets of a mold that may be no messages of ours."""
+"""Packets of a mold that may be something else than our messages."""
 
 _keys = itertools.count(1)
 
@@ -39,7 +39,7 @@ class WorkerHandle:
     generation: int
     slot: int
     channel: Channel
-    deadline: float | None  # killed then, because of `overdue`
+    deadline: float | None  # when it is killed, because of `overdue`
     overdue: str
     key: int = field(default_factory=lambda: next(_keys))
     state: WorkerState = WorkerState.FORKING
@@ -47,7 +47,7 @@ class WorkerHandle:
     ready_at: float | None = None
     dumped_at: float | None = None  # when it was asked for its stacks, while it hangs
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
-    switches: int = 0  # of context that it had made then
+    switches: int = 0  # its context switches at that time
     recycle: str | None = None  # why it should be replaced
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot, or had to be ended as broken
@@ -75,7 +75,7 @@ class WorkerHandle:
         )
 
     def hold(self) -> HeldWorker:
-        """What the next program of this process needs of it."""
+        """What the next program of this process needs to know of it."""
         return HeldWorker(
             number=self.number,
             slot=self.slot,
@@ -96,18 +96,18 @@ class WorkerHandle:
         self.state = states.after(states.WORKER, self.state, event)
 
     def heard(self, word: Word, sender: int, is_free: Callable[[int], bool]) -> None:
-        """Its next word, which may say what process it is: `is_free` as for hearing.beginner. Raises
+        """Its next word, which may say which process it is: `is_free` as for hearing.beginner. Raises
         Forged."""
         if self.pid is None:
             self.pid = hearing.beginner(word, sender=sender, is_free=is_free)
         self.said = hearing.after(hearing.WORKER, self.said, word, sender=sender, of=self.pid)
 
     def take_over(self, pid: int) -> None:
-        """A mold's process, which becomes it."""
+        """It is the process of a mold, which becomes the worker."""
         self.pid = pid
 
     def ready(self, now: float) -> None:
-        """It says that it serves; where it was told to go meanwhile, it drains."""
+        """It says that it serves; if it was told to go meanwhile, it drains."""
         self.apply(WorkerEvent.READY)
         if self.state is WorkerState.SERVING:
             self.ready_at = now
@@ -118,51 +118,50 @@ class WorkerHandle:
         self.failure, self.detail = reason, detail
 
     def break_off(self, reason: str, pid: int | None) -> None:
-        """It has said what it cannot have said, and is not heard any more; `pid` is it where it had not
-        begun."""
+        """It has sent an impossible message, and is not listened to any more; `pid` is its process if it had
+        not begun."""
         self.channel.ended = True
         self.pid = pid if self.pid is None else self.pid
         self.failure = reason
 
     def replace(self, reason: str) -> None:
-        """Why another one should take its place."""
+        """It should be replaced, for this reason."""
         self.recycle = reason
 
     def ask_to_go(self, reason: str) -> None:
-        """Why it is drained or ended; the first reason counts."""
+        """It is being drained or ended; the first reason counts."""
         self.asked_to_go = self.asked_to_go or reason
 
     def hangs(self, now: float) -> None:
-        """It is asked for its stacks."""
+        """It hangs, and is asked for its stacks."""
         self.dumped_at = now
 
     def answers(self) -> None:
-        """It does not hang, or not any more."""
+        """It does not hang, or no longer."""
         self.dumped_at = None
 
     def seen(self, now: float, switches: int | None) -> None:
-        """How often it had been put aside, at a look from outside, where a signal has stopped it; else None.
-        Whoever stops and continues it all the time, as cpulimit(1) does, may do so: then it has run between
-        two looks."""
+        """A look from outside: its context switches if a signal has stopped it, else None. Stopping and
+        continuing it all the time, as cpulimit(1) does, is allowed: then it has run between two looks."""
         _see(self, now, switches)
 
     def cut(self, now: float) -> None:
-        """Its channel has ended: its exit is on its way, or it has closed it and goes on."""
+        """Its channel has ended: it is exiting, or it closed the channel but keeps running."""
         if not self.cut_off:
             self.cut_off = True
             self.give_until(now + GRACE, "closed its channel but keeps running")
 
     def give_until(self, deadline: float, overdue: str) -> None:
-        """It is killed then, because of `overdue`. One that is cut off is not given more than it has."""
+        """Kill it then, because of `overdue`. Never postponed if it is cut off."""
         if not self.cut_off or self.deadline is None or deadline < self.deadline:
             self.deadline, self.overdue = deadline, overdue
 
     def killed(self, now: float) -> None:
-        """It has been sent SIGKILL, or there is nobody yet to send it to."""
+        """It has been sent SIGKILL, or there is no process yet to send it to."""
         self.deadline, self.overdue = now + GRACE, "killed, but still there"
 
     def signal(self, number: int) -> None:
-        """Send it a signal, once it is a process: our child, not reaped yet, so the process id is its own."""
+        """Send it a signal, once it is a process: our child and not reaped, so the process id is its own."""
         if self.pid is not None:
             os.kill(self.pid, number)
 
@@ -194,14 +193,14 @@ class MoldHandle:
     pid: int
     channel: Channel
     loaded: bool = False
-    harmless: bool = False  # its import has left nothing but memory
+    harmless: bool = False  # its import left nothing but memory
     hazards: list[str] = field(default_factory=list)  # why it must not be forked, but become a worker
     failure: str | None = None  # why it did not load
     detail: str = ""  # the traceback's text, if there is one
     said: Said = Said.NOTHING
     garbled: int = 0  # packets that were no messages
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
-    switches: int = 0  # of context that it had made then
+    switches: int = 0  # its context switches at that time
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
@@ -219,25 +218,26 @@ class MoldHandle:
         return self.channel.fileno() >= 0
 
     def can_be_forked(self, *, harmless: bool) -> None:
-        """It has loaded; `harmless` where the import has left nothing but memory."""
+        """It has loaded; `harmless` if the import left nothing but memory."""
         self.loaded, self.harmless = True, harmless
 
     def must_become(self, hazards: list[str]) -> None:
-        """It has loaded, and can only become a worker itself, because of these."""
+        """It has loaded, but because of these it can only become a worker itself."""
         self.loaded, self.hazards = True, hazards
 
     def fail(self, reason: str, detail: str = "") -> None:
-        """Why it does not load."""
+        """It could not load, for this reason."""
         self.failure, self.detail = reason, detail
 
     def garble(self) -> bool:
-        """It has sent what is no message. Whether that is forgiven: a few are, for the number of its channel
-        means something else elsewhere, under s6 for example, and an application may write there."""
+        """It has sent something that is not a message. Whether to forgive it: a few are forgiven, because the
+        number of its channel has other meanings elsewhere, under s6 for example, and an application may write
+        to it."""
         self.garbled += 1
         return self.garbled <= _GARBLED
 
     def break_off(self, reason: str) -> None:
-        """It has said what it cannot have said, is not heard any more, and of no use."""
+        """It has sent an impossible message, is not listened to any more, and is of no use."""
         self.channel.ended = True
         self.loaded, self.hazards = False, []
         self.failure = reason

@@ -1,9 +1,9 @@
 """What a mold or a worker may say, and when: a table each.
 
-Application code runs in both and has their channels, so whatever is heard may be forged, by that code or by
-a process that it has forked. Only what this process can say after what it has said before is believed; a
-pair that is absent is a forgery, not our error. Nothing may be repeated without end, so nobody can flood us:
-a mold says ForkFailed only of a worker that it was asked for.
+Application code runs in both and has their channels, so anything may be forged, by that code or by a process
+that it forked. The master believes only what this process can say after what it said before; a pair that is
+absent is a forgery, not our error. Nothing may be repeated without end, so nobody can flood us: a mold says
+ForkFailed only of a worker that it was asked for.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from superwsgi.messages import (
 
 
 class Said(Enum):
-    """How far a process has come by its own word."""
+    """How far a process has come, by its own words."""
 
     NOTHING = "nothing"
     STARTED = "started"  # a worker: it is a process
@@ -63,8 +63,8 @@ def after(table: Table, said: Said, word: Word, *, sender: int, of: int) -> Said
 
 
 def beginner(word: Word, *, sender: int, is_free: Callable[[int], bool]) -> int:
-    """The process id of a worker that has said nothing before; `is_free` tells of a process whether it is our
-    child and nothing else that we know. Raises Forged."""
+    """The process id of a worker that has not said anything before; `is_free` tells whether a process is our
+    child and not yet known as something else. Raises Forged."""
     after(WORKER, Said.NOTHING, word, sender=sender, of=sender)
     assert isinstance(word, Started)
     if word.pid != sender:

@@ -1,7 +1,7 @@
 """Starting a mold process: a freshly executed interpreter.
 
 So a deploy may replace any package, even those that superwsgi itself uses. Nothing of the mold's own program
-is imported here: a worker's loop would be 2 MB of the master's memory.
+is imported here: a worker's loop would take 2 MB of the master's memory.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ sys.path[:] = filter(is_roots, folders)
 from superwsgi.worker.boot.mold import main
 main()
 """
-"""Of -I and -S: what the environment, `sitecustomize` and links from .pth files into other users' folders add
-comes once the rights of root are gone (worker/boot/application.py)."""
+"""For -I and -S: additions by the environment, `sitecustomize` and links from .pth files into other users'
+folders follow once the rights of root are gone (worker/boot/application.py)."""
 
 Launch = Callable[[Site, Release, socket.socket, Iterable[int]], int]
 """(site, its release, the mold's end of its channel, descriptors that only the master may hold) -> process
@@ -56,11 +56,11 @@ def launch_mold(
     files: Sequence[int],
     private: list[int],
 ) -> MoldHandle:
-    """Launch a mold that hears `boot` first, and is sent these files with it; `private` is what only the
-    master may hold. Raises OSError, PrivilegeError."""
+    """Launch a mold whose first message is `boot`, with these files; `private` are the descriptors that only
+    the master may hold. Raises OSError, PrivilegeError."""
     channel, theirs = Channel.pair()
     try:
-        # Sent first: a process that ends at once is then found by its exit, not by a failing send.
+        # Sent first: a process that ends at once is then noticed by its exit, not by a failing send.
         channel.send(boot, files)
         return MoldHandle(launch(theirs, [*private, channel.fileno()]), channel)
     except BaseException:
@@ -71,11 +71,11 @@ def launch_mold(
 
 
 def execute(site: Site, release: Release, theirs: socket.socket, _private: Iterable[int]) -> int:
-    """A mold that is a fresh interpreter, and the site's user before that executes anything; everything
-    private is close-on-exec. Raises OSError, PrivilegeError.
+    """A mold that is a fresh interpreter, executed as the site's user; everything private is close-on-exec.
+    Raises OSError, PrivilegeError.
 
-    Where only root may execute the interpreter (in root's home, for example), and nobody else can have
-    changed it, root does, isolated, and becomes that user a moment later: see worker/boot/mold.py.
+    If only root may execute the interpreter (in root's home, for example) and nobody else can have changed
+    it, it is executed by root, isolated, and becomes that user a moment later: see worker/boot/mold.py.
     """
     try:
         return _spawn(_ordinary(site, release), theirs, partial(drop, site.user, site.group, site.umask))
@@ -90,7 +90,7 @@ def execute(site: Site, release: Release, theirs: socket.socket, _private: Itera
 
 
 def environ_of(site: Site, release: Release) -> dict[str, str]:
-    """The environment of a release's programs, as their user has it."""
+    """The environment of a release's programs, with the variables of their user."""
     environ = release.environ(site)
     log_in(site.user, environ, site.env)
     return environ
@@ -103,12 +103,12 @@ def why(error: OSError | PrivilegeError) -> str:
 
 def _ordinary(site: Site, release: Release) -> tuple[list[str], Mapping[str, str]]:
     """Its arguments and environment. It must not look for modules in the working folder: that may have been
-    removed with an old release, and then Python 3.13 fails at the first attribute that some module does not
-    have. Older ones than 3.11 do not know the variable, and need it less.
+    removed with an old release, and then Python 3.13 fails at the first missing attribute of any module.
+    Versions before 3.11 do not know the variable, and need it less.
     """
     environ = environ_of(site, release)
     program = _PROGRAM if _SAFE in environ else _FORGET + _PROGRAM
-    # The last: setproctitle looks for the arguments before the first.
+    # The last one: setproctitle looks for the arguments before the first.
     return [release.python, "-c", program], {**environ, _SAFE: "1"}
 
 
@@ -125,7 +125,7 @@ def _spawn(
 
 
 def _is_roots(path: Path) -> bool:
-    """Whether nobody but root can change what a path leads to."""
+    """Whether only root can change what a path leads to."""
     for step in (*reversed(path.parents), path):
         try:
             status = step.lstat()

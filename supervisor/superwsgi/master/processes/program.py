@@ -1,5 +1,5 @@
-"""A program that runs below the master for a while, beside its loop, which watches it: the rehearsal of an
-upgrade, and what `rollout.before` names. How to go on afterwards is up to whoever has started it.
+"""A program that runs below the master for a while, watched by its loop: the rehearsal of an upgrade, and the
+command in `rollout.before`. How to go on afterwards is up to its starter.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from superwsgi.master.processes.reaper import ExitCode
 from superwsgi.master.processes.spawn import Execution, spawn
 
 WatchProcess = Callable[[int, Callable[[ExitCode, float], None]], None]
-"""Told a process id, it calls back when that process has ended."""
+"""Takes a process id and calls back when that process has ended."""
 
 _SAID: Final = 16 << 10
-"""Bytes of its output that are kept: the last ones, where an exception says what it is."""
+"""Bytes of its output that are kept: the last ones, as a traceback ends with its exception."""
 
 _PIPE: Final = 64 << 10
 """Bytes that a pipe holds (pipe(7))."""
@@ -30,7 +30,7 @@ _GRACE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How it ended, and its last lines; `late` if it was ended for taking longer than it may."""
+    """How it ended, and its last lines; `late` if it was ended for taking too long."""
 
     code: ExitCode
     lines: list[str]
@@ -38,7 +38,7 @@ class Result:
 
 
 class Program:
-    """One run, in a session of its own. `on_end` hears of its end, whatever led to it."""
+    """One run, in a session of its own. `on_end` is called at its end, whatever caused it."""
 
     def __init__(self, loop: EventLoop, watch: WatchProcess, on_end: Callable[[Result, float], None]) -> None:
         self._loop = loop
@@ -61,8 +61,8 @@ class Program:
         passed: Iterable[int] = (),
         become: Callable[[], None] = lambda: None,
     ) -> int:
-        """Its process id. It may take `patience` seconds; descriptors that are `passed` keep their numbers;
-        for `folder` and `become` see spawn.py. Raises OSError, PrivilegeError."""
+        """Start it; returns its process id. It may take `patience` seconds; `passed` descriptors keep their
+        numbers; for `folder` and `become` see spawn.py. Raises OSError, PrivilegeError."""
         self._output, theirs = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         files = {0: nothing, 1: theirs, 2: theirs, **{fd: fd for fd in passed}}
@@ -82,7 +82,7 @@ class Program:
         return pid
 
     def end(self, now: float) -> None:
-        """End it, and what it has started: politely, and two seconds later for good."""
+        """End it and what it has started: politely, and two seconds later for good."""
         if not self._told_to_end:
             self._told_to_end = True
             self._signal(signal.SIGTERM)
@@ -115,7 +115,7 @@ class Program:
         self._loop.forget(self._output)
         os.close(self._output)
         if self._told_to_end:
-            with contextlib.suppress(ProcessLookupError):  # what it has left in its session
+            with contextlib.suppress(ProcessLookupError):  # processes that it left in its session
                 os.killpg(pid, signal.SIGKILL)
         lines = self._said.decode("utf-8", "replace").strip().splitlines()
         self._on_end(Result(code, lines, self._late), now)

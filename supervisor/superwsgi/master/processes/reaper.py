@@ -1,5 +1,5 @@
-"""Collects dead children. Runs in the master, which is a child subreaper (prctl(2)): workers, which their
-mold forks twice over, and any other orphan below us end up as its children.
+"""Reaps dead children. Runs in the master, which is a child subreaper (prctl(2)): workers, which their mold
+double-forks, and any other orphans below us become its children.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def become_subreaper() -> None:
 
 
 def ended() -> Iterator[tuple[int, ExitCode]]:
-    """Every child that has ended by now. While one is told, its process id is its own still."""
+    """Every child that has ended. While one is being yielded, its process id is still its own."""
     while True:
         try:
             child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -33,12 +33,12 @@ def ended() -> Iterator[tuple[int, ExitCode]]:
             return
         exited = child.si_code == os.CLD_EXITED
         yield child.si_pid, child.si_status if exited else -child.si_status
-        with contextlib.suppress(ChildProcessError):  # a script that calls superwsgi.run waits for its own
+        with contextlib.suppress(ChildProcessError):  # a script that calls superwsgi.run may wait for its own
             os.waitid(os.P_PID, child.si_pid, os.WEXITED | os.WNOHANG)
 
 
 def is_child(pid: int) -> bool:
-    """Whether a process is a child of ours that has not been reaped."""
+    """Whether a process is our child and has not been reaped."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

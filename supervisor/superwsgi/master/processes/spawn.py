@@ -1,8 +1,8 @@
-"""Executing a program below the master, as the user that it is meant for: no code of it runs before the
-rights of root are gone, and are known to be gone.
+"""Executing a program below the master, as the user that it is meant for: none of its code runs before the
+rights of root are gone, and verified to be gone.
 
-A file that this user may write can be part of any program: the interpreter of a virtual environment, what
-PYTHONPATH or LD_PRELOAD name, a `sitecustomize`. So root executes none of it.
+A file that this user may write can be part of any program: the interpreter of a virtual environment, a file
+named by PYTHONPATH or LD_PRELOAD, a `sitecustomize`. So root executes none of it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _RESETTABLE: Final = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What to execute, and as what: `become` takes the user's rights, then `folder` is entered. `files` are
-    descriptors, by their number in the program, which has no others; signals are `blocked` in it, and have
-    their default actions. In a `session` of its own no terminal reaches it."""
+    """What to execute, and how: `become` takes the user's rights, then `folder` is entered. `files` are
+    descriptors, by their number in the program, which has no others. Signals have their default actions, and
+    some are `blocked`. In a `session` of its own no terminal reaches it."""
 
     arguments: Sequence[str]
     environ: Mapping[str, str]
@@ -40,8 +40,8 @@ class Execution:
 
 
 def spawn(program: Execution) -> int:
-    """Its process id, once it has been executed. Raises OSError (its `filename` may say of what), or
-    PrivilegeError."""
+    """Its process id, once it has been executed. Raises PrivilegeError, or OSError, whose `filename` may name
+    the file."""
     hearing, telling = os.pipe()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _RESETTABLE)
     try:
@@ -63,7 +63,7 @@ def spawn(program: Execution) -> int:
 
 
 def _be(program: Execution, telling: int) -> NoReturn:
-    """In the child: become the program, or tell why not."""
+    """In the child: become the program, or report why not."""
     try:
         telling = _place(program.files, telling)
         for number in _RESETTABLE:
@@ -86,7 +86,7 @@ def _be(program: Execution, telling: int) -> NoReturn:
 
 
 def _place(files: Mapping[int, int], telling: int) -> int:
-    """Give the files their numbers, whatever has these now; returns where `telling` has gone."""
+    """Give the files their numbers, replacing what has them now; returns the new number of `telling`."""
     beyond = max(files, default=0) + 1
     telling = fcntl.fcntl(telling, fcntl.F_DUPFD_CLOEXEC, beyond)
     copies = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, beyond) for number, fd in files.items()}

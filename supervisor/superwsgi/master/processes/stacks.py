@@ -1,7 +1,7 @@
-"""Where the processes of a generation write their stacks, when they are asked for them or crash: a pipe.
+"""The pipe to which the processes of a generation write their stacks, when asked or when they crash.
 
-They do so in a signal's handler (faulthandler), which would wait for whoever reads the error log. A pipe of
-our own does not wait; we read it, and pass on whole lines to the log.
+They do so in a signal handler (faulthandler), which would have to wait for the reader of the error log. A
+pipe of our own does not make them wait; we read it, and pass on whole lines to the log.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from superwsgi.master.eventloop import EventLoop
 
 _AT_ONCE = 64 << 10
-"""Bytes: what a pipe holds."""
+"""Bytes that a pipe holds."""
 
 
 class Stacks:
-    """`ends`: the pipe of an earlier program of this process, to read from and to write to.
+    """`ends`: the read and write ends of the pipe of an earlier program of this process.
 
     Raises OSError.
     """
@@ -29,12 +29,12 @@ class Stacks:
         self._begun = b""
 
     def tell(self, say: Callable[[str], object]) -> None:
-        """From now on `say` is told what is written."""
+        """From now on, call `say` with what is written."""
         self._say = say
         self._loop.on_readable(self.ends[0], lambda _: self.hear())
 
     def hear(self) -> None:
-        """Tell what is there by now; what is written meanwhile waits for the next turn."""
+        """Pass on what has been written so far; anything written meanwhile waits for the next turn."""
         if self._say is None:
             return
         with contextlib.suppress(BlockingIOError):

@@ -1,8 +1,9 @@
-"""What molds and workers leave behind. The master is a child subreaper (prctl(2)), so it becomes the parent.
+"""Processes that molds and workers leave behind. The master is a child subreaper (prctl(2)), so it becomes
+their parent.
 
-Forked copies of one that is gone are ended: nobody can reach them, and they keep its memory. So are the
-children that multiprocessing has executed, when nobody waits for them. SIGTERM comes first, for those that
-tidy up; SIGKILL later, for those that take no notice. Other programs are left alone, and named once.
+Forked copies of a process that is gone are ended: nobody can reach them, and they keep its memory. So are
+children executed by multiprocessing, when nobody waits for them. SIGTERM comes first, for those that clean
+up; SIGKILL later, for those that ignore it. Other programs are left alone, and named once in the log.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from superwsgi.system import lineage, procfs
 from superwsgi.system.lineage import Mark
 
 GRACE: Final = 1.0
-"""Seconds from SIGTERM to SIGKILL, and until a program is named: many end when their worker does."""
+"""Seconds from SIGTERM to SIGKILL, and before a program is named: many end when their worker does."""
 
 _SPAWNED: Final = re.compile(rb"\0-c\0from multiprocessing\.(spawn|forkserver) import ")
-"""How multiprocessing starts processes where it does not fork."""
+"""How multiprocessing starts processes if it does not fork."""
 
 _TRACKER: Final = re.compile(rb"\0-c\0from multiprocessing\.resource_tracker import ")
-"""It ends by itself, when it has removed what its processes have left in shared memory."""
+"""It ends by itself once it has removed what its processes left in shared memory."""
 
 
 class Strays:
-    """`known` are the process ids of what is not left behind: molds, workers, whatever the master runs."""
+    """`known` are the ids of processes that are not left behind: molds, workers, anything the master runs."""
 
     def __init__(
         self, loop: EventLoop, errors: Callable[[], ErrorLog], known: Callable[[], set[int]]
@@ -41,12 +42,12 @@ class Strays:
         self._loop = loop
         self._errors = errors
         self._known = known
-        self._before = frozenset(_children())  # those of a script that calls superwsgi.run
+        self._before = frozenset(_children())  # children of a script that calls superwsgi.run
         self._ending: set[int] = set()
         self._named: set[int] = set()
 
     def look(self, now: float) -> None:
-        """After a process has ended: its children are ours by now."""
+        """After a process has ended: its children are ours now."""
         children = set(_children())
         self._ending &= children
         self._named &= children
@@ -71,15 +72,15 @@ class Strays:
     def _end_at_last(self, pid: int) -> None:
         if (
             pid in self._ending and pid in _children()
-        ):  # ours, and not reaped: the process id is still its own
+        ):  # our child and not reaped: the process id is still its own
             _kill(pid, signal.SIGKILL)
 
     def name_programs(self, _now: float) -> None:
-        """Say which programs are left, of those that nobody has been told of."""
+        """Log the programs that are left, unless they were logged before."""
         children = set(_children())
         for pid in sorted(children - self._known() - self._before - self._named - self._ending):
             is_program = lineage.mark_of(pid) is None and not _runs(pid, _TRACKER)
-            name = _name(pid)  # asked last: what ends meanwhile seems to have no mark
+            name = _name(pid)  # asked last: a process that ends meanwhile seems to have no mark
             if is_program and name:
                 self._named.add(pid)
                 log = self._errors()
@@ -87,15 +88,15 @@ class Strays:
 
 
 def orphans(marks: Mapping[int, Mark], known: Iterable[int]) -> set[int]:
-    """Of the processes with marks, the copies whose worker is gone; a mold's are its workers' as well."""
+    """Of the processes with marks, the copies whose worker is gone; a mold's copies are its workers' too."""
     at_home = {pid for pid, mark in marks.items() if mark.owner == pid} | {*known}
     at_home |= {marks[pid].mold for pid in at_home if pid in marks}
     return {pid for pid, mark in marks.items() if pid not in at_home and mark.owner not in at_home}
 
 
 def _children() -> list[int]:
-    """Those of the main thread, whose children orphans become. What one look misses, because others end
-    meanwhile (proc_tid_children(5)), the next one finds."""
+    """The children of the main thread, to which orphans are given. If one look misses some because others end
+    meanwhile (proc_tid_children(5)), the next one finds them."""
     own = os.getpid()
     try:
         return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
@@ -108,7 +109,7 @@ def _runs(pid: int, what: re.Pattern[bytes]) -> bool:
 
 
 def _name(pid: int) -> str:
-    """Empty if it has ended, or is about to: it has no memory any more, and so no arguments."""
+    """Empty if it has ended, or is about to: without memory it has no arguments."""
     try:
         process = psutil.Process(pid)
         return process.name() if process.cmdline() else ""
