@@ -1,1 +1,1 @@
-"""From bytes to a WSGI environ, and from an answer to bytes: no sockets, no threads. Compiled."""
+"""From bytes to a WSGI environ, and from an answer to bytes, without sockets and threads. Compiled."""

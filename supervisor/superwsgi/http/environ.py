@@ -1,4 +1,4 @@
-"""The part of the WSGI environ (PEP 3333) that worker, listener and connection know before any request."""
+"""The part of the WSGI environ (PEP 3333) that is known before any request: worker, listener, connection."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SOFTWARE = f"superwsgi/{__version__}"
 
 
 def base_environ(errors: TextIOBase, *, multithread: bool, multiprocess: bool) -> Environ:
-    """What all requests of a worker share; `multithread`, `multiprocess`: another thread, another process may
-    run the application meanwhile.
+    """What all requests of a worker share; `multithread`, `multiprocess`: another thread or process may run
+    the application at the same time.
 
-    Keys that every request sets anew are here already: a copy of a dict that has room for them is cheaper
-    than a dict that grows.
+    Keys that every request sets again are already here: copying a dict with room for them is cheaper than
+    growing one.
     """
     return {
         "wsgi.version": (1, 0),
@@ -52,7 +52,7 @@ def connection_environ(base: Environ, server: Address | None, client: Address | 
 
 
 def set_ends(environ: Environ, server: Address | None, client: Address | None) -> None:
-    """Whom a connection is between; None if an end is a unix socket, which has no address to speak of."""
+    """Set both ends of a connection; None for a unix socket, which has no useful address."""
     name, port = server or ("localhost", 80)  # PEP 3333: neither may ever be empty
     environ["SERVER_NAME"], environ["SERVER_PORT"] = name, str(port)
     environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (client[0], str(client[1])) if client else ("", "")

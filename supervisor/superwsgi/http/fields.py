@@ -1,7 +1,7 @@
-"""Field names and values: the grammar of RFC 9110 section 5, and what becomes of a name in either direction.
+"""Field names and values: the grammar of RFC 9110 section 5, and how names are converted in each direction.
 
-Names are few and come again and again, so what was worked out for one is kept; the memory is bounded,
-because clients and applications choose the names.
+Names are few and recur, so results are kept; that memory is bounded, because clients and applications choose
+the names.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from superwsgi.http.errors import HttpError, WsgiError
 
 # RFC 9110 section 5.6.2: token
 TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 section 5.5: field-value; no control characters but tab, latin-1 like all of WSGI
+# RFC 9110 section 5.5: field-value; no control characters except tab, latin-1 like all of WSGI
 VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
-# RFC 9110 section 7.6.1 and PEP 3333 "Other HTTP Features": the server's own business, whoever names them
+# RFC 9110 section 7.6.1 and PEP 3333 "Other HTTP Features": always the server's own business
 HOP_BY_HOP: Final = frozenset(
     {
         "connection",
@@ -34,15 +34,15 @@ HOP_BY_HOP: Final = frozenset(
 
 _REMEMBERED: Final = 1024
 _USUAL: Final = 64
-"""Characters of a name that is worth remembering."""
+"""Characters, at most, of names that are worth remembering."""
 
 
 class EnvironKeys:
     """Field name → key in the environ; empty for a name that the application must not see.
 
-    `X_Y` and `X-Y` would be the same key, so that a client could pass for a trusted proxy; `Proxy` would
+    `X_Y` and `X-Y` would become the same key, so that a client could pose as a trusted proxy; `Proxy` would
     become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
-    from a trusted peer. `known` has the names that came lately; `claimed`: one of UNDERSTOOD has come, ever.
+    from a trusted peer. `known` has recent names; `claimed`: one of UNDERSTOOD has ever come.
     """
 
     __slots__ = ("_believed", "claimed", "known")
@@ -53,7 +53,7 @@ class EnvironKeys:
         self.known: dict[str, str] = {}
 
     def learn(self, name: str) -> str:
-        """The key of a name. Raises HttpError for what is no name."""
+        """The key for a name. Raises HttpError if it is not a field name."""
         known = self.known.get(name)
         if known is not None:
             return known
@@ -63,7 +63,7 @@ class EnvironKeys:
         self.claimed = self.claimed or name.lower() in UNDERSTOOD
         if len(name) <= _USUAL:
             if len(self.known) >= _REMEMBERED:
-                self.known.clear()  # clients choose the names; those in use are soon here again
+                self.known.clear()  # clients choose the names; those in use soon return
             self.known[name] = key
         return key
 
@@ -79,7 +79,7 @@ FROM_OTHERS: Final = EnvironKeys(believed=False)
 
 
 class ResponseNames(dict[str, str]):
-    """A response field's name → the name in small letters. Raises WsgiError for what is no name."""
+    """A response field's name → the name in lower case. Raises WsgiError if it is not a field name."""
 
     def __missing__(self, name: str) -> str:
         if not TOKEN.fullmatch(name):
@@ -97,10 +97,10 @@ def check_value(name: str, value: str) -> None:
 
 
 def exact(text: Any) -> str | None:
-    """`text` as a str and nothing else, character for character; None for what is no str.
+    """`text` as a plain str, character for character; None if it is not a str.
 
-    A subclass (an enum's member, Django's SafeString) may spell itself in another way, compare as it likes,
-    and change its mind. So it is copied before anybody looks at it, and not asked: join() reads characters.
+    A subclass (an enum's member, Django's SafeString) may print differently, compare as it likes, and change
+    its mind. So it is copied before anything looks at it, without asking it: join() reads characters.
     """
     if type(text) is str:
         return text
@@ -108,9 +108,9 @@ def exact(text: Any) -> str | None:
 
 
 def exact_field(field: Any) -> tuple[str, str]:
-    """Name and value of a response field, of a pair that may be a tuple, a list or the like; walked once.
+    """Name and value of a response field, from a pair that may be a tuple, a list or the like; iterated once.
 
-    Raises WsgiError if it is no pair, or not of text."""
+    Raises WsgiError if it is not a pair of texts."""
     pair = () if issubclass(type(field), str) else tuple(field)
     if len(pair) != 2:
         raise WsgiError(f"not a field, a tuple of name and value: {field!r}")

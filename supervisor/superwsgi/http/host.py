@@ -1,7 +1,7 @@
-"""`host` or `host:port`, as it stands in Host, in a target, and in what proxies say of their clients.
+"""`host` or `host:port`, as in Host, in a target, and in what proxies say about their clients.
 
-RFC 9110 section 7.2 and RFC 3986 section 3.2.2, without user information. No comma in a host: it is how two
-Host fields look once somebody has joined them.
+RFC 9110 section 7.2 and RFC 3986 section 3.2.2, without user information. No comma in a host: that is what
+two joined Host fields look like.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _LAST_PORT: Final = 65535
 
 _REMEMBERED: Final = 1024
 _USUAL: Final = 64
-"""Characters of a host that is worth remembering."""
+"""Characters, at most, of hosts that are worth remembering."""
 
 HOSTS: Final[set[str]] = set()
-"""Those that were right lately."""
+"""Recent valid ones."""
 
 
 def check_host(host: str) -> None:
@@ -35,7 +35,7 @@ def check_host(host: str) -> None:
         raise HttpError(400, "invalid host")
     if len(host) <= _USUAL:
         if len(HOSTS) >= _REMEMBERED:
-            HOSTS.clear()  # clients choose the names; those in use are soon here again
+            HOSTS.clear()  # clients choose the names; those in use soon return
         HOSTS.add(host)
 
 
@@ -50,7 +50,7 @@ def is_host(text: str) -> bool:
 
 
 def split_port(host: str) -> tuple[str, str]:
-    """The name and the port; that is empty if there is none."""
+    """The name and the port, which is empty if there is none."""
     name, colon, port = host.rpartition(":")
     return (host, "") if not colon or host.endswith("]") else (name, port)
 

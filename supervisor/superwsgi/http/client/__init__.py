@@ -1,1 +1,1 @@
-"""Who the client is, by its own address and by what proxies say of it."""
+"""Who the client is, by its own address and by what proxies say about it."""

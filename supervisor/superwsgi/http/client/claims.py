@@ -1,9 +1,9 @@
-"""Fields that say what only a proxy can know: who the client is, how and where it connected.
+"""Claims: fields that say what only a proxy can know: who the client is, how and where it connected.
 
-Applications, frameworks and their extensions look for them under many names, each the habit of some proxy,
-cloud or content network. From a peer that is not trusted they are the client's own word, and never reach the
-application; what a trusted one sends is passed on as it is, since only the operator knows which of them that
-proxy sets.
+Applications, frameworks and their extensions look for them under many names, each used by some proxy, cloud
+or content network. From an untrusted peer they are the client's own word, and never reach the application;
+those from a trusted peer are passed on as they are, since only the operator knows which of them that proxy
+sets.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _BY_SOURCE: Final[dict[str, tuple[str, ...]]] = {
 }
 
 FORWARDING: Final = {name: source for source, names in _BY_SOURCE.items() for name in names}
-"""Name in small letters → whose it is."""
+"""Name in lower case → where it comes from."""
 
 UNDERSTOOD: Final = frozenset(
     {
@@ -80,9 +80,9 @@ UNDERSTOOD: Final = frozenset(
         *("x-forwarded-ssl", "x-forwarded-protocol"),
     }
 )
-"""Those that we go by ourselves where the peer is trusted: forwarded.py."""
+"""Those that we use ourselves if the peer is trusted: forwarded.py."""
 
-# What the next proxy will call it: any name with `forwarded` in it, and whatever ends in the address, scheme,
+# Names that the next proxy may use: any with `forwarded` in it, and any that ends in the address, scheme,
 # host or port of somebody on the way.
 _FAMILY: Final = re.compile(
     r"forwarded|^x-forward-"
@@ -93,5 +93,5 @@ _FAMILY: Final = re.compile(
 
 
 def is_claim(lower: str) -> bool:
-    """Whether a field of this name, in small letters, says what only a proxy can know."""
+    """Whether a field of this name, in lower case, is a claim."""
     return lower in FORWARDING or _FAMILY.search(lower) is not None

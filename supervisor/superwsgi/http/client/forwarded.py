@@ -1,13 +1,13 @@
-"""What a trusted proxy says of its client: X-Forwarded-For, -Proto, -Host, -Port, and Forwarded of RFC 7239.
-X-Forwarded-Protocol and X-Forwarded-Ssl are other spellings of -Proto, and must not say anything else.
+"""What a trusted proxy says of its client: X-Forwarded-For, -Proto, -Host, -Port, and RFC 7239's Forwarded.
+X-Forwarded-Protocol and X-Forwarded-Ssl are other spellings of -Proto, and must agree with it.
 
-Pure functions of an environ. A proxy appends what it knows to the right of what it was sent, so lists are
-walked from the right, over trusted addresses: the first that is not trusted is the client, and what stands
-left of it is the client's own word. An entry that is no address (`unknown`, `_hidden`, anything malformed)
-ends the walk as well: the last address that is sure stays.
+Pure functions of an environ. A proxy appends what it knows to the right of what it received, so lists are
+walked from the right, past trusted addresses: the first untrusted one is the client, and everything left of
+it is the client's own word. An entry that is not an address (`unknown`, `_hidden`, anything malformed) ends
+the walk too: the last certain address stays.
 
-Both kinds of fields at once must agree. Most proxies write one kind and pass the other on as the client sent
-it; whichever was preferred, there would be a proxy behind which clients choose their own address.
+If both kinds of fields are present they must agree. Most proxies write one kind and pass on the other as the
+client sent it; whichever was preferred, behind some proxy clients could choose their own address.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from superwsgi.http.fields import TOKEN
 from superwsgi.http.host import is_host, split_port
 
 # RFC 7239 section 6: IPv4 or [IPv6], then perhaps a port, which may be obfuscated. X-Forwarded-For has no
-# specification; IPv6 without brackets, and nginx's `unix:` for the peer of a unix socket, are usual there.
+# specification; IPv6 without brackets, and nginx's `unix:` for the peer of a unix socket, are common there.
 _NODE: Final = re.compile(
     r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15}))(?::([0-9]{1,5})|:_[A-Za-z0-9._-]+)?"
     r"|([0-9A-Fa-f:.]{2,45}|unix:)"
 )
 # RFC 7239 section 4: forwarded-pair, or none, and what ends it. Proxies leave out the quotes that a port or
-# an IPv6 address needs, and put spaces behind semicolons; neither makes it ambiguous.
+# an IPv6 address needs, and put spaces after semicolons; neither makes it ambiguous.
 _PAIR: Final = re.compile(
     rf"(?:({TOKEN.pattern})=(?:([^\x00-\x20\"(),;<=>?@\\{{}}\x7f]+)|"
     r'"((?:[^"\\]|\\.)*)"))?[ \t]*(?:([;,])[ \t]*|\Z)'
@@ -46,7 +46,7 @@ _NOBODY: Final = Peer("", False)
 
 
 class _Claims(NamedTuple):
-    """What one kind of fields says; None if it says nothing. A client may be said to be _UNKNOWN."""
+    """What one kind of fields says; None if nothing. A client may be said to be _UNKNOWN."""
 
     client: str | None = None
     client_port: str = ""
@@ -59,7 +59,7 @@ _NOTHING: Final = _Claims()
 
 
 def is_forwarded(environ: Environ) -> bool:
-    """Whether there is anything for `believe` to do."""
+    """Whether `believe` has anything to do."""
     return (
         "HTTP_X_FORWARDED_FOR" in environ
         or "HTTP_X_FORWARDED_PROTO" in environ
@@ -74,8 +74,8 @@ def is_forwarded(environ: Environ) -> bool:
 def believe(environ: Environ, trusted: Trusted) -> None:
     """Put client, scheme and server into a request's environ as a trusted peer says they are.
 
-    Host stays as it came: it is the proxy that decides which host a request is for, and X-Forwarded-Host is
-    passed on by many as the client sent it. Raises HttpError if there is no telling.
+    Host stays as it came: the proxy decides which host a request is for, and many pass on X-Forwarded-Host as
+    the client sent it. Raises HttpError if the fields are ambiguous.
     """
     by_name, by_rfc = _x_forwarded(environ, trusted), _forwarded(environ, trusted)
     client = _agreed(by_name.client, by_rfc.client, "client")
@@ -122,7 +122,7 @@ def _x_forwarded(environ: Environ, trusted: Trusted) -> _Claims:
 
 
 def _agreed_scheme(environ: Environ, hops: int) -> str | None:
-    """By whichever of three names; most proxies write one and pass on the others. Raises HttpError."""
+    """The scheme, by any of three names; most proxies write one and pass on the others. Raises HttpError."""
     said = environ.get
     scheme = _scheme(_entry(said("HTTP_X_FORWARDED_PROTO"), hops))
     for name, words in (("HTTP_X_FORWARDED_PROTOCOL", _PROTOCOLS), ("HTTP_X_FORWARDED_SSL", _SSL)):
@@ -146,7 +146,7 @@ def _forwarded(environ: Environ, trusted: Trusted) -> _Claims:
 
 
 def _walk(nodes: Sequence[str], trusted: Trusted) -> tuple[str, str, int]:
-    """The client, its port where that was told, and how many entries from the right it stands (1 or more)."""
+    """The client, its port if given, and its position from the right (1 or more)."""
     client, port = _UNKNOWN, ""
     for hops, text in enumerate(reversed(nodes), 1):
         found = _NODE.fullmatch(text.strip(" \t"))
@@ -160,7 +160,7 @@ def _walk(nodes: Sequence[str], trusted: Trusted) -> tuple[str, str, int]:
 
 
 def _entry(values: str | None, hops: int) -> str | None:
-    """The entry of the proxy that the client spoke to; one that is not a list is about the client too."""
+    """The entry from the proxy that the client spoke to; a single one is about the client too."""
     if values is None or "," not in values:
         return values
     entries = values.split(",")

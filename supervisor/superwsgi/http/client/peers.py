@@ -1,7 +1,7 @@
 """Addresses of peers, and which of them are believed about their clients (`proxy.trusted`).
 
-Proxies are few and come again and again, so what was worked out for an address is kept; the memory is
-bounded, because clients choose what stands in a list of addresses.
+Proxies are few and recur, so results for addresses are kept; that memory is bounded, because clients choose
+the contents of address lists.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple
 
 UNIX: Final = "unix:"
-"""The peer of a unix socket, which has no address; nginx spells it so in X-Forwarded-For."""
+"""The peer of a unix socket, which has no address, as nginx spells it in X-Forwarded-For."""
 
 _REMEMBERED: Final = 1024
 
 
 class Peer(NamedTuple):
-    """`address` in its canonical spelling, empty if the text was none."""
+    """`address` in its canonical spelling, empty if the text was not an address."""
 
     address: str
     trusted: bool
@@ -33,11 +33,11 @@ class Trusted:
         self._known: dict[str, Peer] = {}
 
     def peer(self, text: str) -> Peer:
-        """What `text`, an address or UNIX, stands for. What is neither is not trusted."""
+        """The peer that `text`, an address or UNIX, stands for. Anything else is not trusted."""
         known = self._known.get(text)
         if known is None:
             if len(self._known) >= _REMEMBERED:
-                self._known = {}  # anew: the clients of an hour ago may not come back
+                self._known = {}  # start again: the clients of an hour ago may not come back
             self._known[text] = known = self._learn(text)
         return known
 
@@ -59,6 +59,6 @@ def parse(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def canonical(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """One of IPv4 that is mapped into IPv6 (RFC 4291 section 2.5.5.2) is the IPv4 address, so that one client
-    has one spelling."""
+    """An IPv4 address mapped into IPv6 (RFC 4291 section 2.5.5.2) becomes the IPv4 address, so that a client
+    has only one spelling."""
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

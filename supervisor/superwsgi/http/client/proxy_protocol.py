@@ -1,8 +1,8 @@
-"""PROXY protocol, versions 1 and 2: what a proxy of TCP connections says at the beginning of each.
+"""PROXY protocol, versions 1 and 2: the header that a proxy of TCP connections sends at the start of each.
 
 Bytes in, header out; sans-I/O. The specification is doc/proxy-protocol.txt of HAProxy (sections 2.1 and 2.2).
-What does not match it exactly ends the connection: a receiver "MUST not try to guess whether the protocol
-header is present or not".
+Anything that does not match it exactly ends the connection: a receiver "MUST not try to guess whether the
+protocol header is present or not".
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from superwsgi.http.client.peers import canonical, parse
 from superwsgi.http.errors import ProxyHeaderError
 
 LONGEST: Final = 16 << 10
-"""Bytes of a header. Version 2 would allow for 64 KiB; HAProxy itself takes no more than this."""
+"""Bytes of a header. Version 2 would allow 64 KiB; HAProxy itself accepts no more than this."""
 
 _SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _FIXED: Final = 16  # bytes of version 2 before the addresses
@@ -49,10 +49,10 @@ Address = tuple[str, int]
 
 
 class Announcement(NamedTuple):
-    """A whole header, of `size` bytes.
+    """A complete header, of `size` bytes.
 
-    `relayed`: the connection stands for a client's to the proxy, between these ends, None for one that is a
-    unix socket. Otherwise it is the proxy's own, such as a health check, or nothing is known of its client.
+    `relayed`: the connection stands for a client's connection to the proxy, between these ends, which are
+    None for unix sockets. Otherwise it is the proxy's own, such as a health check, or its client is unknown.
     `secure`: the client speaks TLS to the proxy.
     """
 
@@ -64,7 +64,7 @@ class Announcement(NamedTuple):
 
 
 def read(data: bytes) -> Announcement | None:
-    """The header that `data` begins with; None if it is not here as a whole. Raises ProxyHeaderError."""
+    """The header that `data` begins with; None if it is incomplete. Raises ProxyHeaderError."""
     if data.startswith(_SIGNATURE[: len(data)]):
         return _read_v2(data) if len(data) >= _FIXED else None
     if data.startswith(b"PROXY "[: len(data)]):
@@ -142,7 +142,7 @@ def _spell(packed: bytes) -> str:
 
 
 def _read_extensions(header: bytes, start: int) -> bool:
-    """Check the types, lengths and values (TLV) behind the addresses; True if the client speaks TLS."""
+    """Check the types, lengths and values (TLV) after the addresses; True if the client speaks TLS."""
     at, secure, checked = start, False, False
     while at < len(header):
         value = at + 3
@@ -161,7 +161,7 @@ def _read_extensions(header: bytes, start: int) -> bool:
 
 
 def _check_sum(header: bytes, at: int) -> None:
-    """Section 2.2.3: over the whole header, with zeros in place of the checksum."""
+    """Section 2.2.3: the checksum covers the whole header, with zeros in its own place."""
     said = int.from_bytes(header[at : at + 4], "big")
     if crc32c(header[:at] + bytes(4) + header[at + 4 :]) != said:
         raise ProxyHeaderError("version 2: wrong checksum")

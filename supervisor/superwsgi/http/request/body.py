@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 
 
 class Body:
-    """Collects a body of at most `memory` bytes in memory, beyond that in a file without a name."""
+    """Collects a body in memory up to `memory` bytes, and in an unnamed file beyond that."""
 
     __slots__ = ("_memory", "file", "size")
 
@@ -26,8 +26,8 @@ class Body:
         self.size += len(data)
 
     def close(self) -> None:
-        """Nobody will read it any more."""
-        with suppress(OSError):  # what its buffer still held does not fit the disk
+        """Discard it."""
+        with suppress(OSError):  # the rest of its buffer may not fit on the disk
             self.file.close()
 
     def _spill(self) -> None:

@@ -1,8 +1,8 @@
 """Where a request's body ends: Content-Length, or chunks (RFC 9112 sections 6 and 7).
 
-Both readers take what they understand from the bytes they are shown, and say how far they got; what is left
-is shown again once there is more. Extensions of chunks are ignored and trailer fields dropped, once they are
-known to be what the grammar says, and not to be about things that were settled long ago.
+Both readers take what they understand from the bytes they are shown, and return how far they got; the rest is
+shown again once there is more. Chunk extensions are ignored and trailer fields dropped, after a check that
+they follow the grammar and do not concern things settled in the head.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from superwsgi.http.request.body import Body
 from superwsgi.http.request.head import Request
 
 _LENGTH_DIGITS: Final = 18
-"""of a length that is one; int() refuses thousands of digits, which a client may send."""
+"""Digits of a valid length; int() refuses thousands of digits, which a client may send."""
 
-# RFC 9112 section 7.1, without the white space that nobody should send and many would read differently.
+# RFC 9112 section 7.1, without the white space that nobody should send and that is often read differently.
 _QUOTED: Final = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rf";{TOKEN.pattern}(?:=(?:{TOKEN.pattern}|{_QUOTED}))?"
 _CHUNK: Final = re.compile(rf"([0-9A-Fa-f]{{1,16}})((?:{_EXTENSION})*)")
 _SIZE_DIGITS: Final = 16
 
 _OVERHEAD: Final = 16
-"""Bytes of framing that a chunk may have; what is beyond counts, until content makes up for it."""
+"""Free bytes of framing per chunk; more of them count against a limit until content makes up for them."""
 
 _SHORT: Final = re.compile(
     b"|".join(rb"%x\r\n([\x00-\xff]{%d})\r\n" % (size, size) for size in range(1, 16)), re.IGNORECASE
 )
-"""A whole chunk whose size has one digit and no extension: those of which there can be many."""
+"""A whole chunk whose size is one digit without extension: the kind of which there can be many."""
 
 AT_ONCE: Final = 512
-"""Chunks that are read in one go: whoever sends bytes one by one takes half a millisecond, and then others
-have their turn."""
+"""Chunks that are read in one go: a client that sends byte by byte takes half a millisecond, and then others
+get their turn."""
 
 _OF_LINE: Final = 8
-"""As so many of them counts a chunk with a longer size line: reading it takes 4 to 6 times as long."""
+"""A chunk with a longer size line counts as this many: reading it takes 4 to 6 times as long."""
 
-# RFC 9110 section 6.5.1: what frames, routes or explains the message may not come behind it.
+# RFC 9110 section 6.5.1: fields that frame, route or describe the message may not come after it.
 _NOT_IN_TRAILERS: Final = frozenset(
     {
         "connection",
@@ -75,7 +75,7 @@ class Sized:
         return self._left == 0
 
     def read(self, data: bytes | bytearray, at: int) -> int:
-        """Take from `data` what is there at `at`; return where that ends. Raises OSError."""
+        """Take the available bytes from `data`, starting at `at`; return where they end. Raises OSError."""
         end = min(len(data), at + self._left)
         self._left -= end - at
         self._body.write(data[at:end])
@@ -90,16 +90,16 @@ class Chunked:
     def __init__(self, body: Body, limits: Limits) -> None:
         self._body = body
         self._limits = limits
-        self._left = 0  # bytes of the present chunk, with the two behind its content
+        self._left = 0  # bytes of the current chunk, with the two after its content
         self._overhead = 0
-        self._fields = 0  # of the trailer
+        self._fields = 0  # in the trailer
         self._trailer = False
-        self._budget = 0  # chunks that may yet be read in this go
-        self.behind = False  # more is here than was read in one go
+        self._budget = 0  # chunks left to read in this go
+        self.behind = False  # more has arrived than was read in one go
         self.done = False
 
     def read(self, data: bytes | bytearray, at: int) -> int:
-        """Take from `data` what is there at `at`, AT_ONCE chunks at most; return where that ends.
+        """Take at most AT_ONCE chunks from `data`, starting at `at`; return where they end.
 
         Raises HttpError, OSError.
         """
@@ -119,11 +119,11 @@ class Chunked:
         return at
 
     def _is_short(self, data: bytes | bytearray, at: int) -> bool:
-        """Whether a whole chunk of one digit may be here."""
+        """Whether this may be a whole chunk with a one-digit size."""
         return not self._trailer and data[at + 1 : at + 2] == b"\r" and _SHORT.match(data, at) is not None
 
     def _read_short(self, data: bytes | bytearray, at: int) -> int:
-        """Whole chunks of one digit, as many as follow each other."""
+        """Read consecutive whole chunks with one-digit sizes."""
         pieces: list[bytes] = []
         while self._budget >= 0 and (chunk := _SHORT.match(data, at)) is not None:
             pieces.append(chunk[chunk.lastindex or 0])
@@ -198,7 +198,7 @@ class Chunked:
 
 
 def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
-    """The reader of a body that the head announces, if it does: RFC 9112 section 6.3. Raises HttpError."""
+    """The reader for the body that the head announces, if any: RFC 9112 section 6.3. Raises HttpError."""
     environ = request.environ
     if "HTTP_TRANSFER_ENCODING" in environ:
         _check_transfer_encoding(request)
@@ -215,14 +215,14 @@ def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
 
 
 def settle_length(environ: Environ, size: int) -> None:
-    """The body is here as a whole: applications read CONTENT_LENGTH, and need not know of chunks, nor of more
+    """The body is complete: applications read CONTENT_LENGTH, and need not know about chunks, or about more
     leading zeros than int() takes."""
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(size)
 
 
 def _read_length(text: str) -> int:
-    """RFC 9110 section 8.6; repeated ones come joined by a comma."""
+    """RFC 9110 section 8.6; repeated fields come joined by commas."""
     if not (text.isascii() and text.isdigit()):
         raise HttpError(400, "Content-Length is not one number")
     digits = text.lstrip("0")
@@ -232,7 +232,7 @@ def _read_length(text: str) -> int:
 
 
 def _check_transfer_encoding(request: Request) -> None:
-    """RFC 9112 section 6.1: a recipient may refuse all but the one coding that every one must know."""
+    """RFC 9112 section 6.1: a recipient may refuse all codings but the one that it must know."""
     if "CONTENT_LENGTH" in request.environ:
         raise HttpError(400, "both Transfer-Encoding and Content-Length")
     if request.version != "HTTP/1.1":

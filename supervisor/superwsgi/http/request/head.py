@@ -1,9 +1,9 @@
 """A request's head: from its bytes to a WSGI environ, or the reason why it is refused.
 
-Whoever has to guess where a message ends or whom it is for may guess differently from the proxy in front, and
-that is how requests are smuggled: what could be read in two ways is refused, never repaired (RFC 9112 section
-11.2). The order in which mistakes are looked for is such that the answer does not depend on how the bytes
-were cut: first what is wrong with the request line, then line ends, then sizes, then the rest.
+A server that has to guess where a message ends or whom it is for may guess differently from the proxy in
+front, and that is how requests are smuggled: anything ambiguous is refused, never repaired (RFC 9112 section
+11.2). Errors are looked for in an order that makes the answer independent of how the bytes were cut: first
+the request line, then line ends, then sizes, then the rest.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 """CR or LF on its own: some take it for the end of a line (RFC 9112 section 2.2)."""
 
 _ONCE: Final = {"HTTP_HOST": "Host", "CONTENT_TYPE": "Content-Type"}
-"""By these a message is routed and read, and of two each reader could choose another: RFC 9112 section 3.2,
-RFC 9110 section 5.3."""
+"""Messages are routed and read by these, and each reader could choose another one of two: RFC 9112 section
+3.2, RFC 9110 section 5.3."""
 
 _CONTROLS: Final = bytes([*range(32), 127])
 _CR: Final = 13
@@ -46,7 +46,7 @@ class Request:
 
     def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
         self.id = ""
-        self.claim = ""  # the field by which a peer that is not trusted speaks for a client
+        self.claim = ""  # the field by which an untrusted peer makes a claim about a client
         self.method = method
         self.target = target.encode("latin-1")
         self.version = version
@@ -87,7 +87,7 @@ def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limi
     for line in lines:
         name, _, value = line.partition(": ")
         key = known(name)
-        if key and value and key not in environ:  # what is usual goes the short way
+        if key and value and key not in environ:  # a shortcut for the usual case
             environ[key] = value.strip(" \t")
         else:
             _add_field(request, line, keys)
@@ -97,19 +97,19 @@ def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limi
 
 
 def too_large(head: bytes | bytearray, reason: str) -> HttpError:
-    """For a head, or what is here of it; unless it is none at all."""
+    """The error for a head, complete or not; bare CR or LF come first."""
     return HttpError(400, "bare CR or LF") if has_bare(head, 0, len(head)) else HttpError(431, reason)
 
 
 def has_bare(data: bytes | bytearray, start: int, end: int) -> bool:
-    """Whether there is a bare CR or LF from `start` on; a CR at the `end` may yet get its LF."""
+    """Whether there is a bare CR or LF from `start` on; a CR at the `end` may still get its LF."""
     if end > start and data[end - 1] == _CR:
         end -= 1
     return _BARE.search(data, start, end) is not None
 
 
 def _check_characters(head: bytes | bytearray, lines: list[str]) -> None:
-    """There are control characters in a head; tabs may be, in values."""
+    """A head contains control characters; only tabs in values are allowed."""
     if _BARE.search(head):
         raise HttpError(400, "bare CR or LF")
     if "\t" in lines[0] or not all(map(VALUE.fullmatch, lines)):
@@ -136,7 +136,7 @@ def _add_field(request: Request, line: str, keys: EnvironKeys) -> None:
 
 
 def _replace_host(environ: Environ, host: str) -> None:
-    """RFC 9112 section 3.2.2: what the target says, in place of a field that must be right anyway."""
+    """RFC 9112 section 3.2.2: the target's host replaces the field, which must be valid anyway."""
     if "HTTP_HOST" in environ:
         check_host(environ["HTTP_HOST"])
         environ["HTTP_HOST"] = host
@@ -145,27 +145,27 @@ def _replace_host(environ: Environ, host: str) -> None:
 
 
 def check_fields(request: Request) -> None:
-    """Whom it is for, and what is asked beyond an answer. Raises HttpError."""
+    """Check Host, Expect and Connection. Raises HttpError."""
     environ = request.environ
     if "HTTP_HOST" in environ:
         if environ["HTTP_HOST"] not in HOSTS:
             check_host(environ["HTTP_HOST"])
     elif request.version == "HTTP/1.1":
         raise HttpError(400, "no Host")  # RFC 9112 section 3.2
-    if "HTTP_EXPECT" in environ:  # settled here: nothing is left of it to the application
+    if "HTTP_EXPECT" in environ:  # settled here: the application does not see it
         request.expects = _expects(environ.pop("HTTP_EXPECT").lower()) and request.version == "HTTP/1.1"
     if "HTTP_CONNECTION" in environ:
         request.keep_alive = _goes_on(environ["HTTP_CONNECTION"].lower(), request.keep_alive)
 
 
 def check_scheme(request: Request) -> None:
-    """RFC 9110 section 7.4: an https URL is not asked for where nobody has encrypted it. Raises HttpError."""
+    """RFC 9110 section 7.4: refuse an https URL on an unencrypted connection. Raises HttpError."""
     if request.target[:8].lower() == b"https://" and request.environ.get("wsgi.url_scheme") != "https":
         raise HttpError(421, "an https URL on a connection without TLS")
 
 
 def _expects(expectation: str) -> bool:
-    """RFC 9110 section 10.1.1: a list, of which only one member is known. Raises HttpError for others."""
+    """RFC 9110 section 10.1.1: a list in which only one member is defined. Raises HttpError for others."""
     members = [member for part in expectation.split(",") if (member := part.strip(" \t"))]
     if members not in ([], ["100-continue"]):
         raise HttpError(417, "unknown expectation")
@@ -180,12 +180,12 @@ def _goes_on(connection: str, default: bool) -> bool:
     return "close" not in options and (default or "keep-alive" in options)
 
 
-# The request line: RFC 9112 section 3, less what no client needs and two parties could read in two ways.
+# The request line: RFC 9112 section 3, less the parts that no client needs and that are ambiguous.
 #
-# - Methods are those that llhttp knows, of HTTP and WebDAV; others are 501 (RFC 9110 section 9.1). One in
-#   small letters would pass a proxy's rule for POST, and become POST in a framework that does not mind.
-# - A target is visible ASCII without a fragment. Raw UTF-8 is no URI (RFC 3986 section 2), and proxies differ
-#   in what they make of it.
+# - Methods are those that llhttp knows, from HTTP and WebDAV; others are 501 (RFC 9110 section 9.1). One in
+#   lower case would slip past a proxy's rule for POST, and become POST in a lenient framework.
+# - A target is visible ASCII without a fragment. Raw UTF-8 is not a URI (RFC 3986 section 2), and proxies
+#   differ in how they treat it.
 
 _LINE: Final = re.compile(rf"({TOKEN.pattern}) ([!-~]+) HTTP/([0-9]\.[0-9])")
 _RAW_LINE: Final = re.compile(rf"{TOKEN.pattern} [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]")
@@ -193,7 +193,7 @@ _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
 _VERSIONS: Final = frozenset({"HTTP/1.1", "HTTP/1.0"})
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-# What speaks another protocol, by how it begins.
+# Other protocols, by how they begin.
 _FOREIGN: Final = {
     "\x16": "this port speaks plain HTTP, not TLS: ask for http://, not https://",
     "PRI * HTTP/2.0": "this port speaks HTTP/1.1, not HTTP/2 with prior knowledge",
@@ -205,7 +205,7 @@ _FOREIGN: Final = {
 def read_line(line: str, longest: int) -> tuple[str, str, str]:
     """Method, target, version of a line without its end. Raises HttpError.
 
-    Control characters in the target are left to whoever looks for them in the whole head.
+    Control characters in the target are found later, in the check of the whole head.
     """
     try:
         method, target, version = line.split(" ")
@@ -247,7 +247,7 @@ def _check_line(line: str, longest: int) -> None:
 
 
 def split_target(method: str, target: str) -> tuple[str, str]:
-    """A target that does not begin with a slash: the host that it names, if any, and path and query.
+    """Split a target that does not begin with a slash: the host that it names, if any, and path and query.
 
     RFC 9112 section 3.2. Raises HttpError.
     """
@@ -264,15 +264,15 @@ def split_target(method: str, target: str) -> tuple[str, str]:
     return host, path if path.startswith("/") else f"/{path}"
 
 
-# llhttp, the parser of Node.js, by httptools: every head has to pass it before anything else is made of
-# it. It has been fuzzed for years and knows the attacks; what it refuses is refused here. It is not asked
-# for more: it takes two spaces in a request line, any Host and a fragment, so the strict reading is ours;
-# and it does not stop behind a message, so that pipelined requests would pile up and the bytes behind a
-# body could not be looked at (framing.py says where a body ends).
+# llhttp, the parser of Node.js, through httptools: every head has to pass it before anything else is done
+# with it. It has been fuzzed for years and knows the attacks; what it refuses is refused here. It does no
+# more than that: it accepts two spaces in a request line, any Host and a fragment, so the strict reading is
+# ours; and it does not stop after a message, so pipelined requests would pile up and the bytes after a body
+# could not be looked at (framing.py says where a body ends).
 
 
 class Llhttp:
-    """One for all connections of a process: it calls nobody back, and so is used up when it returns."""
+    """One for all connections of a process: as there are no callbacks, a call is over when it returns."""
 
     def __init__(self) -> None:
         self._between = HttpRequestParser(None)  # it expects a head
@@ -280,13 +280,13 @@ class Llhttp:
     def check(self, head: bytes | bytearray, *, last: bool) -> None:
         """Raise HttpError unless `head`, with the empty line at its end, is the head of a request.
 
-        `last` is one that no other head can follow: it announces a body, an upgrade, or the end.
+        A `last` one cannot be followed by another head: it announces a body, an upgrade, or the end.
         """
         if not last:
             try:
                 self._between.feed_data(head)
                 return
-            except HttpParserError:  # of this head, or of one that another thread has just shown it
+            except HttpParserError:  # for this head, or for one that another thread has just shown it
                 self._between = HttpRequestParser(None)
         _check(head)
 

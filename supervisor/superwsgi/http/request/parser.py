@@ -1,9 +1,8 @@
-"""Bytes in, requests out: one parser a connection.
+"""Bytes in, requests out: one parser per connection.
 
-Sans-I/O. At most one complete request is held at a time, and what was fed behind it as bytes, so memory stays
-bounded whatever a client sends: by the limits for the message in the making, by the size of what is fed at
-once for the rest. The first error is the last thing that is parsed, and no request comes after one that asks
-for the end of the connection.
+Sans-I/O. At most one complete request is held at a time, and the bytes fed after it unparsed, so memory stays
+bounded whatever a client sends: by the limits for an incomplete message, and by the size of one feed for the
+rest. Parsing stops at the first error, and after a request that asks for the end of the connection.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from superwsgi.http.request.head import (
 
 
 class Phase(enum.Enum):
-    """What the next byte will belong to."""
+    """What the next byte belongs to."""
 
     BETWEEN = "between two requests"
     HEAD = "a head"
@@ -51,21 +50,21 @@ _BODY: Final = Phase.BODY
 _CR: Final = 13
 _SLASH: Final = 47
 _FOR_HEAD: Final = re.compile(rb"(?:\r\n)*HEAD ")
-_TLS_HANDSHAKE: Final = 22  # RFC 8446 section 5.1; no line end need ever come
+_TLS_HANDSHAKE: Final = 22  # RFC 8446 section 5.1; a line end may never come
 
-# What proxies make (UUIDs, hexadecimal, base64, HAProxy's %ci:%cp_%fi:%fp_%Ts_%rt:%pid), and nothing that a
-# log, a URL or an application's SQL could stumble over.
+# The ids that proxies make (UUIDs, hexadecimal, base64, HAProxy's %ci:%cp_%fi:%fp_%Ts_%rt:%pid), and nothing
+# that a log, a URL or an application's SQL could stumble over.
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:@+/=-]{1,128}")
 
 
 class RequestIds:
-    """Makes an id for each request that no trusted peer has given one by X-Request-ID.
+    """Makes an id for each request that did not get one from a trusted peer in X-Request-ID.
 
-    It stands in the environ, in the response and in both logs, so that what a client or a proxy reports can
-    be found in them. It is unique, not secret: a prefix that is random for each worker process, and a number.
+    It is in the environ, in the response and in both logs, so that reports by clients and proxies can be
+    matched to log lines. It is unique, not secret: a random prefix per worker process, and a number.
 
-    Make it after the fork: siblings would share a prefix. With 64 random bits, two of a million workers share
-    one with a probability of 3 in 10^8.
+    Create this after the fork: siblings would share a prefix. With 64 random bits, two of a million workers
+    share one with a probability of 3 in 10^8.
     """
 
     __slots__ = ("_count", "_prefix")
@@ -79,11 +78,11 @@ class RequestIds:
 
 
 class Parser:
-    """Feeds on bytes; `requests` has the next complete one, `error` is set where the client is refused.
+    """Takes bytes; `requests` has the next complete request, `error` is set if the client is refused.
 
-    `environ` is what all requests of this connection have in common; `trusted`, where its peer is one of
-    them, the peers that are believed about their clients. `on_claim` is told of a peer that is none of
-    them: its address, and the field by which it speaks for a client anyway.
+    `environ` is what all requests of this connection have in common. `trusted` are the peers that are
+    believed about their clients, if its peer is one of them. If it is not, `on_claim` is called with its
+    address and the field by which it makes a claim anyway.
     """
 
     __slots__ = (
@@ -102,27 +101,27 @@ class Parser:
         self.requests: list[Request] = []
         self.error: HttpError | None = None
         self.phase = _BETWEEN
-        self.behind = False  # more is here than was parsed in one go: `go_on`, when others had their turn
+        self.behind = False  # more has arrived than was parsed in one go: call `go_on` after others
         self._limits = limits
         self._environ = environ
         self._ids = ids
         self._trusted = trusted
         self._on_claim = on_claim
         self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
-        self._rest: bytes | bytearray = b""  # fed, and from `_at` on not yet parsed
+        self._rest: bytes | bytearray = b""  # bytes that were fed, unparsed from `_at` on
         self._at = 0
-        self._looked = 0  # how far it was searched in vain for the end of a head
-        self._lined = False  # the request line of that head is known to be right
-        self._request: Request | None = None  # whose head is here, and not all of its body
+        self._looked = 0  # how far the end of a head has been searched for in vain
+        self._lined = False  # the request line of that head is known to be valid
+        self._request: Request | None = None  # one whose head has arrived, but not all of its body
         self._body: Sized | Chunked | None = None
-        self._deaf = False  # nothing that comes is looked at
-        self._for_head = False  # what could not be understood began as a request for a head
+        self._deaf = False  # whether all further bytes are ignored
+        self._for_head = False  # a request that could not be understood began as a HEAD request
 
     def introduce(self, who: Announcement, trusted: Trusted) -> None:
-        """Before the first request: whose connection this is, by the word of its peer.
+        """Before the first request: the peer says whose connection this is.
 
-        What the requests say of their client is the client's word from now on, not the peer's, which sees
-        only a stream of bytes.
+        From then on, claims in the requests are the client's own, not the peer's, which sees only a stream of
+        bytes.
         """
         if who.secure:
             set_scheme(self._environ, "https")
@@ -145,41 +144,41 @@ class Parser:
             self._parse()
 
     def go_on(self) -> None:
-        """Parse what is here and was not parsed yet."""
+        """Parse bytes that have arrived but were not parsed yet."""
         self._parse()
 
     def pop(self) -> Request:
-        """The complete request; the next one, if it is here, takes its place."""
+        """Take the complete request; the next one, if it has arrived, replaces it."""
         request = self.requests.pop()
         if self._rest:
             self._parse()
         return request
 
     def close(self) -> None:
-        """No more requests: let go of what is here."""
+        """No more requests: release everything."""
         self._drop_body()
         self.requests.clear()
         self._stop()
 
     @property
     def received(self) -> int:
-        """Bytes of the body that is arriving."""
+        """Bytes received of the body that is arriving."""
         return 0 if self._request is None or self._request.body is None else self._request.body.size
 
     @property
     def next(self) -> Request | None:
-        """The request that has to be answered next; None if its head is not here yet."""
+        """The request that has to be answered next; None if its head has not arrived yet."""
         return self.requests[0] if self.requests else self._request
 
     @property
     def for_head(self) -> bool:
-        """Whether what has to be answered next asks for a head alone, as far as one can see: a refusal may
-        have no more either (RFC 9110 section 9.3.2)."""
+        """Whether the request to be answered next is a HEAD request, as far as can be seen: then a refusal
+        must not have a body either (RFC 9110 section 9.3.2)."""
         request = self.next
         return self._for_head or self._begins_head() if request is None else request.method == "HEAD"
 
     def wants_continue(self) -> bool:
-        """True once where the client waits for `100 Continue` before the body (RFC 9110 section 10.1.1)."""
+        """True, once, if the client waits for `100 Continue` before the body (RFC 9110 section 10.1.1)."""
         request = self._request
         if request is None or self._rest or self.received or self.requests:
             return False
@@ -187,7 +186,7 @@ class Parser:
         return expects
 
     def _parse(self) -> None:
-        """Until a request is complete or more has to come."""
+        """Parse until a request is complete or more bytes are needed."""
         try:
             if self._body is None:
                 self._read_head()
@@ -240,7 +239,7 @@ class Parser:
         request.id = said
 
     def _await_head(self, at: int) -> None:
-        """What is wrong with a head that has not ended, if anything: the client may wait for an answer."""
+        """Look for errors in an incomplete head: the client may be waiting for an answer."""
         self._move(at)
         if not self._rest:
             self.phase = _BETWEEN
@@ -258,7 +257,7 @@ class Parser:
         self._looked = len(rest)
 
     def _check_line(self) -> bool:
-        """Whether the request line has ended; with nothing wrong about it."""
+        """Whether the request line is complete. Raises HttpError if it is wrong."""
         rest = self._rest
         longest = min(self._limits.line, self._limits.head - 2)
         end = rest.find(b"\n", 0, longest + 2)
@@ -296,7 +295,7 @@ class Parser:
         self._drop_body()
 
     def _drop_body(self) -> None:
-        """Of a request that nobody will answer."""
+        """Drop the body of a request that nobody will answer."""
         request = self.next
         if request is not None and request.body is not None:
             request.body.close()
@@ -305,14 +304,14 @@ class Parser:
         return _FOR_HEAD.match(self._rest, self._at) is not None
 
     def _stop(self) -> None:
-        """Whatever comes is no request (RFC 9112 section 9.6)."""
+        """Ignore further bytes: they are not a request (RFC 9112 section 9.6)."""
         self.behind = False
         self._deaf = True
         self._rest = b""
         self._at = 0
 
     def _move(self, at: int) -> None:
-        """Everything before `at` is parsed."""
+        """Note that everything before `at` is parsed."""
         if at == len(self._rest):
             self._rest = b""
             self._at = 0
@@ -320,7 +319,7 @@ class Parser:
             self._at = at
 
     def _keep(self) -> None:
-        """Keep what is not parsed, for more to be added to it, and let go of the rest."""
+        """Keep unparsed bytes, so that more can be appended, and release the rest."""
         if self._at or isinstance(self._rest, bytes):
             self._rest = bytearray(self._rest[self._at :])
             self._at = 0

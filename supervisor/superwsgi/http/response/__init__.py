@@ -1,1 +1,1 @@
-"""Answers out: PEP 3333, heads, files."""
+"""Responses out: PEP 3333, heads, files."""

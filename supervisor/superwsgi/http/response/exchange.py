@@ -1,9 +1,9 @@
 """One request and the application's answer to it, turned into bytes: the server's side of PEP 3333.
 
 Sans-I/O: bytes and files go to a `Recipient`. Whatever the application does (raises, exits, breaks the
-specification, sends too much or too little), the client gets what is right for it, the traceback goes to the
-error log, and the worker goes on. What it hands in is Any until it was checked: as C, a function refuses an
-argument of another type than it declares, even where it would do (a list for a tuple).
+specification, sends too much or too little), the client gets the right response, the traceback goes to the
+error log, and the worker goes on. Values from the application are Any until they are checked: a compiled
+function refuses an argument of another type than it declares, even one that would do (a list for a tuple).
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[byt
 
 
 class Recipient(Protocol):
-    """Where a response goes; after a piece the application has more to say, after the last nothing follows.
+    """Where a response goes; a piece is followed by more from the application, the last one by nothing.
     Sending raises ClientGone."""
 
     @property
     def gone(self) -> bool:
-        """Whether there is nobody any more who would read it."""
+        """Whether nobody is left to read it."""
 
     @property
     def followed(self) -> bool:
-        """Whether the client's next request is here already."""
+        """Whether the client's next request has already arrived."""
 
     def send(self, data: bytes) -> None: ...
     def send_piece(self, data: bytes) -> None: ...
@@ -55,7 +55,7 @@ class Framing(enum.Enum):
 
 
 _JOINED: Final = 64 << 10
-"""A body smaller than this is sent in one call with its head; copying more costs more than the call."""
+"""A body smaller than this is sent in one call with its head; copying a larger one costs more than a call."""
 
 _NONE: Final = Framing.NONE
 _LENGTH: Final = Framing.LENGTH
@@ -64,12 +64,12 @@ _CLOSE: Final = Framing.CLOSE
 
 
 CLIENT_CLOSED: Final = 499
-"""In the access log, as with nginx: the client left before it had everything. Nobody is answered so."""
+"""In the access log, as in nginx's: the client left before it had everything. Never sent to a client."""
 
 
 class Gateway:
     """What all exchanges of a worker share. `closing`: each response is its connection's last. `came_back`
-    ends a child that the application has forked, where that raises something."""
+    ends a child that the application forked, if it raises something."""
 
     def __init__(self, app: App, errors: ErrorLog, *, closing: bool = False) -> None:
         self.app = app
@@ -79,11 +79,11 @@ class Gateway:
         self.ids = RequestIds()
         self.closing = closing
         self.came_back: Callable[[BaseException], object] | None = None
-        self._unsaid = set(HOP_BY_HOP)  # fields that the error log has not yet told of
+        self._unsaid = set(HOP_BY_HOP)  # fields that the error log has not mentioned yet
 
     def tell_dropped(self, head: ResponseHead, request: Request) -> None:
-        """An application named what is the server's business: said once for each name, as it may do so with
-        every response."""
+        """The application set a field that is the server's business: logged once per name, as every response
+        may have it."""
         for name in head.dropped:
             with suppress(KeyError):
                 self._unsaid.remove(name.lower())
@@ -100,9 +100,9 @@ class Gateway:
 class Exchange:
     """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
 
-    `complete` as soon as all of the response was sent, though the application may still be closing. `broken`
-    tells a response that the client must not take for complete; `unmarked`, that only the end of the
-    connection would have marked the end of it. `now`, when it `began`, is monotonic ns.
+    `complete` as soon as the whole response was sent, though the application may still be closing. `broken`:
+    the client must not take the response for complete; `unmarked`: only the end of the connection would have
+    marked its end. `now`, when it `began`, is in monotonic ns.
     """
 
     __slots__ = (
@@ -141,7 +141,7 @@ class Exchange:
         return self._framing is _CLOSE
 
     def answer(self) -> None:
-        """Call the application and send what it says. Never raises."""
+        """Call the application and send its response. Never raises."""
         request = self.request
         result: Any = None
         try:
@@ -152,7 +152,7 @@ class Exchange:
             self.broken = True
             self.status = CLIENT_CLOSED
             self.sent = max(0, self.sent - gone.unsent)
-        except BaseException as error:  # SystemExit and KeyboardInterrupt too: a view may not end the worker
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: a view must not end the worker
             self._failed(error)
         if type(result) is not list:
             self._close(result)
@@ -160,7 +160,7 @@ class Exchange:
             request.body.close()
 
     def entry(self, remote: str, now: int) -> AccessEntry:
-        """What the access log is told of it; `remote` is the connection's peer."""
+        """Its entry for the access log; `remote` is the connection's peer."""
         took = (now - self.began) / SECOND
         return access_entry(remote, self.request, self.request.id, self.status, self.sent, took)
 
@@ -187,7 +187,7 @@ class Exchange:
             raise WsgiError(f"write() beyond Content-Length {self._length}")
 
     def _put(self, data: bytes) -> bool:
-        """Send a piece; False if Content-Length had no room for all of it, and it was cut."""
+        """Send a piece; False if it exceeded Content-Length and was cut."""
         head = b"" if self._begun else self._start(None)
         before = self.sent
         framed = self._framed(data)
@@ -214,13 +214,13 @@ class Exchange:
             self._deliver_pieces(result)
 
     def _deliver_pieces(self, result: Any) -> None:
-        """Until the application has nothing more to say, or none of it can be sent: behind the head of a
+        """Send until the application has nothing more to say, or no more can be sent: after the head of a
         response without content, or beyond Content-Length."""
         for piece in result:
             data = exact_bytes(piece)
             if data:
                 if not self._put(data):
-                    if type(result) is not FileWrapper:  # of a file it may be a part, as in PEP 3333
+                    if type(result) is not FileWrapper:  # it may be part of a file, as in PEP 3333
                         self._complain_of_length()
                     break
                 if self._framing is _NONE:
@@ -230,7 +230,7 @@ class Exchange:
         self._finish()
 
     def _deliver_whole(self, body: bytes) -> None:
-        """All of the body is here, so its length is known (PEP 3333 "Handling the Content-Length Header")."""
+        """The body is complete, so its length is known (PEP 3333 "Handling the Content-Length Header")."""
         before = self.sent
         if self._begun:
             self._put(body)
@@ -256,7 +256,7 @@ class Exchange:
         self._finish(span)
 
     def _start(self, size: int | None) -> bytes:
-        """Choose the framing; the head's bytes. `size` is that of the whole body if it is known."""
+        """Choose the framing; returns the head's bytes. `size` is that of the whole body, if known."""
         head, gateway = self._head, self._gateway
         if head is None:
             raise WsgiError("the application did not call start_response")
@@ -274,7 +274,7 @@ class Exchange:
         return head.spell(gateway.clock, self.began, self.request.id, self._length, connection)
 
     def _choose_framing(self, head: ResponseHead) -> Framing:
-        """RFC 9112 section 6.3; where there is no body, no length is told but the application's own."""
+        """RFC 9112 section 6.3; without a body, only the application's own length is sent."""
         if head.bodiless or self.request.method == "HEAD":
             self._length = head.length
             return _NONE
@@ -300,7 +300,7 @@ class Exchange:
         return data
 
     def _finish(self, span: Span | None = None) -> None:
-        """The application has nothing more to say; `span` is what it had to say, where that was a file."""
+        """The application has nothing more to say; `span` is its file, if the response was one."""
         if not self._begun:
             self._recipient.send(self._start(0))
         if self._framing is _CHUNKED:
@@ -338,7 +338,7 @@ class Exchange:
             self._recipient.send(bytes(response))
 
     def _close(self, result: Any) -> None:
-        """PEP 3333: always, however the request ended."""
+        """PEP 3333: close() is always called, however the request ended."""
         try:
             if hasattr(result, "close"):
                 result.close()
@@ -348,7 +348,7 @@ class Exchange:
 
     @property
     def _path(self) -> str:
-        """As the client spelled it: the environ is the application's, which may have put anything there."""
+        """The path as the client spelled it: the application may have put anything into the environ."""
         return self.request.target.decode("latin-1").partition("?")[0]
 
     def _complain_of_length(self) -> None:
@@ -359,8 +359,8 @@ class Exchange:
 
 
 def exact_bytes(piece: Any) -> bytes:
-    """A piece of a body as bytes and nothing else, copied unless it is that: it may be a bytearray that the
-    application uses again, or a subclass with a length of its own. Raises WsgiError for what has no bytes."""
+    """A piece of a body as plain bytes, copied unless it is that already: it may be a bytearray that the
+    application reuses, or a subclass with a length of its own. Raises WsgiError if it has no bytes."""
     if type(piece) is bytes:
         return piece
     try:
@@ -370,7 +370,7 @@ def exact_bytes(piece: Any) -> bytes:
 
 
 def _is_whole(kind: type) -> bool:
-    """Whether objects of this class are lists or tuples that say themselves what is in them."""
+    """Whether objects of this class are plain lists or tuples."""
     if issubclass(kind, list):
         return kind.__iter__ is list.__iter__
     return issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__
@@ -379,7 +379,7 @@ def _is_whole(kind: type) -> bool:
 def access_entry(
     remote: str, request: Request | None, request_id: str, status: int, sent: int, seconds: float
 ) -> AccessEntry:
-    """What the access log is told of a request. None is one that could not be understood; `remote` is the
+    """A request's entry for the access log. None is a request that could not be understood; `remote` is the
     connection's peer."""
     when = time.time() - seconds
     if request is None:
@@ -402,7 +402,7 @@ def access_entry(
 
 
 def _text(said: Any, otherwise: str = "") -> str:
-    """The application had the environ before us, and may have put there what is no text."""
+    """The application had the environ before us, and may have put non-text values there."""
     if type(said) is str:
         return said
     text = None if said is None else exact(said)

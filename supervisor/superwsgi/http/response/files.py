@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-# Subclasses may read something else than what their descriptor holds, as gzip does.
+# Subclasses may return something else than the content of their descriptor, as gzip does.
 _PLAIN: Final = (io.BufferedReader, io.BufferedRandom, io.FileIO)
 
 
@@ -29,7 +29,7 @@ class FileWrapper:
 
 
 class Unreadable(OSError):
-    """A file being sent ends before the size that it had, or cannot be read: not its client's fault."""
+    """A file that is being sent has become shorter, or cannot be read: not its client's fault."""
 
 
 class Span(NamedTuple):
@@ -41,8 +41,8 @@ class Span(NamedTuple):
 
 
 def span_of(filelike: Any) -> Span | None:
-    """What is left to read in `filelike`; None if it is not a plain file that the kernel can send, or may
-    be one that does not know its size, as those in /proc.
+    """What is left to read in `filelike`; None if it is not a plain file that the kernel can send, or may be
+    one without a known size, such as those in /proc.
 
     Raises ValueError if it is closed, OSError if it cannot be read.
     """
@@ -60,7 +60,7 @@ def span_of(filelike: Any) -> Span | None:
 
 
 def read_span(span: Span) -> bytes:
-    """As much of it as one read gives. Raises Unreadable."""
+    """As much of it as one read returns. Raises Unreadable."""
     try:
         data = os.pread(span.fd, span.size, span.offset)
     except OSError as error:
@@ -71,7 +71,7 @@ def read_span(span: Span) -> bytes:
 
 
 def path_of(fd: int) -> str:
-    """Of the file that a descriptor is open on, as proc_pid_fd(5) has it; for logs."""
+    """The path of an open file, according to proc_pid_fd(5); for logs."""
     try:
         return str(Path(f"/proc/self/fd/{fd}").readlink())
     except OSError:

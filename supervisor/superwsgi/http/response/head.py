@@ -22,14 +22,14 @@ _STATUS_LINES: Final[dict[str, tuple[int, str]]] = {}
 _REMEMBERED: Final = 256
 
 _TAKEN: Final = frozenset({"content-length", "date", "server", "x-request-id"}) | HOP_BY_HOP
-"""What the server has a hand in."""
+"""Fields in which the server has a say."""
 
 _LENGTHS: Final[dict[int, int | None]] = {204: None, 205: 0}
-"""What the application says of the length of these is not sent: RFC 9110 sections 8.6 and 15.3.6."""
+"""The application's Content-Length is not sent for these: RFC 9110 sections 8.6 and 15.3.6."""
 
 
 class Clock:
-    """The Date field, spelled once a second: `now` is monotonic ns."""
+    """The Date field, formatted once a second; `now` is monotonic ns."""
 
     __slots__ = ("_field", "_until")
 
@@ -45,7 +45,7 @@ class Clock:
 
 
 class ResponseHead:
-    """What an application passed to start_response, checked; not changed any more. Raises WsgiError.
+    """What an application passed to start_response, checked and immutable. Raises WsgiError.
 
     `dropped` are fields that are the server's business, as the application spelled them.
     """
@@ -56,7 +56,7 @@ class ResponseHead:
     )  # fmt: skip
 
     def __init__(self, status: str, fields: list[Any]) -> None:
-        self.said_status, self.said_fields = status, fields  # pairs of str, each as the tuple that it came as
+        self.said_status, self.said_fields = status, fields  # pairs of str, in their original tuples
         self.status, self.status_line = _STATUS_LINES.get(status) or _learn_status(status)
         self.bodiless = self.status in (204, 205, 304)  # RFC 9110 section 6.4.1, and 15.3.6
         self.length: int | None = None  # Content-Length, where the application gave it
@@ -84,7 +84,7 @@ class ResponseHead:
         return head.encode("latin-1")
 
     def _passes(self, lower: str, name: str, value: str) -> bool:
-        """Take note of a field that the server has a hand in; whether it is sent as it is."""
+        """Note a field in which the server has a say. Whether it is sent as it is."""
         if lower == "content-length":
             self._take_length(value)
         elif lower == "date":
@@ -105,7 +105,7 @@ class ResponseHead:
 
 
 class ResponseHeads:
-    """Checked heads. An application that says the same again is checked once: it saves 0.4 us a response."""
+    """Checked heads. A repeated head is checked only once, which saves 0.4 us per response."""
 
     __slots__ = ("_last",)
 
@@ -113,8 +113,8 @@ class ResponseHeads:
         self._last = ResponseHead("200 OK", [])
 
     def check(self, status: Any, fields: Any) -> ResponseHead:
-        """Nothing of what the application hands in is looked at twice, and but for text nothing is kept.
-        Raises WsgiError."""
+        """Check a head. Looks at nothing from the application twice, and keeps nothing but text. Raises
+        WsgiError."""
         last = self._last
         if status is last.said_status and type(fields) is list and _are_same(fields, last.said_fields):
             return last
@@ -126,8 +126,8 @@ class ResponseHeads:
 
 
 def _are_same(fields: list[Any], said: list[Any]) -> bool:
-    """Whether these are the very tuples of `said`, as where they stand in an application's source. No
-    comparison is as cheap, or asks less of objects that are not ours."""
+    """Whether these are the very tuples of `said`, like constants in an application's source. No comparison
+    is as cheap, or demands less of foreign objects."""
     same, at = len(fields) == len(said), 0
     while same and at < len(said):
         same = fields[at] is said[at]
@@ -143,7 +143,7 @@ def _exact_status(status: Any) -> str:
 
 
 def _exact_fields(fields: Any) -> list[Any]:
-    """PEP 3333 asks for a list of tuples; whatever gives pairs will do."""
+    """PEP 3333 demands a list of tuples; anything that yields pairs is accepted."""
     pairs = []
     for field in fields:
         pairs.append(field if _is_exact(field) else exact_field(field))
@@ -172,7 +172,7 @@ def _learn_status(status: str) -> tuple[int, str]:
 
 
 class Refusal(NamedTuple):
-    """A whole response that the server gives by itself; `body` is what of it the client is sent."""
+    """A whole response of the server's own; `body` is empty for HEAD."""
 
     head: bytes
     body: bytes
@@ -191,7 +191,7 @@ def refusal(
     body: bool = True,
     retry_after: int | None = None,
 ) -> Refusal:
-    """The server's own response; without its body for HEAD. `advice`: what the client could do better."""
+    """The server's own response, without its body for HEAD. `advice` tells the client what to change."""
     phrase = HTTPStatus(status).phrase
     text = (f"{status} {phrase}: {advice}\n" if advice else f"{status} {phrase}\n").encode("ascii")
     head = (

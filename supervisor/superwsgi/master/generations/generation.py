@@ -154,7 +154,7 @@ class Generation:
     def start_mold(self) -> MoldHandle:
         """Raises OSError if no process can be made, PrivilegeError if it cannot be the site's user.
 
-        If an import must not run beside workers, and there are some, they import by themselves from now on.
+        If an import must not run beside workers, and there are some, workers import for themselves from now.
         """
         imports = self.forkable and (self.site.rollout.overlap or not self.workers)
         site = self.site if imports else msgspec.structs.replace(self.site, preload=False)
