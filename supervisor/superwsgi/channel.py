@@ -1,7 +1,7 @@
 """A channel carries messages and descriptors between two of our processes: a SOCK_SEQPACKET pair (unix(7)).
 
-A packet is a message, whole or not at all; end of file means that the other process is gone. The other end of
-the master's belongs to processes that run application code: what comes from there may be forged.
+A packet is a whole message; end of file means that the other process is gone. The master's peers run
+application code: messages from there may be forged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Closed(Exception):
 
 
 class Forged(Exception):
-    """What came cannot be what it says; the text says why, `sender` is the process that has sent it."""
+    """A message cannot be genuine; the text says why, `sender` is the process that sent it."""
 
     def __init__(self, reason: str, sender: int) -> None:
         super().__init__(reason)
@@ -39,15 +39,15 @@ class Forged(Exception):
 
 
 class Garbled(Forged):
-    """What came is no message at all."""
+    """A packet is not a message at all."""
 
 
 class Channel:
-    """One end: the master's hears, the others receive. Blocks or not as the socket does."""
+    """One end: the master's hears, the others receive. Blocks or not, as the socket does."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self.ended = False  # nothing more will be received
+        self.ended = False  # nothing more will arrive
 
     @classmethod
     def pair(cls) -> tuple[Channel, socket.socket]:
@@ -57,7 +57,7 @@ class Channel:
 
     @classmethod
     def of(cls, fd: int | None) -> Channel:
-        """The master's end, by its descriptor; one that is closed already for None."""
+        """The master's end, by its descriptor; for None, one that is closed already."""
         if fd is None:
             channel, theirs = cls.pair()
             theirs.close()
@@ -75,7 +75,7 @@ class Channel:
         return self._sock.fileno()
 
     def set_timeout(self, seconds: float) -> None:
-        """Block from now on, but never longer than `seconds` (then TimeoutError)."""
+        """Block from now on, but no longer than `seconds` (then TimeoutError)."""
         self._sock.settimeout(seconds)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
@@ -90,9 +90,9 @@ class Channel:
             raise Closed from error
 
     def receive(self) -> tuple[Message, list[int]]:
-        """The master's next message, and its descriptors (close-on-exec).
+        """The next message from the master, and its descriptors (close-on-exec).
 
-        Raises Closed, BlockingIOError, or ValueError for a packet that is no message of ours.
+        Raises Closed, BlockingIOError, or ValueError for a packet that is not one of our messages.
         """
         fds: array.array[int] = array.array("i")
         raw, beside, _ = self._next(_MAX_FDS * fds.itemsize)
@@ -109,13 +109,13 @@ class Channel:
             raise
 
     def hear(self) -> tuple[Word, int]:
-        """The next word of a mold or worker, on the master's end, and the process that has sent it, as the
-        kernel says. Descriptors find no room here, so the kernel lets go of them.
+        """The next word of a mold or worker, on the master's end, and the process that sent it, according to
+        the kernel. There is no room for descriptors, so the kernel drops them.
 
         Raises Closed, BlockingIOError, Forged, or Garbled.
         """
         raw, beside, flags = self._next(credentials.SIZE)
-        if not beside:  # an empty packet has credentials too
+        if not beside:  # even an empty packet has credentials
             raise self._closed()
         sender = credentials.of_message(beside[0][2]).pid
         if flags & socket.MSG_CTRUNC:
@@ -128,7 +128,7 @@ class Channel:
             raise Garbled(f"not one of our messages ({error})", sender) from None
 
     def _next(self, room: int) -> tuple[bytes, list[tuple[int, int, bytes]], int]:
-        """A packet, what came beside it in so many bytes, and its flags. Raises Closed, BlockingIOError."""
+        """A packet, at most `room` bytes of ancillary data, and flags. Raises Closed, BlockingIOError."""
         beside: list[Any]
         try:
             raw, beside, flags, _ = self._sock.recvmsg(
@@ -136,7 +136,7 @@ class Channel:
             )
         except (BlockingIOError, TimeoutError):
             raise
-        except OSError:  # reset; or the application has closed our descriptor, or put another in its place
+        except OSError:  # reset; or the application has closed or replaced our descriptor
             raise self._closed() from None
         return raw, beside, flags
 
@@ -149,8 +149,8 @@ class Channel:
 
 
 def _guarded(sock: socket.socket) -> socket.socket:
-    """The master's end: never blocks, is told who has sent each message (SO_PASSCRED, unix(7)), and takes no
-    descriptors where the kernel can refuse them: to let go of one may mean to wait for it (SO_LINGER)."""
+    """The master's end: never blocks, learns who sent each message (SO_PASSCRED, unix(7)), and takes no
+    descriptors if the kernel can refuse them: closing one may mean waiting for it (SO_LINGER)."""
     sock.setblocking(False)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     with contextlib.suppress(OSError):  # an older kernel

@@ -1,8 +1,8 @@
 """Every message between a master and `superwsgi status`, `reload`, `upgrade` and `stop`, on one screen.
 
 A client connects to the control socket, sends one request as a line of JSON, and gets lines of JSON until the
-master closes. Types are under "type"; who reads ignores fields that it does not know, so VERSION goes up only
-where that does not do.
+master closes. Types are under "type"; readers ignore unknown fields, so VERSION goes up only if that is not
+enough.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VERSION: Final = 1
 
 
 def _type(class_name: str) -> str:
-    """`reload` for ReloadRequest: what a message has under "type"."""
+    """What a message has under "type": `reload` for ReloadRequest."""
     return class_name.removesuffix("Request").lower()
 
 
@@ -39,18 +39,18 @@ class ReloadRequest(_ControlMessage, frozen=True):
 
 
 class UpgradeRequest(_ControlMessage, frozen=True):
-    """As USR2. Answered by one Progress; with `follow`, by an Ended where the new program is refused. Else
-    the connection ends with the old program, and a WatchRequest tells how the new one goes on."""
+    """As USR2. Answered by one Progress; with `follow`, by an Ended if the new program is refused. Else the
+    connection ends with the old program, and a WatchRequest shows how the new one goes on."""
 
     follow: bool = False
 
 
 class WatchRequest(_ControlMessage, frozen=True):
-    """Answered as ReloadRequest with `follow`, of the reload that goes on or was the last."""
+    """Answered as ReloadRequest with `follow`, for the current or the last reload."""
 
 
 class StopRequest(_ControlMessage, frozen=True):
-    """As TERM, or INT where it is to be `fast`. Answered as ReloadRequest; it ends with the connection."""
+    """As TERM, or as INT if `fast`. Answered as ReloadRequest; it ends with the connection."""
 
     fast: bool = False
     follow: bool = False
@@ -63,7 +63,7 @@ Request = StatusRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRe
 
 
 class DeathStatus(Struct, frozen=True):
-    """A worker that ended otherwise than it should: how, in words, and `ago` in seconds."""
+    """An unexpected end of a worker: how, in words, and `ago` in seconds."""
 
     how: str
     ago: float
@@ -88,9 +88,9 @@ class WorkerStatus(Struct, frozen=True):
 
 
 class Snapshot(_ControlMessage, frozen=True):
-    """The site as it is. `uptime` in seconds; `candidate` is the generation that is being rolled out,
-    `wanted` how many workers there should be, `trouble` why the last reload failed,
-    `file` the absolute path of its site file, if it has one."""
+    """The current state of the site. `uptime` is in seconds; `candidate` is the generation that is being
+    rolled out, `wanted` how many workers there should be, `trouble` why the last reload failed, `file` the
+    absolute path of its site file, if it has one."""
 
     site: str
     program: str
@@ -107,10 +107,10 @@ class Snapshot(_ControlMessage, frozen=True):
 
 
 class Stage(Enum):
-    REHEARSING = "rehearsing"  # the new program of an upgrade is tried
-    NOTED = "noted"  # begins when the present roll-out has ended
+    REHEARSING = "rehearsing"  # the new program of an upgrade is being tried
+    NOTED = "noted"  # begins when the current roll-out has ended
     PREPARING = "preparing"  # rollout.before runs
-    MAKING_ROOM = "making room"  # what must not run beside it ends
+    MAKING_ROOM = "making room"  # processes that must not run beside it are ending
     LOADING = "loading"
     ROLLING_OUT = "rolling out"
     CONFIRMING = "confirming"  # rolled out, but the old generation is kept for a while (rollout.confirm)
@@ -132,12 +132,12 @@ class Outcome(Enum):
     FAILED = "failed"  # none of its workers has served
     ROLLED_BACK = "rolled back"
     SUPERSEDED = "superseded"  # by another reload before it was rolled out
-    STOPPED = "stopped"  # with the whole site
+    STOPPED = "stopped"  # along with the whole site
 
 
 class Ended(_ControlMessage, frozen=True):
-    """The end of a reload: of `generation`, after `seconds`; `detail` is the text of the traceback, where
-    there is one."""
+    """The end of a reload: of `generation`, after `seconds`; `detail` is the traceback's text, if there is
+    one."""
 
     outcome: Outcome
     seconds: float
@@ -161,7 +161,7 @@ _answers: msgspec.json.Decoder[Answer] = msgspec.json.Decoder(Answer)
 
 
 class NotUnderstood(Exception):
-    """A line that is no message of this version; the text says why."""
+    """A line that is not a message of this version; the text says why."""
 
 
 def encode(message: Request | Answer) -> bytes:
@@ -189,5 +189,5 @@ def _decode(decoder: msgspec.json.Decoder[_Decoded], line: bytes) -> _Decoded:
         if version != VERSION:
             raise NotUnderstood(f"control protocol version {version}, but this program speaks {VERSION}")
         return decoder.decode(line)
-    except ValueError as error:  # msgspec's own are
+    except ValueError as error:  # msgspec's errors are ValueErrors
         raise NotUnderstood(str(error)) from None

@@ -1,4 +1,4 @@
-"""Serving from a script, in place of Flask's `app.run` and werkzeug's `run_simple`."""
+"""Serving from a script, instead of Flask's `app.run` and werkzeug's `run_simple`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DEVELOPMENT: Final = frozenset(
         *("passthrough_errors", "ssl_context"),
     }
 )
-"""Arguments of `app.run` and `run_simple` that are for development, or not ours to do."""
+"""Arguments of `app.run` and `run_simple` that are for development, or not our job."""
 
 
 def run(
@@ -50,21 +50,21 @@ def run(
 ) -> None:
     """Serve `app` until stopped, as `superwsgi run` does, with the same master and workers.
 
-    The drop-in for `app.run(host, port, threaded=…, processes=…)` of Flask, 127.0.0.1:5000 by default:
-    `threaded=True` gives each of the `processes` workers `threads` threads, `threaded=False` one. `host` may
-    be `unix:///path`. `name` is what `superwsgi status` calls the site: by default the script's name or,
-    where that is `app.py` or the like, its folder's. Development options of `app.run` (`debug`,
+    A drop-in replacement for Flask's `app.run(host, port, threaded=…, processes=…)`, 127.0.0.1:5000 by
+    default: `threaded=True` gives each of the `processes` workers `threads` threads, `threaded=False` one.
+    `host` may be `unix:///path`. `name` is what `superwsgi status` calls the site: by default the script's
+    name or, if that is `app.py` or the like, its folder's. Development options of `app.run` (`debug`,
     `use_reloader`, …) are accepted if they are off.
 
     The application object exists only in this process, so workers are forked from it. Hence HUP replaces the
-    workers by fresh ones of the same object, without losing a request; it cannot load changed code or
-    configuration. For that, start the site by `superwsgi run module:app` or from a site file.
+    workers with fresh ones of the same object, without losing a request; it cannot load changed code or
+    configuration. For that, start the site with `superwsgi run module:app` or from a site file.
 
-    Call it from the main thread, last in the script: TERM, INT, HUP, USR1, TTIN and TTOU mean what they
-    mean to a master, and child processes that the script has started are reaped by it. Returns when stopped
-    as asked. Raises SystemExit with the exit code of `superwsgi` if it cannot serve, TypeError for
+    Call it from the main thread, at the end of the script: TERM, INT, HUP, USR1, TTIN and TTOU mean what they
+    mean to a master, which also reaps the child processes that the script has started. Returns when stopped
+    as requested. Raises SystemExit with the exit code of `superwsgi` if it cannot serve, TypeError for
     arguments that `app.run` does not have either, ValueError for development options that are on, and
-    RuntimeError in another thread than the main one, and in a module that superwsgi imports.
+    RuntimeError outside of the main thread and in a module that superwsgi imports.
     """
     _refuse_development(development)
     _require_servable(app)
@@ -106,8 +106,8 @@ def run_simple(
 
 @dataclass(frozen=True)
 class _ForkWith:
-    """A mold that is a fork of this process and serves the application object that lives here, whatever fork
-    hazards were `found` beside it."""
+    """A mold that is a fork of this process and serves its application object, whatever fork hazards were
+    `found` beside it."""
 
     app: WSGIApp
     found: Sequence[str]
@@ -120,13 +120,13 @@ class _ForkWith:
 
 
 def _hazards() -> list[str]:
-    """What of this process its workers will do without; and what it has printed or written is its own."""
+    """The fork hazards of this process, which its workers will lack; flushes its own output first."""
     unfinished.write()
     return hazards.examine(hazards.inherited(), hazards.Places())
 
 
 def _require_servable(app: object) -> None:
-    """Raises what `run` does where this process cannot serve it."""
+    """Raises the errors of `run` if this process cannot serve `app`."""
     if not callable(app):
         raise TypeError(f"app is {type(app).__name__}, not a WSGI application")
     if mold.is_program():
@@ -159,7 +159,7 @@ def _address(host: str, port: int) -> str:
 
 
 def _script_name() -> str:
-    """What the site is called: by the script, which may have come from `-c` or standard input."""
+    """The site's name, from the script, which may have come from `-c` or standard input."""
     script = Path(sys.argv[0])
     if script.is_file():
         return naming.of_file(as_spelled(script))

@@ -1,7 +1,7 @@
 """Every message between the master, the molds and the workers, on one screen.
 
-Frozen types with an explicit encoding: one JSON object a message, its type under "type". Descriptors that
-go with a message travel beside it (SCM_RIGHTS); the docstring says which, in order. `channel.py` moves them.
+Frozen types with an explicit encoding: one JSON object per message, its type under "type". Descriptors travel
+beside a message (SCM_RIGHTS); the docstrings say which, in order. `channel.py` moves them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from superwsgi.config.schema import Site
 
 REASON_LIMIT: Final = 2 << 10
 DETAIL_LIMIT: Final = 16 << 10
-"""Characters that a word carries at most: in JSON six times that still fits a packet."""
+"""Maximum characters of a detail: six times that, in JSON, still fits into a packet."""
 
-# What a mold or worker says is refused beyond these bounds: application code may have said it.
+# Words of a mold or worker beyond these bounds are refused: application code may have sent them.
 Reason = Annotated[str, Meta(max_length=REASON_LIMIT)]
 Detail = Annotated[str, Meta(max_length=DETAIL_LIMIT)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -36,11 +36,11 @@ class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
 class Boot(_Message, frozen=True):
     """Become the mold of `generation`; `master` is the process that asks.
 
-    Descriptors: scoreboard, error log, access log, the pipe for stacks where there are `stacks`, the files of
-    certificates where they are `handed` over (worker/boot/handed.py), listeners. A log that is off has no
-    descriptor: `error_log` and `access_log` say whether there is one; `tls` says of each listener whether it
-    speaks TLS. A generation is `proven` once a worker of it has served: a failing warm-up is then no reason
-    to have no worker. `links` are those that lead to its release, `search_path` is its $PYTHONPATH.
+    Descriptors: scoreboard, error log, access log, the pipe for stacks if `stacks`, the files of certificates
+    if `handed` over (worker/boot/handed.py), listeners. A log that is off has no descriptor: `error_log` and
+    `access_log` say whether there is one; `tls` says for each listener whether it speaks TLS. A generation is
+    `proven` once one of its workers has served: then a failing warm-up does not prevent a worker. `links` are
+    those that lead to its release, `search_path` is its $PYTHONPATH.
     """
 
     master: int
@@ -68,7 +68,7 @@ class Fork(_Message, frozen=True):
 
 
 class Become(_Message, frozen=True):
-    """Become worker `worker` yourself, for `slot`: said once, to a mold that has said Unforkable. Descriptor
+    """Become worker `worker` yourself, for `slot`: sent once, to a mold that has sent Unforkable. Descriptor
     and `proven` as in Fork."""
 
     worker: int
@@ -110,24 +110,24 @@ class Stop(_Message, frozen=True):
 
 
 class Loaded(_Message, frozen=True):
-    """Workers can be forked; it took `seconds` since the mold began. What is named in `hazards` does not
-    survive the fork; it is done anyway."""
+    """Workers can be forked; it took `seconds` since the mold began. The `hazards` will not survive the fork,
+    which is done anyway."""
 
     seconds: Seconds
     hazards: list[str] = []
 
 
 class Unforkable(_Message, frozen=True):
-    """The import took `seconds` and has left `hazards`, which a fork would break: this process can itself
-    become one worker, and the others have to import the application themselves."""
+    """The import took `seconds` and left `hazards`, which a fork would break: this process can become one
+    worker itself, and the others have to import the application themselves."""
 
     hazards: list[str]
     seconds: Seconds
 
 
 class LoadFailed(_Message, frozen=True):
-    """The generation cannot serve: one line of reason, and the traceback's text if there is one; `locked`
-    where it misses what somebody else holds."""
+    """The generation cannot serve: a one-line reason, and the traceback's text if there is one; `locked` if
+    it failed on something that another process holds."""
 
     reason: Reason
     detail: Detail = ""
@@ -167,7 +167,7 @@ class BootFailed(_Message, frozen=True):
 
 
 class Recycle(_Message, frozen=True):
-    """Please replace me, I go on serving until then."""
+    """Please replace me; I keep serving until then."""
 
     reason: Reason
 
@@ -184,12 +184,12 @@ _words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
 
 
 def decode(raw: bytes) -> Message:
-    """The message in `raw`. Raises ValueError (msgspec.ValidationError) where it is none."""
+    """The message in `raw`. Raises ValueError (msgspec.ValidationError) if it is not one."""
     message: Message = _decoder.decode(raw)
     return message
 
 
 def decode_word(raw: bytes) -> Word:
-    """The word of a mold or worker in `raw`. Raises ValueError if it is none, RecursionError where it is
-    nested beyond reason."""
+    """The word of a mold or worker in `raw`. Raises ValueError if it is not one, RecursionError if it is
+    nested too deeply."""
     return _words.decode(raw)

@@ -1,13 +1,13 @@
 """The scoreboard: what workers are doing, in shared memory that outlives them.
 
-Made by the master (one per generation), written by that generation's workers, read by anyone who holds
-its descriptor. Every field has one writer, so there are no locks: a counter is a native 64-bit integer
-of the thread or worker that owns it, and a reader adds them up. One table per record says where each
-field lies; writer, reader and test come from it.
+Made by the master (one per generation), written by that generation's workers, read by any process that holds
+its descriptor. Every field has one writer, so there are no locks: a counter is a native 64-bit integer of the
+thread or worker that owns it, and a reader adds them up. One table per record says where each field lies;
+writer, reader and test are derived from it.
 
 Application code runs in the workers and can write anything anywhere on it. So its size is sealed
-(memfd_create(2)), a reader believes no impossible count, and nobody the header, which is for people with a
-debugger.
+(memfd_create(2)), a reader does not believe impossible counts, and nothing trusts the header, which is for
+people with a debugger.
 
     header | slot 0: worker record, thread record 0 .. T-1 | slot 1: ...
 """
@@ -29,13 +29,13 @@ WORD: Final = 8
 METHOD_BYTES: Final = 16
 PATH_BYTES: Final = 112
 BUCKETS: Final = 28
-"""Latency histogram: bucket b counts answers that took less than 2**b microseconds, the last the rest."""
+"""Latency histogram: bucket b counts answers that took less than 2**b microseconds, the last one the rest."""
 
 BEAT: Final = 1.0
-"""Seconds between two heartbeats of a worker that has a request in hand, at most."""
+"""Maximum seconds between two heartbeats of a worker that has a request in hand."""
 
 IDLE_BEAT: Final = 10.0
-"""The same of one that has none: waking costs some 30 us of CPU."""
+"""The same for one that has none: waking costs some 30 us of CPU."""
 
 # Field tables: name -> number of 64-bit words, in order.
 HEADER: Final = {"magic": 1, "version": 1, "slots": 1, "threads": 1}
@@ -44,13 +44,13 @@ WORKER: Final = {
     "accepting": 1,  # 1 while it takes new connections
     "connections": 1,  # open now
     "accepted": 1,  # since start
-    "queued": 1,  # full requests that wait for a thread now
+    "queued": 1,  # complete requests that wait for a thread now
     "refused": 1,  # answered by the server itself: 4xx, 5xx before the application was called
     "heartbeat": 1,  # monotonic ns, last turn of the loop
 }
 THREAD: Final = {
     "state": 1,
-    "started": 1,  # monotonic ns, begin of the request in hand
+    "started": 1,  # monotonic ns, start of the request in hand
     "method": METHOD_BYTES // WORD,
     "path": PATH_BYTES // WORD,
     "requests": 1,
@@ -123,11 +123,11 @@ class WorkerCounters:
 
 
 class Scoreboard:
-    """The whole board over one memfd. `create` in the master, `attach` in everyone who was sent `fd`."""
+    """The whole board in one memfd. `create` in the master, `attach` in every process that was sent `fd`."""
 
     def __init__(self, fd: int, slots: int, threads: int) -> None:
-        """`threads` is the number of records: one more than a worker runs requests at once. Raises ValueError
-        if `fd` is not sealed memory of that size: what can shrink is a SIGBUS to its readers."""
+        """`threads` is the number of thread records per worker: one more than the requests it runs at once.
+        Raises ValueError if `fd` is not sealed memory of that size: if it shrank, readers got a SIGBUS."""
         _require(fd, _size(slots, threads))
         self.fd = fd
         self.slots = slots
@@ -150,22 +150,22 @@ class Scoreboard:
 
     @classmethod
     def attach(cls, fd: int, threads: int, version: int = VERSION) -> Scoreboard:
-        """The board behind `fd`, made by a program of that `version`, whatever workers have written on it.
-        Raises ValueError if it is of another version, or not sealed."""
+        """The board in `fd`, made by a program of that `version`, whatever workers have written on it. Raises
+        ValueError if it has another version, or is not sealed."""
         if version != VERSION:
             raise ValueError(f"scoreboard version {version}, but this program reads {VERSION}")
         slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // (_WORKER_WORDS + threads * _THREAD_WORDS)
         return cls(fd, slots, threads)
 
     def close(self) -> None:
-        """Give the memory back. Writers made from this board must not be used any more."""
+        """Release the memory. Writers made from this board must not be used any more."""
         self.words.release()
         self.bytes.release()
         self._map.close()
         os.close(self.fd)
 
     def clear(self, slot: int) -> None:
-        """Zero a slot before a new worker is given it."""
+        """Zero a slot before a new worker gets it."""
         start = self._slot_at(slot) * WORD
         self.bytes[start : start + self.slot_words * WORD] = bytes(self.slot_words * WORD)
 
@@ -173,7 +173,7 @@ class Scoreboard:
         return WorkerWriter(self, slot)
 
     def read(self, slot: int) -> WorkerCounters:
-        """What the worker in `slot` has counted so far and has in hand."""
+        """What the worker in `slot` has counted so far, and has in hand."""
         words, at = self.words, self._slot_at(slot)
         own = {name: _possible(words[at + offset]) for name, offset in _WORKER_AT.items()}
         threads = [self._thread_at(slot, n) for n in range(self.threads)]
@@ -283,8 +283,8 @@ class WorkerWriter:
 
 
 class ThreadWriter:
-    """A thread's own record, on the hot path: two calls a request. Counting goes on from what is there, once:
-    others can write it."""
+    """A thread's own record, on the hot path: two calls per request. Existing counts are read only once, at
+    the start, as others can write to the memory."""
 
     __slots__ = (
         "_begin_at", "_bytes", "_end_at", "_failures", "_latency", "_latency_at", "_latency_sum", "_requests",
@@ -304,7 +304,7 @@ class ThreadWriter:
         self._started = 0
 
     def begin(self, now: int, method: bytes, path: bytes) -> None:
-        """A request is handed to the application; `now` in monotonic ns."""
+        """A request goes to the application; `now` in monotonic ns."""
         self._started = now
         _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path)
 

@@ -1,1 +1,1 @@
-"""TLS: certificates, one connection's session, and what the rest of a worker knows of them."""
+"""TLS: certificates, one connection's session, and the interface that the rest of a worker sees."""

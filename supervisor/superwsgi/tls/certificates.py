@@ -1,8 +1,9 @@
-"""The site's certificates, from their files to what a worker speaks TLS with; or why they cannot be used.
+"""The site's certificates, from their files to the contexts with which a worker speaks TLS, or why they
+cannot be used.
 
-The master loads them to find mistakes while the old ones still serve, and lets go of them. The mold loads
-them once more, from copies where only root may read the files (handed.py); its workers get them by the fork,
-and with them the key of session tickets: a client may resume its session with any worker of the generation.
+The master loads them to find mistakes while the old ones still serve, and then drops them. The mold loads
+them again, from copies if only root may read the files (handed.py); its workers inherit them by the fork, and
+with them the key of session tickets: a client may resume its session with any worker of the generation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from superwsgi.tls.interface import CertificateError
 from superwsgi.tls.session import NamedSession, Tls, reason
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2: what Mozilla calls intermediate, less finite-field Diffie-Hellman. TLS 1.3 has its own list."""
+"""For TLS 1.2: Mozilla's intermediate list, less finite-field Diffie-Hellman. TLS 1.3 has its own list."""
 
 _MINIMUM: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
@@ -34,7 +35,7 @@ _DER: Final = b"\x30"  # SEQUENCE, with which both begin
 
 
 class Certificates:
-    """`context` answers whoever asks, with another one's certificate for a name that has one of its own."""
+    """`context` answers all clients, with another context's certificate for names that have their own."""
 
     def __init__(self, context: ssl.SSLContext, warnings: list[str]) -> None:
         self.context = context
@@ -42,11 +43,11 @@ class Certificates:
 
     def quieten(self) -> None:
         """Keep Python from printing a traceback, in this process, for each name that it cannot decode before
-        it calls us: a client may ask for any."""
+        it calls us: a client may ask for any name."""
         sys.unraisablehook = partial(_unless_name, sys.unraisablehook)
 
     def accept(self, sock: socket.socket, environ: Environ) -> Tls:
-        """For a connection that will begin with a handshake; `environ` is the connection's."""
+        """TLS for a connection that will begin with a handshake; `environ` is the connection's."""
         return Tls(sock, self.context, environ)
 
 
@@ -104,10 +105,10 @@ class _Pair:
 
 
 class _Chooser:
-    """Called in a handshake with the name that the client asks for, None if it asks for none.
+    """Called in a handshake with the name that the client asks for, or None.
 
-    Exact names go before `*.` (RFC 6125 section 6.4.3), and of two certificates for a name the one that the
-    site file names first.
+    Exact names take precedence over `*.` (RFC 6125 section 6.4.3), and of two certificates for a name the
+    first one in the site file.
     """
 
     def __init__(self, pairs: list[_Pair]) -> None:
@@ -144,7 +145,7 @@ def _context(tls: schema.TlsSettings) -> ssl.SSLContext:
 def _unusable(
     key: str, entry: NamedCertificate, copies: Mapping[str, str], context: ssl.SSLContext
 ) -> Iterator[str]:
-    """Why a certificate and its key cannot be used, nothing where they can."""
+    """Why a certificate and its key cannot be used; nothing if they can."""
     key_key, key_file = (
         (f"{key}.key", entry.key) if entry.key is not None else (f"{key}.certificate", entry.certificate)
     )
@@ -204,10 +205,10 @@ def _not_pem(key: str, file: str, copies: Mapping[str, str], mark: bytes, what: 
 
 
 def _about(file: str) -> dict[str, Any]:
-    """What the first certificate of a file says, as SSLSocket.getpeercert() would.
+    """The contents of a file's first certificate, in the form of SSLSocket.getpeercert().
 
-    The function is of CPython's own tests, and has been there since 2.6; there is no other way without a
-    dependency that applications pin.
+    The function is from CPython's own tests, where it has been since 2.6; there is no other way without a
+    dependency that applications may pin.
     """
     about: dict[str, Any] = ssl._ssl._test_decode_cert(file)  # type: ignore[attr-defined]
     return about

@@ -1,6 +1,6 @@
-"""The part of the environ that tells of TLS and of a client's certificate, by the names of mod_ssl.
+"""The part of the environ about TLS and the client's certificate, with the names of mod_ssl.
 
-No field of a request can set any of it: those all begin with `HTTP_`.
+No field of a request can set any of these: their keys all begin with `HTTP_`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHORT: Final = {
 }
 """RFC 4514 section 3."""
 
-# RFC 4514 section 2.4; it leaves controls but NUL to us, and a line end must not get into a field or a log.
+# RFC 4514 section 2.4; it leaves controls except NUL to us, and line ends must not get into a field or a log.
 _ESCAPED: Final = {
     **{ord(mark): f"\\{mark}" for mark in '\\,+"<>;'},
     **{code: f"\\{code:02X}" for code in (*range(32), 127)},
@@ -31,7 +31,7 @@ _ESCAPED: Final = {
 
 
 def tls_environ(version: str, cipher: str, server_name: str) -> Environ:
-    """Of a client without a certificate; `server_name` is the name that it asked for, if any."""
+    """For a client without a certificate; `server_name` is the name that it asked for, if any."""
     named = {"SSL_TLS_SNI": server_name} if server_name else {}
     return {
         "wsgi.url_scheme": "https",
@@ -44,7 +44,7 @@ def tls_environ(version: str, cipher: str, server_name: str) -> Environ:
 
 
 def client_environ(certificate: Mapping[str, Any], pem: str) -> Environ:
-    """A verified certificate, as ssl.SSLObject.getpeercert() has it, and as PEM."""
+    """For a verified certificate, as ssl.SSLObject.getpeercert() returns it, and as PEM."""
     return {
         "SSL_CLIENT_VERIFY": "SUCCESS",
         "SSL_CLIENT_S_DN": distinguished_name(certificate["subject"]),
@@ -57,9 +57,9 @@ def client_environ(certificate: Mapping[str, Any], pem: str) -> Environ:
 
 
 def distinguished_name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    """As a string of RFC 4514, the most specific part first: `CN=alice,O=Example`.
+    """A string by RFC 4514, the most specific part first: `CN=alice,O=Example`.
 
-    UTF-8 as PEP 3333 wants it in the environ: each byte a character.
+    UTF-8 as PEP 3333 demands for the environ: each byte is a character.
     """
     spelled = ["+".join(f"{_SHORT.get(kind, kind)}={_escape(text)}" for kind, text in part) for part in parts]
     return ",".join(reversed(spelled)).encode().decode("latin-1")

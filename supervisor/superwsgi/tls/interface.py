@@ -1,6 +1,6 @@
-"""What the rest of a worker knows of TLS: what a connection sends through, and how it comes to that.
+"""What the rest of a worker sees of TLS: what a connection sends through, and where that comes from.
 
-The `ssl` module is imported only where a site has a certificate: a plain one does without its 3 MB.
+The `ssl` module is imported only if a site has a certificate: others save its 3 MB.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from superwsgi.config import schema
 
 
 class CertificateError(Exception):
-    """Certificates that cannot be used; `problems` has key, file and reason of each."""
+    """Certificates that cannot be used; `problems` has key, file and reason for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -25,12 +25,12 @@ class Out(Protocol):
     """Where a connection's bytes go: its socket, or TLS in front of it."""
 
     def send(self, data: bytes | memoryview, /) -> int:
-        """As socket.send. Where it sent less than all, or raised BlockingIOError, the same bytes have to be
-        sent next."""
+        """Like socket.send. If it sent less than all, or raised BlockingIOError, the rest has to be sent
+        next."""
 
 
 class Tls(Out, Protocol):
-    """One connection's TLS: see session.py. `begun`: a first step of the handshake has been taken."""
+    """One connection's TLS: see session.py. `begun`: the first step of the handshake has been taken."""
 
     begun: bool
 
@@ -50,8 +50,8 @@ class Certificates(Protocol):
 
 
 def load(tls: schema.TlsSettings, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
-    """The certificates of a site, None if it has none, from `copies` of the files if there are some.
-    Raises CertificateError."""
+    """The certificates of a site, None if it has none, from `copies` of the files if there are any. Raises
+    CertificateError."""
     if tls.certificate is None:
         return None
     from superwsgi.tls import certificates

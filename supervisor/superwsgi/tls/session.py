@@ -1,8 +1,8 @@
 """TLS on one connection: ciphertext from its socket in, plaintext out, and back.
 
-OpenSSL works on memory, never on the socket: reading costs one system call instead of OpenSSL's two a record,
-the epoll's edges are those of a plain connection, and what MSG_PEEK and SO_LINGER do stays the same.
-The caller holds the connection's write lock around every call: a session is not made for two threads at once.
+OpenSSL works on memory, never on the socket: reading costs one system call instead of OpenSSL's two per
+record, the epoll's edges are those of a plain connection, and MSG_PEEK and SO_LINGER work as usual. The
+caller holds the connection's write lock around every call: a session is not thread-safe.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from superwsgi.http.errors import HttpError
 from superwsgi.tls.environ import client_environ, tls_environ
 
 RECORD: Final = 16 << 10
-"""Plaintext of one record at most (RFC 8446 section 5.1): what OpenSSL reads and writes at once."""
+"""Maximum plaintext of one record (RFC 8446 section 5.1): what OpenSSL reads and writes at a time."""
 
 PIECE: Final = 4 * RECORD
-"""Plaintext that is encrypted before it is sent, at most."""
+"""Maximum plaintext that is encrypted before it is sent."""
 
 UNASKED: Final = 64 << 10
-"""Bytes that a client may make OpenSSL want to send, by asking for key updates, without reading any."""
+"""Bytes that a client may cause OpenSSL to send, with requests for key updates, without reading any."""
 
 _HANDSHAKE: Final = 22  # ContentType, RFC 8446 section 5.1
 
@@ -35,7 +35,7 @@ class NamedSession(ssl.SSLObject):
 
 
 class Tls:
-    """`feed` it what arrives and go one `handshake` step after the other until it is done; then `open` what
+    """`feed` it arriving bytes and take one `handshake` step after another until it is done; then `open` what
     arrives, `send`, and `part`."""
 
     __slots__ = (
@@ -51,25 +51,25 @@ class Tls:
     )
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, environ: Environ) -> None:
-        """`environ` is the connection's: it is told of the session when the handshake is done."""
+        """`environ` is the connection's: it gets the session's keys when the handshake is done."""
         self._sock = sock
         self._context = context
         self._environ = environ
         self.begun = False
-        self._session: ssl.SSLObject | None = None  # from the first step on: it costs as much as all the rest
+        self._session: ssl.SSLObject | None = None  # made at the first step: it costs as much as all the rest
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unsent = b""  # ciphertext that the socket has not taken
-        self._claimed = 0  # bytes of plaintext that are encrypted, and that the caller takes for not yet sent
+        self._claimed = 0  # bytes of plaintext already encrypted, but reported to the caller as unsent
 
     def feed(self, data: bytes) -> None:
-        """Keep ciphertext for the next step of the handshake. Raises HttpError if it is none."""
+        """Keep ciphertext for the next step of the handshake. Raises HttpError if it is not TLS."""
         if not self.begun and self._incoming.pending == 0 and data[0] != _HANDSHAKE:
             raise HttpError(400, "this port speaks TLS: use https://")
         self._incoming.write(data)
 
     def handshake(self) -> bool:
-        """Go a step; True when the handshake is done. Raises OSError, the client has been told then."""
+        """Take a step; True when the handshake is done. Raises OSError, after telling the client."""
         if self._session is None:
             self._session = self._context.wrap_bio(self._incoming, self._outgoing, server_side=True)
             self.begun = True
@@ -84,22 +84,20 @@ class Tls:
         self._answer()
         try:
             self._environ.update(environ_of(self._session))
-        except (
-            UnicodeDecodeError
-        ):  # getpeercert() takes all names for UTF-8, whatever an authority has signed
+        except UnicodeDecodeError:  # getpeercert() takes all names for UTF-8, whatever an authority signed
             raise OSError("a name in the client certificate is not UTF-8") from None
         return True
 
     def _answer(self) -> None:
-        """What OpenSSL has to say in a handshake; an empty socket takes all of it at once."""
+        """Send OpenSSL's side of the handshake; an empty socket buffer takes all of it at once."""
         data = self._outgoing.read()
         if data and self._sock.send(data) < len(data):
             raise OSError("client does not read")
 
     def open(self, data: bytes) -> bytes:
-        """The plaintext of the records that have arrived whole. Raises OSError.
+        """The plaintext of the records that have arrived completely. Raises OSError.
 
-        Where the client has said that it will send no more, the socket is shut for reading: from then on it
+        If the client has announced that it will send no more, the socket is shut for reading: from then on it
         reads as ended, like that of a plain connection.
         """
         session, incoming = self._session, self._incoming
@@ -122,8 +120,8 @@ class Tls:
         return plain
 
     def _speak(self) -> None:
-        """What OpenSSL has to say by itself, such as the alert that refuses a renegotiation: at once where
-        nothing stands before it, else with the next bytes."""
+        """Send OpenSSL's own messages, such as the alert that refuses a renegotiation: at once if nothing is
+        queued before them, else with the next bytes."""
         if not self._unsent:
             self._unsent = self._outgoing.read()
             self._push()
@@ -144,8 +142,8 @@ class Tls:
         return b"".join(pieces)
 
     def send(self, data: bytes | memoryview) -> int:
-        """As socket.send. Where it sent less than all, or raised BlockingIOError, the same bytes have to come
-        next, in pieces of whatever size: some of them may be encrypted already."""
+        """Like socket.send. If it sent less than all, or raised BlockingIOError, the rest has to come next,
+        in pieces of any size: some of it may be encrypted already."""
         sent = 0
         while sent < len(data):
             if not self._claimed:
@@ -160,7 +158,7 @@ class Tls:
         return sent
 
     def _push(self) -> bool:
-        """Whether the socket has taken all that is encrypted."""
+        """Send ciphertext. Whether the socket has taken all of it."""
         try:
             sent = self._sock.send(self._unsent)
         except BlockingIOError:
@@ -180,8 +178,8 @@ class Tls:
         self._claimed = sealed
 
     def part(self) -> None:
-        """Say that nothing more follows (RFC 8446 section 6.1), unless that would stand amid a record, and as
-        far as the socket takes it."""
+        """Announce that nothing more follows (RFC 8446 section 6.1), unless that would fall inside a record,
+        and as far as the socket takes it."""
         session, self._session = self._session, None
         if session is None or self._unsent:
             return
@@ -192,7 +190,7 @@ class Tls:
 
 
 def environ_of(session: ssl.SSLObject) -> Environ:
-    """What the application is told of a session."""
+    """The environ keys that describe a session."""
     name = session.server_name if isinstance(session, NamedSession) else ""
     cipher = session.cipher()
     environ = tls_environ(session.version() or "", cipher[0] if cipher else "", name)
@@ -203,5 +201,5 @@ def environ_of(session: ssl.SSLObject) -> Environ:
 
 
 def reason(error: Any) -> str:
-    """Of an SSLError, in words: OpenSSL says `NO_SHARED_CIPHER`, or None, whatever typeshed says."""
+    """The reason of an SSLError, in words: OpenSSL says `NO_SHARED_CIPHER`, or None, despite typeshed."""
     return str(error.reason or error).lower().replace("_", " ")

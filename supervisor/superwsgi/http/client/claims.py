@@ -1,4 +1,4 @@
-"""Claims: fields that say what only a proxy can know: who the client is, how and where it connected.
+"""Claims: fields about what only a proxy can know, such as who the client is, how and where it connected.
 
 Applications, frameworks and their extensions look for them under many names, each used by some proxy, cloud
 or content network. From an untrusted peer they are the client's own word, and never reach the application;
