@@ -173,7 +173,7 @@ class Recycle(_Message, frozen=True):
 
 
 Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFailed | Recycle
-"""What the master hears."""
+"""Messages that the master receives."""
 
 Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | Word
 

@@ -59,7 +59,7 @@ class ResponseHead:
         self.said_status, self.said_fields = status, fields  # pairs of str, in their original tuples
         self.status, self.status_line = _STATUS_LINES.get(status) or _learn_status(status)
         self.bodiless = self.status in (204, 205, 304)  # RFC 9110 section 6.4.1, and 15.3.6
-        self.length: int | None = None  # Content-Length, where the application gave it
+        self.length: int | None = None  # Content-Length, if the application gave it
         self.dated = self.named = self.identified = False  # whether it gave Date, Server and X-Request-ID
         self.closes = False  # whether it said `Connection: close`
         self.dropped: list[str] = []

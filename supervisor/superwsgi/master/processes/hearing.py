@@ -1,4 +1,4 @@
-"""What a mold or a worker may say, and when: a table each.
+"""What a mold or a worker may say, and when: one table for each.
 
 Application code runs in both and has their channels, so anything may be forged, by that code or by a process
 that it forked. The master believes only what this process can say after what it said before; a pair that is

@@ -286,7 +286,7 @@ class Worker:
         """The operator's signals: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT
         and HUP are for the master, although a terminal sends them to every process of its group. Called after
         the application's import, which may have set handlers: those for other signals stay."""
-        faulthandler.unregister(signal.SIGUSR2)  # the mold's: what is registered, register() leaves as it is
+        faulthandler.unregister(signal.SIGUSR2)  # the mold's: register() keeps an existing registration
         ignore(
             number
             for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)

@@ -15,7 +15,7 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Hazard:
-    """One hazard: `what` it is, known by `keys`, the surest first."""
+    """One hazard: `what` it is, identified by `keys`, the most reliable first."""
 
     what: str
     keys: tuple[Key, ...] = ()
