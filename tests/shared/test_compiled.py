@@ -59,3 +59,14 @@ def test_what_is_added_to_a_list_does_not_look_at_it():
     assert not found(
         lambda node: isinstance(node, ast.AugAssign) and isinstance(node.value, ast.GeneratorExp)
     )
+
+
+def test_no_field_of_a_class_is_of_a_type_that_gevent_removes():
+    """The types of fields are looked up at import, before the application that is patched can be refused."""
+    assert not found(
+        lambda node: (
+            isinstance(node, ast.AnnAssign)
+            and "select." in ast.unparse(node.annotation)
+            and node.value is None
+        )
+    )

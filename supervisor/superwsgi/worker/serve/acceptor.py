@@ -72,7 +72,7 @@ class Acceptor:
         make_room: Callable[[int], bool],
     ) -> None:
         self._listeners = {listener.fileno(): listener for listener in listeners.sockets}
-        self._epoll = context.epoll
+        self._epoll: select.epoll = context.epoll
         self._alarm = context.alarm
         self._board = context.board
         self._errors = context.errors

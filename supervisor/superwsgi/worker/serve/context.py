@@ -3,8 +3,8 @@ scoreboard."""
 
 from __future__ import annotations
 
-import select
 from dataclasses import dataclass
+from typing import Any
 
 from superwsgi.config.schema import Site
 from superwsgi.http.client.peers import Trusted
@@ -25,7 +25,7 @@ class Context:
     errors: ErrorLog
     access: AccessLog | None
     board: WorkerWriter
-    epoll: select.epoll
+    epoll: Any  # select.epoll: compiled, its name is looked up at import, and gevent has removed it
     alarm: Alarm
     waits: dict[State, int]
     trusted: Trusted

@@ -74,18 +74,19 @@ class Loop:
         on_recycle: Callable[[str], None],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        self._epoll = select.epoll()
         self._context = context = Context(
             site=site,
             gateway=Gateway(app, errors, closing=site.timeouts.keepalive == 0),
             errors=errors,
             access=access if access is not None and access.enabled else None,
             board=board,
-            epoll=select.epoll(),
+            epoll=self._epoll,
             alarm=Alarm(),
             waits=waits(site.timeouts),
             trusted=Trusted(site.proxy.trusted),
         )
-        self._epoll, self._alarm = context.epoll, context.alarm
+        self._alarm = context.alarm
         self._listeners = listeners.sockets
         self._on_end = on_end
         self._baton = Baton()
@@ -106,9 +107,7 @@ class Loop:
         )
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
-        self._draining = False
-        self._stopped = False
-        self._forked = False
+        self._draining = self._stopped = self._forked = False
         self._addresses: set[object] = set()
         self._begun = threading.Event()
         self._finished = threading.Event()
