@@ -186,9 +186,8 @@ class Sink:
         self._regular = stat.S_ISREG(mode)
         self._socket = _as_socket(self.fd) if stat.S_ISSOCK(mode) else None
         own = fcntl.fcntl(self.fd, fcntl.F_GETFL) & _OWN == _OWN
-        self._named = (
-            own and self._regular
-        )  # another's, such as a redirected stdout, may never have had a name
+        # Another's file, such as a redirected stdout, may never have had a name.
+        self._named = own and self._regular
         self.prompt = self._socket is not None or (own and not self._regular)
         self.unit = FILE_UNIT if self._regular else PIPE_BUF
 

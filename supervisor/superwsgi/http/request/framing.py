@@ -24,7 +24,6 @@ _LENGTH_DIGITS: Final = 18
 _QUOTED: Final = r'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION: Final = rf";{TOKEN.pattern}(?:=(?:{TOKEN.pattern}|{_QUOTED}))?"
 _CHUNK: Final = re.compile(rf"([0-9A-Fa-f]{{1,16}})((?:{_EXTENSION})*)")
-_SIZE_DIGITS: Final = 16
 
 _OVERHEAD: Final = 16
 """Free bytes of framing per chunk; more of them count against a limit until content makes up for them."""
