@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from superwsgi import messages
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.context import MasterContext
@@ -31,7 +30,17 @@ from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.reaper import ExitCode
 from superwsgi.master.processes.strays import Strays
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
-from superwsgi.messages import BootFailed, ForkFailed, Loaded, LoadFailed, Ready, Started, Unforkable, Word
+from superwsgi.messages import (
+    BootFailed,
+    ForkFailed,
+    Loaded,
+    LoadFailed,
+    Ready,
+    Recycle,
+    Started,
+    Unforkable,
+    Word,
+)
 
 
 def _how_ended(code: ExitCode) -> str:
@@ -196,7 +205,7 @@ class Children:
             self._worker_ready(generation, worker, word, now)
         elif isinstance(word, BootFailed):
             worker.fail(self._explain(generation, word), word.detail)
-        elif isinstance(word, messages.Recycle):
+        elif isinstance(word, Recycle):
             worker.replace(word.reason)
             self._errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
 

@@ -29,9 +29,7 @@ class Monitor:
         self._errors = context.errors
         self._generations = generations
         self._agenda = agenda
-        self._not_mended = Complaint(
-            lambda *said, **words: context.errors.error(*said, **words), "listener broken"
-        )
+        self._not_mended = Complaint(context.errors.error, "listener broken")
 
     def begin(self, now: float) -> None:
         """Start looking."""
