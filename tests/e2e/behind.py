@@ -33,6 +33,11 @@ class Behind:
     def nginx(self, changes=None):
         """`changes` are those of the site file."""
         self._site("behind-nginx.yaml", changes or {})
+        self.nginx_alone()
+        return self._ready()
+
+    def nginx_alone(self):
+        """Before whatever listens at run/shop.sock."""
         pair = self.authority.pair(NAME)
         paths = {
             "/srv/shop/run": f"{self.folder}/run",
@@ -42,7 +47,6 @@ class Behind:
         }
         self.front = Nginx(self.folder, "80", "443")
         self.front.start("nginx.conf", paths)
-        return self._ready()
 
     def haproxy(self):
         upstream = self._tcp_site("behind-haproxy.yaml")

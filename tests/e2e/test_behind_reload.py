@@ -1,6 +1,8 @@
 """What clients of nginx and HAProxy notice when the site behind is reloaded or loses a worker: nothing."""
 
 import contextlib
+import socketserver
+import threading
 
 import pytest
 
@@ -9,6 +11,33 @@ from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
 FRONTS = pytest.mark.parametrize("front", ["nginx", "haproxy"])
+
+
+class Once(socketserver.StreamRequestHandler):
+    """Answers one request of a connection, and breaks off at the next."""
+
+    def handle(self):
+        self._request()
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        self._request()
+
+    def _request(self):
+        for line in self.rfile:
+            if line == b"\r\n":
+                return
+
+
+@contextlib.contextmanager
+def serving_once(path):
+    with socketserver.ThreadingUnixStreamServer(str(path), Once) as server:
+        path.chmod(0o666)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def answer(behind):
@@ -81,3 +110,14 @@ def test_a_killed_worker(behind, front):
             behind.kill_a_worker()
     assert len(load.broken) <= {"nginx": 0, "haproxy": 3}[front], load.broken
     report([load])
+
+
+def test_a_request_tried_again_takes_no_kept_connection(behind):
+    """It could be another one to the worker that was killed, and break as well."""
+    with serving_once(behind.folder / "run" / "shop.sock"), contextlib.ExitStack() as stack:
+        behind.nginx_alone()
+        wires = [stack.enter_context(Wire(behind.front.connect())) for _ in range(6)]
+        for wire in wires:
+            wire.send(request())
+        assert [wire.answer().body for wire in wires] == [b"ok"] * 6
+        assert wires[0].ask().body == b"ok"
