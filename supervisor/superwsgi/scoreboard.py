@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
-VERSION: Final = 1
+VERSION: Final = 2
 WORD: Final = 8
 
 METHOD_BYTES: Final = 16
@@ -45,6 +45,9 @@ WORKER: Final = {
     "connections": 1,  # open now
     "accepted": 1,  # since start
     "queued": 1,  # complete requests that wait for a thread now
+    "waiting_since": 1,  # monotonic ns, when the first of them began to wait; 0 if there is none
+    "threads": 1,  # requests that its threads could run at once now
+    "free": 1,  # further requests that it would run at once, with more threads if need be
     "refused": 1,  # answered by the server itself: 4xx, 5xx before the application was called
     "heartbeat": 1,  # monotonic ns, last turn of the loop
 }
@@ -111,6 +114,9 @@ class WorkerCounters:
     connections: int
     accepted: int
     queued: int
+    waiting_since: float
+    threads: int
+    free: int
     busy: int
     refused: int
     heartbeat: float
@@ -183,6 +189,9 @@ class Scoreboard:
             connections=own["connections"],
             accepted=own["accepted"],
             queued=own["queued"],
+            waiting_since=own["waiting_since"] / 1e9,
+            threads=own["threads"],
+            free=own["free"],
             busy=_possible(self._busy(slot)),
             refused=own["refused"],
             heartbeat=own["heartbeat"] / 1e9,
@@ -209,7 +218,7 @@ class Scoreboard:
         for other in range(self.slots):
             at = self._slot_at(other)
             if other != slot and words[at + _WORKER_AT["accepting"]]:
-                yield words[at + _WORKER_AT["connections"]], self.threads - 1 - self._busy(other)
+                yield words[at + _WORKER_AT["connections"]], words[at + _WORKER_AT["free"]]
 
     def _slot_at(self, slot: int) -> int:
         if not 0 <= slot < self.slots:

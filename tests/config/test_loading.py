@@ -127,6 +127,7 @@ def test_one_address_needs_no_list(tmp_path: Path) -> None:
 
 
 WHOLE = "expected a whole number from 1 to"
+THREADS = f"{WHOLE} 10000, or a mapping of min and max"
 COUNT = "expected a whole number of 1 or more"
 ADDRESS = "expected host:port, [IPv6]:port, unix:path or systemd"
 IMPORT = "expected module:attribute or module:factory()"
@@ -157,11 +158,16 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("tls: {certificates: x}", "2:7: unknown key 'tls.certificates': did you mean 'certificate'?"),
         ("tls: {sni: [{key: x}]}", "2:13: tls.sni: key 'certificate' is missing"),
         ("tls: {minimum: 1.1}", "2:16: tls.minimum: expected 1.2 or 1.3, got '1.1'"),
-        ("threads: eight", f"2:10: threads: {WHOLE} 1000, got 'eight'"),
-        ("threads: 0", f"2:10: threads: {WHOLE} 1000, got '0'"),
-        ("threads:", f"2:9: threads: {WHOLE} 1000, got nothing"),
-        ("threads: [8]", f"2:10: threads: {WHOLE} 1000, got a list"),
-        ("threads: {min: 1}", f"2:10: threads: {WHOLE} 1000, got a mapping"),
+        ("threads: eight", f"2:10: threads: {THREADS}, got 'eight'"),
+        ("threads: 0", f"2:10: threads: {THREADS}, got '0'"),
+        ("threads:", f"2:9: threads: {THREADS}, got nothing"),
+        ("threads: [8]", f"2:10: threads: {THREADS}, got a list"),
+        ("threads: {min: 1}", "2:10: threads: key 'max' is missing"),
+        ("threads: {min: 0, max: 8}", f"2:16: threads.min: {WHOLE} 10000, got '0'"),
+        ("threads: {min: 8, max: 4}", "2:24: threads.min must not be above threads.max: for a fixed number"),
+        ("threads: {min: 1, max: 2, spare: 3}", "2:27: unknown key 'threads.spare': known: min, max, idle"),
+        ("threads: {min: 1, max: 2, idle: 0}", "2:33: threads.idle: expected a duration above 0, got '0'"),
+        ("queue: lifo", "2:8: queue: expected fair or fifo, got 'lifo'"),
         ("workers: many", f"2:10: workers: {WHOLE} 1024, or auto, got 'many'"),
         ("workers: {min: 2, max: 8}", f"2:10: workers: {WHOLE} 1024, or auto, got a mapping"),
         ("preload: perhaps", "2:10: preload: expected true or false, or auto, got 'perhaps'"),

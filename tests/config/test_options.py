@@ -50,7 +50,7 @@ def test_errors_name_the_option(tmp_path: Path) -> None:
         "app: expected module:attribute or module:factory(), got 'shop': "
         "name the application in it, such as shop:app",
         "--workers: expected a whole number from 1 to 1024, or auto, got 'x'",
-        "--threads: expected a whole number from 1 to 1000, got '0'",
+        "--threads: expected a whole number from 1 to 10000, or a mapping of min and max, got '0'",
         "--bind: expected host:port, [IPv6]:port, unix:path or systemd, got '8': "
         "write ':8' for every interface, or '127.0.0.1:8'",
     ]

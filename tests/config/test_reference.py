@@ -28,6 +28,7 @@ def test_the_reference_loads_to_the_defaults() -> None:
 
 def test_the_reference_has_every_key() -> None:
     words = re.findall(r"^(?:  )?(?:# )?(\w+):", reference(), re.MULTILINE)
+    words += re.findall(r"(\w+): ", re.search(r"^threads: {(.*)}", reference(), re.MULTILINE)[1])
     assert set(words) == {path.rpartition(".")[2] for path in key_paths(SITE)} | {"app"}
 
 

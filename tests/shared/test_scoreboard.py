@@ -21,7 +21,7 @@ def test_worker_fields_round_trip(board):
     for value, name in enumerate(scoreboard.WORKER, start=1):
         writer.set(name, value)
     read = Scoreboard.attach(board.fd, 2).read(1)
-    names = [n for n in scoreboard.WORKER if n not in ("accepting", "heartbeat")]
+    names = [n for n in scoreboard.WORKER if n not in ("accepting", "heartbeat", "waiting_since")]
     assert [getattr(read, n) for n in names] == [list(scoreboard.WORKER).index(n) + 1 for n in names]
     assert read.accepting is True
     assert board.read(0).pid == board.read(2).pid == 0, "a slot's neighbours are left alone"
@@ -78,7 +78,8 @@ def test_peers_are_the_others_that_accept(board):
     for slot, connections in ((0, 4), (1, 7), (2, 9)):
         board.writer(slot).set("connections", connections)
         board.writer(slot).set("accepting", slot != 1)
-    assert list(board.writer(0).peers()) == [(9, 1)], "one of its two threads is only there to poll"
+        board.writer(slot).set("free", 2)
+    assert list(board.writer(0).peers()) == [(9, 2)]
 
 
 def test_something_else_is_not_taken_for_a_scoreboard(tmp_path):

@@ -17,6 +17,7 @@ from superwsgi.http.request.parser import Parser
 from superwsgi.http.response.exchange import Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.connection.alarm import Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
@@ -26,14 +27,13 @@ from superwsgi.worker.connection.states import State, waits
 from superwsgi.worker.connection.storage import Bulk, Stores
 from superwsgi.worker.serve.acceptor import Acceptor, Listeners
 from superwsgi.worker.serve.admission import Admission
-from superwsgi.worker.serve.baton import Baton
 from superwsgi.worker.serve.connections import Connections
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.crowding import Addresses
 from superwsgi.worker.serve.deadlines import Deadlines
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
-from superwsgi.worker.serve.thread import WorkerThread
+from superwsgi.worker.threads.pool import Pool
 
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -92,34 +92,31 @@ class Parts:
         self.listener.setblocking(False)
         listeners = Listeners([self.listener])
         self.recycled: list[str] = []
-        self.connections = Connections(threads)
+        self.connections = Connections()
+        refused = Complaint(errors.warning, "no more threads")
+        self.pool = Pool(site.elastic, self.context.board, alarm, refused, lambda thread: None)
+        self.pool.start()
         addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
         bulk = Bulk(threads)
         self.acceptor = Acceptor(
-            self.context, self.connections, listeners, lambda now: self.admission.make_room(now)
+            self.context, self.connections, self.pool, listeners, lambda now: self.admission.make_room(now)
         )
         self.ending = Ending(self.context, self.connections, self.acceptor, addresses)
         self.admission = Admission(self.context, self.connections, self.ending, listeners, addresses, bulk)
-        self.baton = Baton()
+        self.baton = self.pool.baton
         self.service = Service(
             self.context,
             self.connections,
-            self.baton,
+            self.pool,
             self.acceptor,
             self.admission,
             self.ending,
             bulk,
             self.recycled.append,
         )
-        self.threads = [self.thread(number) for number in range(threads + 1)]
-        self.replaced: list[WorkerThread] = []
+        self.threads = list(self.pool)  # which have ended already
         self.deadlines = Deadlines(
-            self.context,
-            self.service,
-            self.ending,
-            self.threads,
-            self.replaced.append,
-            lambda: self.recycled.append("hang"),
+            self.context, self.service, self.ending, self.pool, lambda: self.recycled.append("hang")
         )
         self.me = self.threads[0]
         self.me.has_baton = True
@@ -132,10 +129,6 @@ class Parts:
     def keep_connection(self, connection: Connection) -> Connection:
         self._stack.enter_context(connection.sock)
         return connection
-
-    def thread(self, number: int) -> WorkerThread:
-        """One that does not run."""
-        return WorkerThread(number, self.context.board.thread(number), lambda thread: None)
 
     def peer(self, state: State = State.NEW) -> Peer:
         """A client, and its connection here."""

@@ -127,7 +127,7 @@ class Running:
             self.listener = listen()
         self.address = self.listener.getsockname()
         self.early = [self.connect().get(path) for path in early]
-        self.board = Scoreboard.create(1, site.threads + 1)
+        self.board = Scoreboard.create(1, site.most_threads + 1)
         self.recycled: list[str] = []
         self._fds = [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in self._files]
         self.loop, self.access = make_loop(

@@ -43,7 +43,7 @@ def make_loop(
     certificates: Certificates | None = None,
 ) -> tuple[Loop, AccessLog | None]:
     """A started loop in this process, and its access log."""
-    board = board or Scoreboard.create(1, site.threads + 1)
+    board = board or Scoreboard.create(1, site.most_threads + 1)
     errors = ErrorLog(error_fd, site.log.level)
     access = None
     if access_fd is not None:

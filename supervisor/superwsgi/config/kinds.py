@@ -37,9 +37,10 @@ Processes = Annotated[int, Meta(ge=1, le=1024)]
 """More is a slip of the hand: one worker a CPU is the rule, and few machines have as many CPUs. Each has an
 interpreter of its own, some 10 MB at the least, and a scoreboard is laid out for all of them."""
 
-Threads = Annotated[int, Meta(ge=1, le=1000)]
-"""Threads of one interpreter take turns: more of them only wait longer, and for more requests at once there
-are workers. Each takes a stack, and a place among the processes that a user or a control group may have."""
+ThreadCount = Annotated[int, Meta(ge=1, le=10_000)]
+"""Threads of one interpreter take turns, so they are for requests that wait; to compute more at once there
+are workers. Each takes some 17 KB, two of the 65,530 memory maps of a process (vm.max_map_count), and a place
+among the processes that a user or a control group may have (`ulimit -u`, pids.max)."""
 
 Backlog = Annotated[int, Meta(ge=1, le=65535)]
 """What listen(2) takes on every kernel; net.core.somaxconn may cut it down further."""

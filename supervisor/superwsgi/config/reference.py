@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from msgspec import NODEFAULT, inspect
+from msgspec import NODEFAULT, Struct, inspect
 
 from superwsgi.config.schema import Application
-from superwsgi.config.text.reader import SITE
+from superwsgi.config.text.reader import SITE, mappings
 
 _HEAD: Final = """\
 # Every key of a site file, with its default. Only app (or apps) is needed.
@@ -77,8 +77,9 @@ def markdown_table() -> str:
     """The keys as a table: key, default, what it is."""
     rows = [_row("", _key("app", inspect.type_info(Application)))]
     for key in _keys(SITE):
-        below = _keys(key.type) if isinstance(key.type, inspect.StructType) else ()
-        rows += [_row(f"{key.name}.", inner) for inner in below] or [_row("", key)]
+        if not isinstance(key.type, inspect.StructType):
+            rows.append(_row("", key))
+        rows += [_row(f"{key.name}.", inner) for kind in mappings(key.type) for inner in _keys(kind)]
     return "\n".join(["| Key | Default | What it is |", "|---|---|---|", *rows]) + "\n"
 
 
@@ -111,8 +112,19 @@ def _spell(value: Any, unit: str) -> str:
     if isinstance(value, tuple):
         items = ", ".join(_spell(str(item), unit) for item in value)
         return items if len(value) == 1 else f"[{items}]"
+    if isinstance(value, Struct):
+        return f"{{{', '.join(_entries(value))}}}"
     text = str(value)
     return text if _PLAIN.fullmatch(text) or value == {} else json.dumps(text)
+
+
+def _entries(value: Struct) -> Iterator[str]:
+    """A mapping's entries, with units."""
+    kind = inspect.type_info(type(value))
+    assert isinstance(kind, inspect.StructType)
+    for field in kind.fields:
+        key = _key(field.encode_name, field.type, getattr(value, field.name))
+        yield f"{key.name}: {key.default}"
 
 
 def _quantity(value: float, unit: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from superwsgi.config.listening import TcpAddress, UnixAddress, speaks_tls
-from superwsgi.config.schema import Memory, Site, TlsSettings
+from superwsgi.config.schema import Elastic, Memory, Site, TlsSettings
 
 
 class Rule(NamedTuple):
@@ -70,6 +70,12 @@ RULES: Final = (
         lambda site: _soft_is_not_below_hard(site.memory),
         "memory.soft must be below memory.hard",
         "a worker is recycled at soft, before it has to be killed at hard",
+    ),
+    Rule(
+        ("threads.min", "threads.max"),
+        lambda site: isinstance(site.threads, Elastic) and site.threads.min > site.threads.max,
+        "threads.min must not be above threads.max",
+        "for a fixed number write it alone: threads: 8",
     ),
     Rule(
         ("requests.max", "requests.jitter"),

@@ -35,7 +35,7 @@ from superwsgi.config.kinds import (
     Share,
     SiteName,
     Switch,
-    Threads,
+    ThreadCount,
     Variable,
 )
 from superwsgi.config.listening import Address, TcpAddress
@@ -62,6 +62,14 @@ class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     measure: Annotated[
         Literal["rss", "pss", "uss"], Meta(description="which figure is compared: rss, pss or uss")
     ] = "rss"
+
+
+class Elastic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`threads:` as a mapping: as many as are needed, within bounds."""
+
+    min: Annotated[ThreadCount, Meta(description="threads that are always there")]
+    max: Annotated[ThreadCount, Meta(description="started up to this many while requests wait")]
+    idle: Annotated[Deadline, Meta(description="one that has not been needed for so long ends")] = 30.0
 
 
 class Requests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -290,7 +298,17 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[
         Processes | Literal["auto"], Meta(description="worker processes; auto = one per usable CPU")
     ] = "auto"
-    threads: Annotated[Threads, Meta(description="requests a worker runs at once")] = 8
+    threads: Annotated[
+        ThreadCount | Elastic,
+        Meta(
+            description="requests a worker runs at once: a number, or as needed; idle threads end",
+            examples=["8"],
+        ),
+    ] = Elastic(min=4, max=32)
+    queue: Annotated[
+        Literal["fair", "fifo"],
+        Meta(description="which waiting request is next: fair (quick pages pass slow ones) or fifo"),
+    ] = "fair"
     preload: Annotated[
         bool | Literal["auto"],
         Meta(description="import the application once, before forking; auto: unless a fork would break it"),
@@ -368,3 +386,15 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     monitor: Annotated[MonitorSettings, Meta(description="how the master watches workers")] = (
         MonitorSettings()
     )
+
+    @property
+    def most_threads(self) -> int:
+        """Requests that a worker runs at once, at most."""
+        return self.threads.max if isinstance(self.threads, Elastic) else self.threads
+
+    @property
+    def elastic(self) -> Elastic:
+        """The bounds of a worker's threads; both are the same where the number is fixed."""
+        if isinstance(self.threads, Elastic):
+            return self.threads
+        return Elastic(min=self.threads, max=self.threads)

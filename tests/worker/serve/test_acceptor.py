@@ -75,8 +75,7 @@ def sibling(parts, connections, *, busy=0):
     writer = parts.board.writer(1)
     writer.set("accepting", 1)
     writer.set("connections", connections)
-    for number in range(busy):
-        writer.thread(number).begin(NOW, b"GET", b"/")
+    writer.set("free", 2 - busy)
 
 
 def is_polled(parts):
@@ -106,13 +105,13 @@ class TestLeaving:
         assert accept(parts) == 0
 
     def test_without_a_free_thread_it_leaves_to_who_has_one(self, parts):
-        parts.connections.permits.clear()
+        parts.pool.permits.clear()
         parts.acceptor.yield_to_peers(NOW)
         assert not parts.acceptor.away
         sibling(parts, 0)
         parts.acceptor.yield_to_peers(NOW)
         assert parts.acceptor.until == NOW + BUSY_PAUSE
-        parts.connections.permits.append(None)
+        parts.pool.permits.append(None)
         parts.acceptor.freed()
         assert not parts.acceptor.away
 

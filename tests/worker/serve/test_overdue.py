@@ -40,7 +40,7 @@ def running(parts, peer):
     thread.connection = connection
     thread.deadline = NOW + 60 * SECOND
     thread.token.append(None)
-    parts.connections.permits.pop()
+    parts.pool.permits.pop()
     return thread
 
 
@@ -144,7 +144,8 @@ class TestTheApplication:
         peer = parts.peer()
         thread = running(parts, peer)
         parts.deadlines.look(NOW + 61 * SECOND)
-        assert parts.replaced == [thread]
+        assert thread not in parts.pool
+        assert len(list(parts.pool)) == len(parts.threads)
         assert peer.received().startswith(b"HTTP/1.1 504 ")
         assert peer.connection.exchange is None
         assert "request stuck" in parts.errors
@@ -154,7 +155,7 @@ class TestTheApplication:
         thread = running(parts, peer)
         peer.connection.sender.spoke = NOW + 59 * SECOND
         parts.deadlines.look(NOW + 61 * SECOND)
-        assert parts.replaced == []
+        assert thread in parts.pool
         assert thread.deadline == NOW + 119 * SECOND
 
     def test_one_that_has_just_come_back_is_left_alone(self, parts):
@@ -162,7 +163,7 @@ class TestTheApplication:
         thread = running(parts, peer)
         thread.token.pop()
         parts.deadlines.look(NOW + 61 * SECOND)
-        assert parts.replaced == []
+        assert thread in parts.pool
 
     def test_one_that_was_written_off_and_has_ended_is_forgotten(self, parts):
         running(parts, parts.peer())

@@ -124,31 +124,31 @@ class TestRunning:
 
     def test_without_a_permit_it_waits_in_the_queue(self, parts):
         peer = parts.peer()
-        parts.connections.permits.clear()
+        parts.pool.permits.clear()
         run(parts, peer)
         assert (where(parts, peer), peer.connection.state) == (["queue"], State.QUEUED)
         assert not parts.service.run_queued(parts.me)
-        parts.connections.permits.append(None)
+        parts.pool.permits.append(None)
         assert parts.service.run_queued(parts.me)
         assert peer.received().endswith(b"hello")
-        assert parts.connections.permits == [None]
+        assert parts.pool.permits == [None]
 
     def test_nobody_overtakes_the_queue(self, parts):
         waiting, later = parts.peer(), parts.peer()
-        permits, parts.connections.permits[:] = list(parts.connections.permits), []
+        permits, parts.pool.permits[:] = list(parts.pool.permits), []
         run(parts, waiting)
-        parts.connections.permits.extend(permits)
+        parts.pool.permits.extend(permits)
         run(parts, later)
         assert list(parts.connections.queue) == [waiting.connection, later.connection]
 
     def test_who_left_the_queue_is_not_run_for(self, parts):
         peer = parts.peer()
-        permits, parts.connections.permits[:] = list(parts.connections.permits), []
+        permits, parts.pool.permits[:] = list(parts.pool.permits), []
         run(parts, peer)
-        parts.connections.permits.extend(permits)
+        parts.pool.permits.extend(permits)
         peer.connection.sender.lose()
         assert parts.service.run_queued(parts.me)
-        assert parts.connections.permits == permits
+        assert parts.pool.permits == permits
         assert parts.logged() == [("/", 499, 0)]
         assert peer.connection.state is State.CLOSED
 
@@ -174,7 +174,7 @@ class TestRunning:
 
 def test_a_full_queue_refuses():
     with Parts(limits=Limits(queue=1)) as parts:
-        parts.connections.permits.clear()
+        parts.pool.permits.clear()
         peers = [parts.peer(), parts.peer()]
         run(parts, *peers)
         assert list(parts.connections.queue) == [peers[0].connection]
@@ -213,8 +213,8 @@ def test_an_error_of_the_servers_own_ends_the_connection_and_frees_the_thread(pa
     peer = parts.peer()
     parts.me.attended = parts.me.connection = peer.connection
     parts.me.token.append(None)
-    parts.connections.permits.pop()
+    parts.pool.permits.pop()
     parts.service.recover(parts.me)
     assert peer.connection.state is State.CLOSED
-    assert len(parts.connections.permits) == 2
+    assert len(parts.pool.permits) == 2
     assert parts.me.attended is None

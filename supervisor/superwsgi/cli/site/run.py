@@ -24,7 +24,7 @@ from superwsgi.master.serve import CONFIGURATION, serve
 @click.option("--certificate", metavar="FILE", help="PEM file of certificate and chain, for --bind https://…")
 @click.option("--key", metavar="FILE", help="PEM file of its key, unless that is in the same file.")
 @click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one per usable CPU.  [auto]")
-@click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [8]")
+@click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [4 to 32]")
 @click.option("--chdir", default=".", metavar="FOLDER", help="Working folder, also on sys.path.  [.]")
 @click.option("--name", metavar="NAME", help="What `superwsgi status` calls it.  [the module or the folder]")
 @click.option(

@@ -143,6 +143,8 @@ class Reader:
         refusals: list[Invalid] = []
         for member in members:
             try:
+                if isinstance(member, inspect.StructType) and not isinstance(node, Keys):
+                    raise Invalid(f"a mapping of {_needed(member)}")
                 return self._value(member, node, path)
             except Invalid as error:
                 refusals.append(error)
@@ -196,6 +198,11 @@ def _mapping(node: Node, known: Iterable[str] = ()) -> Keys:
     raise Invalid("a mapping of keys", f"known: {', '.join(known)}" if known else "")
 
 
+def _needed(kind: inspect.StructType) -> str:
+    """The keys that a mapping has to have."""
+    return " and ".join(field.encode_name for field in kind.fields if field.required)
+
+
 def _scalar(parse: Callable[[str], Any], node: Node) -> Any:
     if isinstance(node, Text) and not node.null:
         return parse(node.text)
@@ -220,9 +227,16 @@ def key_paths(kind: inspect.StructType, above: str = "") -> Iterator[str]:
     """Every key of a Struct and those below it, dotted."""
     for field in kind.fields:
         yield f"{above}{field.encode_name}"
-        below = field.type.type if isinstance(field.type, inspect.Metadata) else field.type
-        if isinstance(below, inspect.StructType):
+        for below in mappings(field.type):
             yield from key_paths(below, f"{above}{field.encode_name}.")
+
+
+def mappings(kind: inspect.Type) -> Iterator[inspect.StructType]:
+    """The Structs that a value may be."""
+    plain = kind.type if isinstance(kind, inspect.Metadata) else kind
+    for member in plain.types if isinstance(plain, inspect.UnionType) else (plain,):
+        if isinstance(member, inspect.StructType):
+            yield member
 
 
 def _type_of_site() -> inspect.StructType:

@@ -83,7 +83,7 @@ class Generation:
         self.most_workers = self.wanted + SPARE_WORKERS
         self.stacks = Stacks(loop, stacks)
         try:
-            self.board = board or Scoreboard.create(2 * self.most_workers, site.threads + 1)
+            self.board = board or Scoreboard.create(2 * self.most_workers, site.most_threads + 1)
         except OSError:
             self.stacks.close()
             raise
@@ -109,7 +109,7 @@ class Generation:
         """A generation handed over by an earlier program of this process. Raises ValueError if its
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
-        board = Scoreboard.attach(held.board, held.site.threads + 1, held.board_version)
+        board = Scoreboard.attach(held.board, held.site.most_threads + 1, held.board_version)
         generation = cls(held.number, held.site, release, shared, launch, loop, board, held.stacks)
         generation.state, generation.wanted = held.state, held.wanted
         generation._proven = held.state is GenerationState.SERVING

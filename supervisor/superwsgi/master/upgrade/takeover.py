@@ -73,6 +73,6 @@ def rehearse(handover: Handover) -> None:
     """Find out whether this program could continue from there. Raises HandoverError."""
     for generation in handover.generations:
         try:
-            Scoreboard.attach(generation.board, generation.site.threads + 1, generation.board_version)
+            Scoreboard.attach(generation.board, generation.site.most_threads + 1, generation.board_version)
         except ValueError as error:
             raise HandoverError(f"generation {generation.number}: {error}") from None

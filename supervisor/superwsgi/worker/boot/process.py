@@ -141,7 +141,7 @@ class Worker:
         try:
             self._start_threads()
         except RuntimeError:
-            start.channel.send(BootFailed(_too_many_threads(start.site.threads)))
+            start.channel.send(BootFailed(_too_many_threads(start.site.elastic.min)))
             return BOOT_FAILED
         # Sent first: once anything has been served, the master can know that we serve before it ends us.
         start.channel.send(Ready(time.monotonic() - self._began))

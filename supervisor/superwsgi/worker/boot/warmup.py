@@ -71,7 +71,7 @@ def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> No
 def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
     watched = _Watched(app)
     gateway = Gateway(watched, errors)
-    base = base_environ(errors.stream(), multithread=site.threads > 1, multiprocess=True)
+    base = base_environ(errors.stream(), multithread=site.most_threads > 1, multiprocess=True)
     for page in site.warmup:
         began = time.monotonic()
         request = _request(site, page, base)

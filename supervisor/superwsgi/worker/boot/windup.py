@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.frames import stack_since_ours
-from superwsgi.worker.serve.thread import OURS
+from superwsgi.worker.threads.thread import OURS
 
 LEAST: Final = 1.0
 """Minimum seconds for the last step, however long the rest has taken: most of it is quick tidying up."""

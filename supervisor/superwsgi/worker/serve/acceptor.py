@@ -22,6 +22,7 @@ from superwsgi.tls.interface import Certificates
 from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.serve.connections import Connections
 from superwsgi.worker.serve.context import Context
+from superwsgi.worker.threads.pool import Pool
 
 PAUSE: Final = SECOND // 500
 """How long a worker with more than its share stays away. All workers may be away at the same time, and then a
@@ -68,6 +69,7 @@ class Acceptor:
         self,
         context: Context,
         connections: Connections,
+        pool: Pool,
         listeners: Listeners,
         make_room: Callable[[int], bool],
     ) -> None:
@@ -78,6 +80,7 @@ class Acceptor:
         self._errors = context.errors
         self._limit = context.site.limits.connections
         self._connections = connections
+        self._pool = pool
         self._make_room = make_room
         self._full = Complaint(context.errors.warning, "no more connections")
         self._exhausted = Complaint(context.errors.warning, "connection not accepted")
@@ -113,7 +116,7 @@ class Acceptor:
 
     def yield_to_peers(self, now: int) -> None:
         """Leave while no thread is free here but another worker has one."""
-        if better_placed(len(self._connections.permits), self._board.peers()):
+        if better_placed(self._pool.free, self._board.peers()):
             self.leave(now + BUSY_PAUSE, for_room=True)
 
     def leave(self, until: int, *, for_room: bool = False) -> None:

@@ -58,7 +58,7 @@ class Admission:
         self._patience = deadline_after(site.timeouts.send)
         self._base = base_environ(
             errors.stream(),
-            multithread=site.threads > 1,
+            multithread=site.most_threads > 1,
             multiprocess=True,  # even with one worker: reloads and TTIN add another
         )
         self._unwatched = Complaint(errors.warning, "connection not watched")

@@ -26,19 +26,17 @@ class Step(enum.Enum):
 
 
 class Connections:
-    """`open`: by descriptor. `permits`: one for each further request that may enter the application. `now`:
-    when the kernel was last asked for events, monotonic ns."""
+    """`open`: by descriptor. `now`: when the kernel was last asked for events, monotonic ns."""
 
-    __slots__ = ("complete", "handshakes", "leaving", "now", "open", "permits", "queue", "ready")
+    __slots__ = ("complete", "handshakes", "leaving", "now", "open", "queue", "ready")
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         self.open: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()  # Step.ATTEND
         self.handshakes: deque[Connection] = deque()
         self.complete: deque[Connection] = deque()  # Step.RUN
         self.queue: deque[Connection] = deque()
         self.leaving: deque[Connection] = deque()
-        self.permits: list[None] = [None] * threads
         self.now = time.monotonic_ns()
 
     def call(self, connection: Connection) -> None:

@@ -17,7 +17,8 @@ from superwsgi.worker.serve.connections import Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
-from superwsgi.worker.serve.thread import WorkerThread
+from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads.thread import WorkerThread
 
 RATE: Final = 500
 """The minimum rate, in bytes a second, of a body that arrives and of a response that waits for its client, on
@@ -41,16 +42,14 @@ def fast_enough(moved: int, period: int) -> bool:
 
 
 class Deadlines:
-    """`threads` are the worker's; `replace` replaces a stuck one, and `on_hang` is called if one does not
-    come back."""
+    """`on_hang` is called if a stuck thread does not come back."""
 
     def __init__(
         self,
         context: Context,
         service: Service,
         ending: Ending,
-        threads: list[WorkerThread],
-        replace: Callable[[WorkerThread], None],
+        pool: Pool,
         on_hang: Callable[[], None],
     ) -> None:
         timeouts = context.site.timeouts
@@ -61,8 +60,7 @@ class Deadlines:
         self._service = service
         self._connections = service.connections
         self._ending = ending
-        self._threads = threads
-        self._replace = replace
+        self._pool = pool
         self._on_hang = on_hang
 
     def look(self, now: int) -> int:
@@ -75,12 +73,12 @@ class Deadlines:
             if connection.deadline <= now:
                 self._connection_overdue(connection, now)
             soonest = min(soonest, connection.deadline, sender.deadline)
-        for thread in list(self._threads):
+        for thread in self._pool:
             if thread.token:
                 if thread.deadline <= now:
                     self._thread_overdue(thread, now)
                 soonest = min(soonest, thread.deadline)
-        soonest = min(soonest, self._look_for_lost(now))
+        soonest = min(soonest, self._look_for_lost(now), self._pool.shrink(now))
         return soonest if soonest >= NEVER else max(soonest, now + GRAIN)
 
     # Clients.
@@ -165,7 +163,7 @@ class Deadlines:
         self._service.end_bulk(connection, request)
         thread.record.end(now, exchange.status if exchange.complete else 504, 0)
         self._service.lost[thread] = now + self._timeout
-        self._replace(thread)
+        self._pool.replace(thread)
         self._service.follow(connection, self._ending.abandon(connection, exchange, now), True)
 
     def _look_for_lost(self, now: int) -> int:

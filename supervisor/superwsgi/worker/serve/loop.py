@@ -21,6 +21,7 @@ from superwsgi.http.client.peers import Trusted
 from superwsgi.http.response.exchange import App, Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
@@ -29,14 +30,14 @@ from superwsgi.worker.connection.states import Sending, State, waits
 from superwsgi.worker.connection.storage import Bulk
 from superwsgi.worker.serve.acceptor import Accepted, Acceptor, Broken, Listeners
 from superwsgi.worker.serve.admission import Admission
-from superwsgi.worker.serve.baton import Baton
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.crowding import Addresses
 from superwsgi.worker.serve.deadlines import Deadlines
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
-from superwsgi.worker.serve.thread import WorkerThread
+from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads.thread import WorkerThread
 
 BATCH: Final = 64
 """Events taken from the kernel at a time."""
@@ -55,9 +56,9 @@ _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
 
 
 class Loop:
-    """Serve `app` on `listeners`, `site.threads` requests at once.
+    """Serve `app` on `listeners`, up to `site.most_threads` requests at once.
 
-    `board` has one more thread record than `site.threads`. `on_recycle` is called with the reason why this
+    `board` has one more thread record than that. `on_recycle` is called with the reason why this
     worker should be replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not
     come back). `on_end` is called in one of the threads when nothing is served any more.
     """
@@ -89,22 +90,19 @@ class Loop:
         self._alarm = context.alarm
         self._listeners = listeners.sockets
         self._on_end = on_end
-        self._baton = Baton()
-        self._connections = connections = Connections(site.threads)
-        self._acceptor = Acceptor(context, connections, listeners, self._make_room)
+        self._connections = connections = Connections()
+        refused = Complaint(errors.warning, "no more threads")
+        self._pool = pool = Pool(site.elastic, board, context.alarm, refused, self._work)
+        self._baton = pool.baton
+        self._acceptor = Acceptor(context, connections, pool, listeners, self._make_room)
         addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
         self._ending = Ending(context, connections, self._acceptor, addresses)
-        bulk = Bulk(site.threads)
+        bulk = Bulk(site.most_threads)
         self._admission = Admission(context, connections, self._ending, listeners, addresses, bulk)
         self._service = Service(
-            context, connections, self._baton, self._acceptor, self._admission, self._ending, bulk, on_recycle
+            context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
-        self._threads = [
-            WorkerThread(number, board.thread(number), self._work) for number in range(site.threads + 1)
-        ]
-        self._deadlines = Deadlines(
-            context, self._service, self._ending, self._threads, self._replace, lambda: on_recycle("hang")
-        )
+        self._deadlines = Deadlines(context, self._service, self._ending, pool, lambda: on_recycle("hang"))
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
         self._draining = self._stopped = self._forked = False
@@ -115,8 +113,7 @@ class Loop:
     def prepare(self) -> None:
         """Start the threads, which wait for `start`. Raises RuntimeError if the system gives no more."""
         self._baton.start()
-        for thread in self._threads:
-            thread.start()
+        self._pool.start()
 
     def start(self) -> None:
         """Accept connections; returns at once."""
@@ -156,7 +153,7 @@ class Loop:
         self._epoll.close()
         self._alarm.close_in_child()
         self._context.gateway.came_back = forks.came_back
-        for thread in self._threads:
+        for thread in self._pool:
             thread.token.clear()
 
     # The threads.
@@ -167,7 +164,8 @@ class Loop:
         while not (self._stopped or thread.written_off):
             try:
                 if not thread.has_baton and not self._service.run_queued(thread):
-                    self._baton.take(thread)
+                    if not self._baton.take(thread):
+                        return
                     self._release_held()
                 while thread.has_baton and not self._stopped:
                     self._turn(thread)
@@ -221,26 +219,20 @@ class Loop:
 
     def _release_held(self) -> None:
         """Send the answers held by the previous holder of the baton, which is still in the application."""
-        for thread in self._threads:
-            connection = thread.connection
-            if connection is not None and connection.sender.state is Sending.HELD:
-                connection.sender.release()
-
-    def _replace(self, lost: WorkerThread) -> None:
-        """Start a new thread for one that was written off, with its number and its record."""
-        thread = WorkerThread(lost.number, lost.record, self._work)
-        self._threads[lost.number] = thread
-        thread.start()
-        self._connections.permits.append(None)
+        lender = self._baton.lender
+        connection = lender.connection if lender is not None else None
+        if connection is not None and connection.sender.state is Sending.HELD:
+            connection.sender.release()
 
     # The poll.
 
     def _poll(self) -> None:
         connections, acceptor = self._connections, self._acceptor
-        if not connections.permits and not acceptor.away:
+        if not self._pool.permits and not acceptor.away:
             acceptor.yield_to_peers(connections.now)
-            if connections.permits:  # one has come back since we looked
+            if self._pool.permits:  # one has come back since we looked
                 acceptor.freed()
+        self._pool.tell()
         events = self._events()
         connections.now = now = time.monotonic_ns()
         self._context.board.set("heartbeat", now)
@@ -284,7 +276,7 @@ class Loop:
         connections = self._connections
         if connections.handshakes or connections.ready:  # there is more to do at once
             return 0.0
-        beat = connections.now + (_BEAT if self._busy else _IDLE_BEAT)
+        beat = connections.now + (_BEAT if self._pool.busy else _IDLE_BEAT)
         return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)
 
     def _mark(self, connection: Connection, mask: int) -> None:
@@ -323,7 +315,7 @@ class Loop:
             soonest = min(self._deadlines.look(now), self._acceptor.until)
         finally:
             self._alarm.no_later_than(soonest if self._draining else min(soonest, self._drain_at))
-        if self._draining and not self._connections.open and not self._busy:
+        if self._draining and not self._connections.open and not self._pool.busy:
             self._stopped = True
 
     def _end_politely(self, now: int) -> None:
@@ -355,8 +347,3 @@ class Loop:
 
     def _make_room(self, now: int) -> bool:
         return self._admission.make_room(now)
-
-    @property
-    def _busy(self) -> bool:
-        """Whether a request is in the application."""
-        return len(self._connections.permits) < self._context.site.threads

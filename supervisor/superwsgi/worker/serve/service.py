@@ -26,11 +26,11 @@ from superwsgi.worker.connection.states import NEXT, Event, Sending, State
 from superwsgi.worker.connection.storage import Bulk
 from superwsgi.worker.serve.acceptor import Acceptor
 from superwsgi.worker.serve.admission import Admission
-from superwsgi.worker.serve.baton import Baton
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
-from superwsgi.worker.serve.thread import WorkerThread
+from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads.thread import WorkerThread
 
 _BETWEEN: Final = Phase.BETWEEN
 _PROXY: Final = State.PROXY
@@ -68,7 +68,7 @@ class Service:
         self,
         context: Context,
         connections: Connections,
-        baton: Baton,
+        pool: Pool,
         acceptor: Acceptor,
         admission: Admission,
         ending: Ending,
@@ -87,7 +87,8 @@ class Service:
         self._alarm = context.alarm
         self.connections = connections
         self._complete = connections.complete
-        self._baton = baton
+        self._pool = pool
+        self._baton = pool.baton
         self._acceptor = acceptor
         self._admission = admission
         self._ending = ending
@@ -140,16 +141,14 @@ class Service:
         """Run the request that has waited longest, if there is one and a permit for it."""
         connections = self.connections
         while connections.queue:
-            try:
-                connections.permits.pop()
-            except IndexError:
+            if not self._pool.permit():
                 return False
             connection = self._next_queued()
             if connection is not None:
                 self._context.board.set("queued", len(connections.queue))
                 self.attend(connection, thread, _QUEUE)
                 return True
-            connections.permits.append(None)  # and look again: a request may have been queued for want of one
+            self._pool.give_back()  # and look again: a request may have been queued for want of one
             if self._bulk.crowded:
                 return False
         return False
@@ -183,7 +182,7 @@ class Service:
                 thread.written_off = True  # by deadlines.py, which ended the request and connection
                 return
             thread.record.end(time.monotonic_ns(), 500, 0)
-            self.connections.permits.append(None)
+            self._pool.give_back()
             if connection is not None and connection.sender.outbox.bulky:
                 connection.sender.outbox.end_bulk("", self.connections.now)
         if connection is not None and connection.state is not State.CLOSED:
@@ -304,13 +303,9 @@ class Service:
 
     def _run_or_queue(self, connection: Connection, thread: WorkerThread) -> Step:
         connections = self.connections
-        if not (connections.queue or (self._bulk.crowded and self._is_held_back(connection))):
-            try:
-                connections.permits.pop()
-            except IndexError:
-                pass
-            else:
-                return self._run(connection, thread)
+        held_back = connections.queue or (self._bulk.crowded and self._is_held_back(connection))
+        if not held_back and self._pool.permit():
+            return self._run(connection, thread)
         if len(connections.queue) >= self._queue_limit:
             return self._ending.refuse(connection, _QUEUE_FULL, connections.now)
         connection.become(Event.QUEUE, connections.now)
@@ -319,7 +314,7 @@ class Service:
     def _run_queued(self, connection: Connection, thread: WorkerThread) -> Step:
         """Run a request from the queue; a permit has been taken for it."""
         if connection.sender.gone:
-            self.connections.permits.append(None)
+            self._pool.give_back()
             return self._ending.drop(connection)
         return self._run(connection, thread)
 
@@ -381,7 +376,7 @@ class Service:
         connection.sender.outbox.end_bulk(_path_of(request), self.connections.now)
 
     def _give_back_permit(self) -> None:
-        self.connections.permits.append(None)
+        self._pool.give_back()
         if self._acceptor.away:
             self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:

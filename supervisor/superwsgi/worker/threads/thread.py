@@ -18,15 +18,16 @@ OURS: Final[WeakSet[threading.Thread]] = WeakSet()
 
 
 class WorkerThread:
-    """One thread. `has_baton`, `lease` and `lent` are the baton's (see baton.py).
+    """One thread. `has_baton`, `lease`, `lent`, `bell`, `dismissed` and `waiting_since` are the baton's (see
+    baton.py).
 
     `token` has one item while a request is in the application; the side that pops it (the thread when the
     application returns, or deadlines.py when it takes too long) decides how the request ends.
     """
 
     __slots__ = (
-        "_python", "attended", "connection", "deadline", "has_baton", "lease", "lent", "number", "record",
-        "token", "written_off",
+        "_python", "attended", "bell", "connection", "deadline", "dismissed", "has_baton", "lease", "lent",
+        "number", "record", "token", "waiting_since", "written_off",
     )  # fmt: skip
 
     def __init__(self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None]) -> None:
@@ -39,6 +40,10 @@ class WorkerThread:
         self.has_baton = False
         self.lease: list[None] = []
         self.lent = False
+        self.bell = threading.Lock()  # released to wake it
+        self.bell.acquire()
+        self.waiting_since = 0  # monotonic ns
+        self.dismissed = False  # it has not been needed for long: it ends
         self.written_off = False
         # Not a daemon: threads that the application starts from it would be daemons too, and die unfinished.
         self._python = threading.Thread(target=work, args=(self,), name=f"thread-{number}", daemon=False)

@@ -5,6 +5,11 @@ and nobody else competes for the GIL) or passes it on. Keeping is best if the ap
 several threads in it, each waits for the GIL for whole switch intervals (Flask hello, 8 threads, one core:
 p99 57 ms with every thread polling, 2.8 ms this way). Passing is best if it waits, say for a database. A kept
 baton is only lent: after LEASE in one call the monitor takes it back and passes it on.
+
+Threads that wait for it are a stack: the last one to wait is the next to poll. So few threads do most of the
+work, with warm caches and few connections to a database, and those at the bottom can end. A thread that comes
+back from the application while the baton is free takes it, even if another has been called for it and is not
+there yet: handing it over instead costs a thread switch for each request.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ import time
 from queue import SimpleQueue
 from typing import Final
 
-from superwsgi.worker.serve.thread import WorkerThread
+from superwsgi.worker.threads.thread import WorkerThread
 
 LEASE: Final = 0.001
 """Seconds. Longer delays others behind a request that blocks; shorter makes threads compete for the GIL."""
@@ -61,12 +66,15 @@ class Expectation:
 
 
 class Baton:
-    """`take` it to poll; around the application's call, `before` and `after`."""
+    """`take` it to poll; around the application's call, `before` and `after`. Times are monotonic ns."""
 
     def __init__(self) -> None:
         self.expectation = Expectation()
-        self._turn = threading.Lock()
-        self._lent_to: WorkerThread | None = None
+        self.lender: WorkerThread | None = None  # the last thread that kept it through a call
+        self._lock = threading.Lock()
+        self._free = True
+        self._waiting: list[WorkerThread] = []  # a stack
+        self._called: WorkerThread | None = None  # from the stack, and not there yet
         self._calls = 0  # of the application, begun by a holder of the baton
         self._watchful = _LATELY  # ticks left in which every call is measured
         self._asleep = False
@@ -80,14 +88,52 @@ class Baton:
         self._stopped = True
         self._bell.put(None)
 
-    def take(self, thread: WorkerThread) -> None:
-        """Wait for the baton."""
-        self._turn.acquire()
+    def take(self, thread: WorkerThread) -> bool:
+        """Wait for the baton. False if the thread has been dismissed instead."""
+        while not self._taken(thread):
+            thread.bell.acquire()
+            if thread.dismissed:
+                return False
         thread.has_baton = True
+        return True
 
     def give(self, thread: WorkerThread) -> None:
         thread.has_baton = False
-        self._turn.release()
+        self._pass_on()
+
+    def dismiss(self, before: int) -> WorkerThread | None:
+        """End the thread that has waited longest, if it has waited since `before`."""
+        with self._lock:
+            if not self._waiting or self._waiting[0].waiting_since > before:
+                return None
+            thread = self._waiting.pop(0)
+        thread.dismissed = True
+        thread.bell.release()
+        return thread
+
+    @property
+    def waited_since(self) -> int:
+        """Since when the thread has waited that has waited longest; 0 if there is none."""
+        with self._lock:
+            return self._waiting[0].waiting_since if self._waiting else 0
+
+    def _taken(self, thread: WorkerThread) -> bool:
+        with self._lock:
+            if self._called is thread:
+                self._called = None
+            if self._free:
+                self._free = False
+                return True
+            thread.waiting_since = time.monotonic_ns()
+            self._waiting.append(thread)
+            return False
+
+    def _pass_on(self) -> None:
+        with self._lock:
+            self._free = True
+            if self._called is None and self._waiting:
+                self._called = called = self._waiting.pop()
+                called.bell.release()
 
     def before(self, thread: WorkerThread) -> int:
         """The holder is about to call the application. Returns `cpu` for `after`, 0 if it is not sampled."""
@@ -95,7 +141,7 @@ class Baton:
         if self.expectation.blocking:
             self.give(thread)
         else:
-            self._lent_to = thread
+            self.lender = thread
             thread.lent = True
             thread.lease.append(None)
             if self._asleep:
@@ -131,14 +177,14 @@ class Baton:
 
     def _take_back(self) -> bool:
         """A lease that was already there at the last tick has lasted long enough: pass the baton on."""
-        thread = self._lent_to
+        thread = self.lender
         if thread is None:
             return False
         try:
             thread.lease.pop()  # whichever pops first wins: us, or the thread back from the application
         except IndexError:
             return False
-        self._turn.release()
+        self._pass_on()
         return True
 
     def _sleep(self, seen: int) -> None:

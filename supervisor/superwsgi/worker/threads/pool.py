@@ -1,0 +1,158 @@
+"""How many threads a worker has: more while requests wait, fewer once they have idled, within `threads`.
+
+A thread is started when a request waits and all others are in the application: one for each request that
+waits, not some share of the total, which would take the CPU from those that work. One that has waited `idle`
+seconds at the bottom of the baton's stack ends, and what the application keeps for each thread ends with it.
+
+There is one thread more than requests may run at once: it polls while they run. A permit is the right to
+enter the application; whoever takes one runs one request.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from superwsgi.config.schema import Elastic
+from superwsgi.log.rate_limit import Complaint
+from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.threads.baton import Baton
+from superwsgi.worker.threads.thread import WorkerThread
+
+_PAUSE: Final = SECOND
+"""How long no thread is started after the system has refused one."""
+
+
+class Pool:
+    """The threads of a worker, each of which does `work`. Times are monotonic ns.
+
+    `permits` has one item for each further request that may enter the application now. `size` is how many
+    may run at once with the threads there are: permits and requests in the application.
+    """
+
+    def __init__(
+        self,
+        bounds: Elastic,
+        board: WorkerWriter,
+        alarm: Alarm,
+        refused: Complaint,
+        work: Callable[[WorkerThread], None],
+    ) -> None:
+        self.permits: Final[list[None]] = []
+        self.size = 0
+        self._least = bounds.min
+        self.most: Final = bounds.max
+        self._idle = int(bounds.idle * SECOND)
+        self.baton = Baton()
+        self._board = board
+        self._alarm = alarm
+        self._refused = refused
+        self._work = work
+        self._threads: dict[int, WorkerThread] = {}
+        self._lock = threading.Lock()
+        self._numbers = list(range(bounds.max, -1, -1))  # free ones, the lowest last
+        self._not_before = 0
+        self._told = -1  # what siblings read about `free`
+
+    def __iter__(self) -> Iterator[WorkerThread]:
+        return iter(list(self._threads.values()))
+
+    @property
+    def free(self) -> int:
+        """Further requests that could run now, with more threads if need be."""
+        return len(self.permits) + self.most - self.size
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in the application."""
+        return len(self.permits) < self.size
+
+    def start(self) -> None:
+        """Start as many as there always are. Raises RuntimeError if the system gives no more threads."""
+        self._start_one()  # to poll
+        for _ in range(self._least):
+            self._start_one()
+            self._resize(1)
+            self.permits.append(None)
+        self.tell()
+
+    def permit(self) -> bool:
+        """Take a permit; start a thread if there is none and may be one."""
+        try:
+            self.permits.pop()
+        except IndexError:
+            return self.size < self.most and self._grow()
+        return True
+
+    def give_back(self) -> None:
+        """A request has left the application."""
+        self.permits.append(None)
+        if not self._told:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell siblings how many are free. The poller does so in each turn, others only if there was none: a
+        number that is a little out of date does no harm."""
+        free = self.free
+        if free != self._told:
+            self._told = free
+            self._board.set("free", free)
+
+    def replace(self, lost: WorkerThread) -> None:
+        """Start a thread for one that was written off, with its number and its record."""
+        self._remove(lost)
+        if self._grow():
+            self.permits.append(None)
+
+    def shrink(self, now: int) -> int:
+        """End threads that have idled for long; returns when to look again."""
+        while self.size > self._least:
+            try:
+                self.permits.pop()
+            except IndexError:
+                return now + self._idle
+            thread = self.baton.dismiss(now - self._idle)
+            if thread is None:
+                self.permits.append(None)
+                return (self.baton.waited_since or now) + self._idle
+            self._remove(thread)
+        return NEVER
+
+    def _grow(self) -> bool:
+        """One thread more, and the right to enter the application, which is the caller's."""
+        now = time.monotonic_ns()
+        with self._lock:
+            if self.size >= self.most or now < self._not_before:
+                return False
+            try:
+                self._start_one()
+            except RuntimeError as error:
+                self._not_before = now + _PAUSE
+                self._refused.make(
+                    now, threads=self.size, error=str(error), next="requests wait for a thread"
+                )
+                return False
+            self._resize(1)
+        if self.size > self._least:
+            self._alarm.no_later_than(now + self._idle)
+        return True
+
+    def _start_one(self) -> None:
+        number = self._numbers[-1]
+        thread = WorkerThread(number, self._board.thread(number), self._work)
+        thread.start()
+        self._numbers.pop()
+        self._threads[number] = thread
+
+    def _remove(self, thread: WorkerThread) -> None:
+        with self._lock:
+            del self._threads[thread.number]
+            self._numbers.append(thread.number)
+            self._resize(-1)
+
+    def _resize(self, change: int) -> None:
+        self.size += change
+        self._board.set("threads", self.size)

@@ -1,0 +1,140 @@
+"""Keep or pass."""
+
+from __future__ import annotations
+
+import threading
+
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker.threads.baton import Baton, Expectation
+from superwsgi.worker.threads.thread import WorkerThread
+from tests.worker.running import eventually
+
+MS = 1_000_000
+
+
+def thread(number: int = 0) -> WorkerThread:
+    return WorkerThread(number, Scoreboard.create(1, 2).writer(0).thread(number), lambda thread: None)
+
+
+def learned(*samples: tuple[int, int]) -> Expectation:
+    expectation = Expectation()
+    for wall, cpu in samples:
+        expectation.learn(wall, cpu)
+    return expectation
+
+
+def test_an_application_that_computes_is_not_expected_to_block():
+    assert not learned(*[(5 * MS, 5 * MS)] * 50).blocking
+
+
+def test_one_that_waits_is_soon_expected_to():
+    assert learned(*[(10 * MS, MS)] * 3).blocking
+
+
+def test_one_long_pause_in_many_says_nothing():
+    assert not learned(*([(MS, MS)] * 20 + [(500 * MS, MS)]) * 10).blocking
+
+
+def test_waiting_for_threads_that_compute_is_not_blocking():
+    """Wall time in which the process computed, in whichever thread."""
+    assert not learned(*[(10 * MS, MS)] * 20, *[(10 * MS, 10 * MS)] * 20).blocking
+
+
+def test_the_holder_keeps_it_through_a_short_call():
+    baton, holder = Baton(), thread()
+    baton.take(holder)
+    cpu = baton.before(holder)
+    baton.after(holder, MS, cpu)
+    assert holder.has_baton
+
+
+def test_it_is_passed_before_a_call_that_will_block():
+    baton, holder, next_one = Baton(), thread(), thread(1)
+    for _ in range(5):
+        baton.expectation.learn(10 * MS, 0)
+    baton.take(holder)
+    cpu = baton.before(holder)
+    assert not holder.has_baton
+    baton.take(next_one)
+    baton.after(holder, MS, cpu)
+    assert next_one.has_baton
+    assert not holder.has_baton
+
+
+def test_the_monitor_takes_it_from_a_call_that_lasts():
+    baton, holder, next_one = Baton(), thread(), thread(1)
+    baton.start()
+    baton.take(holder)
+    baton.before(holder)
+    taken = threading.Thread(target=baton.take, args=(next_one,), daemon=True)
+    taken.start()
+    taken.join(10)
+    assert next_one.has_baton
+    baton.after(holder, MS, 0)
+    assert not holder.has_baton
+    baton.stop()
+
+
+class Waiting:
+    """Threads that wait for a baton; each keeps it until the test is over."""
+
+    def __init__(self, baton: Baton, count: int) -> None:
+        self.baton = baton
+        self.order: list[int] = []
+        self.dismissed: list[int] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._wait, args=(number,)) for number in range(count)]
+        for number, runs in enumerate(self._threads):
+            runs.start()
+            eventually(lambda: len(baton._waiting) == number + 1)  # noqa: B023
+
+    def _wait(self, number: int) -> None:
+        one = thread()
+        if not self.baton.take(one):
+            self.dismissed.append(number)
+            return
+        self.order.append(number)
+        self._over.wait(10)
+        self.baton.give(one)
+
+    def end(self) -> None:
+        self._over.set()
+        for runs in self._threads:
+            runs.join(10)
+
+
+def test_the_last_to_wait_is_the_first_to_run():
+    baton, holder = Baton(), thread()
+    baton.take(holder)
+    waiting = Waiting(baton, 3)
+    baton.give(holder)
+    waiting.end()
+    assert waiting.order == [2, 1, 0]
+
+
+def test_who_is_there_first_takes_it_and_the_one_called_waits_again():
+    baton, holder, other = Baton(), thread(), thread(1)
+    baton.take(holder)
+    waiting = Waiting(baton, 1)
+    called = baton._called = baton._waiting.pop()  # and it does not get there
+    baton.give(holder)
+    assert baton.take(other)
+    called.bell.release()
+    eventually(lambda: baton._called is None and len(baton._waiting) == 1)
+    assert waiting.order == []
+    baton.give(other)
+    waiting.end()
+    assert waiting.order == [0]
+
+
+def test_the_one_that_has_waited_longest_can_be_dismissed():
+    baton, holder = Baton(), thread()
+    baton.take(holder)
+    waiting = Waiting(baton, 2)
+    since = baton.waited_since
+    assert baton.dismiss(since - 1) is None
+    assert baton.dismiss(since) is not None
+    baton.give(holder)
+    waiting.end()
+    assert (waiting.dismissed, waiting.order) == ([0], [1])
+    assert baton.waited_since == 0

@@ -1,0 +1,177 @@
+"""How many threads there are, with threads that only wait for the baton."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from superwsgi.config.schema import Elastic
+from superwsgi.log.rate_limit import Complaint
+from superwsgi.scoreboard import Scoreboard
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads.thread import WorkerThread
+from tests.worker.running import eventually
+
+NOW = 10**18  # later than any time at which a thread began to wait
+
+
+class Site:
+    """A pool; what its threads are doing; what it complained of."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self.board = Scoreboard.create(1, most + 1)
+        self.alarm = Alarm()
+        self.complaints: list[dict[str, object]] = []
+        self.pool = Pool(
+            Elastic(min=least, max=most, idle=2.0),
+            self.board.writer(0),
+            self.alarm,
+            Complaint(lambda event, detail, **words: self.complaints.append(words), "no more threads"),
+            self._wait,
+        )
+        self.ended: list[WorkerThread] = []
+
+    def _wait(self, thread: WorkerThread) -> None:
+        if self.pool.baton.take(thread):
+            self.pool.baton.give(thread)  # at the end of the test, to the next one
+        self.ended.append(thread)
+
+    @property
+    def waiting(self) -> int:
+        return len(self.pool.baton._waiting)
+
+    def take_all(self) -> int:
+        """Permits, as long as there are some."""
+        return next(number for number in range(100) if not self.pool.permit())
+
+
+@contextmanager
+def site(least: int, most: int) -> Iterator[Site]:
+    """The pool's first thread, which would poll, is this one."""
+    made = Site(least, most)
+    me = WorkerThread(99, made.board.writer(0).thread(0), lambda thread: None)
+    made.pool.baton.take(me)
+    with closing(made.board):
+        yield made
+        made.pool.baton.give(me)
+        eventually(lambda: not any(thread.is_alive() for thread in made.pool))
+        made.alarm.close_in_child()
+
+
+@pytest.fixture
+def elastic() -> Iterator[Site]:
+    with site(2, 5) as made:
+        made.pool.start()
+        yield made
+
+
+def test_it_begins_with_the_least_and_one_to_poll(elastic: Site) -> None:
+    eventually(lambda: elastic.waiting == 3)
+    assert (elastic.pool.size, elastic.pool.free, elastic.pool.busy) == (2, 5, False)
+
+
+def test_one_more_for_each_request_that_finds_none(elastic: Site) -> None:
+    assert elastic.take_all() == 5
+    assert (elastic.pool.size, elastic.pool.free, elastic.pool.busy) == (5, 0, True)
+    eventually(lambda: elastic.waiting == 6)
+    assert elastic.board.read(0).threads == 5
+
+
+def test_a_fixed_number_stays_and_is_complete_at_once() -> None:
+    with site(3, 3) as fixed:
+        fixed.pool.start()
+        assert fixed.pool.size == 3
+        assert fixed.take_all() == 3
+        assert fixed.pool.shrink(NOW) == NEVER
+        assert fixed.pool.size == 3
+
+
+def test_those_that_idle_end_but_not_the_least(elastic: Site) -> None:
+    for _ in range(elastic.take_all()):
+        elastic.pool.give_back()
+    eventually(lambda: elastic.waiting == 6)
+    assert elastic.pool.shrink(NOW) == NEVER
+    eventually(lambda: len(elastic.ended) == 3)
+    assert (elastic.pool.size, elastic.pool.free, elastic.waiting) == (2, 5, 3)
+    assert elastic.take_all() == 5, "capacity is back when it is needed"
+
+
+def test_one_that_was_needed_lately_stays(elastic: Site) -> None:
+    for _ in range(elastic.take_all()):
+        elastic.pool.give_back()
+    eventually(lambda: elastic.waiting == 6)
+    since = elastic.pool.baton.waited_since
+    assert elastic.pool.shrink(since + SECOND) == since + 2 * SECOND
+    assert elastic.pool.size == 5
+
+
+def test_none_ends_while_all_are_in_the_application(elastic: Site) -> None:
+    elastic.take_all()
+    eventually(lambda: elastic.waiting == 6)
+    assert elastic.pool.shrink(NOW) == NOW + 2 * SECOND
+    assert elastic.pool.size == 5
+
+
+def test_the_one_at_the_bottom_of_the_stack_ends_first(elastic: Site) -> None:
+    eventually(lambda: elastic.waiting == 3)
+    waiting = list(elastic.pool.baton._waiting)
+    elastic.pool.permit()
+    elastic.pool.permit()
+    elastic.pool.permit()
+    elastic.pool.give_back()
+    eventually(lambda: elastic.waiting == 4)
+    elastic.pool.shrink(NOW)
+    eventually(lambda: elastic.ended == waiting[:1])
+
+
+def test_one_that_is_written_off_is_replaced_and_keeps_its_number(elastic: Site) -> None:
+    elastic.take_all()
+    lost = list(elastic.pool)[1]
+    elastic.pool.replace(lost)
+    (new,) = [thread for thread in elastic.pool if thread.number == lost.number]
+    assert new is not lost
+    assert (elastic.pool.size, len(elastic.pool.permits)) == (5, 1)
+    eventually(lambda: elastic.waiting == 7)
+
+
+@contextmanager
+def no_more_threads() -> Iterator[None]:
+    """As where there is no memory for their stacks."""
+    threading.stack_size(1 << 46)
+    try:
+        yield
+    finally:
+        threading.stack_size(0)
+
+
+def test_where_the_system_gives_none_requests_wait_and_it_is_tried_again(elastic: Site) -> None:
+    with no_more_threads():
+        assert elastic.take_all() == 2
+        elastic.pool.replace(next(iter(elastic.pool)))
+        assert elastic.pool.size == 1
+        assert elastic.complaints == [
+            {"threads": 2, "error": "can't start new thread", "next": "requests wait for a thread"}
+        ]
+        assert not elastic.pool.permit()
+    eventually(elastic.pool.permit)
+
+
+def test_siblings_hear_when_the_first_one_is_free_again(elastic: Site) -> None:
+    elastic.take_all()
+    elastic.pool.tell()
+    assert elastic.board.read(0).free == 0
+    elastic.pool.give_back()
+    assert elastic.board.read(0).free == 1
+    elastic.pool.give_back()
+    assert elastic.board.read(0).free == 1, "the poller says so in its next turn"
+    elastic.pool.tell()
+    assert elastic.board.read(0).free == 2
+
+
+def test_starting_fewer_than_the_least_is_an_error() -> None:
+    with site(2, 5) as made, no_more_threads(), pytest.raises(RuntimeError):
+        made.pool.start()
