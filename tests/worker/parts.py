@@ -25,6 +25,7 @@ from superwsgi.worker.connection.outbox import Outbox
 from superwsgi.worker.connection.sender import LISTENING, Sender
 from superwsgi.worker.connection.states import State, waits
 from superwsgi.worker.connection.storage import Bulk, Stores
+from superwsgi.worker.queue.queue import RequestQueue
 from superwsgi.worker.serve.acceptor import Acceptor, Listeners
 from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections
@@ -92,12 +93,12 @@ class Parts:
         self.listener.setblocking(False)
         listeners = Listeners([self.listener])
         self.recycled: list[str] = []
-        self.connections = Connections()
+        bulk = Bulk(threads)
+        self.connections = Connections(RequestQueue(site.queue, threads, bulk))
         refused = Complaint(errors.warning, "no more threads")
         self.pool = Pool(site.elastic, self.context.board, alarm, refused, lambda thread: None)
         self.pool.start()
         addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
-        bulk = Bulk(threads)
         self.acceptor = Acceptor(
             self.context, self.connections, self.pool, listeners, lambda now: self.admission.make_room(now)
         )
@@ -133,6 +134,16 @@ class Parts:
     def peer(self, state: State = State.NEW) -> Peer:
         """A client, and its connection here."""
         return self._stack.enter_context(Peer(self, state))
+
+    def queued(self) -> list[Connection]:
+        """Those that wait for a thread, in the order in which they came."""
+        lanes = self.connections.queue._lanes.values()
+        return [
+            connection
+            for _, connection in sorted(
+                (each for lane in lanes for each in lane.waiting), key=lambda each: each[0]
+            )
+        ]
 
     @property
     def errors(self) -> str:

@@ -58,20 +58,20 @@ def test_one_that_is_expected_waits_and_others_go_on(paths):
         assert [len(client.response()[2]) for client in (a, b, c)] == [SIZE] * 3
 
 
-def test_a_path_is_known_for_what_it_did_last():
+def test_a_kind_is_known_for_what_it_did_last():
     bulk = Bulk(4)
     bulk.begin("a")
     assert not bulk.crowded
     bulk.begin("b")
     assert bulk.crowded
-    bulk.end("a", "/report/2024-11", True, now=0)
-    bulk.end("a", "/report/2024-11", True, now=0)
+    bulk.end("a", "GET /report/*", True, now=0)
+    bulk.end("a", "GET /report/*", True, now=0)
     assert not bulk.crowded
-    assert bulk.expects("/report/2025-01", now=1)
-    assert not bulk.expects("/report", now=1)
-    assert not bulk.expects("/report/2024-11", now=60 * 10**9)
-    bulk.end("b", "/report/7", False, now=2)
-    assert not bulk.expects("/report/2024-11", now=3)
+    assert bulk.expects("GET /report/*", now=1)
+    assert not bulk.expects("GET /report", now=1)
+    assert not bulk.expects("GET /report/*", now=60 * 10**9)
+    bulk.end("b", "GET /report/*", False, now=2)
+    assert not bulk.expects("GET /report/*", now=3)
 
 
 def test_what_is_known_is_bounded():

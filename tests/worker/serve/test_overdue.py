@@ -102,9 +102,9 @@ def test_a_request_that_waits_too_long_for_a_thread(parts):
     peer = parts.peer()
     peer.connection.parser.feed(GET)
     peer.connection.become(Event.QUEUE, NOW)
-    parts.connections.queue.append(peer.connection)
+    parts.connections.queue.put(peer.connection, NOW)
     parts.deadlines.look(LATER)
-    assert list(parts.connections.queue) == []
+    assert parts.queued() == []
     assert peer.received().startswith(b"HTTP/1.1 503 ")
 
 

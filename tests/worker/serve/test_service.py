@@ -27,7 +27,7 @@ def where(parts, peer):
         "ready": connections.ready,
         "handshakes": connections.handshakes,
         "complete": connections.complete,
-        "queue": connections.queue,
+        "queue": parts.queued(),
         "leaving": connections.leaving,
     }
     return [name for name, queue in queues.items() if peer.connection in queue]
@@ -139,7 +139,7 @@ class TestRunning:
         run(parts, waiting)
         parts.pool.permits.extend(permits)
         run(parts, later)
-        assert list(parts.connections.queue) == [waiting.connection, later.connection]
+        assert parts.queued() == [waiting.connection, later.connection]
 
     def test_who_left_the_queue_is_not_run_for(self, parts):
         peer = parts.peer()
@@ -177,7 +177,7 @@ def test_a_full_queue_refuses():
         parts.pool.permits.clear()
         peers = [parts.peer(), parts.peer()]
         run(parts, *peers)
-        assert list(parts.connections.queue) == [peers[0].connection]
+        assert parts.queued() == [peers[0].connection]
         assert peers[1].received().startswith(b"HTTP/1.1 503 ")
 
 

@@ -192,10 +192,10 @@ class Outbox:
             self.bulky = True
             self._stores.bulk.begin(self)
 
-    def end_bulk(self, path: str, now: int) -> None:
+    def end_bulk(self, kind: str, now: int) -> None:
         """The application is done with the response to a request for `path`."""
         self.bulky = False
-        self._stores.bulk.end(self, path, self.in_files, now)
+        self._stores.bulk.end(self, kind, self.in_files, now)
 
     def _spill(self, data: memoryview) -> int:
         """Write to files, as far as there is room; returns how many bytes."""

@@ -3,16 +3,15 @@ requests may fill such files at once, so that threads are left for others.
 
 The kernel holds up a thread that writes faster than the disk, for seconds with a large response; nothing can
 free the thread, and requests that wait for a thread wait for the disk. Which response will be large shows
-only when it is there. So a path whose last response was large is expected to have another one, and so are
-paths that differ only in a number. Large pieces that were not expected are written one after the other, so
-that the first of their threads is free sooner.
+only when it is there. So a kind of request (a method and a group of paths) whose last response was large is
+expected to have another one. Large pieces that were not expected are written one after the other, so that the
+first of their threads is free sooner.
 
 Called from any thread. Times are monotonic ns.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -28,9 +27,6 @@ _LATELY: Final = 10 * SECOND
 little."""
 
 _REMEMBERED: Final = 256
-
-_NUMBERED: Final = re.compile(r"[^/]*[0-9][^/]*")
-"""A path segment that names one of many things: a number, a date, a hash."""
 
 
 class Allowance:
@@ -55,7 +51,7 @@ class Allowance:
 
 
 class Bulk:
-    """`crowded`: as many as may run are running. `known`: until when a kind of path is expected to fill
+    """`crowded`: as many as may run are running. `known`: until when a kind of request is expected to fill
     files. `turn` is held by a thread that writes a large piece."""
 
     __slots__ = ("_lock", "_most", "_running", "crowded", "known", "turn")
@@ -68,8 +64,8 @@ class Bulk:
         self.known: dict[str, int] = {}
         self.crowded = False
 
-    def expects(self, path: str, now: int) -> bool:
-        return self.known.get(_kind(path), 0) > now
+    def expects(self, kind: str, now: int) -> bool:
+        return self.known.get(kind, 0) > now
 
     def begin(self, response: object) -> None:
         """A response fills files, or is expected to."""
@@ -77,9 +73,8 @@ class Bulk:
             self._running.add(response)
             self.crowded = len(self._running) >= self._most
 
-    def end(self, response: object, path: str, filled: bool, now: int) -> None:
+    def end(self, response: object, kind: str, filled: bool, now: int) -> None:
         """The application is done with it. Calling this twice does no harm."""
-        kind = _kind(path)
         with self._lock:
             self._running.discard(response)
             self.crowded = len(self._running) >= self._most
@@ -130,7 +125,3 @@ class Stores:
             else:
                 del self._lent[id(thing)]
                 self.memory.give_back(len(thing))
-
-
-def _kind(path: str) -> str:
-    return _NUMBERED.sub("0", path)

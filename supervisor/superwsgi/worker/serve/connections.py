@@ -11,6 +11,7 @@ import time
 from collections import deque
 
 from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.queue.queue import RequestQueue
 
 
 class Step(enum.Enum):
@@ -30,12 +31,12 @@ class Connections:
 
     __slots__ = ("complete", "handshakes", "leaving", "now", "open", "queue", "ready")
 
-    def __init__(self) -> None:
+    def __init__(self, queue: RequestQueue) -> None:
         self.open: dict[int, Connection] = {}
         self.ready: deque[Connection] = deque()  # Step.ATTEND
         self.handshakes: deque[Connection] = deque()
         self.complete: deque[Connection] = deque()  # Step.RUN
-        self.queue: deque[Connection] = deque()
+        self.queue = queue  # Step.QUEUE
         self.leaving: deque[Connection] = deque()
         self.now = time.monotonic_ns()
 

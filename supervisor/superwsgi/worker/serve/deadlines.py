@@ -96,9 +96,7 @@ class Deadlines:
     def _connection_overdue(self, connection: Connection, now: int) -> None:
         if connection.state is State.QUEUED:
             # Removing it from the queue makes its owner: us, or a thread that has just become free.
-            try:
-                self._connections.queue.remove(connection)
-            except ValueError:
+            if not self._connections.queue.remove(connection):
                 return
             self._service.follow(connection, self._expire(connection, now), True)
         elif connection.take():
@@ -161,6 +159,7 @@ class Deadlines:
             next="thread replaced",
         )
         self._service.end_bulk(connection, request)
+        self._connections.queue.learn(request, now - exchange.began, now)
         thread.record.end(now, exchange.status if exchange.complete else 504, 0)
         self._service.lost[thread] = now + self._timeout
         self._pool.replace(thread)

@@ -28,6 +28,7 @@ from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Sending, State, waits
 from superwsgi.worker.connection.storage import Bulk
+from superwsgi.worker.queue.queue import RequestQueue
 from superwsgi.worker.serve.acceptor import Accepted, Acceptor, Broken, Listeners
 from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections, Step
@@ -90,14 +91,14 @@ class Loop:
         self._alarm = context.alarm
         self._listeners = listeners.sockets
         self._on_end = on_end
-        self._connections = connections = Connections()
+        bulk = Bulk(site.most_threads)
+        self._connections = connections = Connections(RequestQueue(site.queue, site.most_threads, bulk))
         refused = Complaint(errors.warning, "no more threads")
         self._pool = pool = Pool(site.elastic, board, context.alarm, refused, self._work)
         self._baton = pool.baton
         self._acceptor = Acceptor(context, connections, pool, listeners, self._make_room)
         addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
         self._ending = Ending(context, connections, self._acceptor, addresses)
-        bulk = Bulk(site.most_threads)
         self._admission = Admission(context, connections, self._ending, listeners, addresses, bulk)
         self._service = Service(
             context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
@@ -196,7 +197,7 @@ class Loop:
         if connections.leaving and (not connections.complete or self._overdue()):
             while connections.leaving:
                 service.attend(connections.leaving.popleft(), thread, _LEAVE)
-        elif connections.queue and service.run_queued(thread):
+        elif connections.queue.size and service.run_queued(thread):
             pass
         elif connections.complete:
             service.attend(connections.complete.popleft(), thread, _RUN)
@@ -277,7 +278,10 @@ class Loop:
         if connections.handshakes or connections.ready:  # there is more to do at once
             return 0.0
         beat = connections.now + (_BEAT if self._pool.busy else _IDLE_BEAT)
-        return max(0.0, (min(self._alarm.due, beat) - time.monotonic_ns()) / SECOND)
+        soonest = min(self._alarm.due, beat)
+        if connections.queue.size:
+            soonest = min(soonest, connections.queue.look_at, self._pool.look_at)
+        return max(0.0, (soonest - time.monotonic_ns()) / SECOND)
 
     def _mark(self, connection: Connection, mask: int) -> None:
         """An event: take the connection, or notify its owner and keep sending in its place."""

@@ -19,11 +19,12 @@ from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Phase
 from superwsgi.http.response.exchange import Exchange
 from superwsgi.tls.interface import Tls
-from superwsgi.worker.connection.alarm import NEVER, deadline_after
+from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.sender import NO_LEASE
 from superwsgi.worker.connection.states import NEXT, Event, Sending, State
 from superwsgi.worker.connection.storage import Bulk
+from superwsgi.worker.queue.expectations import kind_of
 from superwsgi.worker.serve.acceptor import Acceptor
 from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections, Step
@@ -54,6 +55,11 @@ _FORGOTTEN: Final[Environ] = {}
 _QUEUE_FULL: Final = HttpError(503, "too many requests wait for a thread (limits.queue)")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+LONG: Final = SECOND // 1000
+SAMPLE: Final = 64
+"""Even if nobody waits, what to expect of a kind of request is learned from those that take longer than LONG,
+in ns, and from one in SAMPLE of the others: it takes some 3 us."""
 
 BODY_SIZE: Final = 64 << 10
 HEAD_SIZE: Final = 16 << 10
@@ -93,7 +99,7 @@ class Service:
         self._admission = admission
         self._ending = ending
         self._bulk = bulk
-        self._last_first = False
+        self._unlearned = 0  # requests since one was learned from
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
         self._requests = count(1)
@@ -128,8 +134,8 @@ class Service:
         elif step is _LEAVE:
             connections.leaving.append(connection)
         elif step is _QUEUE:
-            connections.queue.append(connection)
-            self._context.board.set("queued", len(connections.queue))
+            connections.queue.put(connection, connections.now)
+            self._tell_queue()
         elif step is Step.SHAKE_HANDS:
             connections.handshakes.append(connection)
         elif step is _ATTEND or (step is _REST and connection.let_go()):
@@ -138,37 +144,29 @@ class Service:
                 self._alarm.wake()
 
     def run_queued(self, thread: WorkerThread) -> bool:
-        """Run the request that has waited longest, if there is one and a permit for it."""
-        connections = self.connections
-        while connections.queue:
-            if not self._pool.permit():
+        """Run the request that is next, if one waits and there is a thread for it."""
+        queue, pool = self.connections.queue, self._pool
+        while queue.size:
+            now = time.monotonic_ns()
+            if not pool.permit():
+                queue.lack(now)
                 return False
-            connection = self._next_queued()
+            connection = queue.take(pool.free == 0, now)
             if connection is not None:
-                self._context.board.set("queued", len(connections.queue))
+                self._tell_queue()
                 self.attend(connection, thread, _QUEUE)
                 return True
-            self._pool.give_back()  # and look again: a request may have been queued for want of one
-            if self._bulk.crowded:
+            pool.give_back()
+            if queue.size:  # but none may run yet
+                if not thread.has_baton:
+                    self._alarm.wake()  # the poller has to look in time
                 return False
         return False
 
-    def _next_queued(self) -> Connection | None:
-        """The connection that has waited longest. While responses fill files, only those not expected to do
-        so: the newest and the oldest in turn, as the older ones may fill files too, unexpectedly."""
-        queue = self.connections.queue
-        try:
-            if not self._bulk.crowded:
-                return queue.popleft()
-            self._last_first = not self._last_first
-            waiting = list(queue)
-            for connection in reversed(waiting) if self._last_first else waiting:
-                if not self._is_held_back(connection):
-                    queue.remove(connection)
-                    return connection
-        except (IndexError, ValueError):  # another thread has taken it
-            pass
-        return None
+    def _tell_queue(self) -> None:
+        queue, board = self.connections.queue, self._context.board
+        board.set("queued", queue.size)
+        board.set("waiting_since", queue.since)
 
     def recover(self, thread: WorkerThread) -> None:
         """After an error in the server itself: free the thread of its request, and end the connection."""
@@ -302,13 +300,13 @@ class Service:
     # The application.
 
     def _run_or_queue(self, connection: Connection, thread: WorkerThread) -> Step:
-        connections = self.connections
-        held_back = connections.queue or (self._bulk.crowded and self._is_held_back(connection))
-        if not held_back and self._pool.permit():
+        queue, now = self.connections.queue, self.connections.now
+        plenty = not queue.size and queue.tight_until <= now and not self._bulk.crowded
+        if (plenty or not self._queue_limit) and self._pool.permit():
             return self._run(connection, thread)
-        if len(connections.queue) >= self._queue_limit:
-            return self._ending.refuse(connection, _QUEUE_FULL, connections.now)
-        connection.become(Event.QUEUE, connections.now)
+        if queue.size >= self._queue_limit:
+            return self._ending.refuse(connection, _QUEUE_FULL, now)
+        connection.become(Event.QUEUE, now)
         return _QUEUE
 
     def _run_queued(self, connection: Connection, thread: WorkerThread) -> Step:
@@ -317,11 +315,6 @@ class Service:
             self._pool.give_back()
             return self._ending.drop(connection)
         return self._run(connection, thread)
-
-    def _is_held_back(self, connection: Connection) -> bool:
-        """Whether its request has to wait although a thread may be free."""
-        path = _path_of(connection.parser.requests[0])
-        return self._bulk.crowded and self._bulk.expects(path, self.connections.now)
 
     def _run(self, connection: Connection, thread: WorkerThread) -> Step:
         """Run the application for the first complete request; a permit has been taken."""
@@ -345,6 +338,10 @@ class Service:
         except IndexError:
             thread.written_off = True  # by deadlines.py, which ended the request in our place
             return _END
+        self._unlearned += 1
+        if done - now > LONG or self.connections.queue.size or self._unlearned >= SAMPLE:
+            self._unlearned = 0
+            self.connections.queue.learn(request, done - now, done)
         thread.connection = None
         thread.record.end(done, exchange.status, exchange.sent)
         self._give_back_permit()
@@ -358,7 +355,7 @@ class Service:
         connection.state = NEXT[connection.state][_RUNNING]
         connection.deadline = NEVER
         sender.begin(thread.lease if self._complete else NO_LEASE)
-        if self._bulk.known and self._bulk.expects(_path_of(request), now):
+        if self._bulk.known and self._bulk.expects(kind_of(request), now):
             sender.outbox.be_bulky()
         if self.lost:
             request.environ["wsgi.multithread"] = True
@@ -373,7 +370,7 @@ class Service:
 
     def end_bulk(self, connection: Connection, request: Request) -> None:
         """The application is done with a request, or the request ended without it."""
-        connection.sender.outbox.end_bulk(_path_of(request), self.connections.now)
+        connection.sender.outbox.end_bulk(kind_of(request), self.connections.now)
 
     def _give_back_permit(self) -> None:
         self._pool.give_back()
@@ -426,8 +423,3 @@ class Service:
         connection.called = True  # the event may have been for bytes that the client has sent meanwhile
         self._ending.log_late(connection)
         return self._sent(connection, self.connections.now)
-
-
-def _path_of(request: Request) -> str:
-    """The path as the client spelled it: the application may shift or drop it in the environ."""
-    return request.target.partition(b"?")[0].decode("latin-1")

@@ -1,1 +1,1 @@
-"""The worker's threads: how many there are, and which of them polls."""
+"""The worker's threads: how many there are, and which of them polls. Compiled."""

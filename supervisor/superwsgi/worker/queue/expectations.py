@@ -1,0 +1,98 @@
+"""How long a request is expected to take: the moving average of its kind, a method and a group of paths.
+
+Learned from requests that take long, from a sample of the others, and from all while requests wait: where
+nothing waits it costs next to nothing. A kind that is not known yet comes in the middle: it passes what takes
+as long as the average, and what is known to be quick passes it. The number of kinds is bounded, all others
+together are one.
+
+Called from any thread. Times are monotonic ns.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from superwsgi.http.request.head import Request
+from superwsgi.http.request.path_groups import path_group
+from superwsgi.worker.connection.alarm import NEVER, SECOND
+
+KINDS: Final = 256
+OTHER: Final = "other"
+
+_KEPT: Final = 60 * SECOND
+"""How long a kind that is not asked for keeps its place when others want it: an attacker who makes up paths
+can take places, but not those of pages that are in use."""
+
+_MIDDLE: Final = 8
+"""An unknown kind is expected to take this part of the average."""
+
+_LATELY: Final = SECOND
+_WEIGHT: Final = 8
+_WEIGHT_OF_ALL: Final = 64
+
+
+def kind_of(request: Request) -> str:
+    """The name of its kind. The path is as the client spelled it: the application may shift or drop it in the
+    environ."""
+    return f"{request.method} {path_group(request.target.partition(b'?')[0].decode('latin-1'))}"
+
+
+class Kind:
+    """What is known of one: `expected` ns, 0 if nothing is; `used` when it was last asked for."""
+
+    __slots__ = ("expected", "name", "used")
+
+    def __init__(self, name: str, now: int) -> None:
+        self.name = name
+        self.expected = 0
+        self.used = now
+
+
+class Expectations:
+    """`short` is the shortest expectation of a request that came in the last second, NEVER if none did."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kinds: dict[str, Kind] = {}  # the one not asked for longest first
+        self._other = Kind(OTHER, 0)
+        self._average = 0
+        self._short = NEVER
+        self._short_until = 0
+
+    def kind(self, request: Request, now: int) -> Kind:
+        """The kind of a request that has come."""
+        name = kind_of(request)
+        with self._lock:
+            kind = self._kinds.pop(name, None) or self._newcomer(name, now)
+            kind.used = now
+            if kind is not self._other:
+                self._kinds[name] = kind
+            if kind.expected:
+                self._note(kind.expected, now)
+            return kind
+
+    def expected(self, kind: Kind) -> int:
+        return kind.expected or self._average // _MIDDLE
+
+    def learn(self, kind: Kind, took: int) -> None:
+        with self._lock:
+            kind.expected += (took - kind.expected) // _WEIGHT if kind.expected else took
+            self._average += (took - self._average) // _WEIGHT_OF_ALL if self._average else took
+
+    def shortest_lately(self, now: int) -> int:
+        return self._short if now < self._short_until else NEVER
+
+    def _newcomer(self, name: str, now: int) -> Kind:
+        if len(self._kinds) >= KINDS:
+            oldest = next(iter(self._kinds))
+            if self._kinds[oldest].used > now - _KEPT:
+                return self._other
+            del self._kinds[oldest]
+        return Kind(name, now)
+
+    def _note(self, expected: int, now: int) -> None:
+        """Remember the shortest of those that come, until none has come for a second."""
+        if expected <= self._short or now >= self._short_until:
+            self._short = expected
+            self._short_until = now + _LATELY
