@@ -3,20 +3,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 
 import pytest
 
-from superwsgi.log.files import (
-    PIPE_BUF,
-    STDOUT,
-    LogTargetError,
-    Sink,
-    check_target,
-    chunks,
-    open_target,
-    try_writing,
-)
+from superwsgi.log.files import STDOUT, LogTargetError, check_target, open_target, try_writing
 
 
 @pytest.fixture
@@ -122,98 +113,6 @@ def test_missing_permission_names_the_user() -> None:
             pytest.raises(LogTargetError, match=r"no permission to write it as user id [1-9]"),
         ):
             open_target(folder + "/access.log", STDOUT)
-
-
-def test_reopen_keeps_the_number(tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    fd = open_target(str(first), STDOUT)
-    other = open_target(str(second), STDOUT)
-    assert fd is not None
-    assert other is not None
-    sink = Sink(fd)
-    sink.write(b"one\n", 0)
-    sink.reopen(other)
-    sink.write(b"two\n", 0)
-    assert (sink.fd, os.get_inheritable(fd)) == (fd, False)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(other)
-    os.close(fd)
-    assert (first.read_text(), second.read_text()) == ("one\n", "two\n")
-
-
-def test_a_full_pipe_is_given_patience_and_no_more(pipe: tuple[int, int]) -> None:
-    read_end, write_end = pipe
-    os.set_blocking(write_end, False)
-    sink = Sink(write_end)
-    while sink.writable(0):
-        os.write(write_end, b"x" * PIPE_BUF)
-    with pytest.raises(BlockingIOError):
-        sink.write(b"no room\n", 0.001)
-    os.read(read_end, 1 << 20)
-    assert sink.writable(0)
-    sink.write(b"again\n", 0)
-    assert os.read(read_end, 100) == b"again\n"
-
-
-def test_a_torn_line_is_ended_before_the_next(tmp_path: Path) -> None:
-    """A file size limit tears a line as a full disk would: the part before it fits, the rest does not."""
-    path = tmp_path / "log"
-    child = os.fork()
-    if child == 0:
-        import resource
-
-        fd = open_target(str(path), STDOUT)
-        assert fd is not None
-        sink = Sink(fd)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
-        try:
-            sink.write(b"first line that is too long\n", 0)
-        except OSError:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            sink.write(b"second\n", 0)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert path.read_text() == "first line\nsecond\n"
-
-
-def test_a_file_of_ours_that_was_removed_takes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "access.log"
-    fd = open_target(str(path), STDOUT)
-    assert fd is not None
-    sink = Sink(fd)
-    sink.write(b"before\n", None)
-    (tmp_path / "second name").hardlink_to(path)
-    path.unlink()
-    sink.write(b"renamed\n", None)
-    (tmp_path / "second name").unlink()
-    with pytest.raises(FileNotFoundError, match="removed"):
-        sink.write(b"lost\n", None)
-    again = open_target(str(path), STDOUT)
-    assert again is not None
-    sink.reopen(again)
-    sink.write(b"after\n", None)
-    os.close(fd)
-    assert path.read_text() == "after\n"
-
-
-def test_a_file_that_never_had_a_name_is_written_to() -> None:
-    """As a redirected stdout may be."""
-    with TemporaryFile() as file:
-        fd = open_target("-", file.fileno())
-        assert fd is not None
-        Sink(fd).write(b"line\n", None)
-        os.close(fd)
-        file.seek(0)
-        assert file.read() == b"line\n"
-
-
-def test_chunks_hold_whole_lines() -> None:
-    lines = [b"a" * 1999 + b"\n", b"b" * 1999 + b"\n", b"c" * 1999 + b"\n", b"d" * 5000 + b"\n", b"e\n"]
-    pieces = list(chunks(lines, PIPE_BUF))
-    assert b"".join(pieces) == b"".join(lines)
-    assert [piece.count(b"\n") for piece in pieces] == [2, 1, 1, 1]
-    assert all(piece.endswith(b"\n") for piece in pieces)
-    assert list(chunks([], PIPE_BUF)) == []
 
 
 class TestTrying:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superwsgi.config.text.formats import ACCESS_NAMES, NAMED_FORMATS, parse_template
-from superwsgi.log.files import PIPE_BUF
 from superwsgi.log.formats import AccessEntry, Writer, compile_format
+from superwsgi.log.writer import PIPE_BUF
 
 WRITER = Writer(pid=812, worker=2, generation=3)
 ENTRY = AccessEntry(

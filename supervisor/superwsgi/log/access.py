@@ -17,9 +17,9 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from superwsgi.log.error import ErrorLog
-from superwsgi.log.files import Sink, chunks
 from superwsgi.log.formats import AccessEntry, Formatter, Writer, compile_format
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.log.writer import Sink, chunks
 
 __all__ = ["AccessEntry", "AccessLog"]
 

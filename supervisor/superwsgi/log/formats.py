@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from superwsgi.config.text.formats import ACCESS_NAMES, parse_template
-from superwsgi.log.files import PIPE_BUF
+from superwsgi.log.writer import PIPE_BUF
 
 _CUTS: Final = (600, 50, 0)
 """Characters kept of each field of a line over PIPE_BUF, which one write would not put down whole."""

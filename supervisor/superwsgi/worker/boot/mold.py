@@ -26,7 +26,7 @@ from superwsgi.channel import MOLD_FD, Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
-from superwsgi.log.files import Sink
+from superwsgi.log.writer import Sink
 from superwsgi.messages import (
     Become,
     Boot,

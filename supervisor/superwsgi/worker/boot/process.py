@@ -27,7 +27,7 @@ from superwsgi.channel import Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
-from superwsgi.log.files import Sink
+from superwsgi.log.writer import Sink
 from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.system import descriptors, lineage, orphan
