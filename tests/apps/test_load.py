@@ -7,7 +7,7 @@ import pytest
 
 from superwsgi.apps import AppError, load_all
 from superwsgi.apps.load import load
-from superwsgi.log.lines import spell_value
+from superwsgi.log.spelling import spell_value
 
 APP = """
 def application(environ, start_response):

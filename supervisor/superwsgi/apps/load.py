@@ -22,7 +22,7 @@ from superwsgi.apps.types import WSGIApp
 from superwsgi.config.text.grammar import Invalid
 from superwsgi.config.text.import_strings import import_string
 from superwsgi.log.frames import application_traceback, raised_at
-from superwsgi.log.lines import printable, spell_exception
+from superwsgi.log.spelling import printable, spell_exception
 
 _USUAL: Final = ("application", "app", "create_app", "make_app")
 """What applications and their factories are called."""

@@ -19,7 +19,7 @@ from typing import Final, cast
 from superwsgi.log.aside import Trouble, is_same
 from superwsgi.log.files import is_journal
 from superwsgi.log.frames import application_traceback
-from superwsgi.log.lines import (
+from superwsgi.log.spelling import (
     LEVELS,
     PRIORITY,
     below,

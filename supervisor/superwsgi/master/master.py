@@ -19,8 +19,8 @@ from superwsgi.control import Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback
-from superwsgi.log.lines import spell_exception
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.log.spelling import spell_exception
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands

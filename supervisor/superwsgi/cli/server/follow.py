@@ -8,8 +8,7 @@ from collections.abc import Iterable
 import click
 
 from superwsgi.control import Answer, Ended, Outcome, Progress, Stage
-from superwsgi.log.lines import printable, printable_lines
-from superwsgi.log.spelling import duration
+from superwsgi.log.spelling import duration, printable, printable_lines
 from superwsgi.master.serve import FAILED
 
 

@@ -10,8 +10,7 @@ import click
 from superwsgi.cli.server.reach import NOT_RUNNING, fail
 from superwsgi.cli.server.which import FoundSite, Which, find, nothing_runs, which_site
 from superwsgi.control import Snapshot, WorkerStatus, encode
-from superwsgi.log.lines import printable
-from superwsgi.log.spelling import duration, size
+from superwsgi.log.spelling import duration, printable, size
 from superwsgi.master.serve import FAILED
 
 _COLUMNS = (

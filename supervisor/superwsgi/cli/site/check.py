@@ -18,8 +18,7 @@ from superwsgi.cli.site.serve import read_or_exit
 from superwsgi.config.listening import UnixAddress
 from superwsgi.config.schema import Site, TlsSettings
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
-from superwsgi.log.lines import printable, printable_lines
-from superwsgi.log.spelling import duration, ending
+from superwsgi.log.spelling import duration, ending, printable, printable_lines
 from superwsgi.master.control.paths import OFF
 from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.processes import hearing, launch

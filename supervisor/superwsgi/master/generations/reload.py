@@ -15,8 +15,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
-from superwsgi.log.lines import spell_exception
-from superwsgi.log.spelling import duration
+from superwsgi.log.spelling import duration, spell_exception
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.generations import before
 from superwsgi.master.generations.generation import Generation

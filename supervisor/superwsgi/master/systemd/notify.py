@@ -15,7 +15,7 @@ from collections.abc import MutableMapping, Sequence
 from enum import Enum
 from typing import Final
 
-from superwsgi.log.lines import printable
+from superwsgi.log.spelling import printable
 
 _VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 

@@ -13,7 +13,7 @@ from superwsgi.apps.load import AppError, accepts, load_function
 from superwsgi.apps.locks import is_locked_out
 from superwsgi.config.schema import Site
 from superwsgi.log.frames import application_traceback, raised_at
-from superwsgi.log.lines import spell_exception
+from superwsgi.log.spelling import spell_exception
 from superwsgi.worker import forks
 from superwsgi.worker.boot.application import Unloadable
 

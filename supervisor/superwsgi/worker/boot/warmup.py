@@ -24,8 +24,7 @@ from superwsgi.http.response.exchange import Exchange, Gateway
 from superwsgi.http.response.files import Span
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.frames import application_traceback, raised_at
-from superwsgi.log.lines import spell_exception
-from superwsgi.log.spelling import duration
+from superwsgi.log.spelling import duration, spell_exception
 from superwsgi.worker import forks
 from superwsgi.worker.boot.application import Unloadable
 
