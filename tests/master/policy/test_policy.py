@@ -1,22 +1,22 @@
-"""Back-off, memory and death: numbers in, verdict out."""
+"""Deaths, memory and silence: numbers in, verdict out."""
 
 import signal
 
 import pytest
 
-from superwsgi.master.policy import backoff, death, heartbeat, stopped
+from superwsgi.master.policy import death, heartbeat, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 
 
 def test_the_first_early_deaths_are_replaced_at_once():
-    assert [backoff.delay(n) for n in range(backoff.FREE + 1)] == [0.0] * (backoff.FREE + 1)
+    assert [death.delay(n) for n in range(death.FREE + 1)] == [0.0] * (death.FREE + 1)
 
 
 def test_then_the_wait_doubles_up_to_half_a_minute():
-    waits = [backoff.delay(backoff.FREE + n) for n in range(1, 12)]
+    waits = [death.delay(death.FREE + n) for n in range(1, 12)]
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
-    assert waits[-1] == backoff.LONGEST
+    assert waits[-1] == death.LONGEST
     assert waits == sorted(waits)
 
 
@@ -26,12 +26,12 @@ def test_then_the_wait_doubles_up_to_half_a_minute():
         (0, None, None, 1),
         (3, None, 0.1, 4),
         (3, 0.05, 0.1, 4),
-        (3, backoff.EARLY, 0.1, 0),
-        (3, 0.05, backoff.FORGET, 1),
+        (3, death.EARLY, 0.1, 0),
+        (3, 0.05, death.FORGET, 1),
     ],
 )
 def test_a_row_of_early_deaths(before, served, since_last, after):
-    assert backoff.streak(before, served=served, since_last=since_last) == after
+    assert death.streak(before, served=served, since_last=since_last) == after
 
 
 def test_an_application_that_dies_at_each_start_is_forked_seldom():
@@ -40,8 +40,8 @@ def test_an_application_that_dies_at_each_start_is_forked_seldom():
     while now < 8.0:
         forks += 1
         now += 0.05
-        streak = backoff.streak(streak, served=0.05, since_last=0.1)
-        now += backoff.delay(streak)
+        streak = death.streak(streak, served=0.05, since_last=0.1)
+        now += death.delay(streak)
     assert forks <= 12
 
 
@@ -92,7 +92,7 @@ def judge(**changes):
         ({"boot_failed": True, "served": None}, death.Verdict.ROLL_BACK),
         ({"boot_failed": True, "asked_to_go": True, "served": None}, death.Verdict.ROLL_BACK),
         ({"code": -signal.SIGKILL}, death.Verdict.REPLACE),
-        ({"code": -signal.SIGKILL, "early_deaths": backoff.FREE + 1}, death.Verdict.ROLL_BACK),
+        ({"code": -signal.SIGKILL, "early_deaths": death.FREE + 1}, death.Verdict.ROLL_BACK),
         ({"failures": 1}, death.Verdict.REPLACE),
         ({"failures": 0, "served": None}, death.Verdict.ROLL_BACK),
         ({"failures": 0, "max_failures": 1}, death.Verdict.ROLL_BACK),

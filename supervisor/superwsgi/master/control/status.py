@@ -14,7 +14,7 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.record import Record
-from superwsgi.master.policy import backoff
+from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.systemd.report import phase
@@ -68,7 +68,7 @@ def _workers(
             present.add(worker.number)
             yield _worker(generation, worker, deaths.get(worker.number), now)
     if target is not None and not target.is_leaving():
-        state = _CRASH_LOOP if backoff.crash_loop(target.crashes.early) else _MISSING
+        state = _CRASH_LOOP if crash_loop(target.crashes.early) else _MISSING
         for number in set(range(1, target.wanted + 1)) - present:
             yield WorkerStatus(number, target.number, state, last_death=deaths.get(number))
 

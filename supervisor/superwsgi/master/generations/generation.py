@@ -22,7 +22,7 @@ from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.logfiles import LogFiles
-from superwsgi.master.policy.backoff import Crashes
+from superwsgi.master.policy.death import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.launch import Launch, launch_mold

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.generations.generation import Generation
-from superwsgi.master.policy import backoff
-from superwsgi.master.policy.death import Verdict
+from superwsgi.master.policy.death import Verdict, crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.reaper import ExitCode
 from superwsgi.scoreboard import WorkerCounters
@@ -59,5 +58,5 @@ def _facts(of: Obituary) -> Iterator[tuple[str, str]]:
 def _consequence(of: Obituary) -> Iterator[tuple[str, str]]:
     wait = of.generation.crashes.fork_at - of.now
     yield "next", f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
-    if backoff.crash_loop(of.generation.crashes.early):
+    if crash_loop(of.generation.crashes.early):
         yield "state", "crash-loop"
