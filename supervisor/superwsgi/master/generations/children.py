@@ -11,10 +11,10 @@ from typing import Final
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.context import MasterContext
-from superwsgi.master.generations import locks, obituary
+from superwsgi.master.generations import locks
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.generations.record import Record
+from superwsgi.master.generations.record import Death, Record
 from superwsgi.master.policy import death
 from superwsgi.master.policy.actions import (
     Action,
@@ -305,13 +305,12 @@ class Children:
         verdict = death.judge(seen)
         if death.blames(seen):
             generation.crashes.blame()
-        log = self._errors.bind(**worker.who())
-        obituary.tell(log, obituary.Obituary(worker, generation, code, counters, now), verdict)
+        died = Death(worker, code, counters, generation.crashes, now)
+        died.tell(self._errors.bind(**worker.who()), verdict)
         if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL:
-            self._record.died(worker.number, obituary.cause(worker, code), now)
+            self._record.note(died)
         if verdict is death.Verdict.ROLL_BACK:
-            why = worker.failure or obituary.how(code)
-            generation.spoil(f"worker {worker.number}: {why}", worker.detail)
+            generation.spoil(f"worker {worker.number}: {worker.failure or died.how}", worker.detail)
 
     def _seen(
         self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float

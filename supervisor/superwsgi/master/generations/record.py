@@ -1,14 +1,21 @@
-"""Events that operators may ask about: starts and reloads, each with a number, and how they ended; why the
-last one failed; and the workers' last deaths.
+"""What operators learn of the past: starts and reloads, each with a number, how they ended, and why the last
+one failed; and how workers died, in the log and, for each worker's number, the last time.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from superwsgi.control import Ended, Outcome
+from superwsgi.log.error import ErrorLog
+from superwsgi.log.spelling import duration, ending
+from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
+from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.processes.reaper import ExitCode
+from superwsgi.scoreboard import WorkerCounters
 
 _REMEMBERED: Final = 16
 
@@ -67,6 +74,52 @@ class Attempts:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker that ended at `now` (monotonic seconds), and what it had in hand; `code` is None if it never
+    was a process. `crashes` are those of its generation, with this one."""
+
+    worker: WorkerHandle
+    code: ExitCode | None
+    counters: WorkerCounters
+    crashes: Crashes
+    now: float
+
+    @property
+    def how(self) -> str:
+        return "never started" if self.code is None else ending(self.code)
+
+    @property
+    def cause(self) -> str:
+        """How it ended and, if that is known, why."""
+        why = self.worker.failure or self.worker.asked_to_go
+        return f"{self.how}: {why}" if why else self.how
+
+    def tell(self, log: ErrorLog, verdict: Verdict) -> None:
+        """Log it. One that ends a roll-out is reported when that is given up."""
+        if verdict is Verdict.EXPECTED:
+            say = log.warning if self.counters.in_flight else log.info
+            reason = self.worker.asked_to_go or "its generation is ending"
+            say("ended", **{"reason": reason, **dict(self._facts())})
+        elif verdict is Verdict.REPLACE:
+            log.error("died", self.worker.detail, **dict(self._facts()), **dict(self._consequence()))
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        yield "how", self.how
+        yield "requests", str(self.counters.requests)
+        if self.worker.failure is not None:
+            yield "reason", self.worker.failure
+        if self.counters.in_flight:
+            spent = ((r, max(0.0, self.now - r.started)) for r in self.counters.in_flight)
+            yield "in_hand", ", ".join(f"{r.method} {r.path} {duration(seconds)}" for r, seconds in spent)
+
+    def _consequence(self) -> Iterator[tuple[str, str]]:
+        wait = self.crashes.fork_at - self.now
+        yield "next", f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
+        if crash_loop(self.crashes.early):
+            yield "state", "crash-loop"
+
+
 @dataclass(slots=True)
 class Record:
     """One site's record. `deaths` are the last ones by worker number: when (monotonic seconds) and how."""
@@ -85,6 +138,6 @@ class Record:
         self.trouble = reason
         self.attempts.end(outcome, now, reason, detail)
 
-    def died(self, number: int, how: str, now: float) -> None:
+    def note(self, death: Death) -> None:
         """A worker has ended in an unexpected way."""
-        self.deaths[number] = now, how
+        self.deaths[death.worker.number] = death.now, death.cause
