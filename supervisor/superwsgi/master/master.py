@@ -42,7 +42,7 @@ from superwsgi.master.processes.reaper import become_subreaper
 from superwsgi.master.reopening import Reopening
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
-from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.report import Report
 from superwsgi.master.upgrade.takeover import Taken
 from superwsgi.master.upgrade.upgrade import Upgrades

@@ -19,8 +19,8 @@ from superwsgi.master.master import OK, Master
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.processes.launch import Launch
 from superwsgi.master.release import Origin
-from superwsgi.master.sockets.binding import BindError
 from superwsgi.master.sockets.inherited import Inherited
+from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier
 from superwsgi.master.upgrade.takeover import Taken, rehearse
 from superwsgi.master.upgrade.upgrade import REHEARSAL

@@ -15,7 +15,7 @@ from superwsgi.master.control.server import Control
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.sockets import sockets
-from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import BindError
 
 
 class SiteWide:

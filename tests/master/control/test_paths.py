@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from superwsgi.master.control import by_name, paths
-from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import BindError
 
 
 @pytest.fixture

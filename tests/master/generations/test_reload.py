@@ -7,7 +7,7 @@ import pytest
 from superwsgi.config.schema import RollOutSettings
 from superwsgi.control import Outcome
 from superwsgi.master.policy.actions import DrainWorker, ForkWorker, ReplaceMold, StartMold
-from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.states import GenerationState as S
 from superwsgi.messages import Loaded, LoadFailed, Ready
 

@@ -7,8 +7,8 @@ import pytest
 from superwsgi.config.schema import Limits, Site
 from superwsgi.config.text.addresses import address
 from superwsgi.master.sockets import sockets
-from superwsgi.master.sockets.binding import BindError
 from superwsgi.master.sockets.inherited import Inherited
+from superwsgi.master.sockets.listener import BindError
 
 
 @pytest.fixture

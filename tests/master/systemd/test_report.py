@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from superwsgi.config.schema import RollOutSettings
-from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
 from superwsgi.master.systemd.report import Report, Summary, phase, spell
 

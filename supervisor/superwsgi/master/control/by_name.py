@@ -16,8 +16,7 @@ from typing import Final, NamedTuple
 
 from superwsgi.config.text.addresses import SOCKET_PATH_BYTES
 from superwsgi.master.control.paths import Folder, folders
-from superwsgi.master.sockets.binding import BindError, InUse, bind_private
-from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.sockets.listener import BindError, InUse, Listener, bind_private
 from superwsgi.system.unsafe_paths import NotPrivate, make_private
 
 _MOST: Final = 64

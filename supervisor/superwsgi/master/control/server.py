@@ -18,8 +18,7 @@ from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, de
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.control import by_name, paths
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.sockets.binding import BindError, bind_private, check_private
-from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.sockets.listener import BindError, Listener, bind_private, check_private
 from superwsgi.system import credentials
 
 MOST_CLIENTS: Final = 32

@@ -16,8 +16,7 @@ from superwsgi.master.policy import heartbeat, stopped
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets import sockets
-from superwsgi.master.sockets.binding import BindError
-from superwsgi.master.sockets.listener import Damage, Listener
+from superwsgi.master.sockets.listener import BindError, Damage, Listener
 from superwsgi.master.states import WorkerState
 
 

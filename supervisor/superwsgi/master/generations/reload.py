@@ -30,7 +30,7 @@ from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Release
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
-from superwsgi.master.sockets.binding import BindError
+from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.states import GenerationEvent, GenerationState
 from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError

@@ -18,8 +18,11 @@ import msgspec
 
 from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.config.schema import Site
-from superwsgi.master.sockets.binding import (
+from superwsgi.master.sockets.inherited import STORED, Inherited
+from superwsgi.master.sockets.listener import (
     BindError,
+    Damage,
+    Listener,
     bind_tcp,
     bind_unix,
     endpoint_of,
@@ -27,8 +30,6 @@ from superwsgi.master.sockets.binding import (
     own,
     owner_of,
 )
-from superwsgi.master.sockets.inherited import STORED, Inherited
-from superwsgi.master.sockets.listener import Damage, Listener
 from superwsgi.master.sockets.socket_file import NotOurs, SocketFile
 
 OwnAddress = TcpAddress | UnixAddress
