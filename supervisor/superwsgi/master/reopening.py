@@ -10,7 +10,7 @@ from superwsgi.log.spelling import duration
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.logfiles import LogFiles, Opening
+from superwsgi.master.generations.resources import LogFiles, Opening
 
 _AGAIN: Final = 5.0
 """Seconds until a failure is retried."""

@@ -11,8 +11,7 @@ from superwsgi.channel import Channel
 from superwsgi.config.schema import Log, Site, Timeouts
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generation import Generation
-from superwsgi.master.generations.resources import Shared
-from superwsgi.master.logfiles import LogFiles
+from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.release import Release
 from superwsgi.master.states import WorkerEvent, WorkerState

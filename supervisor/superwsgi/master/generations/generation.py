@@ -19,9 +19,8 @@ from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generations.resources import Shared
+from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.handover import HeldGeneration
-from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.policy.death import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle

@@ -21,8 +21,7 @@ from superwsgi.master.generations import before
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations, only_in
 from superwsgi.master.generations.record import Record
-from superwsgi.master.generations.resources import Shared
-from superwsgi.master.logfiles import LogFiles, Opening
+from superwsgi.master.generations.resources import LogFiles, Opening, Shared
 from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action, StartMold

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generation import Generation
-from superwsgi.master.generations.resources import Shared
+from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
-from superwsgi.master.logfiles import LogFiles
 from superwsgi.master.processes.launch import Launch
 from superwsgi.master.release import Origin, Release
 from superwsgi.master.sockets.inherited import Inherited, reopened

@@ -8,7 +8,7 @@ import pytest
 from superwsgi.config.schema import Log
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.logfiles import LogFiles, Opening
+from superwsgi.master.generations.resources import LogFiles, Opening
 
 
 @pytest.fixture
