@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.processes.launch import Execution, spawn
 from superwsgi.master.processes.reaper import ExitCode
-from superwsgi.master.processes.spawn import Execution, spawn
 
 WatchProcess = Callable[[int, Callable[[ExitCode, float], None]], None]
 """Takes a process id and calls back when that process has ended."""
@@ -62,7 +62,7 @@ class Program:
         become: Callable[[], None] = lambda: None,
     ) -> int:
         """Start it; returns its process id. It may take `patience` seconds; `passed` descriptors keep their
-        numbers; for `folder` and `become` see spawn.py. Raises OSError, PrivilegeError."""
+        numbers; for `folder` and `become` see Execution. Raises OSError, PrivilegeError."""
         self._output, theirs = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
         files = {0: nothing, 1: theirs, 2: theirs, **{fd: fd for fd in passed}}

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from superwsgi.master.processes.spawn import Execution, spawn
+from superwsgi.master.processes.launch import Execution, spawn
 from superwsgi.system.privileges import PrivilegeError
 
 NOBODY = pwd.getpwnam("nobody")
@@ -78,7 +78,7 @@ CAPABLE = """
 import os
 from functools import partial
 from superwsgi.system import libc
-from superwsgi.master.processes.spawn import Execution, spawn
+from superwsgi.master.processes.launch import Execution, spawn
 from superwsgi.system.privileges import drop
 
 data = libc.capget()
