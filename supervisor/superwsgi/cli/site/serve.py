@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 import click
 
@@ -41,4 +42,4 @@ def serve(path: str) -> None:
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(CONFIGURATION)
-    sys.exit(serve_site(lambda: load(path, os.environ), launch.execute, path))
+    sys.exit(serve_site(partial(load, path, os.environ), launch.execute, path))
