@@ -26,7 +26,7 @@ from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.server import Control
 from superwsgi.master.eventloop import PAUSE, EventLoop
-from superwsgi.master.generations.children import Children
+from superwsgi.master.generations.children import Children, become_subreaper
 from superwsgi.master.generations.deeds import Deeds
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
@@ -38,7 +38,6 @@ from superwsgi.master.handover import VERSION, Handover
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action
 from superwsgi.master.processes.launch import execute
-from superwsgi.master.processes.reaper import become_subreaper
 from superwsgi.master.reopening import Reopening
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets

@@ -4,6 +4,8 @@ they belong, in handles, generations and the site's record; the rest of the turn
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -25,9 +27,8 @@ from superwsgi.master.policy.actions import (
     ReplaceMold,
     StartMold,
 )
-from superwsgi.master.processes import reaper
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
-from superwsgi.master.processes.reaper import ExitCode
+from superwsgi.master.processes.program import ExitCode
 from superwsgi.master.processes.strays import Strays
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
 from superwsgi.messages import (
@@ -41,15 +42,11 @@ from superwsgi.messages import (
     Unforkable,
     Word,
 )
-
-
-def _how_ended(code: ExitCode) -> str:
-    """Why a mold is gone that did not say so. It must not end with 0 on its own: it still had a master."""
-    by = ", by the application: it calls os._exit, or closes descriptors that it did not open"
-    return f"mold ended with {ending(code)}" + by * (code == 0)
-
+from superwsgi.system import libc
 
 _LINGERS: Final = "it closed its channel but keeps running"
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
 
 
 class Children:
@@ -219,7 +216,7 @@ class Children:
 
     def _is_free(self, pid: int) -> bool:
         """Whether it is our child and not yet known as something else."""
-        return pid not in self._known() and reaper.is_child(pid)
+        return pid not in self._known() and is_child(pid)
 
     def _worker_ready(self, generation: Generation, worker: WorkerHandle, ready: Ready, now: float) -> None:
         worker.ready(now)
@@ -244,7 +241,7 @@ class Children:
     def reap(self, now: float) -> None:
         """Collect every child that has ended."""
         self._some_ended = True
-        for pid, code in reaper.ended():
+        for pid, code in ended():
             if not self._ended(pid, code, now):
                 self._hear_beginners(now)  # the first word of a worker may not have been read yet
                 self._ended(pid, code, now)  # else it is a stray
@@ -326,3 +323,42 @@ class Children:
             failures=generation.crashes.blamed,
             max_failures=generation.site.rollout.max_failures,
         )
+
+
+def _how_ended(code: ExitCode) -> str:
+    """Why a mold is gone that did not say so. It must not end with 0 on its own: it still had a master."""
+    by = ", by the application: it calls os._exit, or closes descriptors that it did not open"
+    return f"mold ended with {ending(code)}" + by * (code == 0)
+
+
+# What the kernel says of our children. The master is a child subreaper (prctl(2)): workers, which their mold
+# double-forks, and any other orphans below us become its children.
+
+
+def become_subreaper() -> None:
+    """Make orphaned descendants our children. Raises OSError if the kernel refuses."""
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def ended() -> Iterator[tuple[int, ExitCode]]:
+    """Every child that has ended. While one is being yielded, its process id is still its own."""
+    while True:
+        try:
+            child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if child is None:
+            return
+        exited = child.si_code == os.CLD_EXITED
+        yield child.si_pid, child.si_status if exited else -child.si_status
+        with contextlib.suppress(ChildProcessError):  # a script that calls superwsgi.run may wait for its own
+            os.waitid(os.P_PID, child.si_pid, os.WEXITED | os.WNOHANG)
+
+
+def is_child(pid: int) -> bool:
+    """Whether a process is our child and has not been reaped."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

@@ -14,7 +14,7 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
-from superwsgi.master.processes.reaper import ExitCode
+from superwsgi.master.processes.program import ExitCode
 from superwsgi.scoreboard import WorkerCounters
 
 _REMEMBERED: Final = 16

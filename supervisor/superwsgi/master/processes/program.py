@@ -13,7 +13,9 @@ from typing import Final
 
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.processes.launch import Execution, spawn
-from superwsgi.master.processes.reaper import ExitCode
+
+ExitCode = int
+"""How a process ended: its exit code, or the signal that killed it as a negative number."""
 
 WatchProcess = Callable[[int, Callable[[ExitCode, float], None]], None]
 """Takes a process id and calls back when that process has ended."""
