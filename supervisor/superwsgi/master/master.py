@@ -113,7 +113,7 @@ class Master:
             while self._generations or self._children.strays:
                 ask_at = self._turn(ask_at)
             self._children.strays.name_programs(time.monotonic())
-            self._control.end(time.monotonic())
+            self._control.finish(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
         code = APP_NOT_LOADED if self._reloads.first_failed else OK
         self._errors.info("stopped", exit_code=code)
@@ -126,11 +126,11 @@ class Master:
         else:
             self._start(now)
         self._monitor.begin(now)
-        self._report.begin(now, self._sitewide.site)
+        self._report.starts(now, self._sitewide.site)
 
     def _start(self, now: float) -> None:
         try:
-            self._sitewide.begin()
+            self._sitewide.open_control()
         except BindError:
             sockets.close(self._shared.listeners)
             raise
@@ -140,7 +140,7 @@ class Master:
         """Continue with the processes of an earlier program of this process, then roll out what is new."""
         held = taken.handover
         if taken.control is not None:
-            self._control.take(taken.control)
+            self._control.adopt(taken.control)
         adopted = taken.generations(self._startup.origin, self._startup.launch, self._loop)
         self._generations.adopt(adopted, held.current, held.last_number)
         for generation in self._generations:
@@ -239,7 +239,7 @@ class Master:
         if self._generations.candidate is not None and self._generations.current is not None:
             self._reloads.withdraw(now)
         self.stopping = True
-        self.upgrade.end()
+        self.upgrade.call_off()
         self._report.stops()
         for generation in self._generations:
             self._deeds.stop(generation, reason, now, fast=fast)

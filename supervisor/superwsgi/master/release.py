@@ -31,7 +31,7 @@ class Origin:
     python: str
 
     @classmethod
-    def take(cls, *named: str | None) -> Origin:
+    def of_process(cls, *named: str | None) -> Origin:
         """The origin of this process, which has just been started. The kernel, and scripts of virtual
         environments, name interpreters without links: `named` are paths that may lead to the same release
         through one."""

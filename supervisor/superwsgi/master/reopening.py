@@ -69,7 +69,7 @@ class Reopening:
             self._open(generation, now)
 
     def _take(self, generation: Generation, anew: LogFiles, now: float) -> None:
-        generation.take_logs(anew, now)
+        generation.switch_logs(anew, now)
         if generation is self._generations.current:
             generation.logs.lead(self._errors)
         has_failed = self._failed.pop(generation.number, None) is not None

@@ -56,13 +56,13 @@ def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> 
 
 
 def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
-    inherited, notifier = Inherited.take(os.environ), Notifier(os.environ)
+    inherited, notifier = Inherited.from_environ(os.environ), Notifier(os.environ)
     site = read_site()
     with _pid_file(PidFile(site.pidfile)) as pidfile:
         shared = Shared.prepare(site, inherited)
         for name in inherited.left_over():
             notifier.forget(name)
-        origin = Origin.take(site_file, site.chdir)
+        origin = Origin.of_process(site_file, site.chdir)
         startup = Startup(read_site, launch, origin, pidfile, inherited, notifier, site_file)
         return Master(site, shared, startup).run()
 
@@ -71,7 +71,7 @@ def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | N
     notifier = Notifier(os.environ)
     held = taken.handover.pidfile
     with _pid_file(PidFile(taken.site.pidfile) if held is None else PidFile.restore(held)) as pidfile:
-        origin = Origin.take(site_file)
+        origin = Origin.of_process(site_file)
         startup = Startup(read_site, launch, origin, pidfile, taken.inherited, notifier, site_file)
         return Master(taken.site, taken.shared, startup, taken).run()
 

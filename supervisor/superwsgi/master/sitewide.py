@@ -27,8 +27,8 @@ class SiteWide:
         self._control = control
         self._errors = errors
 
-    def begin(self) -> None:
-        """The first start. Raises BindError if the control socket that the site names cannot be bound."""
+    def open_control(self) -> None:
+        """At the first start. Raises BindError if the control socket that the site names cannot be bound."""
         self._control.open(self.site)
 
     def take_title(self) -> None:

@@ -48,7 +48,7 @@ def site(tmp_path):
         yield SimpleNamespace(
             control=served, loop=loop, clerk=clerk, errors=errors, path=path, folder=tmp_path
         )
-        served.end(time.monotonic())
+        served.finish(time.monotonic())
     os.close(log)
 
 

@@ -55,7 +55,7 @@ def test_files_are_taken_under_the_old_numbers(tmp_path):
     for name in ("first", "second"):
         anew = LogFiles.open(Log(error=str(tmp_path / name), access="off"))
         number = files.error
-        files.take(anew)
+        files.switch_to(anew)
         assert number in (None, files.error)
         with open(files.error, "w", closefd=False) as file:
             file.write(name)

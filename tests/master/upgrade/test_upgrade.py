@@ -63,7 +63,7 @@ class TestAsking:
 
     def test_none_begins_while_the_site_stops(self, rooms, upgrade):
         upgrade.ask()
-        upgrade.end()
+        upgrade.call_off()
         upgrade.go_on(rooms.now, 10.0)
         assert upgrade.refusal == ("the site is being stopped", "")
         upgrade.ask()

@@ -66,7 +66,7 @@ def check(path: str) -> None:
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
     """Import a site's application in a mold that forks nothing and is thrown away."""
-    release = Release.of(site, Origin.take(site.chdir), os.environ)
+    release = Release.of(site, Origin.of_process(site.chdir), os.environ)
     site = msgspec.structs.replace(release.pinned(site), preload=True, warmup=())
     channel, theirs = Channel.pair()
     with closing(channel), closing(Scoreboard.create(1, site.most_threads + 1)) as board:

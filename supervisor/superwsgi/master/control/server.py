@@ -91,7 +91,7 @@ class Control:
         """Listen where the site says, and nowhere else. Raises BindError for a socket that the site names;
         failing to bind one in the usual folders is not an error."""
         if site.control == paths.OFF:
-            self.close()
+            self._stop_listening()
         elif site.control is None:
             self._open_by_name(site.name)
         elif self._path() != site.control or not self._can_be_reached():
@@ -123,27 +123,27 @@ class Control:
         self._warned = event, fields
 
     def _replace(self, listener: Listener) -> None:
-        self.close()
-        self.take(listener)
+        self._stop_listening()
+        self.adopt(listener)
 
     def _can_be_reached(self) -> bool:
         return self.listener is not None and self.listener.can_be_reached()
 
-    def take(self, listener: Listener) -> None:
+    def adopt(self, listener: Listener) -> None:
         """Serve a socket that is open already."""
         self.listener = listener
         self._loop.on_readable(listener.sock.fileno(), self._accept)
 
-    def close(self) -> None:
-        """Stop listening; connected clients stay."""
+    def _stop_listening(self) -> None:
+        """Connected clients stay."""
         if self.listener is not None:
             self._loop.forget(self.listener.sock.fileno())
             self.listener.close()
             self.listener = None
 
-    def end(self, now: float) -> None:
+    def finish(self, now: float) -> None:
         """The master ends: send the last answers, as far as possible without waiting."""
-        self.close()
+        self._stop_listening()
         self.update(now)
         for client in list(self._clients.values()):
             self._let_go(client)
@@ -182,7 +182,11 @@ class Control:
         reason = os.strerror(error.errno or 0)
         self._errors.warning("control connection not accepted", reason=reason, next="tried again in 1s")
         self._loop.forget(listener.sock.fileno())
-        self._loop.call_at(now + _PAUSE, lambda _: self.take(listener) if self.listener is listener else None)
+        self._loop.call_at(now + _PAUSE, lambda _: self._resume(listener))
+
+    def _resume(self, listener: Listener) -> None:
+        if self.listener is listener:
+            self.adopt(listener)
 
     def _meet(self, sock: socket.socket, now: float) -> None:
         sock.setblocking(False)

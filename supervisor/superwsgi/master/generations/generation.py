@@ -377,9 +377,9 @@ class Generation:
             served = None if worker.ready_at is None else now - worker.ready_at
             self.crashes.count(served, now, failed=worker.failure is not None)
 
-    def take_logs(self, anew: LogFiles, now: float) -> None:
+    def switch_logs(self, anew: LogFiles, now: float) -> None:
         """Log to these files from now on, in all its processes."""
-        self.logs.take(anew)
+        self.logs.switch_to(anew)
         message = Reopen(self.logs.error is not None, self.logs.access is not None)
         fds = self.logs.descriptors()
         self._tell_mold(message, fds)

@@ -171,7 +171,7 @@ class Reloads:
             if isinstance(result, LogFiles):
                 result.close()
         elif isinstance(result, LogFiles):
-            candidate.logs.take(result)
+            candidate.logs.switch_to(result)
             self._run_before(candidate, now)
         else:
             candidate.spoil(f"log: {result}", aloud=True)

@@ -112,7 +112,7 @@ class LogFiles:
         """The open ones, error log first."""
         return [fd for fd in (self.error, self.access) if fd is not None]
 
-    def take(self, anew: LogFiles) -> None:
+    def switch_to(self, anew: LogFiles) -> None:
         """Take over the files of `anew`, under the old descriptor numbers if there are any."""
         if not self.opened:
             self.error, self.access, self.opened = anew.error, anew.access, True

@@ -34,7 +34,7 @@ class Inherited:
     others: dict[int, socket.socket] = field(default_factory=dict)
 
     @classmethod
-    def take(cls, environ: MutableMapping[str, str]) -> Inherited:
+    def from_environ(cls, environ: MutableMapping[str, str]) -> Inherited:
         """Take what we were started with, remove it from the environment, and make the descriptors
         close-on-exec. Call it before the process opens sockets of its own."""
         names = _names(environ)

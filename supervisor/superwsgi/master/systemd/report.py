@@ -86,7 +86,7 @@ class Report:
         """Whether systemd keeps our sockets for the next start."""
         return bool(self._stored)
 
-    def begin(self, now: float, site: Site) -> None:
+    def starts(self, now: float, site: Site) -> None:
         """The first generation is being loaded; the command that runs before gets as much time."""
         if self._notifier:
             boot = site.timeouts.boot * (1 if site.rollout.before is None else 2)

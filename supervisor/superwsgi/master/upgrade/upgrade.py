@@ -64,7 +64,7 @@ class Upgrades:
             self.step = UpgradeStep.ASKED
             self.refusal = None
 
-    def end(self) -> None:
+    def call_off(self) -> None:
         """The site stops: no upgrade takes place any more, and no rehearsal outlives us."""
         self.step = UpgradeStep.ENDED
         self.refusal = "the site is being stopped", ""
