@@ -2,8 +2,9 @@
 
 Master, molds and workers write to the same file. Logging never raises, and neither a reader nor a disk holds
 up a thread that serves (writer.py): lines that cannot be written are counted, and the count is written as
-soon as possible. Trouble with a log that is a file is reported on stderr as well (aside.py). It may be used
-on both sides of a fork; `start` is for processes that do not fork.
+soon as possible. Trouble with a log that is a file is reported on stderr as well, where a supervisor, the
+journal or somebody at a terminal finds it. It may be used on both sides of a fork; `start` is for processes
+that do not fork.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import io
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, cast
 
-from superwsgi.log.aside import Trouble, is_same
 from superwsgi.log.files import is_journal
 from superwsgi.log.frames import application_traceback
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import (
     LEVELS,
     PRIORITY,
@@ -49,7 +50,7 @@ class _Destination:
         self.level = LEVELS.index(level)
         self._prefix = prefix
         self._aside = aside
-        self._trouble = Trouble(self._say_aside)
+        self._trouble = _Trouble(self._say_aside)
         self._started = False
         self.outlet: Outlet | None = None
         self.journal = False
@@ -81,7 +82,7 @@ class _Destination:
         stderr = self._aside
         if stderr is None or stderr.outlet is None:
             return None
-        if self.outlet is not None and is_same(self.outlet.fd, stderr.outlet.fd):
+        if self.outlet is not None and _is_same(self.outlet.fd, stderr.outlet.fd):
             return None
         if self._started:
             with suppress(RuntimeError):  # no thread can be had: who says something writes
@@ -113,6 +114,40 @@ class _Destination:
     def _notice(self, lines: int, reason: str) -> bytes:
         fields = {"lines": lines, "reason": reason}
         return _encoded(self._line("warning", self._prefix, "error log dropped", fields))
+
+
+class _Trouble:
+    """What is said of a log that cannot be written: that lines are dropped, once for each cause, and when it
+    works again. `say` is called with level, event and fields."""
+
+    __slots__ = ("_complaints", "_said", "_say")
+
+    def __init__(self, say: Callable[..., None]) -> None:
+        self._say = say
+        self._complaints: dict[str, Complaint] = {}  # by reason
+        self._said = False  # since it worked
+
+    def loses(self, reason: str) -> None:
+        complaint = self._complaints.setdefault(reason, Complaint(self._complain, "error log failed"))
+        self._said |= complaint.make(time.monotonic_ns(), reason=reason, next="drops until it works")
+
+    def works(self, dropped: int) -> None:
+        if self._said:
+            self._say("info", "error log works again", dropped=dropped)
+        self._said = False
+
+    def ends(self, dropped: int) -> None:
+        """The process does, and so many lines were dropped of which the log does not tell."""
+        if dropped:
+            self._say("warning", "error log dropped", lines=dropped)
+
+    def _complain(self, event: str, _detail: str, **fields: object) -> None:
+        self._say("error", event, **fields)
+
+
+def _is_same(fd: int, other: int) -> bool:
+    """Whether both descriptors lead to the same file, pipe, socket or terminal."""
+    return os.path.samestat(os.fstat(fd), os.fstat(other))
 
 
 def _encoded(line: str) -> bytes:
