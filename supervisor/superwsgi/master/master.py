@@ -130,7 +130,7 @@ class Master:
 
     def _start(self, now: float) -> None:
         try:
-            self._sitewide.open_control()
+            self._control.open(self._sitewide.site)
         except BindError:
             sockets.close(self._shared.listeners)
             raise

@@ -27,10 +27,6 @@ class SiteWide:
         self._control = control
         self._errors = errors
 
-    def open_control(self) -> None:
-        """At the first start. Raises BindError if the control socket that the site names cannot be bound."""
-        self._control.open(self.site)
-
     def take_title(self) -> None:
         setproctitle(f"superwsgi: master [{self.site.name}]")
 
