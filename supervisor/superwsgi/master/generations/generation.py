@@ -19,14 +19,13 @@ from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generations.resources import LogFiles, Shared
+from superwsgi.master.generations.resources import LogFiles, Shared, Stacks
 from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.policy.death import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.launch import Launch, launch_mold
 from superwsgi.master.processes.program import Program
-from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.release import Release
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
