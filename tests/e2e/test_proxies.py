@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from superwsgi.http.client.claims import FORWARDING
+from superwsgi.http.claims import FORWARDING
 from tests.e2e.daemon import FIXTURE_APPS
 from tests.e2e.wire import Wire, request
 from tests.http.client.proxy_headers import SSL, V1, summed

@@ -6,10 +6,12 @@ from io import TextIOBase
 
 from superwsgi import __version__
 from superwsgi.apps.types import Environ
-from superwsgi.http.client.proxy_protocol import Address
-from superwsgi.http.response.files import FileWrapper
+from superwsgi.http.files import FileWrapper
 
 SOFTWARE = f"superwsgi/{__version__}"
+
+Address = tuple[str, int]
+"""Host and port of one end of a connection."""
 
 
 def base_environ(errors: TextIOBase, *, multithread: bool, multiprocess: bool) -> Environ:

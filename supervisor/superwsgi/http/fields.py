@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from superwsgi.http.client.claims import UNDERSTOOD, is_claim
+from superwsgi.http.claims import UNDERSTOOD, is_claim
 from superwsgi.http.errors import HttpError, WsgiError
 
 # RFC 9110 section 5.6.2: token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.http.client.claims import FORWARDING, is_claim
+from superwsgi.http.claims import FORWARDING, is_claim
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.fields import EnvironKeys

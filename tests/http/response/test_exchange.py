@@ -95,7 +95,7 @@ def test_file_wrapper_sends_the_file_from_where_it_stands(tmp_path):
     opened.seek(4)
 
     def app(environ, start_response):
-        from superwsgi.http.response.files import FileWrapper
+        from superwsgi.http.files import FileWrapper
 
         start_response("200 OK", [])
         return FileWrapper(opened)
@@ -108,7 +108,7 @@ def test_file_wrapper_sends_the_file_from_where_it_stands(tmp_path):
 
 def test_content_length_may_ask_for_a_part_of_a_file():
     def app(environ, start_response):
-        from superwsgi.http.response.files import FileWrapper
+        from superwsgi.http.files import FileWrapper
 
         start_response("200 OK", [("Content-Length", "3")])
         return FileWrapper(io.BytesIO(b"0123456789"))
@@ -132,7 +132,7 @@ def test_file_wrapper_around_something_that_is_no_file():
     source = Source()
 
     def app(environ, start_response):
-        from superwsgi.http.response.files import FileWrapper
+        from superwsgi.http.files import FileWrapper
 
         start_response("200 OK", [])
         return FileWrapper(source)

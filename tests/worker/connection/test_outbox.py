@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.http.response.files import Span
+from superwsgi.http.files import Span
 from superwsgi.worker.connection import outbox as module
 from superwsgi.worker.connection.outbox import MEMORY, SEGMENT, SMALL, Outbox
 from superwsgi.worker.connection.storage import Stores

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from superwsgi.http.client.peers import canonical, parse
+from superwsgi.http.environ import Address
 from superwsgi.http.errors import ProxyHeaderError
 
 LONGEST: Final = 16 << 10
@@ -43,9 +44,6 @@ _TRANSPORTS: Final = frozenset({0, 1, 2})  # unspecified, stream, datagram
 _CRC32C: Final = 0x03
 _SSL: Final = 0x20
 _CLIENT_SSL: Final = 0x01
-
-
-Address = tuple[str, int]
 
 
 class Announcement(NamedTuple):

@@ -22,7 +22,7 @@ from httptools import (
 
 from superwsgi.apps.types import Environ
 from superwsgi.config.schema import Limits
-from superwsgi.http.client.claims import UNDERSTOOD
+from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE, EnvironKeys
 from superwsgi.http.host import HOSTS, check_host

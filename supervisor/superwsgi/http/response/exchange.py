@@ -17,9 +17,9 @@ from typing import Any, Final, Protocol
 from superwsgi.apps.types import Environ
 from superwsgi.http.errors import ClientGone, WsgiError
 from superwsgi.http.fields import HOP_BY_HOP, exact
+from superwsgi.http.files import FileWrapper, Span, path_of, span_of
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import RequestIds
-from superwsgi.http.response.files import FileWrapper, Span, path_of, span_of
 from superwsgi.http.response.head import SECOND, Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.log.access import AccessEntry
 from superwsgi.log.error import ErrorLog

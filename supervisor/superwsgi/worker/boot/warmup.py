@@ -18,10 +18,10 @@ from superwsgi.config.listening import TcpAddress, speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.errors import HttpError
+from superwsgi.http.files import Span
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Parser, RequestIds
 from superwsgi.http.response.exchange import Exchange, Gateway
-from superwsgi.http.response.files import Span
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.spelling import duration, spell_exception

@@ -13,7 +13,7 @@ import socket
 import tempfile
 from typing import BinaryIO, Final, cast
 
-from superwsgi.http.response.files import Span, read_span
+from superwsgi.http.files import Span, read_span
 from superwsgi.tls.interface import Out
 from superwsgi.worker.connection.storage import Stores
 

@@ -15,8 +15,8 @@ import time
 from typing import Final
 
 from superwsgi.http.errors import ClientGone
+from superwsgi.http.files import Span, Unreadable, read_span
 from superwsgi.http.request.head import Request
-from superwsgi.http.response.files import Span, Unreadable, read_span
 from superwsgi.tls.interface import Out, Tls
 from superwsgi.worker import forks
 from superwsgi.worker.connection.alarm import NEVER, Alarm
