@@ -230,12 +230,12 @@ class Master:
 
     def reload(self, now: float) -> int:
         """As HUP. The number of the attempt that will be the answer; if the site stops, none ever is."""
-        return self._record.attempts.next if self.stopping else self._reloads.ask(now)
+        return self._record.next if self.stopping else self._reloads.ask(now)
 
     def stop(self, now: float, reason: str, *, fast: bool) -> None:
         """End all our processes, then ourselves. A fast stop may follow a graceful one."""
         self._errors.info("stopping", reason=reason, how="fast" if fast else "graceful")
-        self._record.attempts.end(Outcome.STOPPED, now, "the site is being stopped")
+        self._record.end(Outcome.STOPPED, now, "the site is being stopped")
         if self._generations.candidate is not None and self._generations.current is not None:
             self._reloads.withdraw(now)
         self.stopping = True

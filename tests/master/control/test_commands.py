@@ -29,7 +29,7 @@ class Operated:
         return status.snapshot(*known, name="x", file=None, began=began, stopping=self.stopping, now=now)
 
     def reload(self, now):
-        return self.rooms.record.attempts.next if self.stopping else self.rooms.ask()
+        return self.rooms.record.next if self.stopping else self.rooms.ask()
 
     def stop(self, now, reason, *, fast):
         self.stopping = True

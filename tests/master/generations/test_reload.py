@@ -15,7 +15,7 @@ SUPERSEDED = "replaced by a later generation"
 
 
 def outcome(rooms):
-    ended = rooms.record.attempts.find(rooms.record.attempts.newest).ended
+    ended = rooms.record.find(rooms.record.newest).ended
     return None if ended is None else ended.outcome
 
 
@@ -103,7 +103,7 @@ class TestNotTakingOver:
     def test_what_cannot_even_begin_is_refused(self, rooms, serving):
         rooms.site = BindError("cannot bind :80: it is in use\nby process 7")
         number = rooms.ask()
-        ended = rooms.record.attempts.find(number).ended
+        ended = rooms.record.find(number).ended
         assert ended.outcome is Outcome.REFUSED
         assert rooms.generations.candidate is None
         assert (ended.reason, ended.detail) == ("cannot bind :80: it is in use", "by process 7")
@@ -165,7 +165,7 @@ class TestAnotherOne:
         second = rooms.generations.candidate
         assert rooms.ask() == first_number + 1
         assert second.state is S.FAILED
-        assert rooms.record.attempts.find(first_number).ended.outcome is Outcome.SUPERSEDED
+        assert rooms.record.find(first_number).ended.outcome is Outcome.SUPERSEDED
 
     def test_no_mold_is_started_for_what_was_given_up_in_the_same_turn(self, rooms, serving):
         rooms.ask()
@@ -180,10 +180,10 @@ class TestAnotherOne:
         second = rooms.generations.candidate
         rooms.load(second)
         number = rooms.ask()
-        assert rooms.record.attempts.find(number) is None
+        assert rooms.record.find(number) is None
         rooms.serve(second)
         rooms.serve(second)
-        assert rooms.record.attempts.newest == number
+        assert rooms.record.newest == number
         assert rooms.generations.candidate.number == 3
 
 

@@ -64,7 +64,7 @@ class Commands:
             self._errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)
         if isinstance(request, WatchRequest):
-            return self._follow(self._record.attempts.newest, now, go_on=True)
+            return self._follow(self._record.newest, now, go_on=True)
         if isinstance(request, UpgradeRequest):
             self._errors.info("asked to upgrade", by=who)
             self._master.upgrade.ask()
@@ -103,7 +103,7 @@ class _Following:
         self._number = number
 
     def __call__(self, now: float) -> Answer:
-        attempt = self._record.attempts.find(self._number)
+        attempt = self._record.find(self._number)
         if attempt is not None and attempt.ended is not None:
             if attempt.ended.outcome is not Outcome.SUPERSEDED:
                 return attempt.ended

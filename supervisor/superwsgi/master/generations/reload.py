@@ -73,7 +73,7 @@ class Reloads:
 
     def start(self, shared: Shared, now: float) -> None:
         """Start the first generation, with what has been opened already. Raises OSError."""
-        self._record.attempts.begin(now)
+        self._record.begin(now)
         self._add(self._sitewide.site, shared, now)
 
     def ask(self, now: float) -> int:
@@ -86,17 +86,17 @@ class Reloads:
             return self._note(candidate)
         elif self._generations.current is not None:
             self._supersede(candidate, now)
-        return self._record.attempts.newest  # if still starting, the version on the disk is already loading
+        return self._record.newest  # if still starting, the version on the disk is already loading
 
     def _note(self, candidate: Generation) -> int:
         self._noted = True
         then = f"begins when the roll-out of generation {candidate.number} ends"
         self._errors.info("reload noted", next=then)
-        return self._record.attempts.next
+        return self._record.next
 
     def _supersede(self, candidate: Generation, now: float) -> None:
         self._errors.info("reload given up", gen=candidate.number, reason="another one was requested")
-        self._record.attempts.end(Outcome.SUPERSEDED, now)
+        self._record.end(Outcome.SUPERSEDED, now)
         self.withdraw(now)
         self._begin(now)
 
@@ -104,7 +104,7 @@ class Reloads:
 
     def _begin(self, now: float) -> None:
         self._noted = False
-        self._record.attempts.begin(now)
+        self._record.begin(now)
         try:
             self._load(now)
         except (*_UNUSABLE, OSError) as error:
@@ -137,7 +137,7 @@ class Reloads:
             self._errors.warning("certificate", problem=warning, next="used anyway")
         candidate = self._made(site, shared)
         self._generations.add(candidate)
-        self._record.attempts.generation(candidate.number)
+        self._record.generation(candidate.number)
         self._began, self._rolled_out_at = now, None
         self._prepare(candidate, now)
 

@@ -108,7 +108,7 @@ class Report:
 
     def _say_begun(self, now_in: UnitPhase) -> None:
         """Also report a reload that was refused before its generation began: systemd waits for its end."""
-        newest = self._record.attempts.newest
+        newest = self._record.newest
         if newest != self._attempt and now_in in (UnitPhase.READY, UnitPhase.RELOADING):
             self._notifier.phase(UnitPhase.RELOADING)
         self._attempt = newest
