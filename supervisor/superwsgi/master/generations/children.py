@@ -13,7 +13,6 @@ from typing import Final
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.context import MasterContext
-from superwsgi.master.generations import locks
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Death, Record
@@ -157,7 +156,7 @@ class Children:
             self._agenda.append(DismissMold(generation.number, mold.pid))
 
     def _explain(self, generation: Generation, word: LoadFailed | ForkFailed | BootFailed) -> str:
-        return locks.explain(self._generations, generation, word.reason, locked=word.locked)
+        return self._generations.explain(generation, word.reason, locked=word.locked)
 
     def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
         """A mold has sent an impossible message: kill it, and stop listening to it."""

@@ -8,7 +8,6 @@ import signal
 
 from superwsgi.log.spelling import duration
 from superwsgi.master.context import MasterContext
-from superwsgi.master.generations import locks
 from superwsgi.master.generations.children import Children
 from superwsgi.master.generations.generation import CannotFork, Generation
 from superwsgi.master.generations.generations import Generations
@@ -129,7 +128,7 @@ class Deeds:
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
             late = f"not loaded after {duration(generation.site.timeouts.boot)} (timeouts.boot)"
-            reason = locks.explain_wait(self._generations, generation, mold.pid, late)
+            reason = self._generations.explain_wait(generation, mold.pid, late)
             generation.lose_mold(mold, reason)
 
     # Workers.
@@ -174,7 +173,7 @@ class Deeds:
         if worker.state is WorkerState.ENDING and worker.deadline is not None and now < worker.deadline:
             return  # for another reason, or just now
         if worker.pid is not None and worker.state is WorkerState.BOOTING:
-            reason = locks.explain_wait(self._generations, generation, worker.pid, reason)
+            reason = self._generations.explain_wait(generation, worker.pid, reason)
         self._errors.bind(**worker.who()).warning("killed", reason=reason)
         generation.kill(worker, reason, now)
 

@@ -14,6 +14,7 @@ from superwsgi.master.policy import governor
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState
+from superwsgi.system import machine
 
 _LOADED = (GenerationState.READY, GenerationState.SERVING)
 _BETWEEN = (GenerationState.WAITING, GenerationState.LOADING)
@@ -102,13 +103,28 @@ class Generations:
         """Whether the current generation was stopped so that another could run, or is being started again."""
         return self.current is not None and self.current.state in _BETWEEN
 
-    def others_run(self, generation: Generation) -> bool:
-        """Whether any other generation has processes."""
-        return any(not other.is_empty() for other in self if other is not generation)
-
     def all_clear(self) -> bool:
         """Whether none has a process that may be in another generation's way."""
         return all(generation.is_clear() for generation in self)
+
+    # What to log if a process fails on, or waits for, something that another one may have locked.
+
+    def explain(self, generation: Generation, reason: str, *, locked: bool) -> str:
+        """Why a process of a generation failed, and what to do if another one may hold the lock."""
+        others = any(not other.is_empty() for other in self if other is not generation)
+        active = [worker.number for worker in generation.workers.values()]
+        advice = ""
+        if locked and generation.site.rollout.overlap and (others or len(active) > len({*active})):
+            advice = "; the running generation may hold it: with `rollout: {overlap: no}` it is stopped first"
+        elif locked and len(active) > 1:
+            advice = "; another worker may hold it: set `workers: 1`"
+        return reason + advice
+
+    def explain_wait(self, generation: Generation, pid: int, reason: str) -> str:
+        """Why a process that is still booting is killed: it may be waiting for a lock."""
+        waits = machine.waits_for_lock(pid)
+        reason = f"{reason}; it is waiting for a file lock" if waits else reason
+        return self.explain(generation, reason, locked=waits)
 
     # What the governor decides from.
 
