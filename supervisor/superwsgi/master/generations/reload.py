@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
-from superwsgi.log.spelling import duration, spell_exception
+from superwsgi.log.spelling import duration, ending, spell_exception
 from superwsgi.master.context import MasterContext, Startup
-from superwsgi.master.generations import before
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations, only_in
 from superwsgi.master.generations.record import Record
@@ -25,17 +25,21 @@ from superwsgi.master.generations.resources import LogFiles, Opening, Shared
 from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action, StartMold
+from superwsgi.master.processes.launch import environ_of
 from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Release
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.states import GenerationEvent, GenerationState
+from superwsgi.system import privileges
 from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError
 
 _UNUSABLE: Final = (ConfigError, CertificateError, PrivilegeError, PidFileError, BindError)
 """Errors that make a configuration unusable."""
+
+_SHELL: Final = "/bin/sh"
 
 _YET_TO_LOAD: Final = (GenerationState.PREPARING, GenerationState.WAITING, GenerationState.LOADING)
 
@@ -189,7 +193,7 @@ class Reloads:
             return
         program = Program(self._loop, self._watch, lambda result, at: self._prepared(candidate, result, at))
         try:
-            pid = before.run(program, candidate, now)
+            pid = _start_before(program, candidate, now)
         except (OSError, PrivilegeError) as error:
             candidate.spoil(f"rollout.before cannot be run: {error}")
             return
@@ -202,7 +206,7 @@ class Reloads:
         if candidate.state is not GenerationState.PREPARING:
             return  # given up meanwhile
         said = "\n".join(result.lines)
-        failure = before.failure(candidate.site, result)
+        failure = _why_failed(candidate.site, result)
         if failure:
             candidate.spoil(failure, said)
             return
@@ -329,3 +333,33 @@ class Reloads:
         assert current is not None
         waits = current.state is GenerationState.WAITING
         return f"generation {current.number} {'is started again' if waits else 'goes on serving'}"
+
+
+# The command in `rollout.before` runs in the release of the candidate, with the site's user and environment.
+
+
+def _start_before(program: Program, candidate: Generation, now: float) -> int:
+    """Start it; returns its process id. Raises OSError, PrivilegeError."""
+    site = candidate.site
+    command = [_SHELL, "-c", str(site.rollout.before)]
+    become = partial(privileges.drop, site.user, site.group, site.umask)
+    return program.start(
+        command, _environ(candidate), now, site.timeouts.boot, folder=site.chdir, become=become
+    )
+
+
+def _environ(candidate: Generation) -> dict[str, str]:
+    """The site's environment, with the interpreter's folder first in the PATH: `python` is the site's."""
+    environ = environ_of(candidate.site, candidate.release)
+    folder = str(Path(candidate.release.python).parent)
+    return {**environ, "PATH": os.pathsep.join([folder, environ.get("PATH", os.defpath)])}
+
+
+def _why_failed(site: Site, result: Result) -> str:
+    """Why the command failed; empty if it did not."""
+    if result.code == 0:
+        return ""
+    how = f"ended with {ending(result.code)}"
+    if result.late:
+        how = f"did not finish within {duration(site.timeouts.boot)} (timeouts.boot)"
+    return f"rollout.before {how}: {site.rollout.before}"
