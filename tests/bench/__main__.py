@@ -14,15 +14,17 @@ import click
 
 from tests.bench import report
 from tests.bench.bench import FULL, QUICK, Pace
+from tests.bench.environment import Environment
 from tests.bench.process import BenchError
 from tests.bench.results import Results
-from tests.bench.run import run
-from tests.bench.scenarios import SCENARIOS
-from tests.bench.servers import OURS, PEERS, QUICK_PEERS
+from tests.bench.run import Names, run
+from tests.bench.scenarios import README, SCENARIOS, USUAL
+from tests.bench.servers import BEFORE, OURS, PEERS, QUICK_PEERS, USUAL_PEERS
 
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+PROGRAM = click.Path(exists=True, dir_okay=False, path_type=Path)
 INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
-Names = tuple[str, ...]
 
 
 def names_of(known: Names) -> Callable[[click.Context, click.Parameter, str], Names]:
@@ -38,9 +40,13 @@ def names_of(known: Names) -> Callable[[click.Context, click.Parameter, str], Na
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="One short round, few peers: a minute or two, not twenty.")
+@click.option("--quick", is_flag=True, help="One short round, few peers: two minutes, not twelve.")
+@click.option("--readme", is_flag=True, help="Only what the README's table shows.")
+@click.option("--all", "everything", is_flag=True, help="All scenarios and peers: an hour.")
 @click.option("--only", default="", callback=names_of(tuple(SCENARIOS)), help="These scenarios.")
 @click.option("--peers", default="", callback=names_of(PEERS), help="These peers.")
+@click.option("--python", type=PROGRAM, default=sys.executable, help="Measure on this interpreter.")
+@click.option("--before", type=FOLDER, help="Measure the superwsgi of this checkout, too.")
 @click.option("--repeat", type=click.IntRange(min=1), help="Rounds, each server once in each.")
 @click.option("--plot", type=OUTPUT, help="Write the plot to this PNG file.")
 @click.option("--markdown", type=OUTPUT, help="Write the report to this file too.")
@@ -48,8 +54,12 @@ def names_of(known: Names) -> Callable[[click.Context, click.Parameter, str], Na
 @click.option("--replay", type=INPUT, help="Report this JSON file of an earlier run; measure nothing.")
 def main(
     quick: bool,
+    readme: bool,
+    everything: bool,
     only: Names,
     peers: Names,
+    python: Path,
+    before: Path | None,
     repeat: int | None,
     plot: Path | None,
     markdown: Path | None,
@@ -58,13 +68,26 @@ def main(
 ) -> None:
     """Run this server and its peers on the same work, alternating, and report medians.
 
-    Scenarios: hello, flask, body, sleep, connect, access-log, tls, idle, mold, hazard, reload, slow-head,
-    slow-body, slow-read, idle-connections.
-    Peers: gunicorn, waitress, granian, bjoern, fastpysgi, uwsgi.
+    What is measured of this server is the wheel that `pip install .` makes of the checkout: compiled.
+
+    Scenarios: hello, flask, body, sleep, mixed, sequential (those of the README), mixed-300, mixed-fixed,
+    mixed-fifo, sleepers, threads-at-rest (these unasked, too), connect, access-log, tls, idle, mold, hazard,
+    reload, slow-head, slow-body, slow-read, idle-connections.
+    Peers: gunicorn, waitress, granian, bjoern (these unasked), fastpysgi, uwsgi.
     """
     draw = plotter() if plot else None
+    scenarios = only or (tuple(SCENARIOS) if everything else README if readme else USUAL)
+    others = peers or (PEERS if everything else QUICK_PEERS if quick else USUAL_PEERS)
+    ours: Names = (OURS,)
+    earlier = None
+    if before:
+        ours, earlier = (OURS, BEFORE), Environment(python, before.resolve())
     try:
-        results = Results.read(replay) if replay else run(pace(quick, repeat), *chosen(quick, only, peers))
+        results = (
+            Results.read(replay)
+            if replay
+            else run(pace(quick, repeat), scenarios, (*ours, *others), Environment(python), earlier)
+        )
     except BenchError as error:
         raise click.ClickException(str(error)) from error
     text = report.text(results)
@@ -80,11 +103,6 @@ def main(
 def pace(quick: bool, repeat: int | None) -> Pace:
     usual = QUICK if quick else FULL
     return dataclasses.replace(usual, rounds=repeat or usual.rounds)
-
-
-def chosen(quick: bool, only: Names, peers: Names) -> tuple[Names, Names]:
-    """Scenarios and servers."""
-    return only or tuple(SCENARIOS), (OURS, *(peers or (QUICK_PEERS if quick else PEERS)))
 
 
 def plotter() -> Callable[[Results, Path], None]:

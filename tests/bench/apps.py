@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,23 @@ def large(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes
 def sleep(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     time.sleep(0.010)
     return _answer(start_response, GREETING)
+
+
+def long_sleep(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    time.sleep(0.100)
+    return _answer(start_response, GREETING)
+
+
+def mixed(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Slow at /slow, as a report or a search is, and quick elsewhere."""
+    return (long_sleep if environ["PATH_INFO"] == "/slow" else hello)(environ, start_response)
+
+
+def thread(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Which thread answers, by the kernel's number; at /blocks it waits first, as for a database."""
+    if environ["PATH_INFO"] == "/blocks":
+        time.sleep(0.005)
+    return _answer(start_response, str(threading.get_native_id()).encode())
 
 
 def _answer(start_response: StartResponse, content: bytes) -> list[bytes]:

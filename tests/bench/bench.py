@@ -33,7 +33,10 @@ QUICK = Pace(rounds=1, warm_up=0, load=1, idle=2, between_reloads=0.3)
 
 @dataclass(frozen=True)
 class Bench:
+    """`before`: the environment of the checkout that this one is compared with."""
+
     environment: Environment
+    before: Environment | None
     cores: Cores
     pace: Pace
     folder: Path
@@ -41,11 +44,12 @@ class Bench:
 
     def serving(self, server: Server, job: Job) -> AbstractContextManager[Tree]:
         """`server` running `job` on its core, stopped at the end of the `with` block. Raises BenchError."""
+        environment = self.before if server.earlier and self.before else self.environment
         return serving(
             server.command(job),
             core=self.cores.server,
             port=job.port,
-            env=self.environment.variables(),
+            env=environment.variables(),
             log=self.new_file("output"),
             tls=job.tls is not None,
         )

@@ -1,43 +1,58 @@
-"""The bench's own virtual environment, in the user's cache folder: this checkout, Flask and the peers.
+"""The bench's own virtual environments, in the user's cache folder: a checkout's wheel, Flask and the peers.
 
-The checkout is installed as its wheel, compiled where there is a C compiler. What cannot be installed is
-reported and left out. Delete the folder to get the newest versions.
+The wheel is the one that `pip install .` makes: compiled where there is a C compiler, and the report says so.
+What cannot be installed is reported and left out. Delete a folder to get the newest versions.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
-import sys
+from functools import cached_property
 from pathlib import Path
 
+from tests.bench.process import BenchError
 from tests.bench.servers import OURS, REPOSITORY, SERVERS
 
 
 class Environment:
-    """Created on first use; one per Python version."""
+    """Created on first use; one for each version of Python, and one for checkouts that are not this one.
+    `python`: the interpreter that it is of; `checkout`: whose wheel is measured."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: Path, checkout: Path = REPOSITORY) -> None:
+        self._python = python
+        self.checkout = checkout
+
+    @cached_property
+    def python_version(self) -> str:
+        """As in `CPython 3.13.0`. Raises BenchError where the interpreter cannot be run."""
+        code = "import platform as p; print(p.python_implementation(), p.python_version())"
+        try:
+            done = subprocess.run([self._python, "-c", code], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise BenchError(f"{self._python} is no Python that runs: {error}") from None
+        return done.stdout.strip()
+
+    @cached_property
+    def folder(self) -> Path:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self.folder = cache / "superwsgi-bench" / f"python-{sys.version_info.major}.{sys.version_info.minor}"
-        self._bin = self.folder / "bin"
-        self._installed_at = self.folder / "superwsgi-installed"
+        name = self.python_version.replace(" ", "-").lower()
+        return cache / "superwsgi-bench" / (name if self.checkout == REPOSITORY else f"{name}-before")
 
     def prepare(self, servers: tuple[str, ...]) -> dict[str, str]:
-        """Install what is missing. Returns why a server could not be, by its name."""
-        if not self._bin.exists():
-            subprocess.run([sys.executable, "-m", "venv", str(self.folder)], check=True)
+        """Install what is missing. Returns why a server could not be, by its name. Raises BenchError."""
+        self._create()
         present = self.versions()
         wanted = {name: SERVERS[name].package for name in servers if name != OURS}
         wanted |= {"Flask": "flask", "Django": "django"}
         failures = {
             name: self._pip_install(package) for name, package in wanted.items() if package not in present
         }
-        if OURS in servers and self._is_outdated():
-            failures[OURS] = self._pip_install(str(REPOSITORY))
-            if not failures[OURS]:
-                self._installed_at.touch()
+        if OURS in servers:
+            failures[OURS] = self._install_ours()
         return {name: reason for name, reason in failures.items() if reason}
 
     def variables(self) -> dict[str, str]:
@@ -46,25 +61,55 @@ class Environment:
         return {**os.environ, "PATH": path, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
 
     def versions(self) -> dict[str, str]:
-        """Installed distributions by lower-case name; ours tells whether it is compiled."""
+        """Installed distributions by lower-case name."""
         listing = self._pip("list", "--format", "json").stdout
-        versions = {entry["name"].lower(): entry["version"] for entry in json.loads(listing)}
-        if OURS in versions:
-            said = subprocess.run([self._bin / OURS, "--version"], capture_output=True, text=True).stdout
-            versions[OURS] = said.strip().removeprefix(f"{OURS} ")
-        return versions
+        return {entry["name"].lower(): entry["version"] for entry in json.loads(listing)}
 
-    def _is_outdated(self) -> bool:
-        """Whether the checkout has changed since it was installed."""
-        sources = [REPOSITORY / "pyproject.toml", *(REPOSITORY / "supervisor").rglob("*.*")]
-        changed = max(path.stat().st_mtime for path in sources)
-        return not self._installed_at.exists() or self._installed_at.stat().st_mtime < changed
+    def is_compiled(self) -> bool:
+        """Whether what was installed of the checkout has C on the request path."""
+        said = subprocess.run([self._bin / OURS, "--version"], capture_output=True, text=True).stdout
+        return "compiled" in said
+
+    @property
+    def _bin(self) -> Path:
+        return self.folder / "bin"
+
+    def _create(self) -> None:
+        """Its last step is the program that the others need, so what was interrupted is begun again."""
+        if (self._bin / "pip").exists():
+            return
+        done = subprocess.run([self._python, "-m", "venv", self.folder], capture_output=True, text=True)
+        if done.returncode:
+            raise BenchError(f"{self._python} makes no virtual environment: {_last_line(done)}")
+
+    def _install_ours(self) -> str:
+        """Why it failed, or nothing. Made again only of other sources, which takes half a minute."""
+        made_of, sources = self.folder / "superwsgi-made-of", self._sources()
+        if made_of.exists() and made_of.read_text() == sources:
+            return ""
+        made_of.unlink(missing_ok=True)
+        failure = self._pip_install(str(self.checkout))
+        if not failure:
+            made_of.write_text(sources)
+        return failure
+
+    def _sources(self) -> str:
+        """A digest of what a wheel is made of, and of whether there is a compiler to make it."""
+        digest = hashlib.sha256(str(shutil.which("cc")).encode())
+        sources = [path for path in (self.checkout / "supervisor").rglob("*") if path.suffix != ".pyc"]
+        for path in sorted([self.checkout / "pyproject.toml", *filter(Path.is_file, sources)]):
+            digest.update(str(path.relative_to(self.checkout)).encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def _pip_install(self, *what: str) -> str:
         """Why it failed, or nothing."""
         done = self._pip("install", "--quiet", "--prefer-binary", *what)
-        return (done.stderr.strip().splitlines() or ["pip failed"])[-1] if done.returncode else ""
+        return _last_line(done) if done.returncode else ""
 
     def _pip(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self._bin / "python"), "-m", "pip", "--disable-pip-version-check", *arguments]
         return subprocess.run(command, capture_output=True, text=True)
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]

@@ -8,20 +8,31 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.bench.environment import Environment
 from tests.bench.process import Cores
-from tests.bench.servers import SERVERS
+from tests.bench.servers import OURS, SERVERS
+
+COMPILED = "compiled: the wheel that `pip install .` makes"
+PLAIN = "plain Python, not compiled"
 
 
-def describe(cores: Cores, versions: dict[str, str], servers: list[str]) -> dict[str, str]:
-    """Hardware, kernel and versions, in the order to be printed."""
+def describe(cores: Cores, environment: Environment, servers: list[str]) -> dict[str, str]:
+    """Versions, hardware and kernel, in the order to be printed."""
     pinning = f"server on core {cores.server}, load on core {cores.load}"
     return {
+        "Python": environment.python_version,
+        OURS: COMPILED if OURS in servers and environment.is_compiled() else PLAIN,
         "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores; {pinning}",
         "Kernel": f"{platform.system()} {platform.release()}",
-        "Python": f"{platform.python_implementation()} {platform.python_version()}",
-        "Servers": ", ".join(f"{name} {versions[SERVERS[name].package]}" for name in servers),
+        "Servers": ", ".join(_versions(environment, servers)),
         "Load": _wrk_version(),
     }
+
+
+def _versions(environment: Environment, servers: list[str]) -> list[str]:
+    """Of what comes from `environment`."""
+    versions = environment.versions()
+    return [f"{name} {versions[SERVERS[name].package]}" for name in servers if not SERVERS[name].earlier]
 
 
 def _cpu_model() -> str:

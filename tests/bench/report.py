@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
-from tests.bench.bench import Scenario
+from tests.bench.bench import Column, Scenario
 from tests.bench.results import Results
 from tests.bench.scenarios import SCENARIOS
+from tests.bench.servers import OURS
 from tests.bench.targets import verdicts
 
 
@@ -35,7 +37,12 @@ def _line(cells: list[str], widths: list[int]) -> str:
 
 def _machine(results: Results) -> str:
     facts = results.machine | noise(results)
-    return "# Bench\n\n" + "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    return f"# {_title(results)}\n\n" + "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def _title(results: Results) -> str:
+    build = results.machine.get(OURS, "").partition(":")[0]
+    return ", ".join(filter(None, ["Bench", results.machine.get("Python"), build]))
 
 
 def noise(results: Results) -> dict[str, str]:
@@ -47,6 +54,11 @@ def noise(results: Results) -> dict[str, str]:
     return {"Other processes": f"{median:.0f} % of a core (median), {worst:.0f} % (worst)"}
 
 
+def rounds(results: Results) -> str:
+    counts = {len(samples) for servers in results.samples.values() for samples in servers.values()}
+    return f"medians of {max(counts)} alternating rounds" if max(counts) > 1 else "one round"
+
+
 def _section(name: str, scenario: Scenario, results: Results) -> str:
     heading = ["server", *(column.heading for column in scenario.columns.values())]
     rows = [[server, *_cells(name, scenario, server, results)] for server in results.samples[name]]
@@ -55,4 +67,8 @@ def _section(name: str, scenario: Scenario, results: Results) -> str:
 
 def _cells(name: str, scenario: Scenario, server: str, results: Results) -> list[str]:
     medians = ((results.median(name, server, figure), column) for figure, column in scenario.columns.items())
-    return [format(median, column.format) if median is not None else "" for median, column in medians]
+    return ["" if median is None else written(median, column) for median, column in medians]
+
+
+def written(value: float, column: Column) -> str:
+    return format(value, column.format) if math.isfinite(value) else "never"

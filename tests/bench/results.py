@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.bench.bench import Sample
-from tests.bench.servers import OURS
+from tests.bench.servers import BEFORE, OURS
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Results:
         return [sample[figure] for samples in rounds for sample in samples if figure in sample]
 
     def peers(self, scenario: str) -> list[str]:
-        return [server for server in self.samples.get(scenario, {}) if server != OURS]
+        return [server for server in self.samples.get(scenario, {}) if server not in (OURS, BEFORE)]
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")

@@ -15,29 +15,45 @@ from tests.bench.environment import Environment
 from tests.bench.process import BenchError, Cores
 from tests.bench.results import Results
 from tests.bench.scenarios import SCENARIOS
-from tests.bench.servers import SERVERS
+from tests.bench.servers import BEFORE, OURS, SERVERS
+
+Names = tuple[str, ...]
 
 TOOLS = {"wrk": "wrk", "taskset": "util-linux"}
 """Program → the Debian package it comes from."""
 
 
-def run(pace: Pace, scenarios: tuple[str, ...], servers: tuple[str, ...]) -> Results:
+def run(
+    pace: Pace,
+    scenarios: Names,
+    servers: Names,
+    environment: Environment,
+    before: Environment | None = None,
+) -> Results:
     """Measure. Progress goes to stderr. Raises BenchError where a tool is missing."""
     for tool, package in TOOLS.items():
         if not shutil.which(tool):
             raise BenchError(f"{tool} is missing: apt-get install {package}")
-    environment, cores = Environment(), Cores.choose()
-    _say(f"environment: {environment.folder}")
-    failures = environment.prepare(servers)
+    cores = Cores.choose()
+    failures = _prepare(servers, environment, before)
     ready = [server for server in servers if server not in failures]
-    results = Results(machine.describe(cores, environment.versions(), ready))
+    results = Results(machine.describe(cores, environment, ready))
     for server, reason in failures.items():
         _leave_out(results, f"{server} could not be installed: {reason}")
     with tempfile.TemporaryDirectory(prefix="superwsgi-bench-") as folder:
-        bench = Bench(environment, cores, pace, Path(folder))
+        bench = Bench(environment, before, cores, pace, Path(folder))
         for scenario in scenarios:
             _run_scenario(scenario, ready, bench, results)
     return results
+
+
+def _prepare(servers: Names, environment: Environment, before: Environment | None) -> dict[str, str]:
+    """Why a server could not be installed, by its name."""
+    _say(f"environment: {environment.folder}")
+    failures = environment.prepare(tuple(name for name in servers if name != BEFORE))
+    if before and (failed := before.prepare((OURS,))):
+        failures[BEFORE] = ", ".join(failed.values())
+    return failures
 
 
 def _run_scenario(name: str, servers: list[str], bench: Bench, results: Results) -> None:

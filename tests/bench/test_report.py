@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from tests.bench import report
 from tests.bench.results import Results
-from tests.bench.servers import OURS
-from tests.bench.targets import Target, verdicts
+from tests.bench.scenarios import SCENARIOS
+from tests.bench.servers import BEFORE, OURS
+from tests.bench.targets import TARGETS, Target, verdicts
 
 
 def results(**scenarios: dict[str, list[dict[str, float]]]) -> Results:
@@ -25,10 +27,10 @@ def test_the_median_is_over_rounds_and_absent_where_nothing_was_measured() -> No
     assert found.median("flask", OURS, "rate") is None
 
 
-@pytest.mark.parametrize(("value", "verdict"), [(0.17, "PASS"), (0.18, "FAIL"), (None, "----")])
+@pytest.mark.parametrize(("value", "verdict"), [(0.17, "PASS"), (0.18, "FAIL"), (None, "")])
 def test_a_target_that_is_met_exactly_holds(value: float | None, verdict: str) -> None:
     target = Target("a ratio", lambda _: value, at_most=0.17)
-    assert target.verdict(results()).startswith(verdict)
+    assert target.verdict(results()).split(" ")[0] == verdict
 
 
 def test_a_ratio_is_to_the_best_peer_not_to_ourselves() -> None:
@@ -41,6 +43,35 @@ def test_one_broken_exchange_in_one_round_fails() -> None:
         reload={OURS: [{"broken": 0, "ratio": 1}, {"broken": 1, "ratio": 1}, {"broken": 0, "ratio": 1}]}
     )
     assert "FAIL  reload: broken exchanges, worst round: 1 (at most 0)" in verdicts(found)
+
+
+def test_what_was_measured_before_is_no_peer() -> None:
+    found = results(flask={OURS: [{"cpu_us": 90.0, "rate": 95.0, "p50_ms": 1.0, "p99_ms": 1.0}]})
+    found.samples["flask"] |= {
+        BEFORE: [{"cpu_us": 100.0, "rate": 1000.0, "p99_ms": 1.0}],
+        "bjoern": [{"rate": 100.0}],
+    }
+    assert "PASS  flask: CPU per request, of before: 0.9 (at most 1.03)" in verdicts(found)
+    assert "PASS  flask: requests/s, of the best peer's: 0.95 (at least 0.95)" in verdicts(found)
+
+
+def test_pages_that_were_never_answered_are_a_finding() -> None:
+    starved = dict.fromkeys(SCENARIOS["mixed"].columns, 0.0) | {"p50_ms": math.inf, "p99_ms": math.inf}
+    text = report.text(results(mixed={OURS: [starved]}))
+    assert "|                 0 |    never |    never |" in text
+    assert "FAIL  mixed: quick p50 in ms, threads by default: inf (at most 5)" in text
+
+
+def test_a_mix_is_compared_with_the_same_mix_in_turn() -> None:
+    fair, fifo = {"slow_rate": 70.0, "p50_ms": 0.5}, {"slow_rate": 80.0, "p50_ms": 700.0}
+    found = results(mixed_fixed={OURS: [fair]}, mixed_fifo={OURS: [fifo]})
+    assert "FAIL  mixed-fixed: slow requests/s, of queue: fifo: 0.875 (at least 0.9)" in verdicts(found)
+
+
+def test_targets_that_were_not_measured_are_counted() -> None:
+    found = results(sequential={OURS: [dict.fromkeys(SCENARIOS["sequential"].columns, 2.0)]})
+    assert [line[:4] for line in verdicts(found)] == ["PASS"] * 4 + ["    "]
+    assert f"not measured: {len(TARGETS) - 4} of {len(TARGETS)} targets" in verdicts(found)[-1]
 
 
 def test_the_cost_of_the_access_log_is_stated() -> None:

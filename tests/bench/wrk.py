@@ -6,9 +6,10 @@ Latencies are those of the requests that completed; a connection that is never s
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.bench.process import BenchError, pinned
@@ -35,13 +36,20 @@ class Wrk:
     """A run of wrk in the background, from `core`. Leave the `with` block only after `figures`."""
 
     def __init__(
-        self, port: int, seconds: int, connections: int, core: int, close: bool = False, tls: bool = False
+        self,
+        port: int,
+        seconds: int,
+        connections: int,
+        core: int,
+        close: bool = False,
+        tls: bool = False,
+        path: str = "/",
     ) -> None:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", str(_REPORT)]
         if close:
             command += ["-H", "Connection: close"]
         self._process = subprocess.Popen(
-            pinned(core, [*command, f"http{'s' * tls}://127.0.0.1:{port}/"]),
+            pinned(core, [*command, f"http{'s' * tls}://127.0.0.1:{port}{path}"]),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,21 +67,30 @@ class Wrk:
         """End before its time; the figures are those so far."""
         self._process.send_signal(signal.SIGINT)
 
-    def figures(self) -> Figures:
-        """Wait for the end. Raises BenchError where no request was answered."""
+    def figures(self, may_starve: bool = False) -> Figures:
+        """Wait for the end. Raises BenchError where no request was answered, unless that is a finding: then
+        its latencies are infinite."""
         output = self._process.communicate()[0]
         lines = [line for line in output.splitlines() if line.startswith("{")]
         if not lines:
             raise BenchError(f"wrk failed: {output.strip()}")
         figures = Figures(**json.loads(lines[-1]))
-        if not figures.requests:
+        if figures.requests:
+            return figures
+        if not may_starve:
             raise BenchError("no request was answered")
-        return figures
+        return replace(figures, p50_ms=math.inf, p99_ms=math.inf)
 
 
 def run(
-    port: int, seconds: int, connections: int, core: int, close: bool = False, tls: bool = False
+    port: int,
+    seconds: int,
+    connections: int,
+    core: int,
+    close: bool = False,
+    tls: bool = False,
+    path: str = "/",
 ) -> Figures:
     """Load for whole `seconds`, and what came of it."""
-    with Wrk(port, seconds, connections, core, close, tls) as load:
+    with Wrk(port, seconds, connections, core, close, tls, path) as load:
         return load.figures()

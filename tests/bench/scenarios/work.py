@@ -16,7 +16,7 @@ from tests.bench.servers import Job, Pair, Server
 class Work:
     title: str
     app: str
-    threads: int = 8
+    threads: int | None = 8
     connections: int = 32
     close: bool = False
 
@@ -51,6 +51,7 @@ def measure(
         close=work.close,
         access_log=access_log,
         tls=tls,
+        connections=max(1000, 2 * work.connections),
     )
     load = partial(
         wrk.run,
@@ -77,9 +78,10 @@ def measure(
         }
 
 
-def _title(work: Work) -> str:
-    load = f"{work.connections} {'clients' if work.close else 'keep-alive connections'}"
-    return f"{work.title}: 1 worker, {work.threads} threads, {load}"
+def title(work: Work) -> str:
+    threads = f"{work.threads:,} threads" if work.threads else "threads by default"
+    load = f"{work.connections:,} {'clients' if work.close else 'keep-alive connections'}"
+    return f"{work.title}: 1 worker, {threads}, {load}"
 
 
-SCENARIOS = {name: Scenario(_title(work), COLUMNS, partial(measure, work)) for name, work in WORK.items()}
+SCENARIOS = {name: Scenario(title(work), COLUMNS, partial(measure, work)) for name, work in WORK.items()}
