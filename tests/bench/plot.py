@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tests.bench.report import rounds
 from tests.bench.results import Results
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.scenarios.work import WORK
@@ -122,15 +123,10 @@ def _headings(picture: Figure) -> None:
 
 def _footer(picture: Figure, results: Results) -> None:
     facts = ". ".join(results.machine.values())
-    lines = textwrap.wrap(f"{_rounds(results)}. {facts}.", width=165)
+    lines = textwrap.wrap(f"{rounds(results).capitalize()}. {facts}.", width=165)
     picture.text(
         0.1 / WIDTH, 0.1 / picture.get_figheight(), "\n".join(lines), fontsize=7, color=FAINT, va="bottom"
     )
-
-
-def _rounds(results: Results) -> str:
-    counts = {len(samples) for servers in results.samples.values() for samples in servers.values()}
-    return f"Medians of {max(counts)} alternating rounds" if max(counts) > 1 else "One round"
 
 
 def _width() -> float:
