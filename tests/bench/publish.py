@@ -1,10 +1,11 @@
 """`python -m tests.bench.publish OLDEST.json NEWEST.json`: what the README says about speed, and results.md,
-from one run on each version of Python. Measures nothing, and takes only runs of the compiled wheel.
+from runs on several versions of Python. Measures nothing, and takes only runs of the compiled wheel.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,14 +62,26 @@ ROWS = (
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 def main(files: tuple[Path, ...]) -> None:
-    """Write both from FILES, what `python -m tests.bench --json` has written, oldest Python first."""
-    runs = [Results.read(path) for path in files]
-    for path, run in zip(files, runs, strict=True):
+    """Write both from FILES, what `python -m tests.bench --json` has written, oldest Python first. Several
+    runs on one Python, of different scenarios, count as one."""
+    found = {path: Results.read(path) for path in files}
+    for path, run in found.items():
         if run.machine[OURS] != COMPILED:
             raise click.ClickException(f"{path}: measured on {run.machine[OURS]}; install a C compiler")
+    runs = one_a_python(found.values())
     readme, tables = REPOSITORY / "README.md", Path(__file__).with_name("results.md")
     readme.write_text(with_piece(readme.read_text(), piece(runs)))
     tables.write_text("\n".join(map(report.text, runs)))
+
+
+def one_a_python(found: Iterable[Results]) -> list[Results]:
+    """Joined, in the order in which each Python comes first."""
+    runs: dict[str, Results] = {}
+    for run in found:
+        first = runs.setdefault(run.machine["Python"], Results(run.machine))
+        first.samples |= run.samples
+        first.failures += run.failures
+    return list(runs.values())
 
 
 def with_piece(page: str, text: str) -> str:
@@ -87,7 +100,8 @@ def _origin(runs: list[Results]) -> str:
     pythons = ", then ".join(run.machine["Python"] for run in runs)
     return (
         f"{machine['CPU']}; {machine['Kernel']}; compiled; {report.rounds(runs[0])}.\n"
-        f"In each cell {pythons} ([all tables](tests/bench/results.md)):"
+        f"In each cell {pythons}. Default threads are 64 for Gunicorn, whose own default is one\n"
+        "([all tables](tests/bench/results.md)):"
     )
 
 

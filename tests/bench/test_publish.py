@@ -43,6 +43,16 @@ def test_what_was_not_measured_is_no_row() -> None:
     assert "100 KB" not in publish.piece([run_on("CPython 3.13.0", superwsgi=7000.0)])
 
 
+def test_runs_of_different_scenarios_on_one_python_are_one() -> None:
+    flask, mixed = (run_on("CPython 3.13.0", superwsgi=8000.0) for _ in range(2))
+    mixed.samples = {"mixed": mixed.samples["flask"]}
+    runs = publish.one_a_python([run_on("CPython 3.10.13"), flask, mixed])
+    assert [(run.machine["Python"], list(run.samples)) for run in runs] == [
+        ("CPython 3.10.13", ["flask"]),
+        ("CPython 3.13.0", ["flask", "mixed"]),
+    ]
+
+
 def test_plain_python_is_not_published(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     run_on("CPython 3.13.0", PLAIN, superwsgi=7000.0).save(path)
