@@ -34,6 +34,8 @@ class Environment:
             done = subprocess.run([self._python, "-c", code], capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise BenchError(f"{self._python} is no Python that runs: {error}") from None
+        if not done.stdout:
+            raise BenchError(f"{self._python} is no Python")
         return done.stdout.strip()
 
     @cached_property
@@ -80,7 +82,7 @@ class Environment:
             return
         done = subprocess.run([self._python, "-m", "venv", self.folder], capture_output=True, text=True)
         if done.returncode:
-            raise BenchError(f"{self._python} makes no virtual environment: {_last_line(done)}")
+            raise BenchError(f"{self._python} makes no virtual environment: {_reason(done)}")
 
     def _install_ours(self) -> str:
         """Why it failed, or nothing. Made again only of other sources, which takes half a minute."""
@@ -104,12 +106,14 @@ class Environment:
     def _pip_install(self, *what: str) -> str:
         """Why it failed, or nothing."""
         done = self._pip("install", "--quiet", "--prefer-binary", *what)
-        return _last_line(done) if done.returncode else ""
+        return _reason(done) if done.returncode else ""
 
     def _pip(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self._bin / "python"), "-m", "pip", "--disable-pip-version-check", *arguments]
         return subprocess.run(command, capture_output=True, text=True)
 
 
-def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    return (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The last error that it names; what pip says after that is advice."""
+    lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+    return next((line for line in reversed(lines) if line.lower().startswith("error")), lines[-1])

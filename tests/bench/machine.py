@@ -21,7 +21,7 @@ def describe(cores: Cores, environment: Environment, servers: list[str]) -> dict
     pinning = f"server on core {cores.server}, load on core {cores.load}"
     return {
         "Python": environment.python_version,
-        OURS: COMPILED if OURS in servers and environment.is_compiled() else PLAIN,
+        OURS: COMPILED if environment.is_compiled() else PLAIN,
         "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores; {pinning}",
         "Kernel": f"{platform.system()} {platform.release()}",
         "Servers": ", ".join(_versions(environment, servers)),

@@ -48,9 +48,11 @@ def run(
 
 
 def _prepare(servers: Names, environment: Environment, before: Environment | None) -> dict[str, str]:
-    """Why a server could not be installed, by its name."""
+    """Why a server could not be installed, by its name. Raises BenchError where that is ours."""
     _say(f"environment: {environment.folder}")
     failures = environment.prepare(tuple(name for name in servers if name != BEFORE))
+    if OURS in failures:
+        raise BenchError(f"{OURS} could not be installed: {failures[OURS]}")
     if before and (failed := before.prepare((OURS,))):
         failures[BEFORE] = ", ".join(failed.values())
     return failures
