@@ -1,6 +1,8 @@
 """The load generator: wrk, one thread, as many connections as asked, a closed loop without think time.
 
-Latencies are those of the requests that completed; a connection that is never served does not show.
+Latencies are those of the requests that completed; a connection that is never served does not show. One that
+took longer than twice the usual is counted as if its client had gone on asking meanwhile (`stats_correct` in
+wrk's source), so that a p99 weighs stalls by their length.
 """
 
 from __future__ import annotations
