@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 DEADLINE = 20.0
 FIXTURE_APPS = Path(__file__).parents[1] / "fixtureapps"
@@ -62,6 +63,10 @@ def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: "")
         time.sleep(0.01)
 
 
+BOTH = pytest.mark.parametrize("daemon", [False, True], ids=["fixed", "elastic"], indirect=True)
+"""For what has to be the same with a fixed number of threads, and where they come and go."""
+
+
 class Answer:
     """A response: status, header fields by lower-case name, body."""
 
@@ -81,8 +86,9 @@ class Answer:
 class Daemon:
     """`superwsgi` run in `folder`, on a port that the kernel chose."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, elastic: bool | None = None):
         self.folder = folder
+        self._elastic = elastic
         self.log_file = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.family: set[psutil.Process] = set()
@@ -121,9 +127,14 @@ class Daemon:
         """Its site file; `app=None` where `apps` or `text` has the application, `name=None` for one that has
         the name of its folder. Reloads are confirmed sooner than by default."""
         self.count = keys.get("workers", 1)
+        if self._elastic is not None:
+            keys["threads"] = self._threads(keys.get("threads", 8))
         keys = {"name": "site", "bind": bind, "rollout": {"confirm": "1s"}, "app": app, **keys}
         lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items() if v is not None]
         return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
+
+    def _threads(self, most):
+        return {"min": 1, "max": most, "idle": "200ms"} if self._elastic else most
 
     # Its life.
 

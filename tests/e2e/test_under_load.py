@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 import psutil
 import pytest
 
-from tests.e2e.daemon import FIXTURE_APPS, wait_for
+from tests.e2e.daemon import BOTH, FIXTURE_APPS, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
@@ -54,6 +54,7 @@ def quick(site, count, path="/"):
 
 
 class TestReload:
+    @BOTH
     def test_five_times_under_load(self, site):
         site.begin(workers=2)
         kept = Load(site.address, clients=4, pause=0.002)
@@ -239,6 +240,7 @@ class TestBusy:
             assert slowest < SOON
             print(f"slowest {slowest * 1e3:.1f} ms")
 
+    @BOTH
     def test_a_worker_whose_threads_are_all_stuck(self, site):
         """Their clients get a 504 at timeouts.request; nobody else notices, that worker's clients neither."""
         site.begin(workers=2, threads=2, timeouts={"request": "1s"})
@@ -264,6 +266,7 @@ class TestBusy:
             site.wait_log("request stuck")
             site.wait_log("to be recycled reason=hang")
 
+    @BOTH
     def test_a_request_that_waits_too_long_for_a_thread(self, site):
         site.begin(workers=1, threads=1, timeouts={"queue": "300ms"})
         with Wire(site.connect()) as long:
@@ -306,6 +309,7 @@ class TestSlowClients:
             if stop.wait(0.02):
                 return
 
+    @BOTH
     def test_that_trickle(self, site):
         head, body = request("/", "POST", ["Content-Length: 900"]), b"x" * 900
         with self.trickling(site, head[:10], head[10:-2] + b"x: y" * 500), self.trickling(site, head, body):

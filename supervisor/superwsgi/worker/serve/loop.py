@@ -197,10 +197,10 @@ class Loop:
         if connections.leaving and (not connections.complete or self._overdue()):
             while connections.leaving:
                 service.attend(connections.leaving.popleft(), thread, _LEAVE)
+        elif connections.complete:  # before the queue: all that could be next should be in it
+            service.attend(connections.complete.popleft(), thread, _RUN)
         elif connections.queue.size and service.run_queued(thread):
             pass
-        elif connections.complete:
-            service.attend(connections.complete.popleft(), thread, _RUN)
         elif connections.ready:
             for _ in range(len(connections.ready)):
                 service.attend(connections.ready.popleft(), thread, _ATTEND)
