@@ -18,6 +18,7 @@ from msgspec import Struct
 from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
+from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
@@ -86,7 +87,7 @@ class HeldGeneration(Struct, frozen=True):
 
 class Handover(Struct, frozen=True):
     """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
-    path and its descriptor."""
+    path and its descriptor, `shortage` is one of threads that has been seen."""
 
     version: int
     current: int
@@ -96,6 +97,7 @@ class Handover(Struct, frozen=True):
     environ: dict[str, str]
     control: HeldListener | None = None
     pidfile: tuple[str, int] | None = None
+    shortage: Shortage | None = None
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""

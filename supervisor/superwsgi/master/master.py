@@ -125,7 +125,7 @@ class Master:
             self._adopt(self._taken, now)
         else:
             self._start(now)
-        self._monitor.begin(now)
+        self._monitor.begin(now, self._taken.handover.shortage if self._taken is not None else None)
         self._report.starts(now, self._sitewide.site)
 
     def _start(self, now: float) -> None:
@@ -166,6 +166,7 @@ class Master:
             environ=self._startup.notifier.environ,
             control=control.hold() if control is not None else None,
             pidfile=self._startup.pidfile.hold(),
+            shortage=self._monitor.shortage,
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.

@@ -11,7 +11,7 @@ import pytest
 from superwsgi.config.schema import Memory
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.monitor import Monitor, memory_used, switches_when_stopped
-from superwsgi.master.policy import heartbeat, stopped
+from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from tests.e2e.daemon import wait_for
 
@@ -87,6 +87,70 @@ def test_what_a_signal_has_stopped_is_given_up(rooms, monitor):
         monitor.begin(rooms.now + stopped.PATIENCE)
         process.kill()
     assert [(type(action), action.worker) for action in rooms.agenda] == [(KillWorker, worker.key)]
+
+
+def take_all(generation, queued=0):
+    """All threads of its worker have a request in hand."""
+    most = generation.site.most_threads
+    writer = generation.board.writer(0)
+    for name, value in (("threads", most), ("free", 0), ("queued", queued)):
+        writer.set(name, value)
+    for number in range(most):
+        writer.thread(number).begin(1, b"GET", b"/reports/%d" % number)
+
+
+def look_for(rooms, monitor, seconds):
+    for _ in range(int(seconds) + 1):
+        monitor.look(rooms.now)
+        rooms.now += 1
+
+
+def test_threads_that_are_short_are_logged_and_so_is_the_end(rooms, monitor):
+    generation, _ = serving(rooms, threads=2)
+    take_all(generation, queued=3)
+    look_for(rooms, monitor, 10)
+    said = 'workers="1 of 1" threads="2 of 2" queued=3 oldest=3s taken_by="GET /reports/* 100 %" next='
+    assert rooms.log.count(f"out of threads {said}") == rooms.log.count("out of threads") == 1
+    generation.board.clear(0)
+    look_for(rooms, monitor, 10)
+    assert rooms.log.count("threads free again lasted=10s most_queued=3 longest_wait=10s") == 1
+    assert rooms.agenda == []
+
+
+def test_of_workers_that_drain_or_are_stopped_nothing_is_said(rooms, monitor):
+    generation, worker = serving(rooms, threads=2)
+    take_all(generation, queued=3)
+    worker.seen(rooms.now, 1)
+    look_for(rooms, monitor, 10)
+    worker.seen(rooms.now, None)
+    generation.drain(worker, "one worker fewer", rooms.now)
+    look_for(rooms, monitor, 10)
+    assert "out of threads" not in rooms.log
+
+
+def test_the_next_program_does_not_repeat_it(rooms, monitor):
+    generation, _ = serving(rooms, threads=2)
+    take_all(generation)
+    look_for(rooms, monitor, 10)
+    following = Monitor(MasterContext(rooms.loop, rooms.errors), rooms.generations, rooms.agenda)
+    following.begin(rooms.now, monitor.shortage)
+    look_for(rooms, following, 10)
+    assert rooms.log.count("out of threads") == 1
+    generation.board.clear(0)
+    look_for(rooms, following, shortage.CALM + 1)
+    assert "threads free again lasted=21s" in rooms.log
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\x01", b"\x1b"])
+def test_whatever_an_application_writes_on_the_scoreboard(rooms, monitor, byte):
+    generation, _ = serving(rooms, threads=2)
+    generation.board.bytes[:] = byte * len(generation.board.bytes)
+    for number in range(2):
+        generation.board.writer(0).thread(number).begin(1, b'"\n' * 8, byte * 112)
+    look_for(rooms, monitor, 60)
+    assert rooms.log.count("out of threads") == 1
+    assert "\x1b" not in rooms.log
+    assert "threads free again" not in rooms.log
 
 
 def test_memory_is_what_psutil_says():

@@ -11,6 +11,7 @@ from superwsgi.master import handover
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.handover import VERSION, Handover, HandoverError
+from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.release import Origin
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.upgrade.takeover import Taken, rehearse
@@ -24,7 +25,13 @@ def held(rooms):
     rooms.load(first)
     rooms.serve(first)
     return Handover(
-        version=VERSION, current=1, last_number=1, generations=[first.hold()], given=[], environ={}
+        version=VERSION,
+        current=1,
+        last_number=1,
+        generations=[first.hold()],
+        given=[],
+        environ={},
+        shortage=Shortage(since=12.5, last=15.5, queued=2, oldest=3.0, said=True),
     )
 
 

@@ -1,5 +1,6 @@
 """Watches the processes from outside: with psutil their memory and whether they run, on the scoreboard their
-heartbeat. What follows is decided in policy/ (memory.py, heartbeat.py, stopped.py) and put on the agenda.
+heartbeat and their threads. What follows is decided in policy/ (memory.py, heartbeat.py, stopped.py) and put
+on the agenda; that threads are short (shortage.py) is only logged.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.policy import heartbeat, stopped
+from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets import sockets
@@ -29,9 +30,11 @@ class Monitor:
         self._generations = generations
         self._agenda = agenda
         self._not_mended = Complaint(context.errors.error, "listener broken")
+        self.shortage: shortage.Shortage | None = None  # of threads, as far as it was seen
 
-    def begin(self, now: float) -> None:
-        """Start looking."""
+    def begin(self, now: float, seen: shortage.Shortage | None = None) -> None:
+        """Start looking; `seen` is what an earlier program of this process saw last."""
+        self.shortage = seen
         self.look(now)
         self._look_for_stopped(now)
 
@@ -44,6 +47,7 @@ class Monitor:
                 self._judge_heartbeat(generation, worker, now)
                 if generation.memory:
                     self._judge_memory(generation, worker)
+        self._judge_threads(now)
 
     def _look_at_listeners(self, now: float) -> None:
         """Look at the listeners of the generations that serve."""
@@ -107,10 +111,31 @@ class Monitor:
         if used is not None and worker.state is not WorkerState.ENDING:
             self._put(limits.decide(generation.number, worker.key, used))
 
+    def _judge_threads(self, now: float) -> None:
+        views = [
+            _threads(generation, worker, now)
+            for generation in self._generations
+            for worker in generation.workers.values()
+            if worker.state is WorkerState.SERVING and worker.stopped_at is None
+        ]
+        self.shortage, said = shortage.judge(self.shortage, views, now)
+        if isinstance(said, shortage.Begins):
+            self._errors.warning("out of threads", **said.fields)
+        elif said is not None:
+            self._errors.info("threads free again", **said.fields)
+
     def _put(self, action: Action | None) -> None:
         """Put an action on the agenda, if there is one."""
         if action is not None:
             self._agenda.append(action)
+
+
+def _threads(generation: Generation, worker: WorkerHandle, now: float) -> shortage.ThreadsView:
+    """To read a whole board costs 5 us a thread: what has nothing in hand is not asked for more."""
+    site, board = generation.site, generation.board
+    if not board.pulse(worker.slot)[1]:
+        return shortage.ThreadsView(0, 0, site.most_threads, site.most_threads)
+    return shortage.view(board.read(worker.slot), site, worker.ready_at, now)
 
 
 def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:

@@ -1,0 +1,158 @@
+"""When threads are short: all of all workers are taken, or requests wait for one. That is said once, with
+what takes them, and once when it is over. Pure: monitor.py reads the scoreboards, and writes the log.
+
+Applications can write anything on a scoreboard. So no count is larger here than the site file allows, no wait
+longer than its worker has served, and both lines together come at most once in PATIENCE + CALM seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from superwsgi.config.schema import Site
+from superwsgi.http.request.path_groups import path_group
+from superwsgi.log.spelling import duration
+from superwsgi.scoreboard import WorkerCounters
+
+PATIENCE: Final = 3.0
+"""Seconds for which every look has to find threads short: a burst is what a queue is for."""
+
+CALM: Final = 5.0
+"""Seconds for which no look may find that again, before it is over."""
+
+GROUPS: Final = 3
+"""How many of those that take the threads are named."""
+
+_EVERYWHERE: Final = "raise `threads` or `workers`, or make these pages quicker"
+_SOMEWHERE: Final = (
+    "other workers have free threads, but a connection stays with its worker: raise `threads`, or make these "
+    "pages quicker"
+)
+_STREAMS: Final = "an open event stream holds a thread: README, Threads and event streams"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadsView:
+    """The threads of a worker. `busy` of `total` have a request in hand, there may be `most`, and `free` more
+    requests could run. `oldest` is how many seconds the first of `queued` requests has waited, None if that
+    is not known; `in_hand` are method and target of each request."""
+
+    busy: int
+    total: int
+    most: int
+    free: int
+    queued: int = 0
+    oldest: float | None = None
+    in_hand: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def short(self) -> bool:
+        """Whether the next request has to wait, or some do. One that has no thread yet has just begun."""
+        return bool(self.queued) or (self.total > 0 and self.free == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What the looks have found so far: short `since` that time and still at `last`, both in monotonic
+    seconds; `queued` is the longest queue, `oldest` the longest wait in seconds. `said`: it is in the log."""
+
+    since: float
+    last: float
+    queued: int = 0
+    oldest: float = 0.0
+    said: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Begins:
+    """To be logged, with these fields."""
+
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    fields: dict[str, str]
+
+
+def view(counters: WorkerCounters, site: Site, ready_at: float | None, now: float) -> ThreadsView:
+    """The threads of a worker of that site, which has served since `ready_at`."""
+    most = site.most_threads
+    busy = min(len(counters.in_flight), most)
+    queued = min(counters.queued, site.limits.queue)
+    known = queued and (ready_at or 0.0) <= counters.waiting_since <= now and counters.waiting_since
+    return ThreadsView(
+        busy=busy,
+        total=max(busy, min(counters.threads, most)),
+        most=most,
+        free=min(counters.free, most),
+        queued=queued,
+        oldest=now - counters.waiting_since if known else None,
+        in_hand=tuple((request.method, request.path) for request in counters.in_flight),
+    )
+
+
+def judge(
+    before: Shortage | None, workers: Sequence[ThreadsView], now: float
+) -> tuple[Shortage | None, Begins | Ends | None]:
+    """One look at all workers that serve: what is known after it, and what to log."""
+    if not workers:  # they have been stopped or have died, and nobody is served: it goes on
+        return before, None
+    if any(w.queued for w in workers) or all(w.short for w in workers):
+        return _short(before or Shortage(now, now), workers, now)
+    if before is None or not before.said:
+        return None, None
+    if now - before.last < CALM:
+        return before, None
+    return None, Ends(dict(_course(before)))
+
+
+def _short(before: Shortage, workers: Sequence[ThreadsView], now: float) -> tuple[Shortage, Begins | None]:
+    waits = [now - before.since if w.oldest is None else w.oldest for w in workers if w.queued]
+    after = replace(
+        before,
+        last=now,
+        queued=max(before.queued, sum(w.queued for w in workers)),
+        oldest=max(before.oldest, *waits, 0.0),
+    )
+    if before.said or now - before.since < PATIENCE:
+        return after, None
+    return replace(after, said=True), Begins(dict(_facts(workers, waits)))
+
+
+def _facts(workers: Sequence[ThreadsView], waits: Sequence[float]) -> Iterator[tuple[str, str]]:
+    """Of those workers that are short of threads."""
+    short = [w for w in workers if w.short]
+    yield "workers", f"{len(short)} of {len(workers)}"
+    yield "threads", f"{sum(w.busy for w in short)} of {sum(w.most for w in short)}"
+    yield "queued", str(sum(w.queued for w in short))
+    if waits:
+        yield "oldest", duration(max(waits))
+    yield "taken_by", ", ".join(_shares(request for w in short for request in w.in_hand))
+    yield "next", f"{_EVERYWHERE if len(short) == len(workers) else _SOMEWHERE}; {_STREAMS}"
+
+
+def _shares(requests: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """`GET /reports/* 75 %`: the largest groups, and what they leave."""
+    groups: Counter[str] = Counter()
+    for (method, target), count in Counter(requests).items():
+        groups[f"{method} {path_group(target.partition('?')[0])}"] += count
+    largest, total = groups.most_common(GROUPS), groups.total()
+    yield from (f"{group} {_percent(count, total)}" for group, count in largest)
+    others = total - sum(count for _, count in largest)
+    if others:
+        yield f"others {_percent(others, total)}"
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.0f} %" if 100 * count >= total else "<1 %"
+
+
+def _course(shortage: Shortage) -> Iterator[tuple[str, str]]:
+    yield "lasted", duration(shortage.last - shortage.since)
+    yield "most_queued", str(shortage.queued)
+    if shortage.queued:
+        yield "longest_wait", duration(shortage.oldest)
