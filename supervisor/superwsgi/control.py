@@ -69,6 +69,18 @@ class DeathStatus(Struct, frozen=True):
     ago: float
 
 
+class ThreadsStatus(Struct, frozen=True):
+    """The threads of a worker, or of all workers that serve: `busy` of `total` have a request in hand, and
+    there may be `most`. `queued` requests wait for one, the first for `oldest` seconds, None if that is not
+    known."""
+
+    busy: int = 0
+    total: int = 0
+    most: int = 0
+    queued: int = 0
+    oldest: float | None = None
+
+
 class WorkerStatus(Struct, frozen=True):
     """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
     bytes, `recycle` is why it is to be replaced, `state` as in master/states.py, or `missing`."""
@@ -85,6 +97,7 @@ class WorkerStatus(Struct, frozen=True):
     rss: int | None = None
     recycle: str | None = None
     last_death: DeathStatus | None = None
+    threads: ThreadsStatus = ThreadsStatus()
 
 
 class Snapshot(_ControlMessage, frozen=True):
@@ -104,6 +117,7 @@ class Snapshot(_ControlMessage, frozen=True):
     trouble: str
     workers: list[WorkerStatus]
     file: str | None = None
+    threads: ThreadsStatus = ThreadsStatus()
 
 
 class Stage(Enum):

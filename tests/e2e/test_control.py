@@ -83,10 +83,11 @@ class TestStatus:
     def test_shows_the_site_and_its_workers(self, site):
         done = site.command("status", "-c", "site.yaml")
         assert done.returncode == 0, done.stderr
-        head, addresses, _, columns, *rows = done.stdout.splitlines()
+        head, addresses, threads, _, columns, *rows = done.stdout.splitlines()
         assert head.startswith("shop: ready, generation 1, 2 of 2 workers, up ")
         assert f"pid {site.pid}" in head
         assert addresses == "http://{}:{}".format(*site.address)
+        assert threads == "threads: 0 of 8 busy, up to 64"
         assert columns.split()[:4] == ["worker", "pid", "gen", "state"]
         assert [row.split()[1] for row in rows] == [str(pid) for pid in site.workers()]
         assert all("serving" in row for row in rows)

@@ -16,6 +16,7 @@ from superwsgi.control import (
     Stage,
     StatusRequest,
     StopRequest,
+    ThreadsStatus,
     UpgradeRequest,
     WatchRequest,
     WorkerStatus,
@@ -36,6 +37,7 @@ SNAPSHOT = Snapshot(
     addresses=["http://127.0.0.1:8000"],
     trouble="",
     workers=[WorkerStatus(1, 3, "serving", pid=813, last_death=DeathStatus("exit code 3", 2.5))],
+    threads=ThreadsStatus(3, 4, 32, 2, 1.5),
 )
 
 

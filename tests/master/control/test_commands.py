@@ -68,6 +68,24 @@ def test_status_has_a_worker_that_is_missing_and_how_the_last_one_died(rooms, se
     assert (missing.state, missing.pid, missing.last_death.how) == ("missing", None, "exit code 3")
 
 
+def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, serving, ask):
+    for slot, (size, queued, since) in enumerate([(8, 3, rooms.now - 1.5), (8, 1, rooms.now - 0.5)]):
+        writer = serving.board.writer(slot)
+        for name, value in (("threads", size), ("queued", queued), ("waiting_since", int(since * 1e9))):
+            writer.set(name, value)
+        writer.thread(0).begin(1, b"GET", b"/")
+    snapshot, _ = ask(control.StatusRequest())
+    assert [(w.threads.busy, w.threads.total, w.threads.queued) for w in snapshot.workers] == [
+        (1, 8, 3),
+        (1, 8, 1),
+    ]
+    most = serving.site.most_threads
+    assert snapshot.threads == control.ThreadsStatus(2, 16, 2 * most, 4, pytest.approx(1.5))
+    serving.drain(serving.workers[0], "one worker fewer", rooms.now)
+    snapshot, _ = ask(control.StatusRequest())
+    assert snapshot.threads == control.ThreadsStatus(1, 8, most, 1, pytest.approx(0.5))
+
+
 def test_a_reload_is_followed_through_its_stages(rooms, ask):
     progress, follow = ask(control.ReloadRequest(follow=True))
     assert progress == Progress(stage=Stage.LOADING, generation=2, done=0, total=1)

@@ -9,13 +9,16 @@ import click
 
 from superwsgi.cli.server.reach import NOT_RUNNING, fail
 from superwsgi.cli.server.which import FoundSite, Which, find, nothing_runs, which_site
-from superwsgi.control import Snapshot, WorkerStatus, encode
+from superwsgi.control import Snapshot, ThreadsStatus, WorkerStatus, encode
 from superwsgi.log.spelling import duration, printable, size
 from superwsgi.master.serve import FAILED
 
 _COLUMNS = (
-    "worker", "pid", "gen", "state", "age", "requests", "in flight", "connections", "memory", "last death",
+    "worker", "pid", "gen", "state", "age", "requests", "threads", "queued", "connections", "memory",
+    "last death",
 )  # fmt: skip
+_SELDOM = ("queued", "last death")
+"""Columns that are shown only where there is something in them: then a table fits 80 characters."""
 
 
 @click.command(short_help="Show what a site does now.")
@@ -78,14 +81,40 @@ def _head(snapshot: Snapshot) -> Iterator[str]:
         f"up {duration(snapshot.uptime)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
     )
     yield " ".join(snapshot.addresses)
+    yield from _threads(snapshot.threads)
     if snapshot.trouble:
         yield f"last reload failed: {printable(snapshot.trouble)}"
 
 
+def _threads(threads: ThreadsStatus) -> Iterator[str]:
+    """`threads: 3 of 4 busy, up to 32`; nothing while no worker serves, and of an older master."""
+    if threads.most:
+        more = f", up to {threads.most}" if threads.most > threads.total else ""
+        queued = f", queued: {_queued(threads)}" if threads.queued else ""
+        yield f"threads: {threads.busy} of {threads.total} busy{more}{queued}"
+
+
+def _busy(threads: ThreadsStatus) -> str:
+    """`3/4 of 32`; `3/4` if there are not more than these four."""
+    more = f" of {threads.most}" if threads.most > threads.total else ""
+    return f"{threads.busy}/{threads.total}{more}" if threads.most else "-"
+
+
+def _queued(threads: ThreadsStatus) -> str:
+    if not threads.queued:
+        return "-"
+    return (
+        str(threads.queued) if threads.oldest is None else f"{threads.queued} for {duration(threads.oldest)}"
+    )
+
+
 def _table(workers: list[WorkerStatus]) -> Iterator[str]:
     rows = [_COLUMNS, *map(_row, workers)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    columns = [
+        column for column in zip(*rows, strict=True) if column[0] not in _SELDOM or {*column[1:]} - {"-"}
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    for row in zip(*columns, strict=True):
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
@@ -99,7 +128,8 @@ def _row(worker: WorkerStatus) -> tuple[str, ...]:
         f"{worker.state}, to be recycled" if worker.recycle and worker.state == "serving" else worker.state,
         "-" if worker.age is None else duration(worker.age),
         str(worker.requests) if here else "-",
-        str(worker.in_flight) if here else "-",
+        _busy(worker.threads),
+        _queued(worker.threads),
         str(worker.connections) if here else "-",
         "-" if worker.rss is None else size(worker.rss),
         "-" if death is None else f"{duration(death.ago)} ago: {printable(death.how)}",

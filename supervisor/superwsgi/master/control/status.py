@@ -6,14 +6,15 @@ Only reads: generations, record, scoreboards, and the workers' memory use.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from superwsgi import __version__
-from superwsgi.control import DeathStatus, Progress, Snapshot, Stage, WorkerStatus
+from superwsgi.control import DeathStatus, Progress, Snapshot, Stage, ThreadsStatus, WorkerStatus
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.record import Record
+from superwsgi.master.policy import shortage
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
@@ -40,6 +41,9 @@ def snapshot(
 ) -> Snapshot:
     """The site called `name`, from `file`, whose master started at `began` (monotonic seconds)."""
     target = generations.target() or generations.candidate
+    workers = sorted(
+        _workers(generations, record, target, now), key=lambda worker: (worker.number, worker.generation)
+    )
     return Snapshot(
         site=name,
         file=file,
@@ -52,9 +56,19 @@ def snapshot(
         wanted=target.wanted if target is not None else 0,
         addresses=[str(listener) for listener in target.listeners] if target is not None else [],
         trouble=record.trouble,
-        workers=sorted(
-            _workers(generations, record, target, now), key=lambda worker: (worker.number, worker.generation)
-        ),
+        workers=workers,
+        threads=_together(w.threads for w in workers if w.state == WorkerState.SERVING.value),
+    )
+
+
+def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
+    each = list(workers)
+    return ThreadsStatus(
+        busy=sum(w.busy for w in each),
+        total=sum(w.total for w in each),
+        most=sum(w.most for w in each),
+        queued=sum(w.queued for w in each),
+        oldest=max((w.oldest for w in each if w.oldest is not None), default=None),
     )
 
 
@@ -77,6 +91,7 @@ def _worker(
     generation: Generation, worker: WorkerHandle, last_death: DeathStatus | None, now: float
 ) -> WorkerStatus:
     counters = generation.board.read(worker.slot)
+    threads = shortage.view(counters, generation.site, worker.ready_at, now)
     return WorkerStatus(
         number=worker.number,
         generation=generation.number,
@@ -90,6 +105,7 @@ def _worker(
         rss=None if worker.pid is None else memory_used(worker.pid, "rss"),
         recycle=worker.recycle,
         last_death=last_death,
+        threads=ThreadsStatus(threads.busy, threads.total, threads.most, threads.queued, threads.oldest),
     )
 
 
