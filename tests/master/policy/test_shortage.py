@@ -171,10 +171,10 @@ REQUEST = InFlight(0, 90.0, "GET", "/reports/17")
         (counters(threads=4, free=32, queued=2), ThreadsView(0, 4, 32, 32, 2)),
         (counters(threads=4, free=32, waiting_since=95.0), ThreadsView(0, 4, 32, 32)),
         (counters(threads=HUGE, free=HUGE, queued=HUGE), ThreadsView(0, 32, 32, 32, 500)),
-        (counters(queued=1, waiting_since=HUGE / 1e9), ThreadsView(0, 0, 32, 0, 1)),
-        (counters(queued=1, waiting_since=1e-9), ThreadsView(0, 0, 32, 0, 1)),
+        (counters(queued=1, waiting_since=HUGE / 1e9), ThreadsView(0, 0, 32, 0, 1, 0.0)),
+        (counters(queued=1, waiting_since=1e-9), ThreadsView(0, 0, 32, 0, 1, 50.0)),
     ],
-    ids=["idle", "a queue", "of unknown age", "none", "forged", "from the future", "before its worker"],
+    ids=["idle", "a queue", "of unknown age", "none", "forged", "since after the look", "before its worker"],
 )
 def test_what_is_believed(read, seen):
     assert view(read, SITE, ready_at=50.0, now=100.0) == seen

@@ -83,14 +83,14 @@ def view(counters: WorkerCounters, site: Site, ready_at: float | None, now: floa
     most = site.most_threads
     busy = min(len(counters.in_flight), most)
     queued = min(counters.queued, site.limits.queue)
-    known = queued and (ready_at or 0.0) <= counters.waiting_since <= now and counters.waiting_since
+    waiting_since = max(counters.waiting_since, ready_at or 0.0)
     return ThreadsView(
         busy=busy,
         total=max(busy, min(counters.threads, most)),
         most=most,
         free=min(counters.free, most),
         queued=queued,
-        oldest=now - counters.waiting_since if known else None,
+        oldest=max(0.0, now - waiting_since) if queued and counters.waiting_since else None,
         in_hand=tuple((request.method, request.path) for request in counters.in_flight),
     )
 
