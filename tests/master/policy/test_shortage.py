@@ -12,6 +12,7 @@ FULL = ThreadsView(8, 8, 8, 0, in_hand=(SLOW,) * 6 + (EVENTS,) * 2)
 QUEUE = ThreadsView(8, 8, 8, 0, 3, 2.0, (SLOW,) * 8)
 STREAMS = ThreadsView(8, 8, 8, 0, in_hand=(EVENTS,) * 8)
 GROWS = ThreadsView(4, 4, 32, 28, in_hand=(SLOW,) * 4)
+COMPUTES = ThreadsView(4, 4, 32, 0, 6, 1.0, (SLOW,) * 4)
 AT_MOST = ThreadsView(32, 32, 32, 0, in_hand=(SLOW,) * 32)
 BEGINS = ThreadsView(0, 0, 8, 0)
 HELD_BACK = ThreadsView(4, 8, 8, 4, 2, 1.0, (SLOW,) * 4)
@@ -115,6 +116,12 @@ def test_a_queue_in_one_of_two_workers():
     assert (fields["workers"], fields["threads"], fields["queued"]) == ("1 of 2", "8 of 8", "3")
     assert fields["taken_by"] == "GET /reports/* 100 %"
     assert fields["next"].startswith("other workers have free threads")
+
+
+def test_threads_that_compute_leave_no_cpu_for_more():
+    fields = begun(COMPUTES)
+    assert (fields["threads"], fields["queued"]) == ("4 of 4", "6")
+    assert fields["next"].startswith("no more are started while these compute")
 
 
 def test_many_groups():

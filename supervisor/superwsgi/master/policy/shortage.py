@@ -32,6 +32,9 @@ _SOMEWHERE: Final = (
     "pages quicker"
 )
 _STREAMS: Final = "an open event stream holds a thread: README, Threads and event streams"
+_COMPUTE: Final = (
+    "no more are started while these compute: make them quicker, or add `workers` up to the CPUs"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,16 @@ class ThreadsView:
     @property
     def short(self) -> bool:
         """Whether the next request has to wait, or some do. One that has no thread yet has just begun."""
-        return bool(self.queued) or (self.total > 0 and self.free == 0)
+        return bool(self.queued) or self.taken
+
+    @property
+    def taken(self) -> bool:
+        return self.total > 0 and self.free == 0
+
+    @property
+    def computes(self) -> bool:
+        """Whether there might be more threads, but these leave no CPU for them (worker/threads/pool.py)."""
+        return self.taken and self.total < self.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +139,18 @@ def _facts(workers: Sequence[ThreadsView], waits: Sequence[float]) -> Iterator[t
     """Of those workers that are short of threads."""
     short = [w for w in workers if w.short]
     yield "workers", f"{len(short)} of {len(workers)}"
-    yield "threads", f"{sum(w.busy for w in short)} of {sum(w.most for w in short)}"
+    yield "threads", f"{sum(w.busy for w in short)} of {sum(w.total for w in short)}"
     yield "queued", str(sum(w.queued for w in short))
     if waits:
         yield "oldest", duration(max(waits))
     yield "taken_by", ", ".join(_shares(request for w in short for request in w.in_hand))
-    yield "next", f"{_EVERYWHERE if len(short) == len(workers) else _SOMEWHERE}; {_STREAMS}"
+    yield "next", _advice(short, everywhere=len(short) == len(workers))
+
+
+def _advice(short: Sequence[ThreadsView], *, everywhere: bool) -> str:
+    if any(w.computes for w in short):
+        return _COMPUTE
+    return f"{_EVERYWHERE if everywhere else _SOMEWHERE}; {_STREAMS}"
 
 
 def _shares(requests: Iterable[tuple[str, str]]) -> Iterator[str]:
