@@ -1,5 +1,7 @@
 """When threads count as short, what is said of it, and when it is over. Looks are a second apart."""
 
+from dataclasses import replace
+
 import pytest
 
 from superwsgi.config.schema import Elastic, Limits, Site
@@ -118,8 +120,10 @@ def test_a_queue_in_one_of_two_workers():
     assert fields["next"].startswith("other workers have free threads")
 
 
-def test_threads_that_compute_leave_no_cpu_for_more():
-    fields = begun(COMPUTES)
+@pytest.mark.parametrize("free", [0, 28])
+def test_threads_that_compute_leave_no_cpu_for_more(free):
+    """The worker finds that out time and again, and says meanwhile that there may be more."""
+    fields = begun(replace(COMPUTES, free=free))
     assert (fields["threads"], fields["queued"]) == ("4 of 4", "6")
     assert fields["next"].startswith("no more are started while these compute")
 

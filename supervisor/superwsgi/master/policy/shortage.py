@@ -54,16 +54,12 @@ class ThreadsView:
     @property
     def short(self) -> bool:
         """Whether the next request has to wait, or some do. One that has no thread yet has just begun."""
-        return bool(self.queued) or self.taken
-
-    @property
-    def taken(self) -> bool:
-        return self.total > 0 and self.free == 0
+        return bool(self.queued) or (self.total > 0 and self.free == 0)
 
     @property
     def computes(self) -> bool:
         """Whether there might be more threads, but these leave no CPU for them (worker/threads/pool.py)."""
-        return self.taken and self.total < self.most
+        return self.short and self.busy == self.total < self.most
 
 
 @dataclass(frozen=True, slots=True)
