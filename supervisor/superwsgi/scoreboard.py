@@ -203,6 +203,12 @@ class Scoreboard:
             in_flight=tuple(self._in_flight(slot)),
         )
 
+    def is_short(self, slot: int) -> bool:
+        """Whether requests of the worker in `slot` wait for a thread, or the next one would. Cheap, however
+        many threads it has."""
+        at = self._slot_at(slot)
+        return bool(self.words[at + _WORKER_AT["queued"]]) or not self.words[at + _WORKER_AT["free"]]
+
     def requests(self, slot: int) -> int:
         """How many requests the worker in `slot` has answered."""
         first = self._thread_at(slot, 0) + _REQUESTS

@@ -131,9 +131,9 @@ class Monitor:
 
 
 def _threads(generation: Generation, worker: WorkerHandle, now: float) -> shortage.ThreadsView:
-    """To read a whole board costs 5 us a thread: what has nothing in hand is not asked for more."""
+    """To read a whole board costs 5 us a thread: who has free threads is not asked for more."""
     site, board = generation.site, generation.board
-    if not board.pulse(worker.slot)[1]:
+    if not board.is_short(worker.slot):
         return shortage.ThreadsView(0, 0, site.most_threads, site.most_threads)
     return shortage.view(board.read(worker.slot), site, worker.ready_at, now)
 
