@@ -1,10 +1,11 @@
-"""Groups of paths: what names one of many things (a number, an id, a hash, a date) is `*`.
+"""Groups of paths: what names one of many things (a number, an id, a hash, a date, a title) is `*`.
 
     /orders/1234/items/7         /orders/*/items/*
     /static/app.3f2a91c0.js      /static/*
     /v1/users/me                 /v1/users/me
 
-Also where a path was cut off, as in the scoreboard.
+What looks like a word is kept, even if it is one of many: who uses groups has to bound their number. A path
+has the same group as what the scoreboard keeps of it.
 """
 
 from __future__ import annotations
@@ -12,20 +13,37 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from superwsgi.scoreboard import PATH_BYTES
+
 DEPTH: Final = 8
 """Segments that tell groups apart; what is deeper is one more `*`."""
 
 LONGEST: Final = 40
-"""Characters of a segment that may be a word."""
+"""Characters of a segment that may be a word; an escape counts as one."""
 
-_ESCAPES: Final = re.compile("%[0-9A-Fa-f]{2}")
+_CAPITALS: Final = 3
+"""One letter in so many is a capital in `getUserProfile`, and more are in random letters."""
 
-_WORD: Final = re.compile(r"[^0-9]*|v[0-9]{1,2}|[A-Za-z]{2,}[0-9]")
-"""Without digits, a version as in `/v2`, or a name with one digit at its end as in `/oauth2`."""
+_ESCAPE: Final = re.compile("%[0-9A-Fa-f]{2}")
+
+_LETTER: Final = "[^0-9._@=-]"
+_PART: Final = f"(?:{_LETTER}*|{_LETTER}{{2,12}}[0-9]|[0-9]{_LETTER}{{2,3}})"
+"""Letters, or a name with one digit at an end, as in `/oauth2` and `/2fa`: there are few of these, but ids
+have more digits."""
+
+_WORD: Final = re.compile(
+    rf"{_PART}(?:[._-]{_PART}){{0,4}}|[vV][0-9]{{1,2}}(?:\.[0-9]{{1,2}}){{0,2}}(?:(?:alpha|beta)[0-9])?"
+)
+"""At most five parts, for more are a title, or a version, as in `/v2.1`."""
+
+_RANDOM: Final = re.compile("[a-z][A-Z].*[a-z][A-Z]|[A-Z]{16}")
+"""What random letters have, and some words as well."""
 
 
 def path_group(path: str) -> str:
     """The group of a path without its query."""
+    if len(path) >= PATH_BYTES:
+        path = path[:PATH_BYTES].rpartition("/")[0] + "/*"
     segments = path.split("/")
     kept = [segment if _is_word(segment) else "*" for segment in segments[: DEPTH + 1]]
     if len(segments) > DEPTH + 1:
@@ -34,4 +52,14 @@ def path_group(path: str) -> str:
 
 
 def _is_word(segment: str) -> bool:
-    return len(segment) <= LONGEST and _WORD.fullmatch(_ESCAPES.sub("", segment)) is not None
+    if not segment or (segment.isalpha() and segment.islower()):  # as most are
+        return len(segment) <= LONGEST
+    if "%" in segment:
+        segment = _ESCAPE.sub("x", segment)
+    if len(segment) > LONGEST or _WORD.fullmatch(segment) is None:
+        return False
+    return _RANDOM.search(segment) is None or _capitals(segment) * _CAPITALS <= len(segment)
+
+
+def _capitals(segment: str) -> int:
+    return sum("A" <= letter <= "Z" for letter in segment)
