@@ -76,16 +76,19 @@ class RequestQueue:
                 self._started = now
             _, connection = lane.waiting.popleft()
             self._advance(lane)
+            self._resize(-1)
             return connection
 
     def remove(self, connection: Connection) -> bool:
         """Take it out; False if it is not there any more."""
         with self._lock:
-            for lane in list(self._lanes.values()):
-                for entry in lane.waiting:
-                    if entry[1] is connection:
-                        lane.waiting.remove(entry)
-                        self._advance(lane)
+            for lane in self._lanes.values():
+                for place, (_, other) in enumerate(lane.waiting):
+                    if other is connection:
+                        del lane.waiting[place]
+                        if place == 0:
+                            self._advance(lane)
+                        self._resize(-1)
                         return True
             return False
 
@@ -110,14 +113,13 @@ class RequestQueue:
         return self._bulk.crowded and self._bulk.expects(kind.name, now)
 
     def _advance(self, lane: Lane) -> None:
-        """Its first one has left the lane, or another one."""
+        """Its first one has left the lane."""
         if lane.waiting:
             lane.since = lane.waiting[0][0]
             lane.expected = self._expectations.expected(lane.kind)
             lane.passed = NEVER
         else:
             del self._lanes[lane.kind.name]
-        self._resize(-1)
 
     def _resize(self, change: int) -> None:
         self.size += change
