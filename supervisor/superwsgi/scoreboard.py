@@ -303,7 +303,7 @@ class ThreadWriter:
 
     __slots__ = (
         "_begin_at", "_bytes", "_end_at", "_failures", "_latency", "_latency_at", "_latency_sum", "_requests",
-        "_sent", "_started", "_state_at", "_words",
+        "_sent", "_state_at", "_words", "began",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard, at: int) -> None:
@@ -316,16 +316,16 @@ class ThreadWriter:
         counted = map(_possible, _END.unpack_from(self._bytes, self._end_at))
         self._requests, self._failures, self._sent, self._latency_sum = counted
         self._latency = [_possible(self._words[self._latency_at + bucket]) for bucket in range(BUCKETS)]
-        self._started = 0
+        self.began = 0  # the latest request
 
     def begin(self, now: int, method: bytes, path: bytes) -> None:
         """A request goes to the application; `now` in monotonic ns."""
-        self._started = now
+        self.began = now
         _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path)
 
     def end(self, now: int, status: int, sent: int) -> None:
         """The application is done with it; `now` in monotonic ns, `sent` in bytes of body."""
-        took = now - self._started
+        took = now - self.began
         self._requests += 1
         self._sent += sent
         self._latency_sum += took

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -183,6 +184,48 @@ def test_where_the_system_gives_none_requests_wait_and_it_is_tried_again(elastic
         ]
         assert not elastic.pool.permit()
     eventually(elastic.pool.permit)
+
+
+@contextmanager
+def computing(elastic: Site) -> Iterator[None]:
+    """All its threads have begun a request just now, and one of them does not wait for anything."""
+    done, begun = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        begun.set()
+        while not done.is_set():
+            sum(range(1000))
+
+    spinning = threading.Thread(target=compute)
+    spinning.start()
+    begun.wait()
+    begin_requests(elastic)
+    try:
+        yield
+    finally:
+        done.set()
+        spinning.join()
+
+
+def begin_requests(elastic: Site) -> None:
+    for thread in elastic.pool:
+        thread.record.begin(time.monotonic_ns(), b"GET", b"/")
+
+
+def test_none_is_started_while_others_compute_unless_a_request_cannot_wait(elastic: Site) -> None:
+    with computing(elastic):
+        assert elastic.take_all() == 2
+        assert elastic.pool.permit(at_once=True)
+    assert elastic.pool.size == 3
+
+
+def test_those_that_compute_for_long_do_not_stop_all_others(elastic: Site) -> None:
+    with computing(elastic):
+        assert elastic.take_all() == 2
+        eventually(elastic.pool.permit)
+        begin_requests(elastic)
+        assert not elastic.pool.permit(), "one at a time"
+    assert elastic.pool.size == 3
 
 
 def test_siblings_hear_when_the_first_one_is_free_again(elastic: Site) -> None:

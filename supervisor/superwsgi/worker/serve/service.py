@@ -302,7 +302,8 @@ class Service:
     def _run_or_queue(self, connection: Connection, thread: WorkerThread) -> Step:
         queue, now = self.connections.queue, self.connections.now
         plenty = not queue.size and queue.tight_until <= now and not self._bulk.crowded
-        if (plenty or not self._queue_limit) and self._pool.permit():
+        at_once = not self._queue_limit
+        if (plenty or at_once) and self._pool.permit(at_once):
             return self._run(connection, thread)
         if queue.size >= self._queue_limit:
             return self._ending.refuse(connection, _QUEUE_FULL, now)

@@ -3,9 +3,10 @@
 A thread is started when a request waits and all others are in the application: one for each request that
 waits, not some share of the total, which would take the CPU from those that work. None is started while those
 in the application compute: it would only compete with them, and with who polls, for the GIL (60 clients of a
-page that computes for 37 ms and 6 of a quick one: p50 of these 13 ms with 4 threads, 1.8 s with 32). One that
-has waited `idle` seconds at the bottom of the baton's stack ends, and what the application keeps for each
-thread ends with it.
+page that computes for 37 ms and 6 of a quick one: p50 of these 13 ms with 4 threads, 1.8 s with 32). Unless
+no request has begun for STALLED: a few that compute for many seconds must not stop all others. One that has
+waited `idle` seconds at the bottom of the baton's stack ends, and what the application keeps for each thread
+ends with it.
 
 There is one thread more than requests may run at once: it polls while they run. A permit is the right to
 enter the application; whoever takes one runs one request.
@@ -34,6 +35,10 @@ _KNOWN: Final = SECOND // 50
 """Whether threads compute shows when one that has released the GIL for PROBE seconds gets it back: at once if
 all others wait, otherwise when another one has to give it up, after sys.getswitchinterval() (5 ms). More than
 _COMPUTING ns is taken for that, and believed for _KNOWN ns."""
+
+STALLED: Final = SECOND // 2
+"""While threads compute and requests wait, one more thread is started each time that no request has begun for
+so many ns."""
 
 
 class Pool:
@@ -92,12 +97,13 @@ class Pool:
             self.permits.append(None)
         self.tell()
 
-    def permit(self) -> bool:
-        """Take a permit; start a thread if there is none and may be one."""
+    def permit(self, at_once: bool = False) -> bool:
+        """Take a permit; start a thread if there is none and may be one. `at_once`: the request cannot wait,
+        so it may be one also while others compute."""
         try:
             self.permits.pop()
         except IndexError:
-            return self.size < self.most and self._may_grow() and self._grow()
+            return self.size < self.most and self._may_grow(at_once) and self._grow()
         return True
 
     def give_back(self) -> None:
@@ -134,18 +140,30 @@ class Pool:
             self._remove(thread)
         return NEVER
 
-    def _may_grow(self) -> bool:
-        """Whether one more thread would do any good."""
+    def _may_grow(self, at_once: bool) -> bool:
+        """Whether one more thread may be started, and would do any good."""
         now = time.monotonic_ns()
         if now < self._not_before:
             return False
-        if now >= self._known_until:
-            time.sleep(PROBE)
-            back = time.monotonic_ns()
-            self._computing = back - now > _COMPUTING
-            self._known_until = back + _KNOWN
-            self.look_at = self._known_until if self._computing else NEVER
-        return not self._computing
+        if at_once:
+            return True
+        if now < self._known_until:
+            return not self._computing
+        back = self._probe(now)
+        return not self._computing or self._stalled(back)
+
+    def _probe(self, now: int) -> int:
+        """Find out whether threads compute; returns the time."""
+        time.sleep(PROBE)
+        back = time.monotonic_ns()
+        self._computing = back - now > _COMPUTING
+        self._known_until = back + _KNOWN
+        self.look_at = self._known_until if self._computing else NEVER
+        return back
+
+    def _stalled(self, now: int) -> bool:
+        """Whether no request has begun for long."""
+        return all(now - thread.record.began > STALLED for thread in self)
 
     def _grow(self) -> bool:
         """One thread more, and the right to enter the application, which is the caller's."""
