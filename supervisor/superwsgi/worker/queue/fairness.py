@@ -9,7 +9,7 @@ stand in line behind slow ones. With `fair`, if quick ones have come lately,
 
 While and gap are a sixteenth of the time that the slow request is expected to take itself. With many threads
 they are less, half a turn and three quarters of one: a turn is the time between two threads that become free
-when all of them run such requests.
+when all of them run such requests. Neither is more than LONGEST.
 
 Bound: if expectations are right, a request waits longer than in turn by at most its own while and gap and a
 quarter of its own time, and those of each request that came before it since all threads were taken. The
@@ -24,12 +24,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from superwsgi.worker.connection.alarm import NEVER
+from superwsgi.worker.connection.alarm import NEVER, SECOND
 
 MUCH: Final = 4
 """A request is slow beside another one if it is expected to take so many times as long."""
 
 PATIENCE: Final = 16
+
+LONGEST: Final = 2 * SECOND
+"""Event streams take minutes, and a sixteenth of ten minutes is more than `timeouts.queue` allows."""
 
 
 class Head:
@@ -101,12 +104,12 @@ def is_slow(head: Head, short: int) -> bool:
 
 def while_of(head: Head, threads: int) -> int:
     """How long it lets others pass: half a turn, or less."""
-    return head.expected // max(PATIENCE, 2 * threads)
+    return min(LONGEST, head.expected // max(PATIENCE, 2 * threads))
 
 
 def gap_before(head: Head, threads: int) -> int:
     """How long after the last slow one it begins: three quarters of a turn, or less."""
-    return head.expected // max(PATIENCE, threads + threads // 3)
+    return min(LONGEST, head.expected // max(PATIENCE, threads + threads // 3))
 
 
 def _oldest(heads: Sequence[Head]) -> Head:

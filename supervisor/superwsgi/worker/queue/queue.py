@@ -105,8 +105,12 @@ class RequestQueue:
     def _turn(self, heads: list[Lane], last: bool, now: int) -> Turn:
         if not self._fair:
             return fifo(heads)
-        short = self._expectations.shortest_lately(now)
-        return fair(heads, now, self._threads, last, short, self._started)
+        tight = now < self.tight_until
+        short = self._expectations.shortest_lately(now) if tight else NEVER
+        turn = fair(heads, now, self._threads, last, short, self._started)
+        if tight:
+            turn.until = min(turn.until, self.tight_until)
+        return turn
 
     def _is_held_back(self, kind: Kind, now: int) -> bool:
         """While responses fill files, those that are expected to do the same wait."""
