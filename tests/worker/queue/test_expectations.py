@@ -126,6 +126,14 @@ class TestAFloodOfPaths:
         assert expectations.kind(request("/shop"), NOW + MINUTE - 1).name == OTHER
         assert expectations.kind(request("/shop"), NOW + MINUTE).name == "GET /shop"
 
+    def test_of_quick_answers_leaves_its_places_to_others(self):
+        """As those for pages that are not found, even if they came first."""
+        expectations = taught(*[(word(number), MS // 2) for number in range(KINDS)])
+        expectations.learn(expectations.kind(request("/slow"), NOW), 100 * MS)
+        for number in range(3 * KINDS):
+            expectations.learn(expectations.kind(request(word(number)), NOW), MS // 2)
+        assert expectations.expected(expectations.kind(request("/slow"), NOW)) == 100 * MS
+
     def test_is_one_kind_which_is_learned_too(self):
         expectations = Expectations()
         other = self.names(expectations, KINDS + 1, NOW)[-1]
@@ -144,7 +152,7 @@ def test_from_any_thread():
 
     def ask(start: int) -> None:
         for number in range(start, start + 500):
-            expectations.learn(expectations.kind(request(word(number)), NOW), MS)
+            expectations.learn(expectations.kind(request(word(number)), NOW), 2 * MS)
 
     threads = [threading.Thread(target=ask, args=(start,)) for start in (0, 100, 200, 300)]
     for thread in threads:
@@ -153,4 +161,4 @@ def test_from_any_thread():
         thread.join()
     kinds = [expectations.kind(request(word(number)), NOW) for number in range(800)]
     assert sum(kind.name != OTHER for kind in kinds) == KINDS
-    assert {expectations.expected(kind) for kind in kinds} == {MS}
+    assert {expectations.expected(kind) for kind in kinds} == {2 * MS}

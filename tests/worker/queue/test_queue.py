@@ -36,10 +36,11 @@ def either(request, bulk):
 
 @pytest.fixture
 def queue(bulk):
-    """A fair one, which knows two pages."""
+    """A fair one, which knows two pages, and that threads lack."""
     queue = RequestQueue("fair", THREADS, bulk)
     queue.learn(request("/quick"), QUICK, NOW - 60 * SECOND)
     queue.learn(request("/slow"), SLOW, NOW - 60 * SECOND)
+    queue.lack(NOW)
     return queue
 
 

@@ -142,27 +142,6 @@ def test_one_that_is_written_off_is_replaced_and_keeps_its_number(elastic: Site)
     eventually(lambda: elastic.waiting == 7)
 
 
-def test_none_is_started_while_those_there_compute(elastic: Site) -> None:
-    elastic.take(2)
-    over, begun = threading.Event(), threading.Event()
-
-    def compute() -> None:
-        while not over.is_set():
-            begun.set()
-
-    computes = threading.Thread(target=compute)
-    computes.start()
-    try:
-        begun.wait(10)
-        assert not elastic.pool.permit()
-        assert (elastic.pool.size, elastic.pool.free) == (2, 0)
-        assert elastic.pool.look_at < NEVER, "the poller tries again then"
-    finally:
-        over.set()
-        computes.join()
-    eventually(elastic.pool.permit)
-
-
 @contextmanager
 def no_more_threads() -> Iterator[None]:
     """As where there is no memory for their stacks."""
@@ -213,15 +192,20 @@ def begin_requests(elastic: Site) -> None:
 
 
 def test_none_is_started_while_others_compute_unless_a_request_cannot_wait(elastic: Site) -> None:
+    elastic.take(2)
     with computing(elastic):
-        assert elastic.take_all() == 2
+        assert not elastic.pool.permit()
+        assert (elastic.pool.size, elastic.pool.free) == (2, 0)
+        assert elastic.pool.look_at < NEVER, "the poller tries again then"
         assert elastic.pool.permit(at_once=True)
     assert elastic.pool.size == 3
+    eventually(elastic.pool.permit)
 
 
 def test_those_that_compute_for_long_do_not_stop_all_others(elastic: Site) -> None:
+    elastic.take(2)
     with computing(elastic):
-        assert elastic.take_all() == 2
+        assert not elastic.pool.permit()
         eventually(elastic.pool.permit)
         begin_requests(elastic)
         assert not elastic.pool.permit(), "one at a time"

@@ -21,8 +21,11 @@ KINDS: Final = 256
 OTHER: Final = "other"
 
 _KEPT: Final = 60 * SECOND
-"""How long a kind that is not asked for keeps its place when others want it: an attacker who makes up paths
-can take places, but not those of pages that are in use."""
+_LITTLE: Final = SECOND // 1000
+"""When all places are taken, one is given to a newcomer that has not been asked for so long, or else one of a
+kind that takes little: no longer than this, or than an unknown one is expected to take. So an attacker who
+makes up paths can take places, but not those of slow pages that are in use, and to forget a quick one costs
+little."""
 
 _MIDDLE: Final = 8
 """An unknown kind is expected to take this part of the average."""
@@ -85,11 +88,18 @@ class Expectations:
 
     def _newcomer(self, name: str, now: int) -> Kind:
         if len(self._kinds) >= KINDS:
-            oldest = next(iter(self._kinds))
-            if self._kinds[oldest].used > now - _KEPT:
+            leaving = self._dispensable(now)
+            if leaving is None:
                 return self._other
-            del self._kinds[oldest]
+            del self._kinds[leaving.name]
         return Kind(name, now)
+
+    def _dispensable(self, now: int) -> Kind | None:
+        little = max(_LITTLE, self._average // _MIDDLE)
+        for kind in self._kinds.values():
+            if kind.used <= now - _KEPT or 0 < kind.expected <= little:
+                return kind
+        return None
 
     def _note(self, expected: int, now: int) -> None:
         """Remember the shortest of those that come, until none has come for a second."""

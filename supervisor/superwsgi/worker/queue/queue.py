@@ -93,7 +93,8 @@ class RequestQueue:
             return False
 
     def lack(self, now: int) -> None:
-        """There is no thread for one that waits."""
+        """There is no thread for one that waits, so there is nothing to look at before one comes back."""
+        self.look_at = NEVER
         if self._fair:
             self.tight_until = now + _LATELY
 

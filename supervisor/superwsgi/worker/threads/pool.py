@@ -199,4 +199,6 @@ class Pool:
 
     def _resize(self, change: int) -> None:
         self.size += change
+        if self.size == self.most:
+            self.look_at = NEVER
         self._board.set("threads", self.size)
