@@ -26,6 +26,10 @@ from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads.baton import Baton
 from superwsgi.worker.threads.thread import WorkerThread
 
+_REMEDY: Final = (
+    "requests wait for one; allow more processes (ulimit -u, TasksMax, pids.max) or memory, or lower threads"
+)
+
 _PAUSE: Final = SECOND
 """How long no thread is started after the system has refused one."""
 
@@ -69,9 +73,8 @@ class Pool:
         self._threads: dict[int, WorkerThread] = {}
         self._lock = threading.Lock()
         self._numbers = list(range(bounds.max, -1, -1))  # free ones, the lowest last
-        self._not_before = 0
         self.look_at = NEVER  # when one may be started that could not be
-        self._computing = False
+        self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
         self._told = -1  # what siblings read about `free`
 
@@ -81,7 +84,7 @@ class Pool:
     @property
     def free(self) -> int:
         """Further requests that could run now, with more threads if need be and if that would do any good."""
-        return len(self.permits) + (0 if self._computing else self.most - self.size)
+        return len(self.permits) + (0 if self._futile else self.most - self.size)
 
     @property
     def busy(self) -> bool:
@@ -142,23 +145,21 @@ class Pool:
 
     def _may_grow(self, at_once: bool) -> bool:
         """Whether one more thread may be started, and would do any good."""
-        now = time.monotonic_ns()
-        if now < self._not_before:
-            return False
         if at_once:
             return True
+        now = time.monotonic_ns()
         if now < self._known_until:
-            return not self._computing
+            return not self._futile
         back = self._probe(now)
-        return not self._computing or self._stalled(back)
+        return not self._futile or self._stalled(back)
 
     def _probe(self, now: int) -> int:
         """Find out whether threads compute; returns the time."""
         time.sleep(PROBE)
         back = time.monotonic_ns()
-        self._computing = back - now > _COMPUTING
+        self._futile = back - now > _COMPUTING
         self._known_until = back + _KNOWN
-        self.look_at = self._known_until if self._computing else NEVER
+        self.look_at = self._known_until if self._futile else NEVER
         return back
 
     def _stalled(self, now: int) -> bool:
@@ -174,10 +175,9 @@ class Pool:
             try:
                 self._start_one()
             except RuntimeError as error:
-                self.look_at = self._not_before = now + _PAUSE
-                self._refused.make(
-                    now, threads=self.size, error=str(error), next="requests wait for a thread"
-                )
+                self._futile = True
+                self.look_at = self._known_until = now + _PAUSE
+                self._refused.make(now, threads=self.size, error=str(error), next=_REMEDY)
                 return False
             self._resize(1)
         if self.size > self._least:
