@@ -9,6 +9,7 @@ import pytest
 from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.storage import Bulk
+from superwsgi.worker.queue.expectations import KINDS
 from superwsgi.worker.queue.queue import RequestQueue
 from tests.worker.queue.waiting import Waiting, request
 
@@ -180,6 +181,21 @@ class TestWhileResponsesFillFiles:
         (report,) = put(either, waiting, "/report/1")
         assert either.take(False, NOW + 10 * SECOND - 1) is None
         assert either.take(False, NOW + 10 * SECOND) is report
+
+    def test_even_if_too_many_kinds_are_known_and_others_go_on(self, either, waiting):
+        fill(either, waiting)
+        report, other = put(either, waiting, "/report/1", "/other")
+        assert either.take(False, NOW + 5) is other
+        assert either.take(False, NOW + 5) is None
+        assert either.remove(report)
+
+
+def fill(queue: RequestQueue, waiting: Waiting) -> None:
+    """With as many kinds as are told apart."""
+    for one in range(26):
+        put(queue, waiting, *[f"/{chr(97 + one)}/{chr(97 + other)}" for other in range(KINDS // 26 + 1)])
+    while queue.take(False, NOW + SECOND) is not None:
+        pass
 
 
 def test_threads_that_race_lose_none_and_take_none_twice(either, waiting):

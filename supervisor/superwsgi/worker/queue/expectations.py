@@ -63,9 +63,8 @@ class Expectations:
         self._short = NEVER
         self._short_until = 0
 
-    def kind(self, request: Request, now: int) -> Kind:
-        """The kind of a request that has come."""
-        name = kind_of(request)
+    def kind(self, name: str, now: int) -> Kind:
+        """The kind of a request that has come, by its name: its own, or the one of all others."""
         with self._lock:
             kind = self._kinds.pop(name, None) or self._newcomer(name, now)
             kind.used = now
@@ -102,7 +101,7 @@ class Expectations:
         return None
 
     def _note(self, expected: int, now: int) -> None:
-        """Remember the shortest of those that come, until none has come for a second."""
+        """Remember the shortest of those that come for a second; then the next that comes is the shortest."""
         if expected <= self._short or now >= self._short_until:
             self._short = expected
             self._short_until = now + _LATELY

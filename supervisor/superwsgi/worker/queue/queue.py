@@ -13,19 +13,21 @@ from superwsgi.http.request.head import Request
 from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.storage import Bulk
-from superwsgi.worker.queue.expectations import Expectations, Kind
+from superwsgi.worker.queue.expectations import Expectations, Kind, kind_of
 from superwsgi.worker.queue.fairness import Head, Turn, fair, fifo, is_slow
 
 _LATELY: Final = SECOND
 
 
 class Lane(Head):
-    """Those of one kind, in the order in which they came."""
+    """Those of one name of a kind, in the order in which they came. What to expect of them may be known only
+    together with others."""
 
-    __slots__ = ("kind", "waiting")
+    __slots__ = ("kind", "name", "waiting")
 
-    def __init__(self, kind: Kind, expected: int, now: int) -> None:
+    def __init__(self, name: str, kind: Kind, expected: int, now: int) -> None:
         super().__init__(expected, now)
+        self.name = name
         self.kind = kind
         self.waiting: deque[tuple[int, Connection]] = deque()  # each with when it came
 
@@ -51,18 +53,19 @@ class RequestQueue:
         self._lock = threading.Lock()
 
     def put(self, connection: Connection, now: int) -> None:
-        kind = self._expectations.kind(connection.parser.requests[0], now)
+        name = kind_of(connection.parser.requests[0])
+        kind = self._expectations.kind(name, now)
         with self._lock:
-            lane = self._lanes.get(kind.name)
+            lane = self._lanes.get(name)
             if lane is None:
-                lane = self._lanes[kind.name] = Lane(kind, self._expectations.expected(kind), now)
+                lane = self._lanes[name] = Lane(name, kind, self._expectations.expected(kind), now)
             lane.waiting.append((now, connection))
             self._resize(1)
 
     def take(self, last: bool, now: int) -> Connection | None:
         """The one that is next for a thread, the `last` free one or not. None: none is, before `look_at`."""
         with self._lock:
-            heads = [lane for lane in self._lanes.values() if not self._is_held_back(lane.kind, now)]
+            heads = [lane for lane in self._lanes.values() if not self._is_held_back(lane, now)]
             if not heads:
                 self.look_at = NEVER
                 return None
@@ -101,7 +104,7 @@ class RequestQueue:
     def learn(self, request: Request, took: int, now: int) -> None:
         """The application was done with a request after so many ns."""
         if self._fair:
-            self._expectations.learn(self._expectations.kind(request, now), took)
+            self._expectations.learn(self._expectations.kind(kind_of(request), now), took)
 
     def _turn(self, heads: list[Lane], last: bool, now: int) -> Turn:
         if not self._fair:
@@ -113,9 +116,9 @@ class RequestQueue:
             turn.until = min(turn.until, self.tight_until)
         return turn
 
-    def _is_held_back(self, kind: Kind, now: int) -> bool:
+    def _is_held_back(self, lane: Lane, now: int) -> bool:
         """While responses fill files, those that are expected to do the same wait."""
-        return self._bulk.crowded and self._bulk.expects(kind.name, now)
+        return self._bulk.crowded and self._bulk.expects(lane.name, now)
 
     def _advance(self, lane: Lane) -> None:
         """Its first one has left the lane."""
@@ -124,7 +127,7 @@ class RequestQueue:
             lane.expected = self._expectations.expected(lane.kind)
             lane.passed = NEVER
         else:
-            del self._lanes[lane.kind.name]
+            del self._lanes[lane.name]
 
     def _resize(self, change: int) -> None:
         self.size += change
