@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superwsgi.http.request.path_groups import DEPTH, path_group
@@ -123,11 +123,13 @@ PATHS = st.text("ab/%1-.", max_size=PATH_BYTES * 2)
 
 
 @given(PATHS)
+@settings(deadline=None)
 def test_a_path_has_the_group_of_what_the_scoreboard_keeps_of_it(path):
     assert path_group(path) == path_group(path[:PATH_BYTES])
 
 
 @given(st.text(max_size=300))
+@settings(deadline=None)
 def test_a_group_is_short_and_its_own_group(path):
     group = path_group(path)
     assert len(group) <= PATH_BYTES + 2

@@ -81,12 +81,12 @@ class Client:
 
 
 class Simulation:
-    """One worker with so many threads. `run` it once, and look at `figures` by path, and at `order`: the
-    client of each request, as they began."""
+    """One worker with so many threads. `run` it once, and look at `figures` by path, and at `order`: when
+    each request began and when it had come, as they began."""
 
     def __init__(self, policy: str, threads: int, *pages: Page, seed: int = 1) -> None:
         self.figures = {page.path: Figures() for page in pages}
-        self.order: list[Client] = []
+        self.order: list[tuple[int, int]] = []
         self.queue = RequestQueue(policy, threads, Bulk(threads))
         self._waiting = Waiting()
         self._clients: dict[Connection, Client] = {}
@@ -96,6 +96,7 @@ class Simulation:
         self._numbers = count()
         self._unlearned = 0
         self._look_at = NEVER
+        self._after = WARM
         self._pages = pages
 
     def run(self, seconds: float, after: int = WARM) -> Simulation:
@@ -162,7 +163,7 @@ class Simulation:
 
     def _begin(self, client: Client, now: int) -> None:
         client.began = now
-        self.order.append(client)
+        self.order.append((now, client.came))
         if client.came >= self._after:
             self.figures[client.page.path].waits.append(now - client.came)
         takes = client.page.draw(self._random, now)
