@@ -41,8 +41,9 @@ all others wait, otherwise when another one has to give it up, after sys.getswit
 _COMPUTING ns is taken for that, and believed for _KNOWN ns."""
 
 STALLED: Final = SECOND // 2
-"""While threads compute and requests wait, one more thread is started each time that no request has begun for
-so many ns."""
+"""While threads compute and requests wait, one more thread is started if no request has begun for so many ns,
+the next one after twice as long, and so on: beside pages that compute one or two are enough for others to get
+through, and each further one makes all of them slower."""
 
 
 class Pool:
@@ -164,7 +165,8 @@ class Pool:
 
     def _stalled(self, now: int) -> bool:
         """Whether no request has begun for long."""
-        return all(now - thread.record.began > STALLED for thread in self)
+        before = now - STALLED * (self.size - self._least + 1)
+        return all(thread.record.began < before for thread in self)
 
     def _grow(self) -> bool:
         """One thread more, and the right to enter the application, which is the caller's."""
