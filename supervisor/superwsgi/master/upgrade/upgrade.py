@@ -107,8 +107,9 @@ class Upgrades:
             late = f"the new program was not ready after {duration(patience)} (timeouts.boot)"
             self.refuse(late, "\n".join(lines))
         else:
-            reason = lines[-1] if lines else f"it ended with {ending(result.code)}"
-            self.refuse(reason, "\n".join(lines[:-1]))
+            said = [line for line in lines if line[:1].strip()]  # others belong to the one above
+            reason = said[-1] if said else f"it ended with {ending(result.code)}"
+            self.refuse(reason, "\n".join(line for line in lines if line != reason))
 
     def refuse(self, reason: str, detail: str = "") -> None:
         """The upgrade does not take place."""
