@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import threading
 
 import pytest
 
@@ -154,16 +155,19 @@ def test_a_response_that_is_whole_survives_a_close_that_does_not_end():
         assert worker.fetch()[0] == 200
 
 
-def fill(sock):
-    """Send until no more fits, and the kernel has moved all that it would move; returns how many bytes."""
-    filled = refused = 0
+def fill(sock, peer):
+    """Send until no more fits, and the kernel has moved all that it would move; returns how many bytes. It
+    would make buffers larger, at some later time, if their sizes were not set."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    filled, refused, pause = 0, 0, threading.Event()
     while refused < 20:
         try:
             filled += sock.send(b"x" * 65536)
             refused = 0
         except BlockingIOError:
             refused += 1
-            gate.wait(0.005)
+            pause.wait(0.005)
     return filled
 
 
@@ -171,7 +175,7 @@ def test_continue_reaches_a_client_that_was_not_reading():
     with running(app) as worker, worker.connect() as client:
         eventually(lambda: worker.counters.connections == 1)
         (connection,) = worker.loop._connections.open.values()
-        filled = fill(connection.sock)
+        filled = fill(connection.sock, client.sock)
         client.get("/echo", "Content-Length: 5", "Expect: 100-continue", method="POST")
         eventually(lambda: connection.sender.outbox.size)
         assert client.rest_of(filled) == b"x" * filled

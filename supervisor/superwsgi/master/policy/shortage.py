@@ -33,7 +33,8 @@ _SOMEWHERE: Final = (
 )
 _STREAMS: Final = "an open event stream holds a thread: README, Threads and event streams"
 _COMPUTE: Final = (
-    "no more are started while these compute: make them quicker, or add `workers` up to the CPUs"
+    "no more are started while these compute, or where the system gives none: make these pages quicker, or "
+    "add `workers` up to the CPUs"
 )
 
 
