@@ -165,7 +165,9 @@ HUGE = (1 << 63) - 1
 
 def counters(*in_flight, **more):
     zero = dict.fromkeys(WorkerCounters.__dataclass_fields__, 0)
-    return WorkerCounters(**{**zero, "latency": (0,) * BUCKETS, "in_flight": in_flight, **more})
+    return WorkerCounters(
+        **{**zero, "accepting": True, "latency": (0,) * BUCKETS, "in_flight": in_flight, **more}
+    )
 
 
 REQUEST = InFlight(0, 90.0, "GET", "/reports/17")
