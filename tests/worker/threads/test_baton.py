@@ -138,3 +138,48 @@ def test_the_one_that_has_waited_longest_can_be_dismissed():
     waiting.end()
     assert (waiting.dismissed, waiting.order) == ([0], [1])
     assert baton.waited_since == 0
+
+
+def away(baton: Baton, holder: WorkerThread) -> None:
+    """Enter the application with a request that is expected to wait."""
+    for _ in range(5):
+        baton.expectation.learn(10 * MS, 0)
+    baton.before(holder)
+
+
+def test_no_other_is_called_while_the_one_that_passed_it_on_comes_back():
+    baton, first, second = Baton(), thread(), thread(1)
+    baton.take(first)
+    waiting = Waiting(baton, 1)
+    away(baton, first)  # and back: nothing is in the application
+    eventually(lambda: waiting.order == [0])
+    waiting.end()
+    assert baton.take(second)
+    others = Waiting(baton, 1)
+    away(baton, second)
+    assert len(baton._waiting) == 1
+    assert baton.take(first)
+    baton.give(first)
+    others.end()
+    assert others.order == [0]
+
+
+def test_the_monitor_calls_one_if_it_does_not_come():
+    baton, first, second = Baton(), thread(), thread(1)
+    baton.take(first)
+    away(baton, first)
+    assert baton.take(second)
+    waiting = Waiting(baton, 1)
+    away(baton, second)
+    assert len(baton._waiting) == 1
+    baton.start()
+    eventually(lambda: waiting.order == [0])
+    waiting.end()
+    baton.stop()
+
+
+def test_one_that_waits_again_is_not_expected_back():
+    one = thread()
+    assert one.is_coming_back()
+    one.waiting = True
+    assert not one.is_coming_back()

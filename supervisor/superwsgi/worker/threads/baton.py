@@ -9,7 +9,9 @@ baton is only lent: after LEASE in one call the monitor takes it back and passes
 Threads that wait for it are a stack: the last one to wait is the next to poll. So few threads do most of the
 work, with warm caches and few connections to a database, and those at the bottom can end. A thread that comes
 back from the application while the baton is free takes it, even if another has been called for it and is not
-there yet: handing it over instead costs a thread switch for each request.
+there yet: handing it over instead costs a thread switch for each request. And while the one that passed it on
+last is about to come back, no other is called: a client that asks in turn would meet that one as well. Should
+it not come after all, the monitor calls one at its next tick.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ class Baton:
         self._free = True
         self._waiting: list[WorkerThread] = []  # a stack
         self._called: WorkerThread | None = None  # from the stack, and not there yet
+        self._away: WorkerThread | None = None  # the last one that passed it on for a call
         self._calls = 0  # of the application, begun by a holder of the baton
         self._watchful = _LATELY  # ticks left in which every call is measured
         self._asleep = False
@@ -125,28 +128,51 @@ class Baton:
                 self._free = False
                 return True
             thread.waiting_since = time.monotonic_ns()
+            thread.waiting = True
             self._waiting.append(thread)
             return False
 
     def _pass_on(self) -> None:
         with self._lock:
             self._free = True
-            if self._called is None and self._waiting:
-                self._called = called = self._waiting.pop()
-                called.bell.release()
+            self._call()
+
+    def _pass_on_for_a_call(self, thread: WorkerThread) -> None:
+        """Of this thread, which is about to enter the application, or has been there for long."""
+        before, self._away = self._away, thread
+        with self._lock:
+            self._free = True
+            expected = before is not None and before is not thread and before.is_coming_back()
+            if not expected:
+                self._call()
+        if expected:
+            self._wake_monitor()
+
+    def _call(self) -> None:
+        """Wake the next thread, unless one is on its way."""
+        if self._called is None and self._waiting:
+            self._called = called = self._waiting.pop()
+            called.waiting = False
+            called.bell.release()
+
+    def _call_if_free(self) -> None:
+        """Nobody has taken it since the last tick: a thread that was expected back has not come."""
+        if self._free:
+            with self._lock:
+                if self._free:
+                    self._call()
 
     def before(self, thread: WorkerThread) -> int:
         """The holder is about to call the application. Returns `cpu` for `after`, 0 if it is not sampled."""
         self._calls += 1
         if self.expectation.blocking:
-            self.give(thread)
+            thread.has_baton = False
+            self._pass_on_for_a_call(thread)
         else:
             self.lender = thread
             thread.lent = True
             thread.lease.append(None)
-            if self._asleep:
-                self._asleep = False
-                self._bell.put(None)
+            self._wake_monitor()
         return time.process_time_ns() if self._watchful or self._calls % SAMPLE == 0 else 0
 
     def after(self, thread: WorkerThread, wall: int, cpu: int) -> None:
@@ -160,12 +186,18 @@ class Baton:
         if cpu:
             self.expectation.learn(wall, time.process_time_ns() - cpu)
 
+    def _wake_monitor(self) -> None:
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
+
     def _monitor(self) -> None:
         seen, quiet = 0, 0.0
         while not self._stopped:
             tick = LEASE if self._watchful else RELAXED
             time.sleep(tick)
             self._watchful = max(0, self._watchful - 1)
+            self._call_if_free()
             if seen != self._calls:
                 seen, quiet = self._calls, 0.0
             elif self._take_back():
@@ -184,7 +216,7 @@ class Baton:
             thread.lease.pop()  # whichever pops first wins: us, or the thread back from the application
         except IndexError:
             return False
-        self._pass_on()
+        self._pass_on_for_a_call(thread)
         return True
 
     def _sleep(self, seen: int) -> None:

@@ -12,14 +12,15 @@ from weakref import WeakSet
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.states import Sending
 
 OURS: Final[WeakSet[threading.Thread]] = WeakSet()
 """The threads of all workers: the end of the process does not wait for these."""
 
 
 class WorkerThread:
-    """One thread. `has_baton`, `lease`, `lent`, `bell`, `dismissed` and `waiting_since` are the baton's (see
-    baton.py).
+    """One thread. `has_baton`, `lease`, `lent`, `bell`, `waiting`, `waiting_since` and `dismissed` are the
+    baton's (see baton.py).
 
     `token` has one item while a request is in the application; the side that pops it (the thread when the
     application returns, or deadlines.py when it takes too long) decides how the request ends.
@@ -27,7 +28,7 @@ class WorkerThread:
 
     __slots__ = (
         "_python", "attended", "bell", "connection", "deadline", "dismissed", "has_baton", "lease", "lent",
-        "number", "record", "token", "waiting_since", "written_off",
+        "number", "record", "token", "waiting", "waiting_since", "written_off",
     )  # fmt: skip
 
     def __init__(self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None]) -> None:
@@ -42,6 +43,7 @@ class WorkerThread:
         self.lent = False
         self.bell = threading.Lock()  # released to wake it
         self.bell.acquire()
+        self.waiting = False  # on the stack
         self.waiting_since = 0  # monotonic ns
         self.dismissed = False  # it has not been needed for long: it ends
         self.written_off = False
@@ -52,6 +54,13 @@ class WorkerThread:
     def start(self) -> None:
         """Raises RuntimeError if the system gives no more threads."""
         self._python.start()
+
+    def is_coming_back(self) -> bool:
+        """Whether it is about to take the baton: it has just answered its client, or run nothing since."""
+        connection = self.connection
+        if self.waiting or self.has_baton or self.written_off:
+            return False
+        return connection is None or connection.sender.state is Sending.SENT
 
     def is_alive(self) -> bool:
         return self._python.is_alive()
