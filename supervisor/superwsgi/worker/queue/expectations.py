@@ -30,7 +30,7 @@ little."""
 _MIDDLE: Final = 8
 """An unknown kind is expected to take this part of the average."""
 
-_LATELY: Final = SECOND
+LATELY: Final = SECOND
 _WEIGHT: Final = 8
 _WEIGHT_OF_ALL: Final = 64
 
@@ -53,7 +53,7 @@ class Kind:
 
 
 class Expectations:
-    """`short` is the shortest expectation of a request that came in the last second, NEVER if none did."""
+    """Of all kinds, by name."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,6 +83,7 @@ class Expectations:
             self._average += (took - self._average) // _WEIGHT_OF_ALL if self._average else took
 
     def shortest_lately(self, now: int) -> int:
+        """The shortest expectation of a request that has come lately, NEVER if none has."""
         return self._short if now < self._short_until else NEVER
 
     def _newcomer(self, name: str, now: int) -> Kind:
@@ -104,4 +105,4 @@ class Expectations:
         """Remember the shortest of those that come for a second; then the next that comes is the shortest."""
         if expected <= self._short or now >= self._short_until:
             self._short = expected
-            self._short_until = now + _LATELY
+            self._short_until = now + LATELY

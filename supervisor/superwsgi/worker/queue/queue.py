@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Final
 
 from superwsgi.http.request.head import Request
-from superwsgi.worker.connection.alarm import NEVER, SECOND
+from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.storage import Bulk
-from superwsgi.worker.queue.expectations import Expectations, Kind, kind_of
+from superwsgi.worker.queue.expectations import LATELY, Expectations, Kind, kind_of
 from superwsgi.worker.queue.fairness import Head, Turn, fair, fifo, is_slow
-
-_LATELY: Final = SECOND
 
 
 class Lane(Head):
@@ -99,7 +96,7 @@ class RequestQueue:
         """There is no thread for one that waits, so there is nothing to look at before one comes back."""
         self.look_at = NEVER
         if self._fair:
-            self.tight_until = now + _LATELY
+            self.tight_until = now + LATELY
 
     def learn(self, request: Request, took: int, now: int) -> None:
         """The application was done with a request after so many ns."""
