@@ -10,14 +10,6 @@ import pytest
 from superwsgi.log.files import STDOUT, LogTargetError, check_target, open_target, try_writing
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        os.close(end)
-
-
 def test_off_is_no_descriptor() -> None:
     assert open_target("off", STDOUT) is None
 

@@ -172,14 +172,6 @@ def test_a_full_disk_is_told_of_when_there_is_room_again() -> None:
 # A sink: how a descriptor is written to.
 
 
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        os.close(end)
-
-
 def test_reopen_keeps_the_number(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     fd = open_target(str(first), STDOUT)
