@@ -18,18 +18,19 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from superwsgi.counts import BOUNDS, BUCKETS, CLASSES, REFUSED, Counts, InFlight, WorkerCounters
+
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
-VERSION: Final = 2
+VERSION: Final = 3
 WORD: Final = 8
 
 METHOD_BYTES: Final = 16
 PATH_BYTES: Final = 112
-BUCKETS: Final = 28
-"""Latency histogram: bucket b counts answers that took less than 2**b microseconds, the last one the rest."""
+ID_BYTES: Final = 48
 
 BEAT: Final = 1.0
 """Maximum seconds between two heartbeats of a worker that has a request in hand."""
@@ -48,20 +49,30 @@ WORKER: Final = {
     "waiting_since": 1,  # monotonic ns, when the first of them began to wait; 0 if there is none
     "threads": 1,  # requests that its threads could run at once now
     "free": 1,  # further requests that it would run at once, with more threads if need be
-    "refused": 1,  # answered by the server itself: 4xx, 5xx before the application was called
+    "abandoned": 1,  # threads that were written off, and are in the application still
+    "taken": 1,  # requests that arrived together, while not all of them are answered and counted
+    "sending": 1,  # answers that their clients have not taken yet, and that are not counted yet
+    "turned_away": 1,  # connections closed without an answer, as their client is not known
+    "refused": len(REFUSED),  # answers of the server itself, each in the order of REFUSED
     "heartbeat": 1,  # monotonic ns, last turn of the loop
 }
 THREAD: Final = {
+    "ident": 1,  # threading.get_ident()
     "state": 1,
-    "started": 1,  # monotonic ns, start of the request in hand
+    "started": 1,  # monotonic ns, when the application was called with the request in hand
     "method": METHOD_BYTES // WORD,
     "path": PATH_BYTES // WORD,
-    "requests": 1,
-    "failures": 1,  # answers with a 5xx status
+    "id": ID_BYTES // WORD,
+    # From here on all are counts.
     "sent": 1,  # bytes of response bodies
-    "latency_sum": 1,  # ns
-    "latency": BUCKETS,
+    "app_time": 1,  # ns in the application
+    "time": 1,  # ns from a request's complete arrival until its answer was sent
+    "answers": len(CLASSES),  # by class of status
+    "app_latency": BUCKETS,  # in the application
+    "latency": BUCKETS,  # from arrival to the last byte
 }
+"""Of the threads; and last of the answers that no thread waits for, those of the server itself and those that
+clients are slow to take: in that record only the counts are used."""
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 _MOST: Final = (1 << 63) - 1
@@ -83,62 +94,37 @@ _WORKER_AT, _WORKER_WORDS = _offsets(WORKER)
 _THREAD_AT, _THREAD_WORDS = _offsets(THREAD)
 
 # What a thread writes at the beginning and at the end of a request, each in one call.
-_BEGIN: Final = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s")
-_END: Final = struct.Struct("=QQQQ")
+_SUMS: Final = struct.Struct("=QQQ")
+_BEGIN: Final = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")
 
 _STATE = _THREAD_AT["state"]
-_STARTED = _THREAD_AT["started"]
-_REQUESTS = _THREAD_AT["requests"]
-_FAILURES = _THREAD_AT["failures"]
-_SENT = _THREAD_AT["sent"]
-_LATENCY_SUM = _THREAD_AT["latency_sum"]
-_LATENCY = _THREAD_AT["latency"]
 
+# Within a thread's counts.
+_COUNTS: Final = _THREAD_AT["sent"]
+_COUNTED: Final = _THREAD_WORDS - _COUNTS
+_SENT: Final = 0
+_APP_TIME: Final = 1
+_TIME: Final = 2
+_ANSWERS: Final = 3  # as many counts come before them: the sums
+_APP_LATENCY: Final = _ANSWERS + len(CLASSES)
+_LATENCY: Final = _APP_LATENCY + BUCKETS
+_ALL: Final = (1 << _COUNTED) - 1
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """A request that a thread had in hand: `started` is monotonic seconds."""
-
-    thread: int
-    started: float
-    method: str
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerCounters:
-    """One worker's fields and the sums over its threads; `latency` has BUCKETS counts, times in seconds."""
-
-    pid: int
-    accepting: bool
-    connections: int
-    accepted: int
-    queued: int
-    waiting_since: float
-    threads: int
-    free: int
-    busy: int
-    refused: int
-    heartbeat: float
-    requests: int
-    failures: int
-    sent: int
-    latency_sum: float
-    latency: tuple[int, ...]
-    in_flight: tuple[InFlight, ...]
+_BOUNDS_NS: Final = [round(bound * 1e9) for bound in BOUNDS]
+_LAST: Final = BUCKETS - 1
 
 
 class Scoreboard:
     """The whole board in one memfd. `create` in the master, `attach` in every process that was sent `fd`."""
 
     def __init__(self, fd: int, slots: int, threads: int) -> None:
-        """`threads` is the number of thread records per worker: one more than the requests it runs at once.
-        Raises ValueError if `fd` is not sealed memory of that size: if it shrank, readers got a SIGBUS."""
+        """`threads` is the number of threads per worker: one more than the requests it runs at once. Raises
+        ValueError if `fd` is not sealed memory of that size: if it shrank, readers got a SIGBUS."""
         _require(fd, _size(slots, threads))
         self.fd = fd
         self.slots = slots
         self.threads = threads
-        self.slot_words = _WORKER_WORDS + threads * _THREAD_WORDS
+        self.slot_words = _slot_words(threads)
         self._map = mmap.mmap(fd, _size(slots, threads))
         self.words = memoryview(self._map).cast("Q")
         self.bytes = memoryview(self._map)
@@ -160,7 +146,7 @@ class Scoreboard:
         ValueError if it has another version, or is not sealed."""
         if version != VERSION:
             raise ValueError(f"scoreboard version {version}, but this program reads {VERSION}")
-        slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // (_WORKER_WORDS + threads * _THREAD_WORDS)
+        slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // _slot_words(threads)
         return cls(fd, slots, threads)
 
     def close(self) -> None:
@@ -180,27 +166,47 @@ class Scoreboard:
 
     def read(self, slot: int) -> WorkerCounters:
         """What the worker in `slot` has counted so far, and has in hand."""
-        words, at = self.words, self._slot_at(slot)
-        own = {name: _possible(words[at + offset]) for name, offset in _WORKER_AT.items()}
-        threads = [self._thread_at(slot, n) for n in range(self.threads)]
+        at = self._slot_at(slot)
+        own = {name: _possible(self.words[at + offset]) for name, offset in _WORKER_AT.items()}
         return WorkerCounters(
             pid=own["pid"],
             accepting=bool(own["accepting"]),
             connections=own["connections"],
-            accepted=own["accepted"],
             queued=own["queued"],
             waiting_since=own["waiting_since"] / 1e9,
             threads=own["threads"],
             free=own["free"],
             busy=_possible(self._busy(slot)),
-            refused=own["refused"],
+            abandoned=own["abandoned"],
+            taken=own["taken"],
+            sending=own["sending"],
             heartbeat=own["heartbeat"] / 1e9,
-            requests=_possible(sum(words[t + _REQUESTS] for t in threads)),
-            failures=_possible(sum(words[t + _FAILURES] for t in threads)),
-            sent=_possible(sum(words[t + _SENT] for t in threads)),
-            latency_sum=sum(words[t + _LATENCY_SUM] for t in threads) / 1e9,
-            latency=tuple(_possible(sum(words[t + _LATENCY + b] for t in threads)) for b in range(BUCKETS)),
+            counts=self.counts(slot),
             in_flight=tuple(self._in_flight(slot)),
+        )
+
+    def counts(self, slot: int) -> Counts:
+        """What the worker in `slot` has counted so far: some 2 us, and 1 us a thread."""
+        words, at = self.words, self._slot_at(slot)
+        first, behind = at + _WORKER_WORDS + _COUNTS, at + self.slot_words
+
+        def total(offset: int) -> int:
+            return _possible(sum(words[first + offset : behind : _THREAD_WORDS]))
+
+        def totals(offset: int, count: int) -> tuple[int, ...]:
+            return tuple([total(offset + each) for each in range(count)])
+
+        refused = at + _WORKER_AT["refused"]
+        return Counts(
+            accepted=_possible(words[at + _WORKER_AT["accepted"]]),
+            turned_away=_possible(words[at + _WORKER_AT["turned_away"]]),
+            sent=total(_SENT),
+            app_time=total(_APP_TIME) / 1e9,
+            time=total(_TIME) / 1e9,
+            answers=totals(_ANSWERS, len(CLASSES)),
+            refused=tuple([_possible(words[refused + each]) for each in range(len(REFUSED))]),
+            app_latency=totals(_APP_LATENCY, BUCKETS),
+            latency=totals(_LATENCY, BUCKETS),
         )
 
     def is_short(self, slot: int) -> bool:
@@ -211,8 +217,9 @@ class Scoreboard:
 
     def requests(self, slot: int) -> int:
         """How many requests the worker in `slot` has answered."""
-        first = self._thread_at(slot, 0) + _REQUESTS
-        return sum(self.words[first : first + self.threads * _THREAD_WORDS : _THREAD_WORDS])
+        first, behind = self._thread_at(slot, 0) + _COUNTS + _ANSWERS, self._slot_at(slot) + self.slot_words
+        classes = range(len(CLASSES))
+        return sum([sum(self.words[first + each : behind : _THREAD_WORDS]) for each in classes])
 
     def pulse(self, slot: int) -> tuple[float, bool]:
         """(last heartbeat in monotonic seconds, 0 before the first; whether it has a request in hand)."""
@@ -244,9 +251,11 @@ class Scoreboard:
             if self.words[at + _STATE] == IN_REQUEST:
                 yield InFlight(
                     thread=thread,
-                    started=self.words[at + _STARTED] / 1e9,
+                    ident=self.words[at + _THREAD_AT["ident"]],
+                    started=self.words[at + _THREAD_AT["started"]] / 1e9,
                     method=self._text(at + _THREAD_AT["method"], METHOD_BYTES),
                     path=self._text(at + _THREAD_AT["path"], PATH_BYTES),
+                    id=self._text(at + _THREAD_AT["id"], ID_BYTES),
                 )
 
     def _text(self, at: int, size: int) -> str:
@@ -256,7 +265,11 @@ class Scoreboard:
 
 def _size(slots: int, threads: int) -> int:
     """Bytes."""
-    return (_HEADER_WORDS + slots * (_WORKER_WORDS + threads * _THREAD_WORDS)) * WORD
+    return (_HEADER_WORDS + slots * _slot_words(threads)) * WORD
+
+
+def _slot_words(threads: int) -> int:
+    return _WORKER_WORDS + (threads + 1) * _THREAD_WORDS
 
 
 def _require(fd: int, size: int) -> None:
@@ -277,13 +290,17 @@ def _possible(count: int) -> int:
 class WorkerWriter:
     """A worker's own record. Each setter has one caller at a time; values are whole numbers."""
 
-    __slots__ = ("_at", "_board", "_words", "slot")
+    __slots__ = ("_added", "_at", "_board", "_late", "_lock", "_refused", "_words", "slot")
 
     def __init__(self, board: Scoreboard, slot: int) -> None:
         self.slot = slot
         self._board = board
         self._words = board.words
         self._at = board._slot_at(slot)
+        self._late = ThreadWriter(board, board._thread_at(slot, board.threads))
+        self._lock = threading.Lock()
+        self._refused = dict.fromkeys(REFUSED, 0)
+        self._added: dict[str, int] = {}
 
     def set(self, name: str, value: int) -> None:
         """Set a field of the WORKER table by name."""
@@ -296,48 +313,106 @@ class WorkerWriter:
         """(connections, free threads) of every other worker that accepts connections now."""
         return self._board.peers(self.slot)
 
+    # Answers that no thread waits for. Any thread.
+
+    def count(self, status: int, sent: int, app: int, took: int) -> None:
+        """As ThreadWriter.count."""
+        with self._lock:
+            self._late.count(status, sent, app, took)
+            self._late.show()
+
+    def refuse(self, status: int, sent: int, took: int) -> None:
+        """The server itself has answered; `took` in ns."""
+        with self._lock:
+            known = status if status in self._refused else _first_alike(status)
+            self._refused[known] += 1
+            self._words[self._at + _WORKER_AT["refused"] + REFUSED.index(known)] = self._refused[known]
+            self._late.count(status, sent, -1, took)
+            self._late.show()
+
+    def add(self, name: str, difference: int) -> None:
+        """Change a field of the WORKER table, which only this method does."""
+        with self._lock:
+            self._added[name] = self._added.get(name, 0) + difference
+            self.set(name, self._added[name])
+
+
+def _first_alike(status: int) -> int:
+    """The first of REFUSED that has the class of a status."""
+    return next((known for known in REFUSED if known // 100 == status // 100), REFUSED[0])
+
+
+def _bucket(took: int) -> int:
+    """Where `took` ns are counted. Most take little: then this is quicker than bisect."""
+    bucket = 0
+    while bucket < _LAST and took > _BOUNDS_NS[bucket]:
+        bucket += 1
+    return bucket
+
 
 class ThreadWriter:
-    """A thread's own record, on the hot path: two calls per request. Existing counts are read only once, at
-    the start, as others can write to the memory."""
+    """A thread's own record, on the hot path. What is counted is on the board only once it is shown: after a
+    batch of requests, as a write costs 50 ns. Counts that are there already are read only once, at the start,
+    as others can write to the memory."""
 
     __slots__ = (
-        "_begin_at", "_bytes", "_end_at", "_failures", "_latency", "_latency_at", "_latency_sum", "_requests",
-        "_sent", "_state_at", "_words", "began",
+        "_app_time", "_at", "_begin_at", "_bytes", "_changed", "_counts", "_sent", "_state_at", "_time",
+        "_words", "began",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard, at: int) -> None:
         self._words = board.words
         self._bytes = board.bytes
-        self._begin_at = at * WORD
         self._state_at = at + _STATE
-        self._end_at = (at + _REQUESTS) * WORD
-        self._latency_at = at + _LATENCY
-        counted = map(_possible, _END.unpack_from(self._bytes, self._end_at))
-        self._requests, self._failures, self._sent, self._latency_sum = counted
-        self._latency = [_possible(self._words[self._latency_at + bucket]) for bucket in range(BUCKETS)]
+        self._begin_at = self._state_at * WORD
+        self._at = at + _COUNTS
+        self._counts = [_possible(self._words[self._at + each]) for each in range(_COUNTED)]
+        self._sent, self._app_time, self._time = self._counts[:_ANSWERS]
+        self._changed = 0  # a bit for each count that is not shown
         self.began = 0  # the latest request
 
-    def begin(self, now: int, method: bytes, path: bytes) -> None:
+    def run_by(self, ident: int) -> None:
+        """`ident` is that of the thread whose record this is."""
+        self._words[self._state_at + _THREAD_AT["ident"] - _STATE] = ident
+
+    def begin(self, now: int, method: bytes, path: bytes, request_id: bytes) -> None:
         """A request goes to the application; `now` in monotonic ns."""
         self.began = now
-        _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path)
+        _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path, request_id)
 
-    def end(self, now: int, status: int, sent: int) -> None:
-        """The application is done with it; `now` in monotonic ns, `sent` in bytes of body."""
-        took = now - self.began
-        self._requests += 1
+    def end(self) -> None:
+        """The application is done with it."""
+        self._words[self._state_at] = IDLE
+
+    def count(self, status: int, sent: int, app: int, took: int) -> None:
+        """A request has been answered with `sent` bytes of body, after `app` ns in the application and `took`
+        ns since it had arrived; `app` is -1 for one that the application has not seen."""
+        counts = self._counts
+        answer = _ANSWERS + (status // 100 - 2 if 200 <= status < 600 else 3)
+        latency = _LATENCY + _bucket(took)
         self._sent += sent
-        self._latency_sum += took
-        if status >= 500:
-            self._failures += 1
-        words = self._words
-        words[self._state_at] = IDLE
-        _END.pack_into(
-            self._bytes, self._end_at, self._requests, self._failures, self._sent, self._latency_sum
-        )
-        bucket = (took // 1000).bit_length()
-        if bucket >= BUCKETS:
-            bucket = BUCKETS - 1
-        count = self._latency[bucket] + 1
-        self._latency[bucket] = words[self._latency_at + bucket] = count
+        self._time += took
+        counts[answer] += 1
+        counts[latency] += 1
+        changed = 1 << answer | 1 << latency
+        if app >= 0:
+            app_latency = _APP_LATENCY + _bucket(app)
+            self._app_time += app
+            counts[app_latency] += 1
+            changed |= 1 << app_latency
+        self._changed |= changed
+
+    def show(self) -> None:
+        """Write what has been counted since the last time."""
+        changed, self._changed = self._changed, 0
+        if not changed:
+            return
+        _SUMS.pack_into(self._bytes, self._at * WORD, self._sent, self._app_time, self._time)
+        for each in range(_ANSWERS, _COUNTED):
+            if changed >> each & 1:
+                self._words[self._at + each] = self._counts[each]
+
+    def show_all(self) -> None:
+        """Write all of it: another thread may have shown it meanwhile."""
+        self._changed = _ALL
+        self.show()

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from superwsgi import scoreboard
+from superwsgi import counts, scoreboard
 from superwsgi.scoreboard import Scoreboard
 
 
@@ -18,57 +18,105 @@ def board():
 
 def test_worker_fields_round_trip(board):
     writer = board.writer(1)
-    for value, name in enumerate(scoreboard.WORKER, start=1):
+    single = [name for name, words in scoreboard.WORKER.items() if words == 1]
+    for value, name in enumerate(single, start=1):
         writer.set(name, value)
     read = Scoreboard.attach(board.fd, 2).read(1)
-    names = [n for n in scoreboard.WORKER if n not in ("accepting", "heartbeat", "waiting_since")]
-    assert [getattr(read, n) for n in names] == [list(scoreboard.WORKER).index(n) + 1 for n in names]
+    told = {**{field: getattr(read, field) for field in read.__slots__}, "accepted": read.counts.accepted}
+    told["turned_away"] = read.counts.turned_away
+    names = [n for n in single if n not in ("accepting", "heartbeat", "waiting_since")]
+    assert [told[n] for n in names] == [single.index(n) + 1 for n in names]
     assert read.accepting is True
     assert board.read(0).pid == board.read(2).pid == 0, "a slot's neighbours are left alone"
 
 
 def test_a_request_in_hand(board):
-    board.writer(0).thread(1).begin(5_000_000_000, b"GET", b"/orders/7")
+    board.writer(0).thread(1).begin(5_000_000_000, b"GET", b"/orders/7", b"3f-1")
+    board.writer(0).thread(1).run_by(77)
     (seen,) = board.read(0).in_flight
-    assert (seen.thread, seen.started, seen.method, seen.path) == (1, 5.0, "GET", "/orders/7")
+    assert seen == counts.InFlight(1, 77, 5.0, "GET", "/orders/7", "3f-1")
 
 
 def test_a_pulse(board):
     assert board.pulse(1) == (0.0, False)
     board.writer(1).set("heartbeat", 2_500_000_000)
-    board.writer(1).thread(0).begin(1, b"GET", b"/")
+    board.writer(1).thread(0).begin(1, b"GET", b"/", b"")
     assert board.pulse(1) == (2.5, True)
     assert board.pulse(0) == (0.0, False)
 
 
 def test_a_request_done(board):
     thread = board.writer(0).thread(0)
-    for status in (200, 503):
-        thread.begin(1_000_000_000, b"GET", b"/")
-        thread.end(1_003_000_000, status, 100)
+    for status in (200, 204, 302, 404, 499, 503, 7):
+        thread.begin(1, b"GET", b"/", b"")
+        thread.count(status, 100, 3_000_000, 12_000_000)
+        thread.end()
+    assert board.requests(0) == 0, "they are shown together"
+    thread.show()
     read = board.read(0)
-    assert (read.requests, read.failures, read.sent, read.in_flight) == (2, 1, 200, ())
-    assert read.latency_sum == pytest.approx(0.006)
-    assert read.latency[12] == 2, "3 ms are below 2**12 us"
+    assert (read.requests, read.counts.sent, read.in_flight) == (7, 700, ())
+    assert read.counts.answers == (2, 1, 2, 2), "what is no status is the server's failure"
+    assert (read.counts.app_time, read.counts.time) == (pytest.approx(0.021), pytest.approx(0.084))
+    assert [counts.BOUNDS[b] for b, count in enumerate(read.counts.app_latency) if count] == [0.005]
+    assert [counts.BOUNDS[b] for b, count in enumerate(read.counts.latency) if count] == [0.025]
+    assert board.requests(0) == 7
+
+
+@pytest.mark.parametrize("bucket", range(counts.BUCKETS))
+def test_buckets_of_latency(board, bucket):
+    """A bound belongs to the bucket below it, as in Prometheus."""
+    bounds = [round(bound * 1e9) for bound in counts.BOUNDS]
+    inside = bounds[bucket] if bucket < len(bounds) else bounds[-1] + 1
+    thread = board.writer(0).thread(0)
+    thread.count(200, 0, inside, 0)
+    thread.show()
+    assert board.counts(0).app_latency.index(1) == bucket
+    assert board.counts(0).latency[0] == 1
+
+
+def test_answers_that_no_thread_waits_for(board):
+    writer = board.writer(0)
+    for status in (503, 503, 429, 418, 500):
+        writer.refuse(status, 10, 0)
+    writer.add("sending", 2)
+    writer.count(200, 5, 1, 1)
+    writer.add("sending", -1)
+    read = board.read(0)
+    refused = dict(zip(counts.REFUSED, read.counts.refused, strict=True))
+    assert {status: count for status, count in refused.items() if count} == {400: 1, 429: 1, 501: 1, 503: 2}
+    assert (read.requests, read.counts.answers, read.sending) == (6, (1, 0, 2, 3), 1)
+    assert sum(read.counts.app_latency) == 1, "the application has not seen what was refused"
+
+
+def test_counts_add_up(board):
+    for slot in (0, 1):
+        thread = board.writer(slot).thread(0)
+        thread.count(200, 1, 1, 1)
+        thread.show_all()
+        board.writer(slot).refuse(503, 1, 1)
+    both = board.counts(0) + board.counts(1)
+    assert (both.requests, both.failures, both.sent) == (4, 2, 4)
+    assert both - board.counts(1) == board.counts(0)
 
 
 def test_long_paths_and_methods_are_cut(board):
-    board.writer(0).thread(0).begin(1, b"M" * 99, b"/" + b"p" * 999)
+    board.writer(0).thread(0).begin(1, b"M" * 99, b"/" + b"p" * 999, b"i" * 999)
     (seen,) = board.read(0).in_flight
     assert len(seen.method) == scoreboard.METHOD_BYTES
     assert len(seen.path) == scoreboard.PATH_BYTES
+    assert len(seen.id) == scoreboard.ID_BYTES
 
 
 def test_a_shorter_path_leaves_nothing_of_a_longer_one(board):
     thread = board.writer(0).thread(0)
-    thread.begin(1, b"DELETE", b"/a/long/path")
-    thread.begin(1, b"GET", b"/b")
+    thread.begin(1, b"DELETE", b"/a/long/path", b"")
+    thread.begin(1, b"GET", b"/b", b"")
     assert [(r.method, r.path) for r in board.read(0).in_flight] == [("GET", "/b")]
 
 
 def test_clearing_a_slot(board):
     board.writer(1).set("connections", 9)
-    board.writer(1).thread(1).begin(1, b"GET", b"/")
+    board.writer(1).thread(1).begin(1, b"GET", b"/", b"")
     board.clear(1)
     assert board.read(1).connections == 0
     assert board.read(1).in_flight == ()
@@ -110,7 +158,15 @@ class TestHostile:
         board.bytes[:] = fill * len(board.bytes)
         for slot in range(board.slots):
             read = board.read(slot)
-            numbers = [*read.latency, read.requests, read.sent, read.failures, read.connections, read.busy]
+            told = read.counts
+            numbers = [
+                *told.latency,
+                *told.refused,
+                *told.answers,
+                told.sent,
+                read.connections,
+                read.busy,
+            ]
             assert all(0 <= number < 1 << 63 for number in numbers)
             assert board.requests(slot) > 0
             assert len(read.in_flight) <= board.threads
@@ -123,8 +179,10 @@ class TestHostile:
         board.bytes[:] = b"\xff" * len(board.bytes)
         thread = thread or board.writer(0).thread(0)
         for _ in range(2):
-            thread.begin(1_000_000_000, b"GET", b"/")
-            thread.end(1_003_000_000, 200, 100)
+            thread.begin(1_000_000_000, b"GET", b"/", b"")
+            thread.count(200, 100, 3_000_000, 3_000_000)
+            thread.end()
+        thread.show()
         assert board.read(0).requests > 0
 
     def test_nobody_needs_the_header(self, board):

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, TlsSettings
-from superwsgi.scoreboard import Scoreboard, WorkerCounters
+from superwsgi.counts import WorkerCounters
+from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls import interface
 from tests.fixtureapps.wsgi_paths import gate
 from tests.worker.solo import listen, make_loop

@@ -73,7 +73,7 @@ def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, se
         writer = serving.board.writer(slot)
         for name, value in (("threads", size), ("queued", queued), ("waiting_since", int(since * 1e9))):
             writer.set(name, value)
-        writer.thread(0).begin(1, b"GET", b"/")
+        writer.thread(0).begin(1, b"GET", b"/", b"")
     snapshot, _ = ask(control.StatusRequest())
     assert [(w.threads.busy, w.threads.total, w.threads.queued) for w in snapshot.workers] == [
         (1, 8, 3),

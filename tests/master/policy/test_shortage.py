@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from superwsgi.config.schema import Elastic, Limits, Site
+from superwsgi.counts import Counts, InFlight, WorkerCounters
 from superwsgi.master.policy.shortage import CALM, PATIENCE, Begins, Ends, Shortage, ThreadsView, judge, view
-from superwsgi.scoreboard import BUCKETS, InFlight, WorkerCounters
 
 SLOW, EVENTS = ("GET", "/reports/17?day=1"), ("GET", "/events")
 FREE = ThreadsView(1, 8, 8, 7, in_hand=(SLOW,))
@@ -165,12 +165,10 @@ HUGE = (1 << 63) - 1
 
 def counters(*in_flight, **more):
     zero = dict.fromkeys(WorkerCounters.__dataclass_fields__, 0)
-    return WorkerCounters(
-        **{**zero, "accepting": True, "latency": (0,) * BUCKETS, "in_flight": in_flight, **more}
-    )
+    return WorkerCounters(**{**zero, "accepting": True, "counts": Counts(), "in_flight": in_flight, **more})
 
 
-REQUEST = InFlight(0, 90.0, "GET", "/reports/17")
+REQUEST = InFlight(0, 1, 90.0, "GET", "/reports/17", "3f-1")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_one_that_is_expected_waits_and_others_go_on(paths):
     ):
         app.gate.set()
         a.get(first)
-        eventually(lambda: worker.counters.requests == 1)
+        eventually(lambda: worker.counters.sending == 1)
         app.gate.clear()
         b.get(first)
         eventually(lambda: app.asked == [first] * 2)

@@ -31,7 +31,7 @@ def test_who_is_accepted_is_known_counted_and_owned():
         assert not connection.take()
         assert connection.state is State.NEW
         counters = parts.board.read(0)
-        assert (counters.connections, counters.accepted) == (1, 1)
+        assert (counters.connections, counters.counts.accepted) == (1, 1)
         assert connection.deadline == parts.connections.now + parts.context.waits[State.NEW]
 
 
@@ -98,13 +98,13 @@ class TestTheProxyProtocol:
         (client,), (connection,) = accepted(parts)
         client.send(GET)
         assert parts.admission.introduce(connection, 0) is Step.END
-        assert parts.board.read(0).refused == 1
+        assert parts.board.counts(0).turned_away == 1
 
     def test_a_health_check_that_only_connects_is_no_mistake(self, parts):
         (client,), (connection,) = accepted(parts)
         client.close()
         assert parts.admission.introduce(connection, 0) is Step.END
-        assert parts.board.read(0).refused == 0
+        assert parts.board.counts(0).turned_away == 0
 
     def test_others_are_turned_away_before_they_begin(self):
         with Parts(peers=Proxy(protocol=True, trusted=("192.0.2.0/24",))) as parts:

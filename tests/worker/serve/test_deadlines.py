@@ -92,7 +92,7 @@ class TestAStuckRequest:
             assert worker.fetch()[0] == 200
             assert "request stuck" in worker.errors
             assert "gate.wait" in worker.errors
-            assert worker.counters.failures == 1
+            assert worker.counters.counts.failures == 1
             gate.set()
             assert worker.fetch()[0] == 200
 

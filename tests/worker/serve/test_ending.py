@@ -39,7 +39,7 @@ class TestRefusal:
         assert received.endswith(b"no Host\n")
         assert peer.connection.state is State.LINGERING
         assert peer.client.recv(1) == b""
-        assert parts.board.read(0).refused == 1
+        assert sum(parts.board.counts(0).refused) == 1
 
     def test_what_the_server_lacks_is_a_warning(self, parts):
         for _ in range(3):

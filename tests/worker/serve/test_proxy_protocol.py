@@ -106,7 +106,7 @@ def test_without_it_there_is_no_answer(data):
         client.send(data)
         assert client.rest() == b""
         eventually(lambda: "connection refused peer=127.0.0.1 reason=" in worker.errors)
-        assert (worker.counters.refused, worker.counters.connections) == (1, 0)
+        assert (worker.counters.counts.turned_away, worker.counters.connections) == (1, 0)
 
 
 @pytest.mark.parametrize("data", [b"PROXY ", v2()[:14]])
@@ -121,7 +121,7 @@ def test_half_of_it(data):
 def test_many_health_checks_do_no_more_than_connect():
     with running(app, peers=ON) as worker:
         worker.connect().sock.close()
-        eventually(lambda: worker.counters.accepted == 1 and worker.counters.connections == 0)
+        eventually(lambda: worker.counters.counts.accepted == 1 and worker.counters.connections == 0)
         assert "refused" not in worker.errors
 
 
@@ -148,7 +148,7 @@ def test_nobody_else_may_send_it(unix):
     with running(app, peers=nobody, unix=unix) as worker, worker.connect() as client:
         assert client.rest() == b""
         eventually(lambda: 'reason="not in proxy.trusted' in worker.errors)
-        assert (worker.counters.refused, worker.counters.connections) == (1, 0)
+        assert (worker.counters.counts.turned_away, worker.counters.connections) == (1, 0)
 
 
 def test_where_it_is_off_it_is_no_request():

@@ -20,7 +20,7 @@ def test_many_requests_on_one_connection():
             assert (status, body) == (200, b"hello")
             assert "Connection" not in head
         eventually(lambda: worker.counters.requests == 20)
-        assert worker.counters.connections == worker.counters.accepted == 1
+        assert worker.counters.connections == worker.counters.counts.accepted == 1
 
 
 def test_a_unix_socket():
@@ -126,7 +126,7 @@ def test_refusals_reach_a_client_that_is_still_sending(data, status):
             refused, head, _ = client.send(data).response()
             assert refused == status
             assert "Connection: close" in head
-        eventually(lambda: worker.counters.refused == 1)
+        eventually(lambda: sum(worker.counters.counts.refused) == 1)
         eventually(lambda: f" {status} " in worker.access_file.read_text())
 
 

@@ -151,7 +151,7 @@ def test_a_response_that_is_whole_survives_a_close_that_does_not_end():
         assert client.rest() == b""
         eventually(lambda: "request stuck" in worker.errors)
         eventually(lambda: '"GET /closing HTTP/1.1" 200 9' in worker.access_file.read_text())
-        assert worker.counters.failures == 0
+        assert worker.counters.counts.failures == 0
         assert worker.fetch()[0] == 200
 
 

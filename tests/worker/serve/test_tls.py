@@ -41,7 +41,7 @@ def test_many_requests_on_one_connection(tls, context):
     with running(app, tls=tls) as worker, worker.connect(context) as client:
         for _ in range(20):
             assert client.get().response()[::2] == (200, b"hello")
-        assert worker.counters.connections == worker.counters.accepted == 1
+        assert worker.counters.connections == worker.counters.counts.accepted == 1
 
 
 def test_pipelined_requests(tls, context):

@@ -89,5 +89,5 @@ def test_and_no_line_without_a_body(data):
         client.sock.shutdown(socket.SHUT_WR)
         client.rest()
         client.sock.close()
-        eventually(lambda: worker.counters.accepted == 1 and worker.counters.connections == 0)
+        eventually(lambda: worker.counters.counts.accepted == 1 and worker.counters.connections == 0)
         assert not worker.errors

@@ -99,7 +99,7 @@ def _worker(
         pid=worker.pid,
         age=None if worker.ready_at is None else now - worker.ready_at,
         requests=counters.requests,
-        failures=counters.failures,
+        failures=counters.counts.failures,
         in_flight=len(counters.in_flight),
         connections=counters.connections,
         rss=None if worker.pid is None else memory_used(worker.pid, "rss"),

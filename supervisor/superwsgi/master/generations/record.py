@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.control import Ended, Outcome
+from superwsgi.counts import WorkerCounters
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.program import ExitCode
-from superwsgi.scoreboard import WorkerCounters
 
 _REMEMBERED: Final = 16
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from superwsgi.config.schema import Site
+from superwsgi.counts import WorkerCounters
 from superwsgi.http.request.path_groups import path_group
 from superwsgi.log.spelling import duration
-from superwsgi.scoreboard import WorkerCounters
 
 PATIENCE: Final = 3.0
 """Seconds for which every look has to find threads short: a burst is what a queue is for."""

@@ -28,7 +28,7 @@ class Connection:
     """See the module. Times are monotonic ns; `waits` says how long it may stay in each state."""
 
     __slots__ = (
-        "_alarm", "_waits", "answered", "called", "client", "deadline", "ended", "entry",
+        "_alarm", "_waits", "answered", "arrived", "called", "client", "deadline", "ended", "entry",
         "exchange", "fd", "follows", "mark", "owner", "parser", "preface", "remote", "sender", "sock",
         "state",
     )  # fmt: skip
@@ -58,6 +58,7 @@ class Connection:
         self.ended = False  # the client will send nothing more: the end of its stream has to be read too
         self.follows = _REST  # what follows when the response in hand has been sent
         self.exchange: Exchange | None = None  # of the request given to the application
+        self.arrived = 0  # when the request in hand had arrived completely
         self.answered = 0  # when the application was done with it
         self.entry: AccessEntry | None = None  # of a response that is still being sent
         self._alarm = alarm

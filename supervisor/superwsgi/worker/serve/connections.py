@@ -27,9 +27,10 @@ class Step(enum.Enum):
 
 
 class Connections:
-    """`open`: by descriptor. `now`: when the kernel was last asked for events, monotonic ns."""
+    """`open`: by descriptor. `now`: when the kernel was last asked for events, monotonic ns. `taken`: how
+    many requests were complete then, while not all of them are answered."""
 
-    __slots__ = ("complete", "handshakes", "leaving", "now", "open", "queue", "ready")
+    __slots__ = ("complete", "handshakes", "leaving", "now", "open", "queue", "ready", "taken")
 
     def __init__(self, queue: RequestQueue) -> None:
         self.open: dict[int, Connection] = {}
@@ -39,6 +40,7 @@ class Connections:
         self.queue = queue  # Step.QUEUE
         self.leaving: deque[Connection] = deque()
         self.now = time.monotonic_ns()
+        self.taken = 0
 
     def call(self, connection: Connection) -> None:
         """Something has happened to a connection."""

@@ -54,6 +54,7 @@ class Deadlines:
     ) -> None:
         timeouts = context.site.timeouts
         self._errors = context.errors
+        self._board = context.board
         self._waits = context.waits
         self._patience = deadline_after(timeouts.send)
         self._timeout = deadline_after(timeouts.request)
@@ -160,7 +161,7 @@ class Deadlines:
         )
         self._service.end_bulk(connection, request)
         self._connections.queue.learn(request, now - exchange.began, now)
-        thread.record.end(now, exchange.status if exchange.complete else 504, 0)
+        thread.record.end()
         self._service.lost[thread] = now + self._timeout
         self._pool.replace(thread)
         self._service.follow(connection, self._ending.abandon(connection, exchange, now), True)
@@ -172,4 +173,5 @@ class Deadlines:
             elif hope <= now:
                 self._service.lost[thread] = NEVER
                 self._on_hang()
+        self._board.set("abandoned", len(self._service.lost))
         return min(self._service.lost.values(), default=NEVER)

@@ -41,18 +41,18 @@ class Ending:
         self._acceptor = acceptor
         self._addresses = addresses
         self._lacks: dict[str, Complaint] = {}
-        self._refused = 0
 
     # The server's own responses.
 
     def refuse(self, connection: Connection, error: HttpError, now: int) -> Step:
         """Answer instead of the application, for the last time on this connection."""
-        self._count_refusal()
         request = connection.parser.next
         request_id = request.id if request is not None else self._gateway.ids.make()
         for_head = connection.parser.for_head
         response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
         self._tell_refusal(error, request_id, now)
+        waited = now - connection.arrived if connection.parser.requests else 0
+        self._board.refuse(error.status, len(response.body), waited)
         self._log(connection, request, request_id, error.status, len(response.body), 0)
         connection.follows = Event.LAST
         connection.parser.close()
@@ -67,14 +67,10 @@ class Ending:
 
     def turn_away(self, connection: Connection, reason: str) -> Step:
         """Close a connection whose client is not known: there is nobody to answer."""
-        self._count_refusal()
+        self._board.add("turned_away", 1)
         peer = connection.remote or "unix"
         self._errors.info("connection refused", peer=peer, reason=reason, next="closed")
         return self.close(connection)
-
-    def _count_refusal(self) -> None:
-        self._refused += 1
-        self._board.set("refused", self._refused)
 
     def _tell_refusal(self, error: HttpError, request_id: str, now: int) -> None:
         """Nobody here can fix the many mistakes of clients, but an operator can fix what the server lacks."""
@@ -91,6 +87,7 @@ class Ending:
         """The application is done, but the client is not: free the thread, and keep sending the response."""
         connection.expect_end(exchange)
         connection.entry = exchange.entry(connection.remote, now)
+        self._board.add("sending", 1)
         connection.become(Event.BLOCK, now)
         return Step.REST
 
@@ -103,6 +100,7 @@ class Ending:
         sent = max(0, exchange.sent - sender.unsent)
         if left and (sender.unsent or not exchange.complete):
             status = self._tell_loss(connection, request.id, request.target.decode("latin-1"), status, sent)
+        self._board.count(status, sent, now - exchange.began, now - connection.arrived)
         self._log(connection, request, request.id, status, sent, now - exchange.began)
         return self.close(connection)
 
@@ -116,6 +114,7 @@ class Ending:
         response = self._refusal(504, request.id, now, for_head=request.method == "HEAD")
         in_time = connection.sender.overrule(bytes(response))
         sent = len(response.body) if in_time else 0
+        self._board.refuse(504, sent, now - connection.arrived)
         self._log(connection, request, request.id, 504, sent, now - exchange.began)
         if not in_time:
             return self.close(connection)
@@ -125,6 +124,7 @@ class Ending:
     def _release(self, connection: Connection, exchange: Exchange, now: int) -> Step:
         if connection.sender.outbox.size:
             return self.leave_to_poller(connection, exchange, now)
+        self._board.count(exchange.status, exchange.sent, now - exchange.began, now - connection.arrived)
         if self._access is not None:
             self._access.log(exchange.entry(connection.remote, now))
         connection.expect_end(exchange)
@@ -137,6 +137,7 @@ class Ending:
         request = connection.parser.next
         assert request is not None
         self._tell_loss(connection, request.id, request.target.decode("latin-1"), CLIENT_CLOSED, 0)
+        self._board.count(CLIENT_CLOSED, 0, -1, time.monotonic_ns() - connection.arrived)
         self._log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
         return self.close(connection)
 
@@ -222,6 +223,9 @@ class Ending:
         if unsent:
             status = self._tell_loss(connection, entry.request_id, entry.target, entry.status, sent)
             entry = entry._replace(status=status)
+        took = time.monotonic_ns() - connection.arrived
+        self._board.count(entry.status, sent, int(entry.duration * SECOND), took)
+        self._board.add("sending", -1)
         if self._access is not None:
             self._access.log(entry._replace(sent=sent, duration=max(0.0, time.time() - entry.when)))
 

@@ -161,6 +161,7 @@ class Loop:
 
     def _work(self, thread: WorkerThread) -> None:
         """A thread's life: with the baton, poll and serve; without it, serve requests that wait."""
+        thread.record.run_by(threading.get_ident())
         self._begun.wait()
         while not (self._stopped or thread.written_off):
             try:
@@ -178,6 +179,7 @@ class Loop:
                 self._service.recover(thread)
         if self._forked:
             forks.came_back()
+        thread.record.show_all()
         if thread.written_off:
             return
         if not thread.has_baton:
@@ -197,7 +199,11 @@ class Loop:
         if connections.leaving and (not connections.complete or self._overdue()):
             while connections.leaving:
                 service.attend(connections.leaving.popleft(), thread, _LEAVE)
+            thread.record.end()
         elif connections.complete:  # before the queue: all that could be next should be in it
+            if not connections.taken:
+                connections.taken = len(connections.complete)
+                self._context.board.set("taken", connections.taken)
             service.attend(connections.complete.popleft(), thread, _RUN)
         elif connections.queue.size and service.run_queued(thread):
             pass
@@ -210,6 +216,10 @@ class Loop:
             self._look_out(thread)
 
     def _look_out(self, thread: WorkerThread) -> None:
+        thread.record.show()
+        if self._connections.taken:
+            self._connections.taken = 0
+            self._context.board.set("taken", 0)
         if self._connections.handshakes:
             self._service.attend(self._connections.handshakes.popleft(), thread, Step.SHAKE_HANDS)
         self._poll()
@@ -219,9 +229,13 @@ class Loop:
         return time.monotonic_ns() - self._connections.leaving[0].answered > HELD
 
     def _release_held(self) -> None:
-        """Send the answers held by the previous holder of the baton, which is still in the application."""
+        """Send the answers held by the previous holder of the baton, which is still in the application, and
+        show what it has counted."""
         lender = self._baton.lender
-        connection = lender.connection if lender is not None else None
+        if lender is None:
+            return
+        lender.record.show()
+        connection = lender.connection
         if connection is not None and connection.sender.state is Sending.HELD:
             connection.sender.release()
 

@@ -114,7 +114,7 @@ class Service:
         elif step is _ATTEND:
             following = self._go_on(connection)
         elif step is _LEAVE:
-            following = self._leave(connection)
+            following = self._leave(connection, thread)
         elif step is _QUEUE:
             following = self._run_queued(connection, thread)
         else:
@@ -179,10 +179,11 @@ class Service:
             except IndexError:
                 thread.written_off = True  # by deadlines.py, which ended the request and connection
                 return
-            thread.record.end(time.monotonic_ns(), 500, 0)
+            thread.record.count(500, 0, 0, 0)
             self._pool.give_back()
             if connection is not None and connection.sender.outbox.bulky:
                 connection.sender.outbox.end_bulk("", self.connections.now)
+        thread.record.end()
         if connection is not None and connection.state is not State.CLOSED:
             self._ending.close(connection)
 
@@ -218,9 +219,8 @@ class Service:
         tls = connection.sender.tls
         if tls is not None:
             return self._decrypt(connection, tls, data)
-        parser = connection.parser
-        parser.feed(data)
-        return _RUN if parser.requests else self._await_rest(connection)
+        connection.parser.feed(data)
+        return self._parsed(connection)
 
     def _decrypt(self, connection: Connection, tls: Tls, data: bytes) -> Step:
         if connection.state is State.HANDSHAKE:
@@ -234,16 +234,21 @@ class Service:
             )  # not by a reset, which could lose the alert
         if not data:
             return _REST
-        parser = connection.parser
-        parser.feed(data)
-        return _RUN if parser.requests else self._await_rest(connection)
+        connection.parser.feed(data)
+        return self._parsed(connection)
 
     def _parse_on(self, connection: Connection) -> Step:
         """Others have had their turn."""
         connection.called = True  # the event may have been for bytes after these
-        parser = connection.parser
-        parser.go_on()
-        return _RUN if parser.requests else self._await_rest(connection)
+        connection.parser.go_on()
+        return self._parsed(connection)
+
+    def _parsed(self, connection: Connection) -> Step:
+        """What follows upon the bytes that have just been parsed."""
+        if not connection.parser.requests:
+            return self._await_rest(connection)
+        connection.arrived = self.connections.now
+        return _RUN
 
     def _await_rest(self, connection: Connection) -> Step:
         """No request is complete: set the deadline for the rest, unless it is running already."""
@@ -295,6 +300,7 @@ class Service:
             return _REST
         if behind:
             connection.parser.feed(behind)
+            connection.arrived = now
         return self._sent(connection, now)
 
     # The application.
@@ -344,12 +350,15 @@ class Service:
             self._unlearned = 0
             self.connections.queue.learn(request, done - now, done)
         thread.connection = None
-        thread.record.end(done, exchange.status, exchange.sent)
         self._give_back_permit()
         connection.answered = done
         if connection.sender.state is _HELD and thread.has_baton and not exchange.broken:
             return _LEAVE
-        return self._leave(connection)
+        following = self._leave(connection, thread)
+        thread.record.end()
+        if not thread.has_baton:
+            thread.record.show_all()
+        return following
 
     def _begin(self, connection: Connection, thread: WorkerThread, request: Request, now: int) -> Exchange:
         sender = connection.sender
@@ -366,7 +375,7 @@ class Service:
         if deadline < self._alarm.due:
             self._alarm.no_later_than(deadline)
         thread.token.append(None)
-        thread.record.begin(now, request.method.encode(), request.target)
+        thread.record.begin(now, request.method.encode(), request.target, request.id.encode())
         return exchange
 
     def end_bulk(self, connection: Connection, request: Request) -> None:
@@ -382,7 +391,7 @@ class Service:
 
     # What a client is sent.
 
-    def _leave(self, connection: Connection) -> Step:
+    def _leave(self, connection: Connection, thread: WorkerThread) -> Step:
         """The application is done with the request; is the client done too?"""
         exchange, sender, now = connection.exchange, connection.sender, connection.answered
         assert exchange is not None
@@ -398,6 +407,8 @@ class Service:
                 self._access.log(exchange.entry(connection.remote, now))
             if not exchange.keep_alive:
                 connection.expect_end(exchange)
+            app, took = now - exchange.began, now - connection.arrived
+            thread.record.count(exchange.status, exchange.sent, app, took)
             following = self._sent(connection, now)
         exchange.request.environ = _FORGOTTEN
         return following

@@ -1,0 +1,108 @@
+"""What a worker counts and has in hand, as it is read from the scoreboard: requests by class of status,
+refusals, and how long requests took.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+BOUNDS: Final[tuple[float, ...]] = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0, 60.0,
+)  # fmt: skip
+"""Latency histograms: bucket b counts what took at most BOUNDS[b] seconds, and more than the bound before it;
+one more bucket counts the rest."""
+
+BUCKETS: Final = len(BOUNDS) + 1
+
+CLASSES: Final[tuple[str, ...]] = ("2xx", "3xx", "4xx", "5xx")
+"""Classes of status codes: RFC 9110 section 15. 499, the client left, is one of the third."""
+
+REFUSED: Final[tuple[int, ...]] = (400, 408, 413, 414, 417, 421, 429, 431, 501, 503, 504, 505)
+"""What the server itself answers, instead of the application; others count as the first of their class."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A request that a thread had in hand: `started` is monotonic seconds, `ident` that of the thread; `path`
+    and `id` may be cut."""
+
+    thread: int
+    ident: int
+    started: float
+    method: str
+    path: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What has been counted since the start: `answers` by class, `refused` as REFUSED, times in seconds. They
+    can be added up and subtracted."""
+
+    accepted: int = 0
+    turned_away: int = 0
+    sent: int = 0
+    app_time: float = 0.0
+    time: float = 0.0
+    answers: tuple[int, ...] = (0,) * len(CLASSES)
+    refused: tuple[int, ...] = (0,) * len(REFUSED)
+    app_latency: tuple[int, ...] = (0,) * BUCKETS
+    latency: tuple[int, ...] = (0,) * BUCKETS
+
+    @property
+    def requests(self) -> int:
+        """All that were answered, by the application or by the server itself."""
+        return sum(self.answers)
+
+    @property
+    def failures(self) -> int:
+        """Answers with a 5xx status."""
+        return self.answers[3]
+
+    def __add__(self, other: Counts) -> Counts:
+        return self._with(other, 1)
+
+    def __sub__(self, other: Counts) -> Counts:
+        return self._with(other, -1)
+
+    def _with(self, other: Counts, sign: int) -> Counts:
+        def each(ours: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple([own + sign * their for own, their in zip(ours, theirs, strict=True)])
+
+        return Counts(
+            accepted=self.accepted + sign * other.accepted,
+            turned_away=self.turned_away + sign * other.turned_away,
+            sent=self.sent + sign * other.sent,
+            app_time=self.app_time + sign * other.app_time,
+            time=self.time + sign * other.time,
+            answers=each(self.answers, other.answers),
+            refused=each(self.refused, other.refused),
+            app_latency=each(self.app_latency, other.app_latency),
+            latency=each(self.latency, other.latency),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCounters:
+    """One worker's fields, the sums over its threads, and what it has in hand; times in seconds."""
+
+    pid: int
+    accepting: bool
+    connections: int
+    queued: int
+    waiting_since: float
+    threads: int
+    free: int
+    busy: int
+    abandoned: int
+    taken: int
+    sending: int
+    heartbeat: float
+    counts: Counts
+    in_flight: tuple[InFlight, ...]
+
+    @property
+    def requests(self) -> int:
+        return self.counts.requests
