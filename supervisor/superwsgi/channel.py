@@ -78,6 +78,10 @@ class Channel:
         """Block from now on, but no longer than `seconds` (then TimeoutError)."""
         self._sock.settimeout(seconds)
 
+    def offer(self, message: Message) -> None:
+        """Send a message if that needs no waiting. Raises BlockingIOError or another OSError."""
+        self._sock.sendmsg([encode(message)], [], socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+
     def send(self, message: Message, fds: Sequence[int] = ()) -> None:
         """Send a message with descriptors. Raises Closed, or BlockingIOError if the other end has stopped
         reading."""

@@ -1,4 +1,4 @@
-"""Every message between a master and `superwsgi status`, `reload`, `upgrade` and `stop`, on one screen.
+"""Every message between a master and the commands that ask it, on one screen.
 
 A client connects to the control socket, sends one request as a line of JSON, and gets lines of JSON until the
 master closes. Types are under "type"; readers ignore unknown fields, so VERSION goes up only if that is not
@@ -12,6 +12,8 @@ from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+
+from superwsgi.incidents import Incident
 
 VERSION: Final = 1
 
@@ -56,7 +58,15 @@ class StopRequest(_ControlMessage, frozen=True):
     follow: bool = False
 
 
-Request = StatusRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRequest
+class WhyRequest(_ControlMessage, frozen=True):
+    """What has gone wrong: the last `most` incidents, all or those of one worker, process, request or number.
+    Answered by one Why."""
+
+    concerning: str | None = None
+    most: int = 20
+
+
+Request = StatusRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRequest | WhyRequest
 
 
 # Answers.
@@ -160,13 +170,21 @@ class Ended(_ControlMessage, frozen=True):
     detail: str = ""
 
 
+class Why(_ControlMessage, frozen=True):
+    """What has gone wrong, the newest first; `kept` is how many incidents the master still knows."""
+
+    site: str
+    kept: int
+    incidents: list[Incident]
+
+
 class Refused(_ControlMessage, frozen=True):
     """The request was not understood, or not allowed."""
 
     reason: str
 
 
-Answer = Snapshot | Progress | Ended | Refused
+Answer = Snapshot | Progress | Ended | Why | Refused
 
 _Decoded = TypeVar("_Decoded")
 

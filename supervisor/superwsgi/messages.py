@@ -7,7 +7,7 @@ beside a message (SCM_RIGHTS); the docstrings say which, in order. `channel.py` 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -172,7 +172,19 @@ class Recycle(_Message, frozen=True):
     reason: Reason
 
 
-Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFailed | Recycle
+# Mold and worker to master.
+
+
+class WentWrong(_Message, frozen=True):
+    """Something has gone wrong: an event of the error log, whose line the master writes."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    event: Annotated[str, Meta(max_length=100)]
+    fields: Annotated[dict[Annotated[str, Meta(max_length=100)], Reason], Meta(max_length=16)]
+    detail: Detail = ""
+
+
+Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFailed | Recycle | WentWrong
 """Messages that the master receives."""
 
 Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | Word

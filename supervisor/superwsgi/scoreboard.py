@@ -196,7 +196,6 @@ class Scoreboard:
         def totals(offset: int, count: int) -> tuple[int, ...]:
             return tuple([total(offset + each) for each in range(count)])
 
-        refused = at + _WORKER_AT["refused"]
         return Counts(
             accepted=_possible(words[at + _WORKER_AT["accepted"]]),
             turned_away=_possible(words[at + _WORKER_AT["turned_away"]]),
@@ -204,7 +203,7 @@ class Scoreboard:
             app_time=total(_APP_TIME) / 1e9,
             time=total(_TIME) / 1e9,
             answers=totals(_ANSWERS, len(CLASSES)),
-            refused=tuple([_possible(words[refused + each]) for each in range(len(REFUSED))]),
+            refused=self.refused(slot),
             app_latency=totals(_APP_LATENCY, BUCKETS),
             latency=totals(_LATENCY, BUCKETS),
         )
@@ -214,6 +213,11 @@ class Scoreboard:
         many threads it has."""
         at = self._slot_at(slot)
         return bool(self.words[at + _WORKER_AT["queued"]]) or not self.words[at + _WORKER_AT["free"]]
+
+    def refused(self, slot: int) -> tuple[int, ...]:
+        """What the worker in `slot` has refused, in the order of REFUSED."""
+        at = self._slot_at(slot) + _WORKER_AT["refused"]
+        return tuple([_possible(self.words[at + each]) for each in range(len(REFUSED))])
 
     def requests(self, slot: int) -> int:
         """How many requests the worker in `slot` has answered."""

@@ -167,10 +167,9 @@ def test_what_an_application_writes_stands_there_as_it_is(site, keys, file):
 def test_levels(site, level, said):
     site.begin({"access": "off", "level": level}, bind="unix:site.sock")
     path = site.folder / "site.sock"
-    wait_for(path.exists, "socket")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(20)
-        sock.connect(str(path))
+        wait_for(lambda: sock.connect_ex(str(path)) == 0, "socket")  # its file is there before it listens
         assert Wire(sock).ask("/fails").status == 500
     site.wait_log("request failed")
     assert {line.split()[1] for line in site.log.splitlines() if line.startswith("2")} - {"debug"} == said

@@ -102,12 +102,12 @@ def settled(site, master):
 BROKEN = {
     "it does not start": ("cli/main.py", "import click", "import click, no_such_module"),
     "it reads another state": ("master/handover.py", "VERSION: Final = 1", "VERSION: Final = 2"),
-    "it has another scoreboard": ("scoreboard.py", "VERSION: Final = 2", "VERSION: Final = 3"),
+    "it has another scoreboard": ("scoreboard.py", "VERSION: Final = 3", "VERSION: Final = 4"),
 }
 SAID = {
     "it does not start": "ModuleNotFoundError: No module named 'no_such_module'",
     "it reads another state": "the running program's state has version 1, but this one reads 2",
-    "it has another scoreboard": "scoreboard version 2, but this program reads 3",
+    "it has another scoreboard": "scoreboard version 3, but this program reads 4",
 }
 
 

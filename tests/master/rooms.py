@@ -26,6 +26,7 @@ from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.generations.reload import Reloads
 from superwsgi.master.generations.resources import Shared
+from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.pidfile import PidFile
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import EndMold, KillBroken, KillWorker
@@ -48,11 +49,13 @@ class Rooms:
         self.loop = loop
         self.now = time.monotonic() + 3600
         self.errors = ErrorLog(os.open(self.log_file, os.O_WRONLY | os.O_APPEND), "debug")
+        self.incidents = Incidents()
+        self.errors.report_to(self.incidents.add)
         self.generations, self.record, self.agenda = Generations(), Record(), []
         self.first_listeners = []
         self.molds = []  # the molds' ends of their channels, in the order of their starts
         self.workers = {}  # the workers' ends, by key
-        context = MasterContext(loop, self.errors)
+        self.context = context = MasterContext(loop, self.errors, self.incidents)
         self.children = Children(context, self.generations, self.record, self.agenda)
         self.deeds = Deeds(context, self.generations, self.children, self.agenda)
         self.pidfile = PidFile(None)

@@ -33,6 +33,7 @@ EXAMPLES = [
     messages.Ready(0.1),
     messages.BootFailed("no", ""),
     messages.Recycle("requests"),
+    messages.WentWrong("error", "request stuck", {"request": "3f-1"}, "its stack"),
 ]
 
 

@@ -13,6 +13,7 @@ from superwsgi.cli.server.reload import reload
 from superwsgi.cli.server.status import status
 from superwsgi.cli.server.stop import stop
 from superwsgi.cli.server.upgrade import upgrade
+from superwsgi.cli.server.why import why
 from superwsgi.cli.site.check import check
 from superwsgi.cli.site.run import run
 from superwsgi.cli.site.serve import serve
@@ -52,6 +53,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi check -c site.yaml      find out whether a site would start
     superwsgi status                  show what the sites of this machine do
     superwsgi status shop             show what one of them does
+    superwsgi why                     show what has gone wrong, and what followed
     superwsgi reload shop --wait      load new code, and wait until it serves
     superwsgi upgrade shop --wait     replace superwsgi or Python, in place
     """
@@ -67,5 +69,5 @@ def main(context: click.Context, path: str | None) -> None:
     context.invoke(serve, path=path)
 
 
-for command in (serve, run, check, status, reload, upgrade, stop):
+for command in (serve, run, check, status, why, reload, upgrade, stop):
     main.add_command(command)

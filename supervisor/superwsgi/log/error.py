@@ -37,6 +37,12 @@ _CLOSING: Final = 1.0
 
 _STDERR: Final = 2
 
+_ELSEWHERE: Final = 0
+
+Report = Callable[[str, Mapping[str, object], str, Mapping[str, object], str], int | None]
+"""Is told of an incident: level, who, event, fields, detail. Returns its number, for its line; 0 if its line
+is written elsewhere; None if it cannot be told."""
+
 _LONGEST: Final = 64 << 10
 """Characters of a line that are kept for its end to come; more go out as they are."""
 
@@ -44,7 +50,7 @@ _LONGEST: Final = 64 << 10
 class _Destination:
     """A descriptor and the spelling of its lines, shared by all logs that `bind` has made from one."""
 
-    __slots__ = ("_aside", "_prefix", "_started", "_trouble", "journal", "level", "outlet")
+    __slots__ = ("_aside", "_prefix", "_started", "_trouble", "journal", "level", "outlet", "report")
 
     def __init__(self, fd: int | None, level: str, prefix: str, aside: _Destination | None = None) -> None:
         self.level = LEVELS.index(level)
@@ -52,6 +58,7 @@ class _Destination:
         self._aside = aside
         self._trouble = _Trouble(self._say_aside)
         self._started = False
+        self.report: Report | None = None
         self.outlet: Outlet | None = None
         self.journal = False
         if fd is not None:
@@ -157,6 +164,9 @@ def _encoded(line: str) -> bytes:
 class ErrorLog:
     """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`.
 
+    Warnings and errors are incidents, which are reported (`report_to`) at any level; but not a `notice`, nor
+    what an application does wrong in a request (`exception`).
+
     What is wrong with the log is said to `stderr_fd` as well. What applications write to `stream` goes to the
     same place as events, or there where that is nowhere.
     """
@@ -179,6 +189,16 @@ class ErrorLog:
     def _tell(self, who: dict[str, object]) -> None:
         self._who = who
         self._prefix = spell_fields(who)
+
+    def report_to(self, report: Report) -> None:
+        """Report incidents from now on, in this log and all that were bound from it."""
+        self._to.report = report
+
+    def as_of(self, **who: object) -> ErrorLog:
+        """The same log, for what another process wants to have said."""
+        other = self.bind()
+        other._tell(who)
+        return other
 
     def reopen(self, fd: int) -> None:
         """Write to `fd` from now on, in this log and all that were bound from it; `fd` itself is closed."""
@@ -214,13 +234,26 @@ class ErrorLog:
         """`detail`, such as a program's output, is written below the line, indented."""
         self._event("info", event, fields, detail)
 
-    def warning(self, event: str, /, detail: str = "", **fields: object) -> None:
-        """`detail`, such as stacks, is written below the line, indented."""
-        self._event("warning", event, fields, detail)
+    def incident(self, level: str, event: str, /, detail: str = "", **fields: object) -> int | None:
+        """Something has gone wrong. Returns its number, if this process gives them."""
+        report = self._to.report
+        number = None if report is None else report(level, self._who, event, fields, detail)
+        if number != _ELSEWHERE:
+            numbered = fields if number is None else {**fields, "incident": number}
+            self._event(level, event, numbered, detail)
+        return number
 
-    def error(self, event: str, /, detail: str = "", **fields: object) -> None:
-        """`detail`, such as a traceback, is written below the line, indented."""
-        self._event("error", event, fields, detail)
+    def warning(self, event: str, /, detail: str = "", **fields: object) -> int | None:
+        """`detail`, such as stacks, is written below the line, indented. Returns as `incident`."""
+        return self.incident("warning", event, detail, **fields)
+
+    def notice(self, event: str, /, detail: str = "", *, level: str = "warning", **fields: object) -> None:
+        """A line that is no incident: about a setting, or about an application that has no harm from it."""
+        self._event(level, event, fields, detail)
+
+    def error(self, event: str, /, detail: str = "", **fields: object) -> int | None:
+        """The same for a traceback."""
+        return self.incident("error", event, detail, **fields)
 
     def alarm(self, event: str, /, detail: str = "", **fields: object) -> None:
         """An error that may keep the log from being read, and so stands on stderr, too."""
@@ -231,8 +264,13 @@ class ErrorLog:
         self._aloud("info", event, fields)
 
     def exception(self, event: str, exc: BaseException, /, **fields: object) -> None:
-        """An error event that names `exc`, with its traceback below."""
+        """An application's error in a request: it names `exc`, with its traceback below."""
         self._event("error", event, {"error": spell_exception(exc), **fields}, application_traceback(exc))
+
+    def fault(self, event: str, exc: BaseException, /, **fields: object) -> None:
+        """The same for an error of the server's own, which is an incident."""
+        said = {"error": spell_exception(exc), **fields}
+        self.incident("error", event, application_traceback(exc), **said)
 
     def descriptor(self) -> int:
         """For writers that bypass this class, as faulthandler does; standard error's if the log is off."""
@@ -244,7 +282,10 @@ class ErrorLog:
         return self._stream
 
     def _aloud(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
-        self._event(level, event, fields, detail)
+        if level == "error":
+            self.incident(level, event, detail, **fields)
+        else:
+            self._event(level, event, fields, detail)
         aside = self._to.aside()
         if aside is not None:
             aside.event(level, self._prefix, event, fields, detail)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.pidfile import PidFile
 from superwsgi.master.processes.launch import Launch
 from superwsgi.master.release import Origin
@@ -33,7 +34,8 @@ class Startup:
 
 @dataclass(frozen=True, slots=True)
 class MasterContext:
-    """The master's one loop, and its one log: that of a generation, once it serves."""
+    """The master's one loop, its one log, which is that of a generation once it serves, and the incidents."""
 
     loop: EventLoop
     errors: ErrorLog
+    incidents: Incidents

@@ -18,6 +18,7 @@ from msgspec import Struct
 from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
+from superwsgi.incidents import Incident
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
@@ -87,7 +88,7 @@ class HeldGeneration(Struct, frozen=True):
 
 class Handover(Struct, frozen=True):
     """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
-    path and its descriptor, `shortage` is one of threads that has been seen."""
+    path and its descriptor, `shortage` is one of threads that was seen, `incidents` are those kept."""
 
     version: int
     current: int
@@ -98,6 +99,7 @@ class Handover(Struct, frozen=True):
     control: HeldListener | None = None
     pidfile: tuple[str, int] | None = None
     shortage: Shortage | None = None
+    incidents: list[Incident] = []
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""

@@ -35,6 +35,7 @@ from superwsgi.master.generations.record import Record
 from superwsgi.master.generations.reload import Reloads
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import VERSION, Handover
+from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action
 from superwsgi.master.processes.launch import execute
@@ -64,7 +65,9 @@ class Master:
         self._errors = ErrorLog(
             shared.logs.copy_of_error(), site.log.level, stderr_fd=copy_of_stderr(), master=os.getpid()
         )
-        context = MasterContext(loop, self._errors)
+        self._incidents = incidents = Incidents()
+        self._errors.report_to(incidents.add)
+        context = MasterContext(loop, self._errors, incidents)
         self._generations = Generations()
         self._record = Record()
         self._agenda: list[Action] = []  # decided but not done yet
@@ -86,7 +89,7 @@ class Master:
         )
         origin = startup.origin if startup.launch is execute else None
         self.upgrade = Upgrades(context, self._hold, self._children.watch, origin)
-        commands = Commands(self, self._generations, self._record, self._reloads, self._errors)
+        commands = Commands(self, self._generations, self._record, self._reloads, context)
         self._control.answer_by(commands)
         self.stopping = False
         self._began = time.monotonic()
@@ -139,6 +142,7 @@ class Master:
     def _adopt(self, taken: Taken, now: float) -> None:
         """Continue with the processes of an earlier program of this process, then roll out what is new."""
         held = taken.handover
+        self._incidents.adopt(held.incidents)
         if taken.control is not None:
             self._control.adopt(taken.control)
         adopted = taken.generations(self._startup.origin, self._startup.launch, self._loop)
@@ -167,6 +171,7 @@ class Master:
             control=control.hold() if control is not None else None,
             pidfile=self._startup.pidfile.hold(),
             shortage=self._monitor.shortage,
+            incidents=self._incidents.hold(),
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.
@@ -207,11 +212,8 @@ class Master:
     def _tell(self, error: Exception, now: float) -> None:
         """Log an exception from a callback: it is a bug of ours, and no reason to end a site."""
         what = spell_exception(error)
-        fault = self._faults.setdefault(what, Complaint(self._complain, "error in the master"))
+        fault = self._faults.setdefault(what, Complaint(self._errors.error, "error in the master"))
         fault.make(int(now * 1e9), application_traceback(error), error=what, next="the site keeps running")
-
-    def _complain(self, event: str, detail: str, **words: object) -> None:
-        self._errors.error(event, detail, **words)
 
     # What an operator may ask for, by signal or over the control socket.
 
@@ -250,12 +252,17 @@ class Master:
     def _close_listeners(self, generation: Generation, _now: float) -> None:
         sockets.close(generation.listeners, stored=self._report.listeners_stored)
 
+    @property
+    def name(self) -> str:
+        """The site's."""
+        return self._sitewide.site.name
+
     def snapshot(self, now: float) -> Snapshot:
         """The site as it is."""
         return status.snapshot(
             self._generations,
             self._record,
-            name=self._sitewide.site.name,
+            name=self.name,
             file=self._startup.site_file,
             began=self._began,
             stopping=self.stopping,

@@ -88,6 +88,23 @@ def memory_limit(root: Path) -> int | None:
     return min((int(text) for text in (*limits, *unified) if text.isdigit()), default=None)
 
 
+def out_of_memory_kills(root: Path = Path("/")) -> int:
+    """How many processes the kernel has killed so far because memory ran out: in our control group and those
+    below it (`oom_kill` in memory.events, version 2, and in memory.oom_control, version 1: cgroups(7)); where
+    there is none with such a count, on the whole machine (/proc/vmstat, proc(5))."""
+    own = [next(_folders(root, "", _UNIFIED), None), next(_folders(root, "memory", "cgroup"), None)]
+    names = ("memory.events", "memory.oom_control")
+    counts = [_count(_read(folder / name)) for folder, name in zip(own, names, strict=True) if folder]
+    known = [count for count in counts if count is not None]
+    return max(known) if known else _count(_read(root / "proc/vmstat")) or 0
+
+
+def _count(text: str) -> int | None:
+    """From lines such as `oom_kill 3`."""
+    found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def _quota(text: str) -> float | None:
     """`150000 100000`: microseconds of every so many; `max` or a negative number of them is no quota."""
     quota, _, period = text.partition(" ")

@@ -5,7 +5,6 @@ import pytest
 from superwsgi import control
 from superwsgi.config.schema import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
-from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.upgrade.upgrade import Upgrades
@@ -17,10 +16,9 @@ class Operated:
 
     def __init__(self, rooms):
         self.rooms = rooms
+        self.name = "x"
         self.stopping = False
-        self.upgrade = Upgrades(
-            MasterContext(rooms.loop, rooms.errors), lambda: None, rooms.children.watch, None
-        )
+        self.upgrade = Upgrades(rooms.context, lambda: None, rooms.children.watch, None)
 
     def snapshot(self, now):
         rooms = self.rooms
@@ -49,7 +47,7 @@ def serving(rooms):
 @pytest.fixture
 def ask(rooms, serving):
     master = Operated(rooms)
-    commands = Commands(master, rooms.generations, rooms.record, rooms.reload, rooms.errors)
+    commands = Commands(master, rooms.generations, rooms.record, rooms.reload, rooms.context)
     return lambda request: commands.answer(request, "uid 0 pid 1", rooms.now)
 
 

@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from superwsgi.config.schema import Memory
-from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.monitor import Monitor, memory_used, switches_when_stopped
 from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
@@ -18,7 +17,7 @@ from tests.e2e.daemon import wait_for
 
 @pytest.fixture
 def monitor(rooms):
-    return Monitor(MasterContext(rooms.loop, rooms.errors), rooms.generations, rooms.agenda)
+    return Monitor(rooms.context, rooms.generations, rooms.agenda)
 
 
 def serving(rooms, **more):
@@ -132,7 +131,7 @@ def test_the_next_program_does_not_repeat_it(rooms, monitor):
     generation, _ = serving(rooms, threads=2)
     take_all(generation)
     look_for(rooms, monitor, 10)
-    following = Monitor(MasterContext(rooms.loop, rooms.errors), rooms.generations, rooms.agenda)
+    following = Monitor(rooms.context, rooms.generations, rooms.agenda)
     following.begin(rooms.now, monitor.shortage)
     look_for(rooms, following, 10)
     assert rooms.log.count("out of threads") == 1

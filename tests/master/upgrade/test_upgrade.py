@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 
 from superwsgi.master import handover
-from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.handover import VERSION, Handover, HandoverError
 from superwsgi.master.policy.shortage import Shortage
@@ -42,7 +41,7 @@ def upgrade(rooms, held):
 
 
 def an_upgrade(rooms, held, origin):
-    return Upgrades(MasterContext(rooms.loop, rooms.errors), lambda: held, rooms.children.watch, origin)
+    return Upgrades(rooms.context, lambda: held, rooms.children.watch, origin)
 
 
 class TestAsking:

@@ -87,7 +87,7 @@ class Gateway:
         for name in head.dropped:
             with suppress(KeyError):
                 self._unsaid.remove(name.lower())
-                self.errors.warning(
+                self.errors.notice(
                     "response field left out",
                     field=name,
                     request=request.id,
@@ -355,7 +355,9 @@ class Exchange:
         self._complain(f"response longer than its Content-Length {self._length}, cut")
 
     def _complain(self, event: str, **more: str) -> None:
-        self._gateway.errors.error(event, request=self.request.id, path=self._path, sent=self.sent, **more)
+        self._gateway.errors.notice(
+            event, level="error", request=self.request.id, path=self._path, sent=self.sent, **more
+        )
 
 
 def exact_bytes(piece: Any) -> bytes:

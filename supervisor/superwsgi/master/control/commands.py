@@ -17,8 +17,10 @@ from superwsgi.control import (
     StatusRequest,
     UpgradeRequest,
     WatchRequest,
+    Why,
+    WhyRequest,
 )
-from superwsgi.log.error import ErrorLog
+from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
 from superwsgi.master.control.server import Follow
 from superwsgi.master.generations.generations import Generations
@@ -32,6 +34,9 @@ class Commanded(Protocol):
 
     @property
     def stopping(self) -> bool: ...
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def upgrade(self) -> Upgrades: ...
@@ -48,18 +53,26 @@ class Commands:
     """`answer` is what control/server.py needs."""
 
     def __init__(
-        self, master: Commanded, generations: Generations, record: Record, reloads: Reloads, errors: ErrorLog
+        self,
+        master: Commanded,
+        generations: Generations,
+        record: Record,
+        reloads: Reloads,
+        context: MasterContext,
     ) -> None:
         self._master = master
         self._generations = generations
         self._record = record
         self._reloads = reloads
-        self._errors = errors
+        self._errors = context.errors
+        self._incidents = context.incidents
 
     def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
         """Do as `who` asked; returns the first answer, and how to go on if more is wanted."""
         if isinstance(request, StatusRequest):
             return self._master.snapshot(now), None
+        if isinstance(request, WhyRequest):
+            return self._why(request), None
         if isinstance(request, ReloadRequest):
             self._errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)
@@ -72,6 +85,10 @@ class Commands:
             return follow(now), follow if request.follow else None
         self._master.stop(now, f"control socket, {who}", fast=request.fast)
         return self._stopping(now), self._stopping if request.follow else None
+
+    def _why(self, request: WhyRequest) -> Why:
+        found = self._incidents.find(request.concerning, request.most)
+        return Why(site=self._master.name, kept=len(self._incidents), incidents=found)
 
     def _follow(self, number: int, now: float, *, go_on: bool) -> tuple[Answer, Follow | None]:
         follow = _Following(self._master, self._generations, self._record, self._reloads, number)

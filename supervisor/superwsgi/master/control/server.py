@@ -119,7 +119,7 @@ class Control:
     def _warn(self, event: str, **fields: str) -> None:
         """Warn once per start or reload, during which `open` is called more than once."""
         if self._warned != (event, fields):
-            self._errors.warning(event, **fields)
+            self._errors.notice(event, **fields)
         self._warned = event, fields
 
     def _replace(self, listener: Listener) -> None:

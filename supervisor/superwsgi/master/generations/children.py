@@ -39,9 +39,10 @@ from superwsgi.messages import (
     Recycle,
     Started,
     Unforkable,
+    WentWrong,
     Word,
 )
-from superwsgi.system import libc
+from superwsgi.system import libc, machine
 
 _LINGERS: Final = "it closed its channel but keeps running"
 
@@ -57,6 +58,7 @@ class Children:
         """It puts actions against processes that say or do impossible things on the `agenda`."""
         self._loop = context.loop
         self._errors = context.errors
+        self._incidents = context.incidents
         self._generations = generations
         self._record = record
         self._agenda = agenda
@@ -120,7 +122,9 @@ class Children:
         self, generation: Generation, mold: MoldHandle, word: Word, sender: int, now: float
     ) -> None:
         """Raises Forged."""
-        if isinstance(word, Loaded):
+        if isinstance(word, WentWrong):
+            self._reported(mold, {"mold": mold.pid, "gen": generation.number}, word, now)
+        elif isinstance(word, Loaded):
             self._loaded(generation, mold, word)
         elif isinstance(word, Unforkable):
             self._unforkable(generation, mold, word)
@@ -142,10 +146,10 @@ class Children:
         if word.hazards:
             log = self._errors.bind(gen=generation.number)
             found = ", ".join(word.hazards)
-            log.warning("fork hazards", found=found, next="workers are forked without them")
+            log.notice("fork hazards", found=found, next="workers are forked without them")
 
     def _unforkable(self, generation: Generation, mold: MoldHandle, word: Unforkable) -> None:
-        self._errors.bind(gen=generation.number).warning(
+        self._errors.bind(gen=generation.number).notice(
             "not preloaded",
             reason=f"{', '.join(word.hazards)} would not survive a fork",
             took=duration(word.seconds),
@@ -195,7 +199,9 @@ class Children:
             self._break_worker(worker, error)
 
     def _heed_worker(self, generation: Generation, worker: WorkerHandle, word: Word, now: float) -> None:
-        if isinstance(word, Started):
+        if isinstance(word, WentWrong):
+            self._reported(worker, worker.who(), word, now)
+        elif isinstance(word, Started):
             worker.apply(WorkerEvent.STARTED)
         elif isinstance(word, Ready):
             self._worker_ready(generation, worker, word, now)
@@ -204,6 +210,14 @@ class Children:
         elif isinstance(word, Recycle):
             worker.replace(word.reason)
             self._errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
+
+    def _reported(
+        self, process: MoldHandle | WorkerHandle, who: dict[str, object], report: WentWrong, now: float
+    ) -> None:
+        """Write the line that a process would have written itself. Raises Forged."""
+        if not process.reports.take(int(now * 1e9)):
+            raise Forged("more incidents than our code would send", process.pid or 0)
+        self._errors.as_of(**who).incident(report.level, report.event, report.detail, **report.fields)
 
     def _break_worker(self, worker: WorkerHandle, error: Forged) -> None:
         """A worker has sent an impossible message: kill it, stop listening to it, and replace it."""
@@ -224,6 +238,7 @@ class Children:
         if worker.state is WorkerState.SERVING:
             generation.apply(GenerationEvent.WORKER_READY)
             self._errors.bind(**worker.who()).info("serving", took=duration(ready.seconds))
+            self._incidents.serves(worker.number)
 
     def _words(self, channel: Channel) -> Iterator[tuple[Word, int]]:
         """The messages that have arrived, and from which process. Raises Forged."""
@@ -301,12 +316,16 @@ class Children:
         verdict = death.judge(seen)
         if death.blames(seen):
             generation.crashes.blame()
-        died = Death(worker, code, counters, generation.crashes, now)
-        died.tell(self._errors.bind(**worker.who()), verdict)
+        died = Death(worker, code, counters, generation.crashes, now, self._memory_ran_out(code))
+        died.tell(self._errors.bind(**worker.who()), self._incidents, verdict)
         if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL:
             self._record.note(died)
         if verdict is death.Verdict.ROLL_BACK:
             generation.spoil(f"worker {worker.number}: {worker.failure or died.how}", worker.detail)
+
+    def _memory_ran_out(self, code: ExitCode | None) -> bool:
+        """Whether the kernel may have sent that SIGKILL for want of memory."""
+        return code == -signal.SIGKILL and self._incidents.memory_ran_out(machine.out_of_memory_kills())
 
     def _seen(
         self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float

@@ -8,6 +8,7 @@ import signal
 
 from superwsgi.log.spelling import duration
 from superwsgi.master.context import MasterContext
+from superwsgi.master.generations import record
 from superwsgi.master.generations.children import Children
 from superwsgi.master.generations.generation import CannotFork, Generation
 from superwsgi.master.generations.generations import Generations
@@ -45,6 +46,7 @@ class Deeds:
     ) -> None:
         self._loop = context.loop
         self._errors = context.errors
+        self._incidents = context.incidents
         self._generations = generations
         self._children = children
         self._agenda = agenda
@@ -174,20 +176,33 @@ class Deeds:
             return  # for another reason, or just now
         if worker.pid is not None and worker.state is WorkerState.BOOTING:
             reason = self._generations.explain_wait(generation, worker.pid, reason)
-        self._errors.bind(**worker.who()).warning("killed", reason=reason)
+        log = self._errors.bind(**worker.who())
+        if worker.incident is None:
+            self._goes(worker, log.warning("killed", reason=reason))
+        else:
+            log.notice("killed", reason=reason, incident=worker.incident)
         generation.kill(worker, reason, now)
 
     def _recycle(self, worker: WorkerHandle, reason: str) -> None:
         if worker.state is WorkerState.SERVING and worker.recycle is None:
             worker.replace(reason)
             log = self._errors.bind(**worker.who())
-            log.warning("to be recycled", reason=reason, next="drained once its replacement serves")
+            then = "drained once its replacement serves"
+            self._goes(worker, log.warning("to be recycled", reason=reason, next=then))
+
+    def _goes(self, worker: WorkerHandle, incident: int | None) -> None:
+        """It is ended or replaced because of this incident."""
+        worker.goes_because_of(incident)
+        if incident is not None:
+            self._incidents.misses(worker.number, incident)
 
     def _dump(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.state is WorkerState.SERVING:
             worker.hangs(now)
             then = f"its stacks follow; killed unless it recovers within {duration(SECOND_LOOK)}"
-            self._errors.bind(**worker.who()).error("hangs", reason=reason, next=then)
+            log = self._errors.bind(**worker.who())
+            in_hand = record.in_hand(generation.board.read(worker.slot).in_flight, now)
+            self._goes(worker, log.error("hangs", reason=reason, in_hand=in_hand, next=then))
             generation.ask_for_stacks(worker)
 
     # All of them: the site stops.

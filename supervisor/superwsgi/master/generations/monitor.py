@@ -5,10 +5,11 @@ on the agenda; that threads are short (shortage.py) is only logged.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import psutil
 
+from superwsgi.counts import REFUSED
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
@@ -19,6 +20,9 @@ from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError, Damage, Listener
 from superwsgi.master.states import WorkerState
+from superwsgi.system import machine
+
+_STUCK: Final = 504
 
 
 class Monitor:
@@ -27,6 +31,7 @@ class Monitor:
     def __init__(self, context: MasterContext, generations: Generations, agenda: list[Action]) -> None:
         self._loop = context.loop
         self._errors = context.errors
+        self._incidents = context.incidents
         self._generations = generations
         self._agenda = agenda
         self._not_mended = Complaint(context.errors.error, "listener broken")
@@ -42,11 +47,12 @@ class Monitor:
         """Look at every worker, now and from now on."""
         self._loop.call_at(now + self._interval(), self.look)
         self._look_at_listeners(now)
+        self._incidents.memory_ran_out(machine.out_of_memory_kills())
         for generation in self._generations:
             for worker in list(generation.workers.values()):
                 self._judge_heartbeat(generation, worker, now)
-                if generation.memory:
-                    self._judge_memory(generation, worker)
+                self._judge_memory(generation, worker, now)
+                self._count_refusals(generation, worker)
         self._judge_threads(now)
 
     def _look_at_listeners(self, now: float) -> None:
@@ -105,11 +111,21 @@ class Monitor:
             heartbeat.decide(generation.number, worker.key, silent=silent, limit=limit, dumped_ago=dumped_ago)
         )
 
-    def _judge_memory(self, generation: Generation, worker: WorkerHandle) -> None:
+    def _judge_memory(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         limits = generation.memory
         used = memory_used(worker.pid, limits.measure) if worker.pid is not None else None
-        if used is not None and worker.state is not WorkerState.ENDING:
+        if used is None:
+            return
+        worker.uses(used, now)
+        if worker.state is not WorkerState.ENDING:
             self._put(limits.decide(generation.number, worker.key, used))
+
+    def _count_refusals(self, generation: Generation, worker: WorkerHandle) -> None:
+        refused = generation.board.refused(worker.slot)
+        for status, before, after in zip(REFUSED, worker.refused or refused, refused, strict=True):
+            if after > before and status != _STUCK:  # that is an incident of its own
+                self._incidents.refused(worker.who(), status, after - before)
+        worker.refused = refused
 
     def _judge_threads(self, now: float) -> None:
         views = [

@@ -4,19 +4,23 @@ one failed; and how workers died, in the log and, for each worker's number, the 
 
 from __future__ import annotations
 
+import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.control import Ended, Outcome
-from superwsgi.counts import WorkerCounters
+from superwsgi.counts import InFlight, WorkerCounters
+from superwsgi.incidents import Listed, MemorySample, RequestInHand
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending
+from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.program import ExitCode
 
+_OUT_OF_MEMORY: Final = "memory ran out, and the kernel killed it"
 _REMEMBERED: Final = 16
 
 
@@ -40,6 +44,7 @@ class Death:
     counters: WorkerCounters
     crashes: Crashes
     now: float
+    memory_ran_out: bool = False  # the kernel has killed a process for want of memory
 
     @property
     def how(self) -> str:
@@ -48,32 +53,75 @@ class Death:
     @property
     def cause(self) -> str:
         """How it ended and, if that is known, why."""
-        why = self.worker.failure or self.worker.asked_to_go
+        why = (
+            self.worker.failure or self.worker.asked_to_go or (_OUT_OF_MEMORY if self.memory_ran_out else "")
+        )
         return f"{self.how}: {why}" if why else self.how
 
-    def tell(self, log: ErrorLog, verdict: Verdict) -> None:
+    def tell(self, log: ErrorLog, incidents: Incidents, verdict: Verdict) -> None:
         """Log it. One that ends a roll-out is reported when that is given up."""
         if verdict is Verdict.EXPECTED:
-            say = log.warning if self.counters.in_flight else log.info
-            reason = self.worker.asked_to_go or "its generation is ending"
-            say("ended", **{"reason": reason, **dict(self._facts())})
+            self._tell_expected(log, incidents)
         elif verdict is Verdict.REPLACE:
-            log.error("died", self.worker.detail, **dict(self._facts()), **dict(self._consequence()))
+            facts = {**dict(self._facts()), **dict(self._consequence())}
+            number = log.error("died", self.worker.detail, **facts)
+            if number is not None:
+                incidents.misses(self.worker.number, number)
 
-    def _facts(self) -> Iterator[tuple[str, str]]:
+    def _tell_expected(self, log: ErrorLog, incidents: Incidents) -> None:
+        facts = {"reason": self.worker.asked_to_go or "its generation is ending", **dict(self._facts())}
+        number, requests = self.worker.incident, self._in_hand()
+        if number is not None:
+            incidents.lost(number, requests, f"{self._lost() or 'no request'} lost")
+            log.notice("ended", "", level="warning" if requests else "info", **facts, incident=number)
+        elif requests:
+            log.warning("ended", "", **facts)
+        else:
+            log.info("ended", "", **facts)
+
+    def _facts(self) -> Iterator[tuple[str, object]]:
         yield "how", self.how
-        yield "requests", str(self.counters.requests)
-        if self.worker.failure is not None:
-            yield "reason", self.worker.failure
-        if self.counters.in_flight:
-            spent = ((r, max(0.0, self.now - r.started)) for r in self.counters.in_flight)
-            yield "in_hand", ", ".join(f"{r.method} {r.path} {duration(seconds)}" for r, seconds in spent)
+        yield "requests", self.counters.requests
+        reason = self.worker.failure or self._killed_by()
+        if reason:
+            yield "reason", reason
+        requests = self._in_hand()
+        if requests:
+            yield "in_hand", requests
+        if self._lost():
+            yield "lost", self._lost()
+        if self.worker.memory and self.worker.asked_to_go is None:
+            yield "memory", Listed(MemorySample(self.now - when, used) for when, used in self.worker.memory)
+
+    def _killed_by(self) -> str:
+        """Whose SIGKILL it was, if not the master's."""
+        if self.code != -signal.SIGKILL or self.worker.asked_to_go is not None:
+            return ""
+        return _OUT_OF_MEMORY if self.memory_ran_out else "not by the master"
+
+    def _in_hand(self) -> Listed:
+        return in_hand(self.counters.in_flight, self.now)
+
+    def _lost(self) -> str:
+        """`2 requests`, with those that no thread had in hand: they waited, or their answers had not gone."""
+        counters = self.counters
+        taken = max(counters.taken, len(counters.in_flight))
+        count = taken + counters.queued + counters.sending
+        return f"{count} request{'s' * (count > 1)}" if count else ""
 
     def _consequence(self) -> Iterator[tuple[str, str]]:
         wait = self.crashes.fork_at - self.now
         yield "next", f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
         if crash_loop(self.crashes.early):
             yield "state", "crash-loop"
+
+
+def in_hand(requests: Iterable[InFlight], now: float) -> Listed:
+    """Those that threads had in hand at `now`, the oldest first."""
+    return Listed(
+        RequestInHand(each.method, each.path, each.id, max(0.0, now - each.started), each.thread)
+        for each in sorted(requests, key=lambda each: each.started)
+    )
 
 
 class Record:

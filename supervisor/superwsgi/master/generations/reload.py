@@ -138,7 +138,7 @@ class Reloads:
             if current is None or listener not in current.listeners:
                 self._errors.info("listening", address=listener)
         for warning in shared.warnings:
-            self._errors.warning("certificate", problem=warning, next="used anyway")
+            self._errors.notice("certificate", problem=warning, next="used anyway")
         candidate = self._made(site, shared)
         self._generations.add(candidate)
         self._record.generation(candidate.number)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from superwsgi.channel import Channel
+from superwsgi.counts import REFUSED
+from superwsgi.log.rate_limit import BURST, TokenBucket
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker
 from superwsgi.master.policy.governor import WorkerView
@@ -27,6 +30,12 @@ GRACE: Final = 2.0
 
 _GARBLED: Final = 3
 """Packets of a mold that may be something else than our messages."""
+
+_REPORTS: Final = 16 * BURST
+"""Incidents that a process may report at once: what waits in its channel arrives together."""
+
+_SAMPLES: Final = 5
+"""How many of its last figures of memory are kept."""
 
 _keys = itertools.count(1)
 
@@ -54,6 +63,10 @@ class WorkerHandle:
     detail: str = ""  # the traceback's text, if there is one
     said: Said = Said.NOTHING
     cut_off: bool = False  # its channel has ended
+    reports: TokenBucket = field(default_factory=lambda: TokenBucket(_REPORTS))
+    incident: int | None = None  # because of which it is being ended or replaced
+    refused: tuple[int, ...] | None = (0,) * len(REFUSED)  # requests, at the last look; None if not known
+    memory: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SAMPLES))  # when, bytes
 
     @classmethod
     def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
@@ -72,6 +85,7 @@ class WorkerHandle:
             asked_to_go=held.asked_to_go,
             failure=held.failure,
             said=held.said,
+            refused=None,
         )
 
     def hold(self) -> HeldWorker:
@@ -135,6 +149,14 @@ class WorkerHandle:
     def hangs(self, now: float) -> None:
         """It hangs, and is asked for its stacks."""
         self.dumped_at = now
+
+    def goes_because_of(self, incident: int | None) -> None:
+        """It is ended or replaced because of this; the first one counts."""
+        self.incident = self.incident or incident
+
+    def uses(self, memory: int, now: float) -> None:
+        """So many bytes."""
+        self.memory.append((now, memory))
 
     def answers(self) -> None:
         """It does not hang, or no longer."""
@@ -201,6 +223,7 @@ class MoldHandle:
     garbled: int = 0  # packets that were no messages
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
     switches: int = 0  # its context switches at that time
+    reports: TokenBucket = field(default_factory=lambda: TokenBucket(_REPORTS))
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:

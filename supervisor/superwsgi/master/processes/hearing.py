@@ -3,7 +3,7 @@
 Application code runs in both and has their channels, so anything may be forged, by that code or by a process
 that it forked. The master believes only what this process can say after what it said before; a pair that is
 absent is a forgery, not our error. Nothing may be repeated without end, so nobody can flood us: a mold says
-ForkFailed only of a worker that it was asked for.
+ForkFailed only of a worker that it was asked for, and what has gone wrong only so often (handles.py).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from superwsgi.messages import (
     Recycle,
     Started,
     Unforkable,
+    WentWrong,
     Word,
 )
 
@@ -39,16 +40,16 @@ Table = dict[Said, dict[type[Word], Said]]
 
 WORKER: Final[Table] = {
     Said.NOTHING: {Started: Said.STARTED},
-    Said.STARTED: {Ready: Said.READY, BootFailed: Said.LAST},
-    Said.READY: {Recycle: Said.LAST},
-    Said.LAST: {},
+    Said.STARTED: {WentWrong: Said.STARTED, Ready: Said.READY, BootFailed: Said.LAST},
+    Said.READY: {WentWrong: Said.READY, Recycle: Said.LAST},
+    Said.LAST: {WentWrong: Said.LAST},
 }
 
 MOLD: Final[Table] = {
-    Said.NOTHING: {Loaded: Said.READY, Unforkable: Said.LAST, LoadFailed: Said.LAST},
+    Said.NOTHING: {WentWrong: Said.NOTHING, Loaded: Said.READY, Unforkable: Said.LAST, LoadFailed: Said.LAST},
     Said.STARTED: {},
-    Said.READY: {ForkFailed: Said.READY},
-    Said.LAST: {},
+    Said.READY: {WentWrong: Said.READY, ForkFailed: Said.READY},
+    Said.LAST: {WentWrong: Said.LAST},
 }
 
 

@@ -84,7 +84,7 @@ class Strays:
             if is_program and name:
                 self._named.add(pid)
                 log = self._errors()
-                log.warning("program left running", pid=pid, program=name, next="left alone")
+                log.notice("program left running", pid=pid, program=name, next="left alone")
 
 
 def orphans(marks: Mapping[int, Mark], known: Iterable[int]) -> set[int]:

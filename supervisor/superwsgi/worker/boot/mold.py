@@ -49,6 +49,7 @@ from superwsgi.worker.boot.hooks import HookedWorker, Hooks
 from superwsgi.worker.boot.warmup import warm_up
 from superwsgi.worker.boot.windup import WindUp
 from superwsgi.worker.forks import flush_output
+from superwsgi.worker.reporting import Reporting
 
 _MASTERS = (
     *(signal.SIGINT, signal.SIGHUP),  # a terminal sends them to its whole foreground group
@@ -142,6 +143,7 @@ class Mold:
         self._errors = ErrorLog(
             self._error_fd, level, stderr_fd=self._stderr_fd, mold=os.getpid(), gen=boot.generation
         )
+        self._errors.report_to(Reporting(channel))
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
         self._take_listeners(rest, boot.tls)
         self._certificates: Certificates | None = None

@@ -41,6 +41,7 @@ from superwsgi.worker.boot.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.boot.warmup import warm_up
 from superwsgi.worker.boot.windup import FAST, WindUp
 from superwsgi.worker.forks import flush_output
+from superwsgi.worker.reporting import Reporting
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.loop import Loop
 
@@ -87,7 +88,7 @@ def main(start: Start) -> NoReturn:
     except Closed:
         code = 0  # the master was gone before we could serve
     except BaseException as error:
-        errors.exception("worker failed", error, next="replaced by the master")
+        errors.fault("worker failed", error, next="replaced by the master")
     finally:
         errors.close()
         flush_output()
@@ -99,6 +100,7 @@ class Worker:
 
     def __init__(self, start: Start, errors: ErrorLog) -> None:
         self._start = start
+        errors.report_to(Reporting(start.channel))
         self._began = time.monotonic()
         self._deadline: float | None = None  # when draining ends, even with requests in hand
         self._at_once = False  # whether to end without waiting for anybody
@@ -156,7 +158,7 @@ class Worker:
         connections = descriptors.provide(wanted)
         if connections == wanted:
             return site
-        self._errors.warning(
+        self._errors.notice(
             "limits.connections out of reach",
             connections=wanted,
             reachable=connections,
@@ -217,7 +219,7 @@ class Worker:
                 except Closed:
                     watched.unregister(self._start.channel.fileno())
                     self._orphaned = True
-                    self._errors.warning("master vanished", next="draining")
+                    self._errors.notice("master vanished", next="draining")
                     self._drain(0.0, self._start.site.timeouts.graceful)
                     continue
                 if self._told(message, fds):

@@ -62,7 +62,7 @@ def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> No
         raise Unloadable(reason, "\n".join(map(application_traceback, raised)), locked=locked)
     for failure in failures:
         if failure.error is not None:
-            errors.exception("warm-up failed", failure.error, page=failure.page)
+            errors.fault("warm-up failed", failure.error, page=failure.page)
         else:
             errors.warning("warm-up failed", page=failure.page, status=failure.status)
 

@@ -96,7 +96,7 @@ class WindUp:
         except TimeUp:
             pass
         except BaseException as error:
-            self._errors.exception("error at the end", error, next="ending anyway")
+            self._errors.fault("error at the end", error, next="ending anyway")
 
     def _cut(self, _number: int, frame: FrameType | None) -> None:
         self._cuts += 1

@@ -168,7 +168,7 @@ class Admission:
         if peer in self._warned or len(self._warned) >= _WARNED:
             return
         self._warned.add(peer)
-        self._errors.warning(
+        self._errors.notice(
             "forwarded fields ignored",
             peer=peer,
             field=field,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
+from functools import partial
 from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
@@ -40,7 +41,7 @@ class Ending:
         self._board = context.board
         self._acceptor = acceptor
         self._addresses = addresses
-        self._lacks: dict[str, Complaint] = {}
+        self._refusals: dict[str, Complaint] = {}  # by reason
 
     # The server's own responses.
 
@@ -74,12 +75,14 @@ class Ending:
 
     def _tell_refusal(self, error: HttpError, request_id: str, now: int) -> None:
         """Nobody here can fix the many mistakes of clients, but an operator can fix what the server lacks."""
-        errors, status, reason = self._errors, error.status, error.reason
-        if status != 503:
-            errors.debug("request refused", request=request_id, status=status, reason=reason)
-            return
-        lack = self._lacks.setdefault(reason, Complaint(errors.warning, "request refused"))
-        lack.make(now, request=request_id, status=status, reason=reason)
+        status, reason = error.status, error.reason
+        level = "warning" if status == 503 else "debug"
+        kind = reason if status == 503 else str(status)  # what clients do wrong has many words
+        refused = self._refusals.get(kind)
+        if refused is None:
+            say = partial(self._errors.incident, level)
+            refused = self._refusals[kind] = Complaint(say, "request refused")
+        refused.make(now, request=request_id, status=status, reason=reason)
 
     # After the application.
 
@@ -247,8 +250,9 @@ class Ending:
         """Log why a response ended too early; returns the `status` for the access log."""
         errors, fault = self._errors, connection.sender.fault
         if fault:
-            errors.error(
+            errors.notice(
                 "response broken off",
+                level="error",
                 request=request_id,
                 target=target,
                 sent=sent,

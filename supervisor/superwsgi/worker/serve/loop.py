@@ -175,7 +175,7 @@ class Loop:
                 self._context.errors.error("worker broken", reason=str(broken), next="ending")
                 self._stopped = True
             except Exception as error:
-                self._context.errors.exception("error in the server", error, next="connection closed")
+                self._context.errors.fault("error in the server", error, next="connection closed")
                 self._service.recover(thread)
         if self._forked:
             forks.came_back()

@@ -1,0 +1,120 @@
+"""`superwsgi why`: what has gone wrong, and what followed."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+
+import click
+import msgspec
+
+from superwsgi.cli.server.reach import Conversation, NotReached, fail
+from superwsgi.cli.server.which import Which, find_one, which_site_beside
+from superwsgi.control import Why, WhyRequest
+from superwsgi.incidents import Incident
+from superwsgi.log.spelling import duration, printable, printable_lines
+from superwsgi.master.serve import FAILED
+
+_WIDTH = 100
+_INDENT = " " * 6
+
+
+@click.command(short_help="Show what has gone wrong, and why.")
+@click.argument("what", required=False)
+@which_site_beside
+@click.option("-n", "most", default=20, show_default=True, metavar="N", help="The last N incidents.")
+@click.option("--short", is_flag=True, help="Only the first line of each.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
+def why(which: Which, what: str | None, most: int, short: bool, as_json: bool) -> None:
+    """Show what has gone wrong, the newest first: the cause, the requests that it had to do with, what it did
+    to clients, and what followed. WHAT is the number of a worker, a process id, the id of a request (it is in
+    both logs, and in the response as X-Request-ID), or `#17`, the number of an incident in the error log.
+
+    The master keeps the last 300, over reloads and upgrades; what happens again within a minute is counted.
+
+    \b
+    Exit codes:
+      0  done, also if nothing has gone wrong
+      1  nothing is known of WHAT
+      2  usage or configuration, or no master answers
+    """
+    answer = _ask(which, WhyRequest(concerning=what, most=max(1, most)))
+    if as_json:
+        for one in answer.incidents:
+            click.echo(msgspec.json.encode(one))
+    else:
+        now = time.time()
+        click.echo(
+            "\n".join(line for one in answer.incidents for line in spell(one, now, short=short)), nl=False
+        )
+        click.echo("" if answer.incidents else _nothing(answer, what))
+    sys.exit(FAILED if what is not None and not answer.incidents else 0)
+
+
+def _ask(which: Which, request: WhyRequest) -> Why:
+    try:
+        with Conversation(find_one(which)) as conversation:
+            answer = next(conversation.ask(request), None)
+    except NotReached as problem:
+        fail(str(problem), problem.code)
+    if not isinstance(answer, Why):
+        fail("the master closed the connection", FAILED)
+    return answer
+
+
+def _nothing(answer: Why, what: str | None) -> str:
+    if what is None:
+        return f"{answer.site}: nothing has gone wrong"
+    return f"{answer.site}: none of {answer.kept} incidents has to do with {printable(what)}"
+
+
+def spell(one: Incident, now: float, *, short: bool = False) -> Iterator[str]:
+    """Its lines: the first says all that matters, the others, indented, have the rest. `now` is Unix time."""
+    yield head(one, now)
+    if not short:
+        for name, text in _rest(one):
+            yield from textwrap.wrap(
+                f"{name}: {printable(text)}",
+                _WIDTH,
+                initial_indent=_INDENT,
+                subsequent_indent=_INDENT + "  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        yield from (f"{_INDENT}| {line}" for line in printable_lines(one.detail) if one.detail)
+        yield ""
+
+
+def head(one: Incident, now: float) -> str:
+    """`#17 04:12:44 (2m10s ago) worker 2 died: signal 11 (SIGSEGV); GET /crash 3f-1 100ms; 1 request lost;
+    replaced, served again after 12ms`."""
+    when = time.strftime("%H:%M:%S", time.localtime(one.last))
+    who = "" if one.worker is None else f"worker {one.worker} "
+    what = f"{who}{one.event}" + (f": {one.cause}" if one.cause else "")
+    told = [what, _requests(one), one.consequence, one.then]
+    times = f" ({one.times} times)" if one.times > 1 else ""
+    ago = duration(max(0.0, now - one.last))
+    return f"#{one.number} {when} ({ago} ago) {printable('; '.join(filter(None, told)))}{times}"
+
+
+def _requests(one: Incident) -> str:
+    if len(one.requests) <= 1:
+        return "".join(map(str, one.requests))
+    return f"{one.requests[0]} and {len(one.requests) - 1} more"
+
+
+def _rest(one: Incident) -> Iterator[tuple[str, str]]:
+    if one.times > 1:
+        yield "since", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.when))
+    if one.pid is not None:
+        yield "process", f"pid {one.pid}" + (f", generation {one.gen}" if one.gen is not None else "")
+    if len(one.requests) > 1:
+        for request in one.requests:
+            yield "request", str(request)
+    if one.memory:
+        yield "memory", ", ".join(map(str, one.memory))
+    for name, value in one.fields.items():
+        if name not in ("requests", "status"):
+            yield name, value

@@ -1,0 +1,125 @@
+"""The incidents of a site: the last few hundred, each with a number that its line in the error log has, too.
+What happens again within a minute is counted, not repeated. Only the master has them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from superwsgi.incidents import NAMED, Incident, RequestInHand
+from superwsgi.log.spelling import duration
+from superwsgi.master.incidents import wording
+
+KEPT: Final = 300
+
+AGAIN: Final = 60.0
+"""Seconds after its last time in which the same incident is the same one."""
+
+LONGEST: Final = 32 << 10
+"""Characters of a detail that are kept."""
+
+
+class Incidents:
+    """`add` is what the master's ErrorLog reports to."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Incident] = {}  # by number, the oldest first
+        self._numbers: dict[wording.Key, int] = {}  # of those that may happen again
+        self._newest = 0
+        self._kills = 0  # for want of memory, at the last look
+        self._missing: dict[int, tuple[int, float]] = {}  # incident and Unix time, by a worker's number
+
+    def add(
+        self, level: str, who: Mapping[str, object], event: str, fields: Mapping[str, object], detail: str
+    ) -> int:
+        """Note that something has gone wrong; returns the incident's number."""
+        now = time.time()
+        new = wording.incident(self._newest + 1, level, who, event, fields, detail[-LONGEST:], now)
+        key = wording.key(new)
+        same = self._kept.get(self._numbers.get(key, 0))
+        if same is not None and now - same.last < AGAIN:
+            self._kept[same.number] = _again(same, new)
+            return same.number
+        self._keep(new)
+        self._numbers[key] = new.number
+        return new.number
+
+    def _keep(self, new: Incident) -> None:
+        self._newest = new.number
+        self._kept[new.number] = new
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+            self._numbers = {key: number for key, number in self._numbers.items() if number in self._kept}
+
+    def refused(self, who: Mapping[str, object], status: int, count: int) -> None:
+        """A worker has refused so many requests more; the scoreboard knows that better than its words."""
+        self.add("debug", who, wording.REFUSED, {"status": status, "times": count}, "")
+
+    def memory_ran_out(self, kills: int) -> bool:
+        """Note how many processes the kernel has killed for want of memory; whether there are more."""
+        before, self._kills = self._kills, kills
+        return kills > before
+
+    # What becomes of one.
+
+    def lost(self, number: int, requests: Sequence[RequestInHand], consequence: str) -> None:
+        """The process that it is about has ended, with these requests in hand."""
+        one = self._kept.get(number)
+        if one is not None:
+            together = (*one.requests, *(each for each in requests if not one.concerns(each.id)))
+            self._kept[number] = replace(one, requests=together[:NAMED], consequence=consequence)
+
+    def explain(self, number: int, detail: str) -> None:
+        """Stacks or the like have arrived for it."""
+        one = self._kept.get(number)
+        if one is not None:
+            self._kept[number] = replace(one, detail=f"{one.detail}\n{detail}".strip("\n")[-LONGEST:])
+
+    def misses(self, worker: int, number: int) -> None:
+        """Because of this incident a worker is missing, or is being replaced."""
+        self._missing[worker] = number, time.time()
+
+    def serves(self, worker: int) -> None:
+        """A worker serves: it may be the replacement of one that was missing."""
+        number, since = self._missing.pop(worker, (0, 0.0))
+        one = self._kept.get(number)
+        if one is not None:
+            then = f"replaced, served again after {duration(time.time() - since)}"
+            self._kept[number] = replace(one, then=then)
+
+    # Who asks.
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, word: str | None, most: int) -> list[Incident]:
+        """The last ones that concern `word`, or all; the newest first."""
+        found = [one for one in self._kept.values() if word is None or one.concerns(word)]
+        return sorted(found, key=lambda one: one.last, reverse=True)[:most]
+
+    def hold(self) -> list[Incident]:
+        """For the next program of this process."""
+        return list(self._kept.values())
+
+    def adopt(self, held: Iterable[Incident]) -> None:
+        """Go on with those of an earlier program."""
+        for one in held:
+            self._keep(one)
+
+
+def _again(one: Incident, new: Incident) -> Incident:
+    requests = (*one.requests, *(each for each in new.requests if each not in one.requests))
+    return replace(
+        one,
+        times=one.times + new.times,
+        last=new.last,
+        cause=one.cause or new.cause,
+        then=new.then or one.then,
+        requests=requests[-NAMED:],
+        memory=new.memory or one.memory,
+        detail=new.detail or one.detail,
+    )

@@ -1,0 +1,148 @@
+"""An incident from an event of the error log: its fields say what happened to whom, and what follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from superwsgi.http.request.path_groups import path_group
+from superwsgi.incidents import Incident, Listed, MemorySample, RequestInHand
+from superwsgi.log.spelling import plain_text
+
+_CAUSES: Final = ("how", "what", "error", "problem", "reason", "limit")
+"""Fields that say why, in the order in which they are told."""
+
+_CONSEQUENCES: Final = {
+    "broken worker": "it is not believed any more",
+    "connection not accepted": "new connections wait",
+    "error in the server": "one connection is closed",
+    "hangs": "its connections wait",
+    "mold lost": "no worker can be replaced until there is a new one",
+    "no more connections": "new connections wait, or idle ones are closed for them",
+    "no more threads": "requests wait for those that there are",
+    "no temporary file for a response": "threads wait for slow clients",
+    "not forked": "a worker is missing",
+    "out of threads": "requests wait",
+    "reload failed": "what was to be deployed does not serve",
+    "reload refused": "what was to be deployed does not serve",
+    "request stuck": "its client is answered 504",
+    "response broken off": "its client has a part of the response",
+    "slow request": "its client waits",
+    "too many connections of one client": "its further connections are refused with 429",
+    "application did not load": "the site does not serve",
+    "access log failed": "lines are missing in the access log",
+    "access log dropped": "lines are missing in the access log",
+    "error log failed": "lines are missing in the error log",
+    "error log dropped": "lines are missing in the error log",
+}
+"""By event; others speak for themselves."""
+
+_TOLD: Final = {
+    *_CAUSES,
+    "next",
+    "request",
+    "method",
+    "target",
+    "path",
+    "seconds",
+    "in_hand",
+    "memory",
+    "times",
+}
+"""Fields that have a place of their own in an Incident."""
+
+REFUSED: Final = "request refused"
+
+_NUMBERS: Final = re.compile(r"[0-9]+")
+
+Key = tuple[object, ...]
+
+
+def incident(
+    number: int,
+    level: str,
+    who: Mapping[str, object],
+    event: str,
+    fields: Mapping[str, object],
+    detail: str,
+    when: float,
+) -> Incident:
+    """`when` is Unix time in seconds."""
+    return Incident(
+        number=number,
+        event=event,
+        level=level,
+        when=when,
+        last=when,
+        times=_times(event, fields),
+        worker=_number(who.get("worker")),
+        gen=_number(who.get("gen")),
+        pid=_number(who.get("pid", who.get("mold"))),
+        cause=": ".join(plain_text(fields[name]) for name in _CAUSES if name in fields),
+        consequence=_consequence(event, fields),
+        then=plain_text(fields.get("next", "")),
+        requests=tuple(_requests(fields)),
+        memory=tuple(each for each in _listed(fields, "memory") if isinstance(each, MemorySample)),
+        fields={name: plain_text(value) for name, value in fields.items() if name not in _TOLD},
+        detail=detail,
+    )
+
+
+def key(one: Incident) -> Key:
+    """The same for incidents that are one that happens again: numbers in the words do not count."""
+    if one.event == REFUSED:  # whatever was asked for
+        return (one.event, one.worker, one.gen, one.fields.get("status"))
+    kinds = {(request.method, path_group(request.target.partition("?")[0])) for request in one.requests}
+    return (one.event, one.worker, one.gen, _NUMBERS.sub("#", one.cause), frozenset(kinds))
+
+
+def _times(event: str, fields: Mapping[str, object]) -> int:
+    """Refusals are counted on the scoreboard alone: as many as words of a worker say are there, too."""
+    times = _number(fields.get("times"))
+    if event == REFUSED and "reason" in fields:
+        return 0
+    return 1 if times is None else times
+
+
+def _consequence(event: str, fields: Mapping[str, object]) -> str:
+    if "lost" in fields or event == "died":
+        return f"{plain_text(fields.get('lost', 'no request'))} lost"
+    if event == REFUSED:
+        return f"answered {plain_text(fields.get('status'))}"
+    return _CONSEQUENCES.get(event, "")
+
+
+def _requests(fields: Mapping[str, object]) -> list[RequestInHand]:
+    listed = [each for each in _listed(fields, "in_hand") if isinstance(each, RequestInHand)]
+    if listed or "request" not in fields:
+        return listed
+    target = fields.get("target", fields.get("path", ""))
+    seconds = fields.get("seconds")
+    return [
+        RequestInHand(
+            method=plain_text(fields.get("method", "")),
+            target=plain_text(target),
+            id=plain_text(fields["request"]),
+            seconds=None if seconds is None else _seconds(seconds),
+        )
+    ]
+
+
+def _listed(fields: Mapping[str, object], name: str) -> Listed:
+    value = fields.get(name)
+    return value if isinstance(value, Listed) else Listed(())
+
+
+def _number(value: object) -> int | None:
+    try:
+        return int(plain_text(value))
+    except ValueError:
+        return None
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        return float(plain_text(value))
+    except ValueError:
+        return None

@@ -1,0 +1,113 @@
+"""What is kept of what has gone wrong, and in which words."""
+
+import pytest
+
+from superwsgi.cli.server.why import head, spell
+from superwsgi.incidents import NAMED, Listed, MemorySample, RequestInHand
+from superwsgi.master.incidents.incidents import KEPT, Incidents
+
+WORKER = {"master": 1, "worker": 2, "gen": 3, "pid": 4711}
+REPORT = RequestInHand("GET", "/report/7?x=1", "3f-1", 3.2, 0)
+
+
+@pytest.fixture
+def incidents():
+    return Incidents()
+
+
+def died(incidents, how="signal 11 (SIGSEGV)", **more):
+    fields = {
+        "how": how,
+        "in_hand": Listed([REPORT]),
+        "lost": "1 request",
+        "next": "replaced at once",
+        **more,
+    }
+    return incidents.add("error", WORKER, "died", fields, "")
+
+
+def test_a_death(incidents):
+    number = died(incidents, requests=17, memory=Listed([MemorySample(1.0, 400 << 20)]))
+    incidents.misses(2, number)
+    incidents.serves(2)
+    (one,) = incidents.find(None, 9)
+    assert (one.number, one.worker, one.gen, one.pid) == (1, 2, 3, 4711)
+    assert one.then.startswith("replaced, served again after ")
+    first = head(one, one.last + 130)
+    assert (
+        "worker 2 died: signal 11 (SIGSEGV); GET /report/7?x=1 3f-1 3.2s; 1 request lost; replaced" in first
+    )
+    assert first.startswith("#1 ")
+    assert "(2m10s ago)" in first
+    assert any("400M 1s before" in line for line in spell(one, one.last))
+
+
+def test_what_happens_again_is_counted(incidents):
+    for number in range(40):
+        other = RequestInHand("GET", f"/report/{number}", f"3f-{number}", 3.2, 0)
+        assert died(incidents, in_hand=Listed([other])) == 1, "another report, but the same page"
+    (one,) = incidents.find(None, 9)
+    assert one.times == 40
+    assert len(one.requests) == NAMED
+    assert incidents.find("3f-39", 9) == [one]
+
+
+def test_what_is_something_else_is_not(incidents):
+    assert died(incidents) == 1
+    assert died(incidents, how="signal 6 (SIGABRT)") == 2
+    assert died(incidents, in_hand=Listed([RequestInHand("GET", "/other", "3f-2")])) == 3
+    assert incidents.add("error", {**WORKER, "worker": 1}, "died", {"how": "exit code 1"}, "") == 4
+
+
+@pytest.mark.parametrize("word", ["2", "4711", "3f-1", "#1"])
+def test_who_asks_for_it_finds_it(incidents, word):
+    died(incidents)
+    assert [one.number for one in incidents.find(word, 9)] == [1]
+    assert incidents.find("1", 9) == incidents.find("3f", 9) == incidents.find("", 9) == []
+
+
+def test_only_so_many_are_kept(incidents):
+    for number in range(2 * KEPT):
+        incidents.add("warning", WORKER, f"event {chr(0x4E00 + number)}", {}, "")
+    assert len(incidents) == KEPT
+    assert incidents.find(None, 1)[0].number == 2 * KEPT
+    assert len(incidents._numbers) <= KEPT
+
+
+def test_refusals_are_counted_by_the_scoreboard(incidents):
+    words = {"request": "3f-9", "status": 503, "reason": "too many requests wait"}
+    number = incidents.add("warning", WORKER, "request refused", words, "")
+    incidents.refused(WORKER, 503, 29)
+    incidents.refused(WORKER, 503, 1)
+    (one,) = incidents.find(None, 9)
+    assert (one.number, one.times, one.cause) == (number, 30, "too many requests wait")
+    assert one.consequence == "answered 503"
+
+
+def test_what_an_ended_worker_had_in_hand_is_added(incidents):
+    number = incidents.add("warning", WORKER, "killed", {"reason": "memory"}, "")
+    incidents.lost(number, [REPORT], "1 request lost")
+    incidents.explain(number, "its stacks")
+    (one,) = incidents.find("3f-1", 9)
+    assert (one.consequence, one.detail) == ("1 request lost", "its stacks")
+
+
+def test_an_upgrade_goes_on_with_them(incidents):
+    died(incidents)
+    died(incidents, how="exit code 1")
+    after = Incidents()
+    after.adopt(incidents.hold())
+    assert [one.number for one in after.find(None, 9)] == [2, 1]
+    assert died(after, how="exit code 2") == 3
+
+
+def test_nothing_moves_the_terminals_cursor(incidents):
+    incidents.add(
+        "error",
+        WORKER,
+        "died",
+        {"how": "\x1b[2J", "in_hand": Listed([RequestInHand("GET", "/\x1b")])},
+        "\x1b",
+    )
+    (one,) = incidents.find(None, 9)
+    assert "\x1b" not in "".join(spell(one, one.last))
