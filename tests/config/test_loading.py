@@ -154,7 +154,7 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("timeouts: {lame-duck: 8}", "2:12: unknown key 'timeouts.lame-duck': did you mean 'lame_duck'?"),
         ("memory: {xyz: 8}", "2:10: unknown key 'memory.xyz': known: soft, hard, measure"),
         ("admin: {bind: x}", "2:1: unknown key 'admin': not available in this version"),
-        ("log: {slow: 5s}", "2:7: unknown key 'log.slow': not available in this version"),
+        ("log: {slow: 0}", "2:13: log.slow: expected a duration such as 250ms, 30s or 5m, or off, got '0'"),
         ("tls: {certificates: x}", "2:7: unknown key 'tls.certificates': did you mean 'certificate'?"),
         ("tls: {sni: [{key: x}]}", "2:13: tls.sni: key 'certificate' is missing"),
         ("tls: {minimum: 1.1}", "2:16: tls.minimum: expected 1.2 or 1.3, got '1.1'"),

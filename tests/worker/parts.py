@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superwsgi.config.schema import Limits, Proxy, Requests, Site, Timeouts
+from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.parser import Parser
 from superwsgi.http.response.exchange import Gateway
@@ -55,6 +55,7 @@ class Parts:
         siblings: int = 1,
         limits: Limits | None = None,
         peers: Proxy | None = None,
+        slow: float = 5.0,
         **timeouts: float,
     ) -> None:
         self._stack = contextlib.ExitStack()
@@ -69,6 +70,7 @@ class Parts:
             limits=limits or Limits(),
             proxy=peers or Proxy(),
             requests=Requests(),
+            log=Log(slow=slow),
             timeouts=Timeouts(**timeouts),
         )
         errors = ErrorLog(fds[0], "debug")

@@ -191,6 +191,7 @@ def running(
     tls: TlsSettings | None = None,
     level: Literal["debug", "info"] = "info",
     format: str = "combined",
+    slow: float = 5.0,
     **timeouts: float,
 ) -> Iterator[Running]:
     """`early` are paths that clients ask for before the worker starts: it finds all of them at once."""
@@ -204,7 +205,7 @@ def running(
         requests=requests or Requests(),
         proxy=peers or Proxy(),
         tls=tls or TlsSettings(),
-        log=Log(level=level, format=format),
+        log=Log(level=level, format=format, slow=slow),
     )
     worker = Running(app, site, unix, early)
     try:

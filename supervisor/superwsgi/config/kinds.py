@@ -15,6 +15,9 @@ Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"unit": "duration"})]
 Deadline = Annotated[float, Meta(gt=0, extra_json_schema={"unit": "duration"})]
 """A duration that cannot be 0: nothing would ever be in time, and 0 does not mean never."""
 
+Threshold = Annotated[float, Meta(ge=0, extra_json_schema={"unit": "threshold"})]
+"""A duration above 0, or 0 for `off`."""
+
 Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"unit": "size"})]
 """A size in bytes; in a site file `8K`, `100M`, `1G` or a number of bytes."""
 

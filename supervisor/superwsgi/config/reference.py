@@ -30,6 +30,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9./][A-Za-z0-9._/:-]*")
 _TRUTHS: Final = {"switch": ("off", "on"), "consent": ("no", "yes")}
 _UNITS: Final = {
     "duration": ((3600, "h"), (1, "s")),
+    "threshold": ((3600, "h"), (1, "s")),
     "size": ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"), (1, "")),
 }
 

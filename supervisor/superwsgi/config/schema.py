@@ -36,6 +36,7 @@ from superwsgi.config.kinds import (
     SiteName,
     Switch,
     ThreadCount,
+    Threshold,
     Variable,
 )
 from superwsgi.config.listening import Address, TcpAddress
@@ -143,6 +144,10 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=['"{time} {method} {target} {status} {duration}"'],
         ),
     ] = "combined"
+    slow: Annotated[
+        Threshold,
+        Meta(description="log the stack of a request after this long without a sign of life; off: never"),
+    ] = 5.0
 
 
 class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

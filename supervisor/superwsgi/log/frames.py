@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sysconfig
+import threading
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,9 @@ _IMPORTLIB: Final = (str(Path(importlib.__file__).parent) + "/", "<frozen import
 _RECORDER: Final = _HERE + "worker/hazards/"  # passes on what an application calls while it is imported
 _STANDARD: Final = ("<", sysconfig.get_path("stdlib") + "/")
 _PACKAGES: Final = tuple({sysconfig.get_path(name) + "/" for name in ("purelib", "platlib")})
+
+DEEPEST: Final = 64
+"""Frames of a stack that are shown, of a recursion without end for example."""
 
 
 def application_traceback(exc: BaseException) -> str:
@@ -42,6 +46,18 @@ def stack_since_ours(frame: FrameType | None) -> str:
     stack = traceback.extract_stack(frame)
     ours = [at for at, each in enumerate(stack) if _is_own(each.filename)]
     return "".join(traceback.format_list(stack[ours[-1] + 1 if ours else 0 :]))
+
+
+def application_stack(frame: FrameType) -> str:
+    """The text of the stack down to `frame`, at most its innermost DEEPEST frames, without those of the
+    server and of threading above the application's; empty without any of the application."""
+    stack = traceback.extract_stack(frame, DEEPEST)
+    first = next((at for at, each in enumerate(stack) if not _is_above(each.filename)), len(stack))
+    return "".join(traceback.format_list(stack[first:]))
+
+
+def _is_above(filename: str) -> bool:
+    return filename == threading.__file__ or _is_own(filename)
 
 
 def is_library(filename: str) -> bool:

@@ -33,6 +33,17 @@ def test_duration(text: str, seconds: float) -> None:
     assert grammar.duration(text) == seconds
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("5s", 5.0), ("500ms", 0.5), ("off", 0.0), ("OFF", 0.0)])
+def test_threshold(text: str, seconds: float) -> None:
+    assert grammar.threshold(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "never", "no", "-1"])
+def test_no_threshold(text: str) -> None:
+    with pytest.raises(Invalid, match=", or off"):
+        grammar.threshold(text)
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [

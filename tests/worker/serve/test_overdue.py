@@ -18,7 +18,7 @@ BODY = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
 
 @pytest.fixture
 def parts():
-    with Parts(request=60, send=30, body=30, head=10, keepalive=5) as parts:
+    with Parts(slow=0, request=60, send=30, body=30, head=10, keepalive=5) as parts:
         parts.connections.now = NOW
         yield parts
 

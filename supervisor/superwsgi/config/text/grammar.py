@@ -70,6 +70,17 @@ def duration(text: str, above_zero: bool = False) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def threshold(text: str) -> float:
+    """As `duration`, above 0; or `off`, which is 0."""
+    if text.lower() == "off":
+        return 0.0
+    try:
+        return duration(text, above_zero=True)
+    except Invalid as error:
+        hint = "" if error.hint.startswith("0 ") else error.hint
+        raise Invalid("a duration such as 250ms, 30s or 5m, or off", hint) from None
+
+
 def _duration_meant(text: str) -> str:
     loose = _LOOSE.fullmatch(text)
     if not loose:

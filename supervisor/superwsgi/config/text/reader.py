@@ -24,7 +24,7 @@ _FAILED: Final[Any] = object()
 _TRUTHS: Final[Mapping[str | None, str]] = {"switch": "on or off", "consent": "yes or no"}
 """The words that a message expects; each accepts the words of the others, too."""
 
-_NOT_IN_THIS_VERSION: Final = frozenset({"admin", "log.slow"})
+_NOT_IN_THIS_VERSION: Final = frozenset({"admin"})
 """Unknown keys for which no similar key is suggested."""
 
 
@@ -54,6 +54,7 @@ class Reader:
             "server_name": addresses.server_name,
             "size": grammar.size,
             "socket": partial(addresses.socket_path, folder=folder),
+            "threshold": grammar.threshold,
             "variable": grammar.variable,
         }
 

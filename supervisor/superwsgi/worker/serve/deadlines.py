@@ -17,6 +17,7 @@ from superwsgi.worker.serve.connections import Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
+from superwsgi.worker.serve.slow import SlowRequests
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
@@ -58,6 +59,7 @@ class Deadlines:
         self._waits = context.waits
         self._patience = deadline_after(timeouts.send)
         self._timeout = deadline_after(timeouts.request)
+        self._slow = SlowRequests(context.errors, context.site)
         self._service = service
         self._connections = service.connections
         self._ending = ending
@@ -77,10 +79,14 @@ class Deadlines:
         for thread in self._pool:
             if thread.token:
                 if thread.deadline <= now:
-                    self._thread_overdue(thread, now)
+                    self._look_at_thread(thread, now)
                 soonest = min(soonest, thread.deadline)
-        soonest = min(soonest, self._look_for_lost(now), self._pool.shrink(now))
+        soonest = min(soonest, self._slow.tell(now), self._look_for_lost(now), self._pool.shrink(now))
         return soonest if soonest >= NEVER else max(soonest, now + GRAIN)
+
+    def end(self) -> None:
+        """The worker ends: nobody will look again."""
+        self._slow.tell_rest()
 
     # Clients.
 
@@ -127,18 +133,21 @@ class Deadlines:
 
     # The application.
 
-    def _thread_overdue(self, thread: WorkerThread, now: int) -> None:
-        """The application gives no sign of life: end the request in its stead, and write off the thread."""
+    def _look_at_thread(self, thread: WorkerThread, now: int) -> None:
+        """How long has the application given no sign of life? That it waits for its client is the client's
+        doing, who has a deadline of his own."""
         connection = thread.connection
-        if connection is None:
-            return
+        exchange = connection.exchange if connection is not None else None
+        if connection is None or exchange is None:
+            return  # it has just come back
         sender = connection.sender
         if sender.outbox.full:
-            thread.deadline = now + self._timeout  # it is waiting for its client, which has its own deadline
-        elif sender.spoke + self._timeout > now:
-            thread.deadline = sender.spoke + self._timeout
-        else:
+            sender.spoke = now
+        since = max(sender.spoke, exchange.began)
+        if since + self._timeout <= now:
             self._write_off(thread, now)
+        else:
+            thread.deadline = since + min(self._timeout, self._slow.note(thread, exchange, now - since, now))
 
     def _write_off(self, thread: WorkerThread, now: int) -> None:
         try:

@@ -354,6 +354,7 @@ class Loop:
         self._baton.stop()
         self._context.board.set("accepting", 0)
         self._acceptor.discard()
+        self._deadlines.end()
         for connection in list(self._connections.open.values()):
             connection.sender.cut()
             self._ending.log_late(connection)

@@ -89,7 +89,7 @@ class Service:
         self.lost: dict[WorkerThread, int] = {}  # written off, may still return: wait for it until then
         self._begun = self._said.open  # lines: looking it up each time would be measurable
         self._queue_limit = site.limits.queue
-        self._request_timeout = deadline_after(site.timeouts.request)
+        self._first_look = min(deadline_after(site.timeouts.request), deadline_after(site.log.slow))
         self._alarm = context.alarm
         self.connections = connections
         self._complete = connections.complete
@@ -371,7 +371,7 @@ class Service:
             request.environ["wsgi.multithread"] = True
         connection.exchange = exchange = Exchange(self._gateway, request, sender, now)
         thread.connection = connection
-        thread.deadline = deadline = now + self._request_timeout
+        thread.deadline = deadline = now + self._first_look
         if deadline < self._alarm.due:
             self._alarm.no_later_than(deadline)
         thread.token.append(None)

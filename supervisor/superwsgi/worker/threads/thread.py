@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
+from superwsgi.log.frames import application_stack
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
@@ -36,7 +36,7 @@ class WorkerThread:
         self.record = record
         self.attended: Connection | None = None  # the one that it is taking a step with
         self.connection: Connection | None = None  # the one whose request it has in the application
-        self.deadline = NEVER  # for the application's next sign of life, monotonic ns
+        self.deadline = NEVER  # when to look for the application's next sign of life, monotonic ns
         self.token: list[None] = []
         self.has_baton = False
         self.lease: list[None] = []
@@ -66,6 +66,6 @@ class WorkerThread:
         return self._python.is_alive()
 
     def stack(self) -> str:
-        """The thread's stack right now."""
+        """What the application does in it right now."""
         frame = sys._current_frames().get(self._python.ident or 0)
-        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+        return application_stack(frame) if frame is not None else ""
