@@ -57,23 +57,23 @@ class Boot(_Message, frozen=True):
 
 
 class Fork(_Message, frozen=True):
-    """Fork worker `worker` for `slot` of the scoreboard. Descriptor: its end of its channel.
-
-    `proven` as in Boot.
-    """
+    """Fork worker `worker` for `slot` of the scoreboard. Descriptors: its end of its channel, and of a pipe
+    for its stacks if `stacks`. `proven` as in Boot."""
 
     worker: int
     slot: int
     proven: bool = False
+    stacks: bool = False
 
 
 class Become(_Message, frozen=True):
-    """Become worker `worker` yourself, for `slot`: sent once, to a mold that has sent Unforkable. Descriptor
-    and `proven` as in Fork."""
+    """Become worker `worker` yourself, for `slot`: sent once, to a mold that has sent Unforkable. Descriptors
+    and the rest as in Fork."""
 
     worker: int
     slot: int
     proven: bool = False
+    stacks: bool = False
 
 
 class Relisten(_Message, frozen=True):

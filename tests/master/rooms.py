@@ -151,12 +151,18 @@ class Rooms:
         self.mold_says(generation, Loaded(0.1))
         return self.turn()
 
+    def asked(self):
+        """What the mold is asked for next, and that worker's end of its channel. Raises BlockingIOError."""
+        request, (fd, pipe) = self.molds[-1].receive()
+        os.close(pipe)
+        return request, fd
+
     def begin_workers(self, generation):
         """The workers that its mold has been asked for are processes, and say so. Returns them."""
         begun = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                asked, (fd,) = self.molds[-1].receive()
+                asked, fd = self.asked()
                 worker = generation.workers[asked.slot]
                 self.adopt(worker, fd)
                 worker.take_over(os.getpid())
@@ -193,6 +199,8 @@ class Rooms:
         for generation in self.generations:
             for handle in generation.handles():
                 handle.channel.close()
+                if getattr(handle, "stacks", None) is not None:
+                    handle.stacks.close()
             sockets.close(generation.listeners)
             generation.close()
         sockets.close(self.first_listeners)

@@ -48,6 +48,7 @@ class HeldMold(Struct, frozen=True):
     loaded: bool
     hazards: list[str] = []
     said: Said = Said.READY
+    pipes: bool = False
 
 
 class HeldWorker(Struct, frozen=True):
@@ -65,6 +66,7 @@ class HeldWorker(Struct, frozen=True):
     asked_to_go: str | None
     failure: str | None
     said: Said = Said.READY
+    stacks: int | None = None
 
 
 class HeldGeneration(Struct, frozen=True):
@@ -105,7 +107,7 @@ class Handover(Struct, frozen=True):
         """All descriptors that the next program needs."""
         for generation in self.generations:
             optional = [generation.error_log, generation.access_log]
-            optional += [worker.channel for worker in generation.workers]
+            optional += [fd for worker in generation.workers for fd in (worker.channel, worker.stacks)]
             optional += [generation.mold.channel] if generation.mold is not None else []
             yield generation.board
             yield from generation.stacks or ()

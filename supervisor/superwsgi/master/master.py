@@ -148,7 +148,6 @@ class Master:
         adopted = taken.generations(self._startup.origin, self._startup.launch, self._loop)
         self._generations.adopt(adopted, held.current, held.last_number)
         for generation in self._generations:
-            generation.stacks.tell(self._errors.stream().write)
             self._children.adopt(generation, now)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)
         self._children.reap(now)

@@ -141,7 +141,7 @@ class TestAWorker:
         rooms.mold_says(loading, Loaded(0.1))
         rooms.turn()
         worker = next(iter(loading.workers.values()))
-        _, (fd,) = rooms.molds[-1].receive()
+        _, fd = rooms.asked()
         rooms.adopt(worker, fd)
         rooms.worker_says(worker, Started(os.getpid()))
         assert worker.pid is None
@@ -152,7 +152,7 @@ class TestAWorker:
         rooms.turn()
         worker = loading.workers[0]
         loading.drain(worker, "one worker fewer", rooms.now)
-        _, (fd,) = rooms.molds[-1].receive()
+        _, fd = rooms.asked()
         with subprocess.Popen([sys.executable, "-c", BEGINS], stdin=fd) as process:
             os.close(fd)
             select.select([worker.channel], [], [], 20)
@@ -171,7 +171,7 @@ class TestAWorker:
     def test_that_never_began_is_gone_when_its_channel_ends(self, rooms, loading):
         rooms.mold_says(loading, Loaded(0.1))
         rooms.turn()
-        _, (fd,) = rooms.molds[-1].receive()
+        _, fd = rooms.asked()
         os.close(fd)
         worker = loading.workers[0]
         rooms.children.hear_worker(loading, worker, rooms.now)

@@ -69,7 +69,7 @@ def test_a_worker_is_drained_by_its_own_latest_word(rooms, serving):
     """It has gone while it was decided about, and nobody has heard of its end before."""
     rooms.deeds.do(ForkWorker(1, 3), rooms.now)
     worker = next(worker for worker in serving.workers.values() if worker.number == 3)
-    _, (fd,) = rooms.molds[-1].receive()
+    _, fd = rooms.asked()
     rooms.adopt(worker, fd).close()
     rooms.deeds.do(DrainWorker(1, worker.key, "one worker fewer"), rooms.now)
     assert worker.state is WorkerState.GONE

@@ -125,6 +125,8 @@ class TestHandingOver:
         finally:
             for handle in restored.handles():
                 handle.channel.close()
+            for worker in restored.workers.values():
+                worker.stacks.close()
             for listener in restored.listeners:
                 listener.sock.close()
             restored.close()
@@ -142,7 +144,10 @@ def _copied(held):
                 stacks=tuple(map(os.dup, generation.stacks)),
                 listeners=[replace(each, fd=os.dup(each.fd)) for each in generation.listeners],
                 mold=replace(generation.mold, channel=os.dup(generation.mold.channel)),
-                workers=[replace(each, channel=os.dup(each.channel)) for each in generation.workers],
+                workers=[
+                    replace(each, channel=os.dup(each.channel), stacks=os.dup(each.stacks))
+                    for each in generation.workers
+                ],
             )
         ],
     )

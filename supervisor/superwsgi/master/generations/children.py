@@ -13,6 +13,7 @@ from typing import Final
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.context import MasterContext
+from superwsgi.master.generations.dumps import Dumps
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Death, Record
@@ -64,6 +65,7 @@ class Children:
         self._agenda = agenda
         self._watched: dict[int, Callable[[ExitCode, float], None]] = {}
         self._some_ended = False
+        self.dumps = Dumps(context)
         self.strays = Strays(context.loop, lambda: context.errors, self._known)
 
     def watch(self, pid: int, ended: Callable[[ExitCode, float], None]) -> None:
@@ -73,6 +75,7 @@ class Children:
     def adopt(self, generation: Generation, now: float) -> None:
         """Listen to the processes of a generation left by an earlier program of this process."""
         mold = generation.mold
+        self.dumps.listen(generation)
         if mold is not None and mold.is_heard():
             self.listen_to_mold(generation, mold)
         elif mold is not None:
@@ -83,10 +86,12 @@ class Children:
 
     def listen_to_mold(self, generation: Generation, mold: MoldHandle) -> None:
         self._loop.on_readable(mold.channel.fileno(), lambda now: self.hear_mold(generation, mold, now))
+        self.dumps.listen(generation)
 
     def listen_to_worker(self, generation: Generation, worker: WorkerHandle) -> None:
         fd = worker.channel.fileno()
         self._loop.on_readable(fd, lambda now: self.hear_worker(generation, worker, now))
+        self.dumps.listen(generation, worker)
 
     # What they say.
 
@@ -291,7 +296,7 @@ class Children:
         return False
 
     def mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
-        generation.stacks.hear()
+        self.dumps.finish(generation, None, now)
         if mold.is_heard():
             self.hear_mold(generation, mold, now)
         generation.bury_mold(mold)
@@ -311,6 +316,7 @@ class Children:
         """A worker is gone; `code` is None if we never saw it as a process."""
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
+        self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)

@@ -34,6 +34,8 @@ from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.states import WorkerEvent, WorkerState
 from superwsgi.system.privileges import PrivilegeError
 
+_BOOTING = "still booting"
+
 _AGAIN = 1.0
 """Seconds before a failed fork is tried again."""
 
@@ -125,7 +127,7 @@ class Deeds:
     def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
             self._say_slow({"gen": generation.number, "pid": mold.pid})
-            generation.ask_mold_for_stacks()
+            self._children.dumps.ask(generation, None, _BOOTING)
 
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
@@ -154,11 +156,11 @@ class Deeds:
     def _ask_slow_worker(self, generation: Generation, worker: WorkerHandle) -> None:
         if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
             self._say_slow(worker.who())
-            generation.ask_for_stacks(worker)
+            self._children.dumps.ask(generation, worker, _BOOTING)
 
     def _say_slow(self, who: dict[str, object]) -> None:
         log = self._errors.bind(**who)
-        log.warning("still booting", next="its stacks follow; killed at timeouts.boot")
+        log.warning(_BOOTING, next="its stacks follow; killed at timeouts.boot")
 
     def _drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.can(WorkerEvent.DRAIN):
@@ -203,7 +205,7 @@ class Deeds:
             log = self._errors.bind(**worker.who())
             in_hand = record.in_hand(generation.board.read(worker.slot).in_flight, now)
             self._goes(worker, log.error("hangs", reason=reason, in_hand=in_hand, next=then))
-            generation.ask_for_stacks(worker)
+            self._children.dumps.ask(generation, worker, "hangs")
 
     # All of them: the site stops.
 

@@ -19,13 +19,14 @@ from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
-from superwsgi.master.generations.resources import LogFiles, Shared, Stacks
+from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.policy.death import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.launch import Launch, launch_mold
 from superwsgi.master.processes.program import Program
+from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.release import Release
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
@@ -79,7 +80,7 @@ class Generation:
         self.state = GenerationState.PREPARING
         self.wanted = machine.workers(site.workers)
         self.most_workers = self.wanted + SPARE_WORKERS
-        self.stacks = Stacks(loop, stacks)
+        self.stacks = Stacks(*stacks) if stacks is not None else Stacks.pipe(1)  # of its molds
         try:
             self.board = board or Scoreboard.create(2 * self.most_workers, site.most_threads + 1)
         except OSError:
@@ -133,7 +134,7 @@ class Generation:
             mold=self.mold.hold() if self.mold is not None else None,
             workers=[worker.hold() for worker in self.workers.values()],
             forkable=self.forkable,
-            stacks=self.stacks.ends,
+            stacks=(self.stacks.fd, self.stacks.end),
         )
 
     @cached_property
@@ -171,7 +172,7 @@ class Generation:
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         certificates = [hand_over(self.site.tls)] if boot.handed else []
-        files = [self.board.fd, *self.logs.descriptors(), self.stacks.ends[1], *certificates, *listeners]
+        files = [self.board.fd, *self.logs.descriptors(), self.stacks.end, *certificates, *listeners]
         how = partial(self._launch, self.site, self.release)
         try:
             self.mold = launch_mold(how, boot, files, self._loop.descriptors())
@@ -281,34 +282,31 @@ class Generation:
         mold = self.mold
         becomes = mold is not None and bool(mold.hazards)
         self.board.clear(slot)
-        channel = self._ask_mold((Become if becomes else Fork)(number, slot, self.is_proven()), now)
+        pipes = mold is not None and mold.pipes
+        request = (Become if becomes else Fork)(number, slot, self.is_proven(), pipes)
+        channel, stacks = self._ask_mold(request, now)
         overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
-        worker = WorkerHandle(number, self.number, slot, channel, now + self.site.timeouts.boot, overdue)
+        until = now + self.site.timeouts.boot
+        worker = WorkerHandle(number, self.number, slot, channel, until, overdue, stacks=stacks)
         self.workers[slot] = worker
         if mold is not None and becomes:
             worker.take_over(mold.pid)
             self.bury_mold(mold)
         return worker
 
-    def _ask_mold(self, request: Fork | Become, now: float) -> Channel:
-        """Our end of the requested worker's channel. A mold that is not listening is ending right now, or is
-        ended."""
+    def _ask_mold(self, request: Fork | Become, now: float) -> tuple[Channel, Stacks | None]:
+        """Our ends of the requested worker's channel and pipe. A mold that is not listening is ending right
+        now, or is ended."""
         mold = self.mold
         if mold is None:
             raise CannotFork("no mold")
         try:
-            channel, theirs = Channel.pair()
-        except OSError as error:
-            raise CannotFork(f"no channel: {error.strerror}") from None
-        try:
-            mold.channel.send(request, [theirs.fileno()])
+            return mold.ask(request, self.site.most_threads)
         except (Closed, BlockingIOError):
-            channel.close()
             self._loop.call_at(now + GRACE, lambda _: self._kill_mold(mold))
             raise CannotFork("its mold is not listening") from None
-        finally:
-            theirs.close()
-        return channel
+        except OSError as error:
+            raise CannotFork(f"no channel: {error.strerror}") from None
 
     def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
         """Let a worker finish its requests. One that boots has none: SIGTERM ends it, or makes it drain if it
@@ -351,24 +349,14 @@ class Generation:
         if worker.pid is None and self.mold is not None:
             self._kill_mold(self.mold)  # it has not forked the worker that it was asked for
 
-    def ask_for_stacks(self, worker: WorkerHandle) -> None:
-        """Make a worker write its threads' stacks into the error log, even if one holds the GIL, or the mold
-        if the worker has not been forked yet."""
-        if worker.pid is None and self.mold is not None:
-            self.ask_mold_for_stacks()
-        worker.signal(signal.SIGUSR2)
-
-    def ask_mold_for_stacks(self) -> None:
-        """The same for the mold."""
-        if self.mold is not None:
-            os.kill(self.mold.pid, signal.SIGUSR2)
-
     def bury(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what belonged to it, and count an early death."""
-        self.stacks.hear()  # its own output comes before the line about its end
         worker.apply(WorkerEvent.EXITED)
         self._loop.forget(worker.channel.fileno())
         worker.channel.close()
+        if worker.stacks is not None:
+            self._loop.forget(worker.stacks.fd)
+            worker.stacks.close()
         del self.workers[worker.slot]
         if not self.workers:
             self.hurry_mold(now, self.site.timeouts.graceful)
@@ -418,7 +406,7 @@ class Generation:
     def close(self) -> None:
         """Release what only this generation holds. The listeners may live on in others."""
         self.board.close()
-        self.stacks.hear()
+        self._loop.forget(self.stacks.fd)
         self.stacks.close()
         self.logs.close()
 

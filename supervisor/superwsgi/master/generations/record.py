@@ -17,6 +17,7 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
+from superwsgi.master.processes import dumped
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.program import ExitCode
 
@@ -67,6 +68,7 @@ class Death:
             number = log.error("died", self.worker.detail, **facts)
             if number is not None:
                 incidents.misses(self.worker.number, number)
+                incidents.explain(number, self.worker.dump)
 
     def _tell_expected(self, log: ErrorLog, incidents: Incidents) -> None:
         facts = {"reason": self.worker.asked_to_go or "its generation is ending", **dict(self._facts())}
@@ -81,6 +83,8 @@ class Death:
 
     def _facts(self) -> Iterator[tuple[str, object]]:
         yield "how", self.how
+        if self.worker.dump:
+            yield "what", dumped.what(self.worker.dump)
         yield "requests", self.counters.requests
         reason = self.worker.failure or self._killed_by()
         if reason:

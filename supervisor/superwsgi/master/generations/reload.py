@@ -149,13 +149,11 @@ class Reloads:
         number = self._generations.next_number()
         release = Release.of(site, self._startup.origin, os.environ)
         try:
-            candidate = Generation(number, site, release, shared, self._startup.launch, self._loop)
+            return Generation(number, site, release, shared, self._startup.launch, self._loop)
         except OSError:
             current = self._generations.current
             shared.give_up(current.listeners if current is not None else ())
             raise
-        candidate.stacks.tell(self._errors.stream().write)
-        return candidate
 
     # Its log files are opened, which a disk may hold up; then the command in `rollout.before` runs.
 

@@ -1,5 +1,5 @@
 """What the master opens for a generation, with the rights that only it has, and sends to molds and workers:
-listeners, the files of both logs, and a pipe for stacks.
+listeners and the files of both logs.
 
 Once it serves, it opens log files in separate threads: a disk that hangs must not hold up its loop.
 """
@@ -13,7 +13,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from superwsgi.config.schema import Log, Site
 from superwsgi.log import files
@@ -25,9 +24,6 @@ from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.system.privileges import identity
 from superwsgi.tls import interface
-
-_PIPE: Final = 64 << 10
-"""Bytes that a pipe holds."""
 
 
 @dataclass(frozen=True)
@@ -168,43 +164,3 @@ class Opening:
     def _end(self) -> None:
         self._loop.forget(self._done)
         os.close(self._done)
-
-
-# Stacks.
-
-
-class Stacks:
-    """The pipe to which the processes of a generation write their stacks, when asked or when they crash.
-    `ends`: the read and write ends of the pipe of an earlier program of this process.
-
-    They write in a signal handler (faulthandler), which would have to wait for the reader of the error log. A
-    pipe of our own does not make them wait; we read it, and pass on whole lines to the log.
-
-    Raises OSError.
-    """
-
-    def __init__(self, loop: EventLoop, ends: tuple[int, int] | None = None) -> None:
-        self._loop = loop
-        self.ends = ends or os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._say: Callable[[str], object] | None = None
-        self._begun = b""
-
-    def tell(self, say: Callable[[str], object]) -> None:
-        """From now on, call `say` with what is written."""
-        self._say = say
-        self._loop.on_readable(self.ends[0], lambda _: self.hear())
-
-    def hear(self) -> None:
-        """Pass on what has been written so far; anything written meanwhile waits for the next turn."""
-        if self._say is None:
-            return
-        with contextlib.suppress(BlockingIOError):
-            self._begun += os.read(self.ends[0], _PIPE)
-        end = len(self._begun) if len(self._begun) > _PIPE else self._begun.rfind(b"\n") + 1
-        lines, self._begun = self._begun[:end], self._begun[end:]
-        self._say(lines.decode("utf-8", "backslashreplace"))
-
-    def close(self) -> None:
-        self._loop.forget(self.ends[0])
-        for end in self.ends:
-            os.close(end)

@@ -7,6 +7,7 @@ the scoreboard.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import deque
@@ -22,8 +23,9 @@ from superwsgi.master.handover import HeldMold, HeldWorker
 from superwsgi.master.policy.governor import WorkerView
 from superwsgi.master.processes import hearing
 from superwsgi.master.processes.hearing import Said
+from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.states import WorkerEvent, WorkerState
-from superwsgi.messages import Word
+from superwsgi.messages import Become, Fork, Word
 
 GRACE: Final = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
@@ -67,6 +69,8 @@ class WorkerHandle:
     incident: int | None = None  # because of which it is being ended or replaced
     refused: tuple[int, ...] | None = (0,) * len(REFUSED)  # requests, at the last look; None if not known
     memory: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SAMPLES))  # when, bytes
+    stacks: Stacks | None = None  # if it has a pipe of its own for them
+    dump: str = ""  # what it wrote of a fatal error
 
     @classmethod
     def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
@@ -86,6 +90,7 @@ class WorkerHandle:
             failure=held.failure,
             said=held.said,
             refused=None,
+            stacks=None if held.stacks is None else Stacks(held.stacks),
         )
 
     def hold(self) -> HeldWorker:
@@ -103,6 +108,7 @@ class WorkerHandle:
             asked_to_go=self.asked_to_go,
             failure=self.failure,
             said=self.said,
+            stacks=None if self.stacks is None else self.stacks.fd,
         )
 
     def apply(self, event: WorkerEvent) -> None:
@@ -224,17 +230,34 @@ class MoldHandle:
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
     switches: int = 0  # its context switches at that time
     reports: TokenBucket = field(default_factory=lambda: TokenBucket(_REPORTS))
+    pipes: bool = True  # it takes a pipe for the stacks of each worker
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
-        return cls(held.pid, Channel.of(held.channel), held.loaded, hazards=held.hazards, said=held.said)
+        channel = Channel.of(held.channel)
+        return cls(held.pid, channel, held.loaded, hazards=held.hazards, said=held.said, pipes=held.pipes)
 
     def hold(self) -> HeldMold:
-        return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards, self.said)
+        return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards, self.said, self.pipes)
 
     def heard(self, word: Word, sender: int) -> None:
         """Its next word. Raises Forged."""
         self.said = hearing.after(hearing.MOLD, self.said, word, sender=sender, of=self.pid)
+
+    def ask(self, request: Fork | Become, threads: int) -> tuple[Channel, Stacks | None]:
+        """Ask for a worker with so many threads; returns our ends of its channel and of its pipe for stacks,
+        if it `pipes`. Raises OSError, BlockingIOError or Closed, with nothing left open."""
+        channel, theirs = Channel.pair()
+        with contextlib.ExitStack() as undone, theirs:
+            undone.callback(channel.close)
+            stacks = Stacks.pipe(threads) if request.stacks else None
+            if stacks is not None:
+                undone.callback(stacks.close)
+            self.channel.send(request, [theirs.fileno(), *([] if stacks is None else [stacks.end])])
+            undone.pop_all()
+        if stacks is not None:
+            stacks.pass_on()
+        return channel, stacks
 
     def is_heard(self) -> bool:
         """Whether it has not been dismissed, which closes its channel."""

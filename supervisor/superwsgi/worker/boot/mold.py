@@ -192,9 +192,9 @@ class Mold:
         while True:
             message, fds = self._channel.receive()
             if isinstance(message, Fork):
-                self._fork(message, fds[0])
+                self._fork(message, fds)
             elif isinstance(message, Become):
-                self._become(message, fds[0])
+                self._become(message, fds)
             elif isinstance(message, Relisten):
                 for listener in self._listeners:
                     listener.close()
@@ -234,11 +234,11 @@ class Mold:
         if own != self._stacks_fd:
             os.dup2(own, self._stacks_fd, inheritable=False)
 
-    def _fork(self, request: Fork, channel_fd: int) -> None:
+    def _fork(self, request: Fork, fds: Sequence[int]) -> None:
         try:
             self._before_fork(request)
             self._has_forked = True
-            code = forks.run_in_child(lambda: self._in_between(request, channel_fd))
+            code = forks.run_in_child(lambda: self._in_between(request, fds))
             if code:
                 raise OSError(code, os.strerror(code))
         except Unloadable as error:
@@ -246,7 +246,8 @@ class Mold:
         except OSError as error:
             self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
         finally:
-            os.close(channel_fd)
+            for fd in fds:
+                os.close(fd)
 
     def _before_fork(self, request: Fork) -> None:
         """Raises Unloadable."""
@@ -259,24 +260,28 @@ class Mold:
         orphan.leave_to_master()
         flush_output()
 
-    def _become(self, request: Become, channel_fd: int) -> NoReturn:
+    def _become(self, request: Become, fds: Sequence[int]) -> NoReturn:
         """Continue as a worker, which shares its application with nobody."""
         self._siblings = None
         self._channel.close()
-        process.main(self._start(request, channel_fd))
+        process.main(self._start(request, fds))
 
-    def _in_between(self, request: Fork, channel_fd: int) -> int:
+    def _in_between(self, request: Fork, fds: Sequence[int]) -> int:
         """The process between mold and worker, which ends at once, with the errno as exit code if it cannot
         fork."""
         try:
             if forks.fork() == 0:
                 self._channel.close()
-                process.main(self._start(request, channel_fd))
+                process.main(self._start(request, fds))
         except OSError as error:
             return error.errno or errno.EAGAIN
         return 0
 
-    def _start(self, request: Fork | Become, channel_fd: int) -> process.Start:
+    def _start(self, request: Fork | Become, fds: Sequence[int]) -> process.Start:
+        channel_fd, *pipes = fds
+        for pipe in pipes:  # in the place of the mold's, so that faulthandler has it from now on
+            os.dup2(pipe, self._stacks_fd, inheritable=False)
+            os.close(pipe)
         return process.Start(
             site=self._site,
             master=self._master,

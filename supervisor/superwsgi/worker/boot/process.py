@@ -48,6 +48,10 @@ from superwsgi.worker.serve.loop import Loop
 BOOT_FAILED = 3
 """Exit code of a worker whose application did not load; the master already knows why."""
 
+_ALL_DUMPED = 90
+"""faulthandler writes the stacks of at most 100 threads. With more, that of the thread which causes a fatal
+error might be missing; then it writes no other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -122,7 +126,7 @@ class Worker:
         orphan.end_with(start.master)
         start.channel.send(Started(os.getpid()))  # the master believes this only from a child of its own
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
-        faulthandler.enable(start.stacks_fd)
+        faulthandler.enable(start.stacks_fd, all_threads=start.site.most_threads <= _ALL_DUMPED)
         try:
             app = self._load()
         except Unloadable as error:
