@@ -13,9 +13,12 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from superwsgi.incidents import Incident
+from superwsgi.incidents import Incident, RequestInHand
 
 VERSION: Final = 1
+
+MOLD: Final = "mold"
+"""What a mold is called where a worker has a number."""
 
 
 def _type(class_name: str) -> str:
@@ -66,7 +69,16 @@ class WhyRequest(_ControlMessage, frozen=True):
     most: int = 20
 
 
-Request = StatusRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRequest | WhyRequest
+class StacksRequest(_ControlMessage, frozen=True):
+    """Answered by one AllStacks. `of`: a worker's number or process id, `mold`, or None for all workers and
+    for molds that import."""
+
+    of: str | None = None
+
+
+Request = (
+    StatusRequest | WhyRequest | StacksRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRequest
+)
 
 
 # Answers.
@@ -184,7 +196,42 @@ class Refused(_ControlMessage, frozen=True):
     reason: str
 
 
-Answer = Snapshot | Progress | Ended | Why | Refused
+class ThreadStack(Struct, frozen=True):
+    """A thread: its identifier (threading.get_ident) and name, its `kind` as in messages.ThreadHead, and its
+    stack as lines of text, outermost call first. `stack` begins in the application where it is there."""
+
+    ident: int
+    name: str
+    kind: str
+    stack: str
+    request: RequestInHand | None = None
+    seconds: float | None = None
+
+
+class ProcessStacks(Struct, frozen=True):
+    """What the threads of a worker or a mold do. `number` is None for a mold, `state` as in WorkerStatus,
+    `note` says what is to be known about these stacks, or why there are none. They are the process's own
+    answer, or `by_faulthandler`: then `left_out` is not known. `in_hand` are its requests as the scoreboard
+    has them."""
+
+    number: int | None
+    generation: int
+    pid: int | None
+    state: str
+    note: str = ""
+    threads: list[ThreadStack] = []
+    left_out: int = 0
+    by_faulthandler: bool = False
+    in_hand: list[RequestInHand] = []
+
+
+class AllStacks(_ControlMessage, frozen=True):
+    """The answer to a StacksRequest."""
+
+    processes: list[ProcessStacks]
+
+
+Answer = Snapshot | Why | AllStacks | Progress | Ended | Refused
 
 _Decoded = TypeVar("_Decoded")
 

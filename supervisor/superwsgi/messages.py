@@ -19,11 +19,24 @@ REASON_LIMIT: Final = 2 << 10
 DETAIL_LIMIT: Final = 16 << 10
 """Maximum characters of a detail: six times that, in JSON, still fits into a packet."""
 
+WORD_LIMIT: Final = 256
+PLACE_LIMIT: Final = 8 << 10
+"""Characters of a name, target or id of a thread, and of its stack."""
+
+MOST_HEADS: Final = 8
+MOST_PLACES: Final = 300
+"""Threads in one message, which has to fit into a packet, and stacks in one answer."""
+
+MOST_ANSWERS: Final = 2000
+"""Messages in one answer: enough for 10,000 threads."""
+
 # Words of a mold or worker beyond these bounds are refused: application code may have sent them.
 Reason = Annotated[str, Meta(max_length=REASON_LIMIT)]
 Detail = Annotated[str, Meta(max_length=DETAIL_LIMIT)]
+ThreadWord = Annotated[str, Meta(max_length=WORD_LIMIT)]
 Seconds = Annotated[float, Meta(ge=0)]
 Number = Annotated[int, Meta(ge=0, lt=1 << 31)]
+Identifier = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
@@ -106,6 +119,12 @@ class Stop(_Message, frozen=True):
     """End now, whatever is in hand."""
 
 
+class TellThreads(_Message, frozen=True):
+    """What do your threads do? Answered by ThreadsAt."""
+
+    question: int
+
+
 # Mold to master.
 
 
@@ -172,6 +191,31 @@ class Recycle(_Message, frozen=True):
     reason: Reason
 
 
+class ThreadHead(Struct, frozen=True):
+    """A thread, and since how many seconds it has the request in hand, if it has one. `abandoned`: its
+    request was ended in its place, and it has not come back; `server`: one of ours, `application`: one that
+    the application has started."""
+
+    ident: Identifier
+    name: ThreadWord
+    kind: Literal["request", "abandoned", "application", "idle", "server"]
+    method: ThreadWord = ""
+    target: ThreadWord = ""
+    request: ThreadWord = ""
+    seconds: Seconds | None = None
+
+
+class ThreadsAt(_Message, frozen=True):
+    """Some threads that are at the same place, with its stack, outermost call first. The `last` one has no
+    threads, and says how many were left out."""
+
+    question: Number
+    threads: Annotated[list[ThreadHead], Meta(max_length=MOST_HEADS)]
+    stack: Annotated[str, Meta(max_length=PLACE_LIMIT)] = ""
+    left_out: Number = 0
+    last: bool = False
+
+
 # Mold and worker to master.
 
 
@@ -184,10 +228,21 @@ class WentWrong(_Message, frozen=True):
     detail: Detail = ""
 
 
-Word = Loaded | Unforkable | LoadFailed | ForkFailed | Started | Ready | BootFailed | Recycle | WentWrong
+Word = (
+    Loaded
+    | Unforkable
+    | LoadFailed
+    | ForkFailed
+    | Started
+    | Ready
+    | BootFailed
+    | Recycle
+    | ThreadsAt
+    | WentWrong
+)
 """Messages that the master receives."""
 
-Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | Word
+Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | TellThreads | Word
 
 encode: Final[Callable[[Message], bytes]] = msgspec.json.encode
 

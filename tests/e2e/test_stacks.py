@@ -1,9 +1,15 @@
 """Stacks of real processes: in the log with a head line, and by `superwsgi stacks`."""
 
+import contextlib
+import json
 import re
 import signal
+import threading
 
+import psutil
 import pytest
+
+from tests.e2e.daemon import wait_for
 
 APP = """
     import ctypes, os, time
@@ -98,3 +104,168 @@ class TestInTheLog:
         site.wait_log(rf"worker=1 gen=1 pid={worker} stacks why=SIGUSR2\n")
         site.send(signal.SIGSEGV, worker)
         site.wait_log(rf'worker=1 gen=1 pid={worker} fatal error what="Segmentation fault"\n')
+
+
+class InApplication:
+    """Requests of the view that is asked for; those who ask do not wait."""
+
+    def __init__(self, site, path, count=1):
+        self.site = site
+        self.socks = [site.connect() for _ in range(count)]
+        for sock in self.socks:
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for sock in self.socks:
+            sock.close()
+
+
+def stacks(site, *words, code=0):
+    """The answer, as data."""
+    done = site.command("stacks", "-c", "site.yaml", "--json", *words)
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout)["processes"]
+
+
+def of_requests(process):
+    return [thread for thread in process["threads"] if thread["kind"] == "request"]
+
+
+def until(site, found, *words):
+    """Ask until it is as expected: a request may be on its way. Returns the one process."""
+
+    def asked():
+        (process,) = stacks(site, *words)
+        return process if found(process) else None
+
+    return wait_for(asked, "such stacks", context=lambda: site.log)
+
+
+def until_held(site, *words):
+    """Ask until faulthandler has answered for one of them. Returns all."""
+
+    def asked():
+        processes = stacks(site, *words)
+        return processes if any(process["by_faulthandler"] for process in processes) else None
+
+    return wait_for(asked, "stacks of faulthandler", context=lambda: site.log)
+
+
+class TestTheCommand:
+    @pytest.mark.parametrize("view", ["sleeps", "computes"])
+    def test_each_request_with_its_stack(self, daemon, view):
+        site = begin(daemon, threads=3)
+        with InApplication(site, f"/{view}?30"):
+            process = until(site, of_requests, "1")
+            (thread,) = of_requests(process)
+            assert thread["request"]["method"] == "GET"
+            assert thread["request"]["target"] == f"/{view}?30"
+            assert 0 <= thread["request"]["seconds"] < 60
+            assert re.search(
+                rf'File ".*app\.py", line \d+, in app\n(.*\n)+  File .* in {view}\n', thread["stack"]
+            )
+            said = site.command("stacks", "-c", "site.yaml").stdout
+            assert re.search(rf"  thread-\d  GET /{view}\?30  \S+-1  [\d.]+m?s\n    File ", said)
+            assert "3 threads wait for requests" in said
+
+    def test_a_worker_whose_gil_is_held(self, daemon):
+        site = begin(daemon, threads=3, workers=2)
+        with InApplication(site, "/holds_the_gil?8"):
+            processes = until_held(site)
+            (held,) = [each for each in processes if each["by_faulthandler"]]
+            (other,) = [each for each in processes if not each["by_faulthandler"]]
+            assert held["note"].startswith("the interpreter is held")
+            assert [request["target"] for request in held["in_hand"]] == ["/holds_the_gil?8"]
+            (thread,) = [each for each in held["threads"] if each["kind"] != "server"]
+            assert "in holds_the_gil\n" in thread["stack"]
+            assert (other["note"], len(other["threads"]) >= 4) == ("", True)
+        assert "stacks why=" not in site.log
+
+    def test_a_worker_that_is_stopped(self, daemon):
+        site = begin(daemon, threads=2)
+        (worker,) = site.wait_workers(1)
+        site.send(signal.SIGSTOP, worker)
+        try:
+            wait_for(lambda: psutil.Process(worker).status() == psutil.STATUS_STOPPED, "stop")
+            (process,) = stacks(site, str(worker))
+            assert process["note"].startswith("stopped by a signal") or process["pid"] != worker
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                site.send(signal.SIGCONT, worker)
+
+    @pytest.mark.parametrize("preload", ["auto", False])
+    def test_an_import_that_goes_on(self, daemon, preload):
+        daemon.write("app.py", "import time\n\ndef loads():\n    time.sleep(60)\n\nloads()\n")
+        daemon.site(preload=preload, workers=1)
+        daemon.start(ready=False)
+        daemon.wait_log("listening")
+        process = wait_for(
+            lambda: next((each for each in stacks(daemon) if "in loads" in str(each)), None), "import"
+        )
+        assert process["number"] == (None if preload else 1)
+        assert process["state"] == ("importing" if preload else "booting")
+        (thread,) = [each for each in process["threads"] if each["kind"] == "application"]
+        assert re.search(r'app\.py", line 6 in <module>\n  File .* line 4 in loads\n$', thread["stack"])
+
+    def test_many_threads(self, daemon):
+        site = begin(daemon, threads=150)
+        with InApplication(site, "/sleeps?30", 150):
+            process = until(site, lambda process: len(of_requests(process)) == 150, "1")
+            assert len({thread["request"]["id"] for thread in of_requests(process)}) == 150
+            assert len({thread["stack"] for thread in of_requests(process)}) == 1
+            said = site.command("stacks", "-c", "site.yaml", "1").stdout
+            assert "  and 130 more:\n" in said
+            assert len(said.splitlines()) < 40
+
+    def test_what_is_not_there(self, daemon):
+        site = begin(daemon)
+        done = site.command("stacks", "-c", "site.yaml", "7")
+        assert done.returncode == 1
+        assert done.stderr.endswith("no worker 7; there are: 1, mold\n")
+        done = site.command("stacks", "-c", "site.yaml", "mold")
+        assert done.returncode == 0
+        assert done.stdout.endswith("loaded: waits to fork workers, in code of the server\n")
+        assert site.stop() == 0
+        assert site.command("stacks", "-c", "site.yaml").returncode == 2
+
+    def test_nobody_is_disturbed(self, daemon):
+        """A client that asks in turn, as fast as it can, and stacks meanwhile."""
+        site = begin(daemon, threads=4)
+        asked, problems, done = [], [], threading.Event()
+
+        def load():
+            client = site.client()
+            while not done.is_set():
+                client.request("GET", "/")
+                answer = client.getresponse()
+                answer.read()
+                asked.append(answer.status)
+            client.close()
+
+        clients = [threading.Thread(target=load) for _ in range(2)]
+        for client in clients:
+            client.start()
+        for _ in range(5):
+            problems += [each["note"] for each in stacks(site) if each["note"]]
+        done.set()
+        for client in clients:
+            client.join()
+        assert set(asked) == {200}
+        assert problems == []
+        assert not re.search("error|warning", site.log)
+
+    def test_after_an_upgrade(self, daemon):
+        site = begin(daemon, threads=2)
+        (worker,) = site.wait_workers(1)
+        daemon.write("app.py", "import nothing_of_the_kind\n")  # so that it is not replaced
+        with InApplication(site, "/holds_the_gil?6"):
+            until_held(site)
+            site.send(signal.SIGUSR2)
+            site.wait_log("program replaced")
+            site.wait_log("reload failed")
+            process = until(site, lambda process: not process["by_faulthandler"], "1")
+            assert process["pid"] == worker
+        assert "impossible message" not in site.log

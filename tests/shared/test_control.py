@@ -5,18 +5,23 @@ import pytest
 
 from superwsgi import control
 from superwsgi.control import (
+    AllStacks,
     DeathStatus,
     Ended,
     NotUnderstood,
     Outcome,
+    ProcessStacks,
     Progress,
     Refused,
     ReloadRequest,
+    RequestInHand,
     Snapshot,
+    StacksRequest,
     Stage,
     StatusRequest,
     StopRequest,
     ThreadsStatus,
+    ThreadStack,
     UpgradeRequest,
     WatchRequest,
     WorkerStatus,
@@ -40,6 +45,18 @@ SNAPSHOT = Snapshot(
     threads=ThreadsStatus(3, 4, 32, 2, 1.5),
 )
 
+STACKS = AllStacks(
+    processes=[
+        ProcessStacks(
+            1,
+            3,
+            813,
+            "serving",
+            threads=[ThreadStack(7, "thread-1", "request", "  File …", RequestInHand("GET", "/", 4.2, "id"))],
+        )
+    ]
+)
+
 
 @pytest.mark.parametrize("request_", [StatusRequest(), ReloadRequest(follow=True), StopRequest(fast=True)])
 def test_requests_come_back_as_they_were(request_):
@@ -53,6 +70,7 @@ def test_requests_come_back_as_they_were(request_):
     ("request_", "type_"),
     [
         (StatusRequest(), "status"),
+        (StacksRequest(of="2"), "stacks"),
         (ReloadRequest(), "reload"),
         (UpgradeRequest(), "upgrade"),
         (WatchRequest(), "watch"),
@@ -68,6 +86,7 @@ def test_requests_are_called_as_every_version_calls_them(request_, type_):
     "answer",
     [
         SNAPSHOT,
+        STACKS,
         Progress(stage=Stage.ROLLING_OUT, generation=4, done=1, total=2),
         Ended(outcome=Outcome.FAILED, seconds=0.5, generation=4, reason="no\nmodule", detail="Traceback"),
         Refused(reason="not allowed"),

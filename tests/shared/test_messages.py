@@ -34,6 +34,12 @@ EXAMPLES = [
     messages.BootFailed("no", ""),
     messages.Recycle("requests"),
     messages.WentWrong("error", "request stuck", {"request": "3f-1"}, "its stack"),
+    messages.TellThreads(7),
+    messages.ThreadsAt(
+        7,
+        [messages.ThreadHead(140_000_000_000_000, "thread-1", "request", "GET", "/", "0b3f-1", 4.2)],
+        '  File "/srv/app.py", line 3, in view',
+    ),
 ]
 
 

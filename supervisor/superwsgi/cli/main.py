@@ -10,6 +10,7 @@ import click
 
 from superwsgi import __version__
 from superwsgi.cli.server.reload import reload
+from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
 from superwsgi.cli.server.stop import stop
 from superwsgi.cli.server.upgrade import upgrade
@@ -54,6 +55,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi status                  show what the sites of this machine do
     superwsgi status shop             show what one of them does
     superwsgi why                     show what has gone wrong, and what followed
+    superwsgi stacks shop             show what its threads do right now
     superwsgi reload shop --wait      load new code, and wait until it serves
     superwsgi upgrade shop --wait     replace superwsgi or Python, in place
     """
@@ -69,5 +71,5 @@ def main(context: click.Context, path: str | None) -> None:
     context.invoke(serve, path=path)
 
 
-for command in (serve, run, check, status, why, reload, upgrade, stop):
+for command in (serve, run, check, status, why, stacks, reload, upgrade, stop):
     main.add_command(command)

@@ -67,6 +67,7 @@ class HeldWorker(Struct, frozen=True):
     failure: str | None
     said: Said = Said.READY
     stacks: int | None = None
+    question: int = 0
 
 
 class HeldGeneration(Struct, frozen=True):

@@ -25,6 +25,7 @@ from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.server import Control
+from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.eventloop import PAUSE, EventLoop
 from superwsgi.master.generations.children import Children, become_subreaper
 from superwsgi.master.generations.deeds import Deeds
@@ -89,7 +90,8 @@ class Master:
         )
         origin = startup.origin if startup.launch is execute else None
         self.upgrade = Upgrades(context, self._hold, self._children.watch, origin)
-        commands = Commands(self, self._generations, self._record, self._reloads, context)
+        inquiries = Inquiries(context, self._generations, self._children.dumps)
+        commands = Commands(self, self._generations, self._record, self._reloads, inquiries, context)
         self._control.answer_by(commands)
         self.stopping = False
         self._began = time.monotonic()

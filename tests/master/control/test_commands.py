@@ -7,6 +7,7 @@ from superwsgi.config.schema import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
+from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.messages import LoadFailed
 
@@ -47,7 +48,9 @@ def serving(rooms):
 @pytest.fixture
 def ask(rooms, serving):
     master = Operated(rooms)
-    commands = Commands(master, rooms.generations, rooms.record, rooms.reload, rooms.context)
+    inquiries = Inquiries(rooms.context, rooms.generations, rooms.children.dumps)
+    known = rooms.generations, rooms.record, rooms.reload, inquiries
+    commands = Commands(master, *known, rooms.context)
     return lambda request: commands.answer(request, "uid 0 pid 1", rooms.now)
 
 

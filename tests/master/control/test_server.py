@@ -124,6 +124,30 @@ def test_who_follows_hears_of_each_change_once_and_of_the_end(site, connect):
     assert answers(client) == ([loading, rolling, end], True)
 
 
+def test_an_answer_may_come_some_turns_later(site, connect):
+    answer = control.AllStacks(processes=[])
+    site.clerk.steps = [None, None, None, answer]
+    client = connect()
+    ask(site, client, control.ReloadRequest(follow=True))
+    assert answers(client) == ([], False)
+    for _ in range(3):
+        turn(site)
+    assert answers(client) == ([answer], True)
+
+
+def test_who_leaves_before_that_is_forgotten(site, connect):
+    site.clerk.steps = [None]
+    client = connect()
+    ask(site, client, control.ReloadRequest(follow=True))
+    client.close()
+    turn(site)
+    turn(site)
+    assert site.errors == []
+    site.clerk.steps = [ZeroDivisionError]  # would be no answer
+    turn(site)
+    assert site.errors == []
+
+
 UNKNOWN = {
     "HTTP": b"GET / HTTP/1.1\n",
     "another type": b'{"type":"dance"}\n',

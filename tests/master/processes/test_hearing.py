@@ -38,7 +38,7 @@ def test_nobody_speaks_for_another_process(table, word):
             hearing.after(table, said, word, sender=1, of=ME)
 
 
-def test_nothing_is_said_twice_but_failed_forks_and_what_has_gone_wrong():
+def test_nothing_is_said_twice_but_failed_forks_answers_and_what_has_gone_wrong():
     again = [
         word
         for table in (WORKER, MOLD)
@@ -46,7 +46,7 @@ def test_nothing_is_said_twice_but_failed_forks_and_what_has_gone_wrong():
         for word in table[said]
         if table[said][word] is said
     ]
-    assert set(again) == {messages.ForkFailed, messages.WentWrong}
+    assert set(again) == {messages.ForkFailed, messages.ThreadsAt, messages.WentWrong}
 
 
 def reachable(state, said):
@@ -59,6 +59,8 @@ def reachable(state, said):
         if then is said:
             continue
         event = EVENTS.get(word)
+        if event is None and then is said:
+            continue
         yield from reachable(state if event is None else states.WORKER[state][event], then)
 
 

@@ -57,12 +57,6 @@ class FoundSite:
         return self.served is not None and self.served.file is not None and _same(self.served.file, file)
 
 
-_OPTIONS: Final = (
-    click.option("--control", "socket_path", metavar="SOCKET", help="The control socket of the site."),
-    click.option("-c", "--config", "site_file", metavar="FILE", help="The site file of the site."),
-)
-
-
 def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the argument and options that name a site; it is called with a Which."""
 
@@ -72,23 +66,34 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("give only one of NAME, -c FILE and --control SOCKET")
         return command(Which(name, site_file, socket_path), **rest)
 
-    for parameter in (*_OPTIONS, click.argument("name", required=False)):
+    for parameter in (
+        click.option("--control", "socket_path", metavar="SOCKET", help="The control socket of the site."),
+        click.option("-c", "--config", "site_file", metavar="FILE", help="The site file of the site."),
+        click.argument("name", required=False),
+    ):
         chosen = parameter(chosen)
     return chosen
 
 
-def which_site_beside(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same for a command with an argument of its own: the site's name is an option."""
+def which_site_and(
+    argument: str, is_meant: Callable[[str], bool]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `which_site`, for a command that is called with another `argument` as well, or None. One word alone
+    is that and not the name of a site if it `is_meant`, or if -c or --control names the site."""
 
-    @functools.wraps(command)
-    def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
-        if sum(each is not None for each in (name, site_file, socket_path)) > 1:
-            raise click.UsageError("give only one of --site NAME, -c FILE and --control SOCKET")
-        return command(Which(name, site_file, socket_path), **rest)
+    def given(command: Callable[..., Any]) -> Callable[..., Any]:
+        with_site = which_site(click.argument(argument, required=False)(command))
 
-    for parameter in (*_OPTIONS, click.option("--site", "name", metavar="NAME", help="The site's name.")):
-        chosen = parameter(chosen)
-    return chosen
+        @functools.wraps(with_site)
+        def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
+            alone = name is not None and rest[argument] is None
+            if alone and (site_file or socket_path or is_meant(str(name))):
+                name, rest[argument] = None, name
+            return with_site(name=name, site_file=site_file, socket_path=socket_path, **rest)
+
+        return chosen
+
+    return given
 
 
 def find(which: Which) -> list[FoundSite]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 import time
@@ -11,7 +12,7 @@ import click
 import msgspec
 
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
-from superwsgi.cli.server.which import Which, find_one, which_site_beside
+from superwsgi.cli.server.which import Which, find_one, which_site_and
 from superwsgi.control import Why, WhyRequest
 from superwsgi.incidents import Incident
 from superwsgi.log.spelling import duration, printable, printable_lines
@@ -20,16 +21,19 @@ from superwsgi.master.serve import FAILED
 _WIDTH = 100
 _INDENT = " " * 6
 
+_CONCERNED = re.compile("#?[0-9]+|[0-9a-f-]{16,}")
+"""What is no name of a site: numbers, and ids of requests as we make them."""
+
 
 @click.command(short_help="Show what has gone wrong, and why.")
-@click.argument("what", required=False)
-@which_site_beside
+@which_site_and("what", lambda word: _CONCERNED.fullmatch(word) is not None)
 @click.option("-n", "most", default=20, show_default=True, metavar="N", help="The last N incidents.")
 @click.option("--short", is_flag=True, help="Only the first line of each.")
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each.")
 def why(which: Which, what: str | None, most: int, short: bool, as_json: bool) -> None:
     """Show what has gone wrong, the newest first: the cause, the requests that it had to do with, what it did
-    to clients, and what followed. WHAT is the number of a worker, a process id, the id of a request (it is in
+    to clients, and what followed. NAME is the name of the site, and is not needed where
+    only one runs. WHAT is the number of a worker, a process id, the id of a request (it is in
     both logs, and in the response as X-Request-ID), or `#17`, the number of an incident in the error log.
 
     The master keeps the last 300, over reloads and upgrades; what happens again within a minute is counted.

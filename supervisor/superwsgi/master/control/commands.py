@@ -10,9 +10,11 @@ from superwsgi.control import (
     Ended,
     Outcome,
     Progress,
+    Refused,
     ReloadRequest,
     Request,
     Snapshot,
+    StacksRequest,
     Stage,
     StatusRequest,
     UpgradeRequest,
@@ -23,6 +25,7 @@ from superwsgi.control import (
 from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
 from superwsgi.master.control.server import Follow
+from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.generations.reload import Reloads
@@ -58,21 +61,27 @@ class Commands:
         generations: Generations,
         record: Record,
         reloads: Reloads,
+        inquiries: Inquiries,
         context: MasterContext,
     ) -> None:
         self._master = master
         self._generations = generations
         self._record = record
         self._reloads = reloads
+        self._inquiries = inquiries
         self._errors = context.errors
         self._incidents = context.incidents
 
-    def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
-        """Do as `who` asked; returns the first answer, and how to go on if more is wanted."""
+    def answer(self, request: Request, who: str, now: float) -> tuple[Answer | None, Follow | None]:
+        """Do as `who` asked; returns the first answer, if there is one yet, and how to go on if more is
+        wanted."""
         if isinstance(request, StatusRequest):
             return self._master.snapshot(now), None
         if isinstance(request, WhyRequest):
             return self._why(request), None
+        if isinstance(request, StacksRequest):
+            begun = self._inquiries.begin(request.of, now)
+            return (begun, None) if isinstance(begun, Refused) else (None, begun)
         if isinstance(request, ReloadRequest):
             self._errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from superwsgi.config.schema import Site
-from superwsgi.control import Answer, Ended, NotUnderstood, Refused, Request, decode_request, encode
+from superwsgi.control import Answer, NotUnderstood, Progress, Refused, Request, decode_request, encode
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.control import by_name, paths
 from superwsgi.master.eventloop import EventLoop
@@ -38,15 +38,16 @@ _PAUSE: Final = 1.0
 _WITHOUT: Final = "superwsgi status cannot reach this site; fix that and send HUP, or set `control` to a path"
 _TELL_APART: Final = "reach it by -c FILE or --control SOCKET, or by its name if no other site has the same"
 
-Follow = Callable[[float], Answer]
-"""Returns the current answer; an Ended is the last one."""
+Follow = Callable[[float], Answer | None]
+"""Returns the current answer, or None while there is none; any other than a Progress is the last one."""
 
 
 class Answers(Protocol):
     """Does as asked."""
 
-    def answer(self, request: Request, who: str, now: float) -> tuple[Answer, Follow | None]:
-        """Do as `who` asked; returns the first answer, and how to go on if more is wanted."""
+    def answer(self, request: Request, who: str, now: float) -> tuple[Answer | None, Follow | None]:
+        """Do as `who` asked; returns the first answer, if there is one yet, and how to go on if more is
+        wanted."""
 
 
 @dataclass(slots=True)
@@ -159,7 +160,9 @@ class Control:
         for client in [client for client in self._clients.values() if client.follow is not None]:
             assert client.follow is not None
             answer = client.follow(now)
-            if isinstance(answer, Ended):
+            if answer is None:
+                continue
+            if not isinstance(answer, Progress):
                 client.follow = None
             if answer != client.last and (client.follow is None or not client.unsent):
                 self._say(client, answer, now)
@@ -236,7 +239,10 @@ class Control:
         except Exception:
             self._say(client, Refused(reason="the master failed to do that; its error log says why"), now)
             raise
-        self._say(client, answer, now)
+        if answer is not None:
+            self._say(client, answer, now)
+        else:
+            client.deadline = None
 
     def _say(self, client: _Client, answer: Answer, now: float) -> None:
         client.last = answer

@@ -41,7 +41,7 @@ def fatal_error(text: str) -> str | None:
 
 
 def what(text: str) -> str:
-    """`Segmentation fault in crash (/srv/shop/views.py, line 7)`: the error, and where the application was."""
+    """`Segmentation fault in crash (/srv/app.py, line 7)`: the error, and where the application was."""
     error = fatal_error(text) or "fatal error"
     frames = [frame for thread in threads(text) if thread.current for frame in thread.frames]
     found = [match for match in map(_FRAME.match, reversed(frames)) if match]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from superwsgi.channel import Channel
+from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.counts import REFUSED
 from superwsgi.log.rate_limit import BURST, TokenBucket
 from superwsgi.master import states
@@ -25,7 +25,7 @@ from superwsgi.master.processes import hearing
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.states import WorkerEvent, WorkerState
-from superwsgi.messages import Become, Fork, Word
+from superwsgi.messages import MOST_ANSWERS, Become, Fork, TellThreads, ThreadsAt, Word
 
 GRACE: Final = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
@@ -40,6 +40,7 @@ _SAMPLES: Final = 5
 """How many of its last figures of memory are kept."""
 
 _keys = itertools.count(1)
+_questions = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class WorkerHandle:
     memory: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SAMPLES))  # when, bytes
     stacks: Stacks | None = None  # if it has a pipe of its own for them
     dump: str = ""  # what it wrote of a fatal error
+    question: int = 0  # the one about its threads that it has not answered yet
+    told: list[ThreadsAt] = field(default_factory=list)  # what it has answered so far
 
     @classmethod
     def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
@@ -91,6 +94,7 @@ class WorkerHandle:
             said=held.said,
             refused=None,
             stacks=None if held.stacks is None else Stacks(held.stacks),
+            question=held.question,
         )
 
     def hold(self) -> HeldWorker:
@@ -109,6 +113,7 @@ class WorkerHandle:
             failure=self.failure,
             said=self.said,
             stacks=None if self.stacks is None else self.stacks.fd,
+            question=self.question,
         )
 
     def apply(self, event: WorkerEvent) -> None:
@@ -121,6 +126,31 @@ class WorkerHandle:
         if self.pid is None:
             self.pid = hearing.beginner(word, sender=sender, is_free=is_free)
         self.said = hearing.after(hearing.WORKER, self.said, word, sender=sender, of=self.pid)
+        if isinstance(word, ThreadsAt):
+            self._answer(word, sender)
+
+    def ask(self) -> list[ThreadsAt] | None:
+        """Ask what its threads do, unless it still owes an answer to that. Returns where the answer will be,
+        its last message at the end; None if it cannot be asked: it was started by an earlier program of the
+        master, or does not listen."""
+        if self.stacks is None:
+            return None
+        if not self.question:
+            question = next(_questions)
+            try:
+                self.channel.send(TellThreads(question))
+            except (BlockingIOError, Closed):
+                return None
+            self.question, self.told = question, []
+        return self.told
+
+    def _answer(self, word: ThreadsAt, sender: int) -> None:
+        """Raises Forged."""
+        if word.question != self.question or len(self.told) >= MOST_ANSWERS:
+            raise Forged("ThreadsAt without a question", sender)
+        self.told.append(word)
+        if word.last:
+            self.question, self.told = 0, []
 
     def take_over(self, pid: int) -> None:
         """It is the process of a mold, which becomes the worker."""

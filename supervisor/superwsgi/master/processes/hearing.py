@@ -3,7 +3,8 @@
 Application code runs in both and has their channels, so anything may be forged, by that code or by a process
 that it forked. The master believes only what this process can say after what it said before; a pair that is
 absent is a forgery, not our error. Nothing may be repeated without end, so nobody can flood us: a mold says
-ForkFailed only of a worker that it was asked for, and what has gone wrong only so often (handles.py).
+ForkFailed only of a worker that it was asked for, a worker answers only questions, and what has gone wrong is
+said only so often (handles.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from superwsgi.messages import (
     Ready,
     Recycle,
     Started,
+    ThreadsAt,
     Unforkable,
     WentWrong,
     Word,
@@ -33,7 +35,7 @@ class Said(Enum):
     NOTHING = "nothing"
     STARTED = "started"  # a worker: it is a process
     READY = "ready"  # a worker serves, a mold can be forked
-    LAST = "last"  # nothing may follow
+    LAST = "last"  # nothing may follow but answers
 
 
 Table = dict[Said, dict[type[Word], Said]]
@@ -41,8 +43,8 @@ Table = dict[Said, dict[type[Word], Said]]
 WORKER: Final[Table] = {
     Said.NOTHING: {Started: Said.STARTED},
     Said.STARTED: {WentWrong: Said.STARTED, Ready: Said.READY, BootFailed: Said.LAST},
-    Said.READY: {WentWrong: Said.READY, Recycle: Said.LAST},
-    Said.LAST: {WentWrong: Said.LAST},
+    Said.READY: {WentWrong: Said.READY, Recycle: Said.LAST, ThreadsAt: Said.READY},
+    Said.LAST: {WentWrong: Said.LAST, ThreadsAt: Said.LAST},
 }
 
 MOLD: Final[Table] = {

@@ -28,7 +28,7 @@ from superwsgi.config.schema import Site
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.writer import Sink
-from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop
+from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop, TellThreads
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.system import descriptors, lineage, orphan
 from superwsgi.system.signals import Signals, ignore
@@ -235,8 +235,20 @@ class Worker:
             self._drain(message.lame_duck, message.graceful)
         elif isinstance(message, Reopen):
             take_log_files(message, fds, self._errors, self._access)
+        elif isinstance(message, TellThreads):
+            self._tell_threads(message)
         self._at_once = isinstance(message, Stop)
         return self._at_once
+
+    def _tell_threads(self, message: TellThreads) -> None:
+        assert self._loop is not None
+        try:
+            for each in self._loop.threads_at(message.question):
+                self._start.channel.send(each)
+        except Closed:
+            pass  # as will be noticed next
+        except Exception as error:
+            self._errors.exception("error in the server", error, next="no answer to `superwsgi stacks`")
 
     def _woken_by(self, numbers: bytes) -> bool:
         """Signals, by their numbers, or a zero when the loop has ended; True if the worker should end."""

@@ -22,6 +22,7 @@ from superwsgi.http.response.exchange import App, Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.messages import ThreadsAt
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
@@ -38,6 +39,7 @@ from superwsgi.worker.serve.deadlines import Deadlines
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
 from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads.stacks import threads_at
 from superwsgi.worker.threads.thread import WorkerThread
 
 BATCH: Final = 64
@@ -137,6 +139,10 @@ class Loop:
         """Close listeners and connections at once, even with requests in the application. Any thread."""
         self._stopped = True
         self._alarm.no_later_than(0)
+
+    def threads_at(self, question: int) -> Iterator[ThreadsAt]:
+        """What all threads of this process do, for the master. Called by the main thread."""
+        return threads_at(question, self._pool, self._service.lost)
 
     def join(self, timeout: float | None) -> bool:
         """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""

@@ -62,10 +62,15 @@ class WorkerThread:
             return False
         return connection is None or connection.sender.state is Sending.SENT
 
+    @property
+    def ident(self) -> int:
+        """As threading.get_ident() in it; 0 before it runs."""
+        return self._python.ident or 0
+
     def is_alive(self) -> bool:
         return self._python.is_alive()
 
     def stack(self) -> str:
         """What the application does in it right now."""
-        frame = sys._current_frames().get(self._python.ident or 0)
+        frame = sys._current_frames().get(self.ident)
         return application_stack(frame) if frame is not None else ""
