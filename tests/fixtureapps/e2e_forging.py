@@ -92,6 +92,7 @@ FORGERIES = {
     "deep": lambda: say(b'{"type":"ready","x":' + b"[" * 100_000),
     "descriptors": lambda: [descriptors(sock) for _, sock in channels()],
     "flood": flood,
+    "answers": lambda: say(b'{"type":"threadsat","question":0,"threads":[]}'),
     "child": from_a_child,
     "shut-write": lambda: shut(socket.SHUT_WR),
     "shut-read": lambda: shut(socket.SHUT_RD),

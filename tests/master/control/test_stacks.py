@@ -158,8 +158,8 @@ def test_an_answer_without_a_question_is_forged(rooms, generation, begin, asked)
     worker = generation.workers[0]
     if asked:
         begin("1")
-    number = question(rooms, worker) if asked else 0
-    rooms.worker_says(worker, ThreadsAt(number + 1, [HEAD], "  File …"))
+    number = question(rooms, worker) + 1 if asked else 0
+    rooms.worker_says(worker, ThreadsAt(number, [HEAD], "  File …"))
     assert rooms.agenda == [KillBroken(1, worker.key)]
 
 

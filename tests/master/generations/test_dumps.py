@@ -1,5 +1,6 @@
 """Dumps of processes that the test plays: it writes into their pipes."""
 
+import contextlib
 import os
 import re
 import signal
@@ -128,3 +129,22 @@ def test_no_more_is_kept_than_is_sensible(rooms, worker):
 def test_nobody_writes_any_more(rooms, worker):
     worker.stacks.pass_on()
     assert not worker.stacks.read(rooms.now)
+
+
+def test_who_writes_without_end_is_not_listened_to_all_the_time(rooms, worker):
+    heard = 0
+    os.set_blocking(worker.stacks.end, False)
+    deadline = time.monotonic() + 20
+    while "stacks why=SIGUSR2" not in rooms.log:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard += os.write(worker.stacks.end, b"x" * 4095 + b"\n")
+        rooms.loop.turn(time.monotonic() + QUIET)
+    assert heard < 2 * LONGEST
+    assert "(cut short)\n" in rooms.log
+    with pytest.raises(BlockingIOError):
+        write(worker.stacks, THREAD)
+    hear(rooms, "(?s)stacks why=SIGUSR2.*stacks why=SIGUSR2")  # the rest of it, a while later
+    write(worker.stacks, THREAD)
+    hear(rooms, "Thread 0x")

@@ -19,6 +19,9 @@ from superwsgi.master.processes.stacks import QUIET, Asked, Stacks
 KEPT: Final = 16 << 10
 """Characters of a dump that stay with the worker's handle."""
 
+PAUSE: Final = 1.0
+"""Seconds for which nothing is heard after a dump that is too long."""
+
 BY_HAND: Final = "SIGUSR2"
 LATE: Final = "it does not end in time"
 
@@ -37,7 +40,8 @@ class Dumps:
         if worker is not None and worker.stacks is None:
             return
         stacks = _pipe_of(generation, worker)
-        self._loop.on_readable(stacks.fd, lambda now: self._hear(generation, worker, stacks, now))
+        if stacks.fd >= 0:
+            self._loop.on_readable(stacks.fd, lambda now: self._hear(generation, worker, stacks, now))
 
     def ask(
         self,
@@ -66,6 +70,9 @@ class Dumps:
     def _hear(self, generation: Generation, worker: WorkerHandle | None, stacks: Stacks, now: float) -> None:
         if not stacks.read(now):
             self._loop.forget(stacks.fd)
+        elif stacks.is_full():  # somebody writes without end
+            self._loop.forget(stacks.fd)
+            self._loop.call_at(now + PAUSE, lambda _: self.listen(generation, worker))
         self._loop.call_at(now + QUIET, lambda now: self._is_whole(generation, worker, stacks, now))
 
     def _is_whole(

@@ -146,7 +146,8 @@ class WorkerHandle:
 
     def _answer(self, word: ThreadsAt, sender: int) -> None:
         """Raises Forged."""
-        if word.question != self.question or len(self.told) >= MOST_ANSWERS:
+        due = self.question and word.question == self.question
+        if not due or len(self.told) >= MOST_ANSWERS:
             raise Forged("ThreadsAt without a question", sender)
         self.told.append(word)
         if word.last:

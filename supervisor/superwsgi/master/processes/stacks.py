@@ -75,9 +75,13 @@ class Stacks:
             self._written += piece[: max(0, LONGEST - len(self._written))]
         return True
 
+    def is_full(self) -> bool:
+        """Whether more would be dropped."""
+        return len(self._written) >= LONGEST
+
     def take(self) -> str:
         """What has been written since it was last taken."""
-        text = bytes(self._written) + _CUT * (len(self._written) >= LONGEST)
+        text = bytes(self._written) + _CUT * self.is_full()
         self._written.clear()
         self.heard_at = None
         return text.decode("utf-8", "backslashreplace")
