@@ -52,12 +52,11 @@ def application_stack(frame: FrameType) -> str:
     """The text of the stack down to `frame`, at most its innermost DEEPEST frames, without those of the
     server and of threading above the application's; empty without any of the application."""
     stack = traceback.extract_stack(frame, DEEPEST)
-    first = next((at for at, each in enumerate(stack) if not is_above(each.filename)), len(stack))
+    first = next((at for at, each in enumerate(stack) if not _is_above(each.filename)), len(stack))
     return "".join(traceback.format_list(stack[first:]))
 
 
-def is_above(filename: str) -> bool:
-    """Whether code in that file only leads to the application's."""
+def _is_above(filename: str) -> bool:
     return filename == threading.__file__ or _is_own(filename)
 
 

@@ -170,13 +170,15 @@ def test_one_that_ends_meanwhile(rooms, generation, begin):
     assert (process.note, process.threads) == ("has ended", [])
 
 
-def test_one_of_an_earlier_program_is_asked_by_a_signal(rooms, generation, begin, asked_by_signal):
+def test_one_of_an_earlier_program_is_not_asked(rooms, generation, begin, asked_by_signal):
+    """They all write into one pipe."""
     worker = generation.workers[0]
     rooms.loop.forget(worker.stacks.fd)
     worker.stacks.close()
     worker.stacks = None
-    begin("1")
-    assert asked_by_signal
+    (process,) = begin("1")(rooms.now).processes
+    assert process.note.startswith("was started by an earlier superwsgi; kill -USR2 ")
+    assert not asked_by_signal
 
 
 def test_a_dump_is_annotated_with_requests_by_thread():
@@ -196,9 +198,12 @@ def test_a_dump_is_annotated_with_requests_by_thread():
 
 def test_what_leads_to_the_application_is_left_out():
     ours = 'File "superwsgi/worker/serve/loop.py", line 1 in turn'
+    elsewhere = (
+        'File "/srv/venv/lib/python3.10/site-packages/superwsgi/http/response/exchange.py", line 1 in x'
+    )
     frozen = 'File "<frozen importlib._bootstrap>", line 1 in _call'
     app = 'File "/srv/app.py", line 3 in <module>'
-    assert frames_of_application((ours, frozen, app, frozen)) == (app, frozen)
+    assert frames_of_application((ours, elsewhere, frozen, app, frozen)) == (app, frozen)
     assert frames_of_application((ours, frozen)) == ()
 
 

@@ -74,7 +74,7 @@ def _process(process: ProcessStacks, everything: bool) -> Iterator[str]:
     pid = f", pid {process.pid}" if process.pid is not None else ""
     head = f"{who}, generation {process.generation}{pid}, {process.state}"
     lines = [f"{head}: {process.note}" if process.note else head]
-    if process.by_faulthandler and process.in_hand:
+    if process.in_hand and (process.by_faulthandler or not process.threads):
         lines.append(f"  in hand: {', '.join(map(_request, process.in_hand))}")
     yield "\n".join(lines)
     shown = [each for each in process.threads if everything or each.kind not in ("idle", "server")]

@@ -9,6 +9,7 @@ it can, while the loop goes on. How it is asked depends on what it can do:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +18,6 @@ from msgspec.structs import replace
 
 from superwsgi.control import MOLD, AllStacks, ProcessStacks, Refused, ThreadStack
 from superwsgi.incidents import RequestInHand
-from superwsgi.log.frames import is_above
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.dumps import Dumps
 from superwsgi.master.generations.generation import Generation
@@ -45,12 +45,19 @@ _HELD: Final = (
     f"the interpreter is held, so these are faulthandler's stacks, of {dumped.MOST_THREADS} threads at most"
 )
 _NOT_LISTENING: Final = f"these are faulthandler's stacks, of {dumped.MOST_THREADS} threads at most"
+_ENDING: Final = f"it is ending, so {_NOT_LISTENING}"
 _STOPPED: Final = "stopped by a signal (SIGSTOP), so it cannot say; SIGCONT continues it"
 _SILENT: Final = "does not answer, not even faulthandler: the kernel holds it up, or it blocks SIGUSR2"
 _FORKS: Final = "waits to fork workers, in code of the server"
 _DISMISSED: Final = "waits for the last of its workers to end"
 _NOT_YET: Final = "has not been forked yet; see the mold"
+_EARLIER: Final = "was started by an earlier superwsgi; kill -USR2 {} writes its stacks into the error log"
 _ENDED: Final = "has ended"
+
+_OURS: Final = re.compile(
+    r"(^|/)(superwsgi/(worker|http|log|apps|tls|system)/|superwsgi/\w+\.py$|threading\.py$)"
+)
+"""The server's files, in whichever environment the process runs, and what begins a thread."""
 
 _ANSWERS: Final = (WorkerState.SERVING, WorkerState.DRAINING)
 
@@ -166,7 +173,8 @@ class _Case:
             reason = _why_not(self.generation, self.worker)
             if reason:
                 return self._result(reason)
-            self._ask_faulthandler(_HELD, now)
+            draining = self.worker is not None and self.worker.state is not WorkerState.SERVING
+            self._ask_faulthandler(_ENDING if draining else _HELD, now)
         return None
 
     def _ask_faulthandler(self, note: str, now: float) -> None:
@@ -222,7 +230,9 @@ def _why_not(generation: Generation, worker: WorkerHandle | None) -> str:
         if mold is None or not mold.is_heard():
             return _DISMISSED if mold is not None else _ENDED
         return _FORKS if mold.loaded else _if_stopped(mold.pid)
-    return _NOT_YET if worker.pid is None else _if_stopped(worker.pid)
+    if worker.pid is None:
+        return _NOT_YET
+    return _if_stopped(worker.pid) if worker.stacks is not None else _EARLIER.format(worker.pid)
 
 
 def _if_stopped(pid: int) -> str:
@@ -263,7 +273,7 @@ def frames_of_application(frames: tuple[str, ...]) -> tuple[str, ...]:
 
 def _leads_there(frame: str) -> bool:
     file = frame.removeprefix('File "').partition('"')[0]
-    return file.startswith(("<string>", "<frozen", "<no Python frame>")) or is_above(file)
+    return file.startswith(("<string>", "<frozen", "<no Python frame>")) or bool(_OURS.search(file))
 
 
 def bounded(processes: Iterable[ProcessStacks], room: int) -> Iterator[ProcessStacks]:

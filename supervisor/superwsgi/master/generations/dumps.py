@@ -123,5 +123,5 @@ def _pipe_of(generation: Generation, worker: WorkerHandle | None) -> Stacks:
 def _who(generation: Generation, worker: WorkerHandle | None) -> dict[str, object]:
     if worker is not None:
         return worker.who()
-    mold = generation.mold
-    return {"gen": generation.number, **({} if mold is None else {"pid": mold.pid})}
+    mold, shared = generation.mold, any(each.stacks is None for each in generation.workers.values())
+    return {"gen": generation.number, **({} if mold is None or shared else {"pid": mold.pid})}
