@@ -14,7 +14,6 @@ from superwsgi.control import (
     Progress,
     Refused,
     ReloadRequest,
-    RequestInHand,
     Snapshot,
     StacksRequest,
     Stage,
@@ -29,6 +28,7 @@ from superwsgi.control import (
     decode_request,
     encode,
 )
+from superwsgi.incidents import RequestInHand
 
 SNAPSHOT = Snapshot(
     site="shop",
@@ -52,7 +52,7 @@ STACKS = AllStacks(
             3,
             813,
             "serving",
-            threads=[ThreadStack(7, "thread-1", "request", "  File …", RequestInHand("GET", "/", 4.2, "id"))],
+            threads=[ThreadStack(7, "thread-1", "request", "  File …", RequestInHand("GET", "/", "id", 4.2))],
         )
     ]
 )

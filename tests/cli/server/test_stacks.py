@@ -4,15 +4,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from superwsgi.cli.server.stacks import spell
-from superwsgi.cli.server.which import Which, which_worker
-from superwsgi.control import AllStacks, ProcessStacks, RequestInHand, ThreadStack
+from superwsgi.cli.server.stacks import spell, stacks
+from superwsgi.cli.server.which import Which, which_site_and
+from superwsgi.control import AllStacks, ProcessStacks, ThreadStack
+from superwsgi.incidents import RequestInHand
 
 VIEW = '  File "/srv/shop/views.py", line 71, in report\n    rows = cursor.fetchall()\n'
 
 
 def request(number: int, seconds: float, stack: str = VIEW) -> ThreadStack:
-    what = RequestInHand("GET", f"/report/{number}", seconds, f"c0ffee-{number}")
+    what = RequestInHand("GET", f"/report/{number}", f"c0ffee-{number}", seconds)
     return ThreadStack(number, f"thread-{number}", "request", stack, what, seconds)
 
 
@@ -73,7 +74,7 @@ def test_threads_without_requests():
 def test_of_faulthandler():
     own = ThreadStack(0x7F00, "", "application", "  File mailer\n")
     server = ThreadStack(0x7F01, "", "server", "  File loop\n")
-    hand = [RequestInHand("GET", "/a", 4.2), RequestInHand("POST", "/b", 1.0)]
+    hand = [RequestInHand("GET", "/a", "", 4.2), RequestInHand("POST", "/b", "", 1.0)]
     text = spell(a_worker(own, server, by_faulthandler=True, in_hand=hand, note="the interpreter is held"))
     assert text.startswith(
         "worker 2, generation 3, pid 4711, serving: the interpreter is held\n  in hand: GET /a"
@@ -93,7 +94,7 @@ def test_nothing_of_an_application_moves_the_cursor():
 
 
 @click.command()
-@which_worker
+@which_site_and("worker", lambda word: word == "mold" or word.isdigit())
 def asked(which: Which, worker: str | None) -> None:
     click.echo(f"{which.name} {worker}")
 
@@ -116,6 +117,6 @@ def test_which_worker_of_which_site(words, meant):
 
 
 def test_what_is_no_worker():
-    done = CliRunner().invoke(asked, ["shop", "two"])
+    done = CliRunner().invoke(stacks, ["shop", "two"])
     assert done.exit_code == 2
     assert "WORKER is a number, a process id or mold, not 'two'" in done.output

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from superwsgi.control import MOLD, ProcessStacks, Refused, RequestInHand, ThreadStack
-from superwsgi.master.context import MasterContext
 from superwsgi.master.control.stacks import (
     PATIENCE,
     SILENCE,
@@ -52,7 +51,7 @@ def generation(rooms):
 
 @pytest.fixture
 def begin(rooms, generation):
-    context = MasterContext(rooms.loop, rooms.errors)
+    context = rooms.context
     inquiries = Inquiries(context, rooms.generations, rooms.children.dumps)
     return lambda of: inquiries.begin(of, rooms.now)
 

@@ -98,10 +98,10 @@ class Dumps:
             unasked = LATE if dumped.is_of_watchdog(text) else BY_HAND
             log, number = self._errors.bind(**who), None if worker is None else worker.incident
             if number is None:
-                log.notice("stacks", text, why=why or unasked)
+                log.notice("stacks", text, level="error", why=why or unasked)
             else:
                 self._incidents.explain(number, text)
-                log.notice("stacks", text, why=why or unasked, incident=number)
+                log.notice("stacks", text, level="error", why=why or unasked, incident=number)
 
     def _tell_error(
         self, generation: Generation, worker: WorkerHandle | None, error: str, text: str, now: float
