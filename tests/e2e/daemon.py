@@ -220,7 +220,7 @@ class Daemon:
     @property
     def address(self):
         """(host, port) of its first TCP address, by its log."""
-        host, port = self.wait_log(r"listening.*?address=\S*?([\d.]+|\[[\da-f:]+\]):(\d+)").groups()
+        host, port = self.wait_log(r"listening.*?address\W+\S*?([\d.]+|\[[\da-f:]+\]):(\d+)").groups()
         return host.strip("[]"), int(port)
 
     def connect(self, timeout=DEADLINE):

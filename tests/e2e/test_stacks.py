@@ -78,7 +78,7 @@ class TestInTheLog:
         (worker,) = site.wait_workers(1)
         sock = site.connect()
         sock.sendall(b"GET /holds_the_gil HTTP/1.1\r\nHost: x\r\n\r\n")
-        said = site.wait_log(rf"pid={worker} stacks why=hangs\n((?:    .*\n)+)")
+        said = site.wait_log(rf"pid={worker} stacks why=hangs incident=\d+\n((?:    .*\n)+)")
         sock.close()
         assert "in holds_the_gil" in said[1]
         site.wait_log(rf"pid={worker} killed .*(?s:.)*pid={worker} ended")

@@ -135,6 +135,9 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["debug", "info", "warning", "error"],
         Meta(description="lowest level in the error log: debug, info, warning, error"),
     ] = "info"
+    style: Annotated[
+        Literal["text", "json"], Meta(description="error log's lines: text, or json (one object a line)")
+    ] = "text"
     access: Annotated[LogFile, Meta(description="access log: - (stdout), off or a file")] = "-"
     error: Annotated[LogFile, Meta(description="error log: - (stderr), off or a file")] = "-"
     format: Annotated[

@@ -1,4 +1,4 @@
-"""The error log: one line per event (who, what, what now) as `key=value`, and what applications write there.
+"""The error log: one event (who, what, what now) after the other, and what applications write there.
 
 Master, molds and workers write to the same file. Logging never raises, and neither a reader nor a disk holds
 up a thread that serves (writer.py): lines that cannot be written are counted, and the count is written as
@@ -9,27 +9,18 @@ that do not fork.
 
 from __future__ import annotations
 
-import io
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final
 
 from superwsgi.log.files import is_journal
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.log.spelling import (
-    LEVELS,
-    PRIORITY,
-    below,
-    event_line,
-    journal_line,
-    plain_text,
-    spell_exception,
-    spell_fields,
-)
+from superwsgi.log.spelling import LEVELS, Whole, spell_exception
+from superwsgi.log.streams import ErrorStream, Lines
+from superwsgi.log.styles import STYLES, LogEvent, Place, as_it_is, pieces
 from superwsgi.log.writer import Outlet
 
 _CLOSING: Final = 1.0
@@ -43,18 +34,23 @@ Report = Callable[[str, Mapping[str, object], str, Mapping[str, object], str], i
 """Is told of an incident: level, who, event, fields, detail. Returns its number, for its line; 0 if its line
 is written elsewhere; None if it cannot be told."""
 
-_LONGEST: Final = 64 << 10
-"""Characters of a line that are kept for its end to come; more go out as they are."""
-
 
 class _Destination:
     """A descriptor and the spelling of its lines, shared by all logs that `bind` has made from one."""
 
-    __slots__ = ("_aside", "_prefix", "_started", "_trouble", "journal", "level", "outlet", "report")
+    __slots__ = ("_aside", "_started", "_trouble", "_who", "journal", "level", "outlet", "report", "style")
 
-    def __init__(self, fd: int | None, level: str, prefix: str, aside: _Destination | None = None) -> None:
+    def __init__(
+        self,
+        fd: int | None,
+        level: str,
+        style: str,
+        who: Mapping[str, object],
+        aside: _Destination | None = None,
+    ) -> None:
         self.level = LEVELS.index(level)
-        self._prefix = prefix
+        self.style = style
+        self._who = who
         self._aside = aside
         self._trouble = _Trouble(self._say_aside)
         self._started = False
@@ -96,31 +92,37 @@ class _Destination:
                 stderr.start()
         return stderr
 
-    def _say_aside(self, level: str, event: str, **fields: object) -> None:
+    def _say_aside(self, level: str, what: str, **fields: object) -> None:
         stderr = self.aside()
         if stderr is not None:
-            stderr.event(level, self._prefix, event, fields)
+            stderr.tell(LogEvent(level, self._who, what, fields))
 
-    def event(
-        self, level: str, prefix: str, event: str, fields: Mapping[str, object], detail: str = ""
-    ) -> None:
-        if self.outlet is not None and LEVELS.index(level) >= self.level:
-            lines = [self._line(level, prefix, event, fields)]
-            self.outlet.put(map(_encoded, [*lines, *self._below(level, detail)] if detail else lines))
+    def tell(self, event: LogEvent) -> None:
+        """Unless it is below the level."""
+        if LEVELS.index(event.level) >= self.level:
+            self.say([event])
 
-    def _line(self, level: str, prefix: str, event: str, fields: Mapping[str, object]) -> str:
-        if self.journal:
-            return journal_line(level, prefix, event, fields)
-        return event_line(time.time(), level, prefix, event, fields)
+    def say(self, events: Iterable[LogEvent]) -> None:
+        """At any level, with no other line between them."""
+        if self.outlet is not None:
+            self.outlet.put([line for event in events for line in self._lines(event)])
 
-    def _below(self, level: str, detail: str) -> list[str]:
-        """The journal takes every line for an event, so each has a priority."""
-        mark = PRIORITY[level] if self.journal else ""
-        return [mark + line for line in below(detail)]
+    def pass_on(self, text: str) -> None:
+        """Lines of somebody else's, as they are."""
+        if self.outlet is not None:
+            self.outlet.put(as_it_is(text).splitlines(keepends=True))
+
+    @property
+    def limit(self) -> int:
+        """Bytes of a line that one write keeps together."""
+        return 0 if self.outlet is None else self.outlet.unit
+
+    def _lines(self, event: LogEvent) -> list[bytes]:
+        return STYLES[self.style](event, Place(self.journal, self.limit))
 
     def _notice(self, lines: int, reason: str) -> bytes:
         fields = {"lines": lines, "reason": reason}
-        return _encoded(self._line("warning", self._prefix, "error log dropped", fields))
+        return b"".join(self._lines(LogEvent("warning", self._who, "error log dropped", fields)))
 
 
 class _Trouble:
@@ -157,12 +159,9 @@ def _is_same(fd: int, other: int) -> bool:
     return os.path.samestat(os.fstat(fd), os.fstat(other))
 
 
-def _encoded(line: str) -> bytes:
-    return line.encode("utf-8", "backslashreplace") + b"\n"
-
-
 class ErrorLog:
-    """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`.
+    """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`, in the
+    `style` that `log.style` names.
 
     Warnings and errors are incidents, which are reported (`report_to`) at any level; but not a `notice`, nor
     what an application does wrong in a request (`exception`).
@@ -171,24 +170,30 @@ class ErrorLog:
     same place as events, or there where that is nowhere.
     """
 
-    __slots__ = ("_aside", "_prefix", "_stream", "_to", "_who")
+    __slots__ = ("_aside", "_stream", "_to", "_voice", "_who")
 
-    def __init__(self, fd: int | None, level: str, *, stderr_fd: int | None = None, **who: object) -> None:
-        self._tell(who)
-        self._aside = None if stderr_fd is None else _Destination(stderr_fd, LEVELS[0], self._prefix)
-        self._to = _Destination(fd, level, self._prefix, self._aside)
-        self._stream = ErrorStream(self._aside if fd is None and self._aside is not None else self._to)
+    def __init__(
+        self,
+        fd: int | None,
+        level: str,
+        *,
+        style: str = "text",
+        stderr_fd: int | None = None,
+        **who: object,
+    ) -> None:
+        self._who = who
+        self._aside = None if stderr_fd is None else _Destination(stderr_fd, LEVELS[0], style, who)
+        self._to = _Destination(fd, level, style, who, self._aside)
+        self._voice = _Voice(self._aside if fd is None and self._aside is not None else self._to, who)
+        self._stream = ErrorStream(self._voice.lines)
 
     def bind(self, **who: object) -> ErrorLog:
         """The same log with other fields in front: these are added, or replace those of the same name."""
         other = ErrorLog.__new__(ErrorLog)
-        other._to, other._aside, other._stream = self._to, self._aside, self._stream
-        other._tell({**self._who, **who})
+        other._to, other._aside = self._to, self._aside
+        other._voice, other._stream = self._voice, self._stream
+        other._who = {**self._who, **who}
         return other
-
-    def _tell(self, who: dict[str, object]) -> None:
-        self._who = who
-        self._prefix = spell_fields(who)
 
     def report_to(self, report: Report) -> None:
         """Report incidents from now on, in this log and all that were bound from it."""
@@ -197,22 +202,24 @@ class ErrorLog:
     def as_of(self, **who: object) -> ErrorLog:
         """The same log, for what another process wants to have said."""
         other = self.bind()
-        other._tell(who)
+        other._who = who
         return other
 
     def reopen(self, fd: int) -> None:
         """Write to `fd` from now on, in this log and all that were bound from it; `fd` itself is closed."""
         self._to.reopen(fd)
 
-    def move(self, fd: int | None, level: str) -> None:
-        """Like `reopen`, with another level; None: nowhere."""
+    def move(self, fd: int | None, level: str, style: str) -> None:
+        """Like `reopen`, with another level and style; None: nowhere."""
         if fd is not None or self._to.outlet is not None:
             self._to.reopen(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC) if fd is None else fd)
         self._to.level = LEVELS.index(level)
+        for destination in filter(None, (self._to, self._aside)):
+            destination.style = style
 
     def start(self) -> None:
         """For a process that no longer forks: only a thread of its own waits for a reader or a disk then."""
-        for destination in {self._to, self._stream.to}:
+        for destination in {self._to, self._voice.to}:
             destination.start()
 
     def flush(self, seconds: float) -> None:
@@ -222,7 +229,7 @@ class ErrorLog:
 
     def close(self) -> None:
         """At the end of the process: write what still waits, within a second."""
-        self._stream.flush_all()
+        self._voice.lines.flush_all()
         self._to.close()
         if self._aside is not None:
             self._aside.close()
@@ -278,8 +285,18 @@ class ErrorLog:
         return _STDERR if outlet is None else outlet.fd
 
     def stream(self) -> ErrorStream:
-        """The text stream for `wsgi.errors`: what is written there is logged as it is, at any level."""
+        """The text stream for `wsgi.errors`: what is written there is logged at any level."""
         return self._stream
+
+    @property
+    def lines(self) -> Lines:
+        """What the application's threads have begun to write."""
+        return self._voice.lines
+
+    def know_requests(self, in_hand: Callable[[], str]) -> None:
+        """From now on what the application writes is logged with the id of the request that its thread has in
+        hand, which `in_hand` returns; empty where it has none."""
+        self._voice.in_hand = in_hand
 
     def _aloud(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
         if level == "error":
@@ -288,62 +305,33 @@ class ErrorLog:
             self._event(level, event, fields, detail)
         aside = self._to.aside()
         if aside is not None:
-            aside.event(level, self._prefix, event, fields, detail)
+            aside.tell(LogEvent(level, self._who, event, fields, detail))
 
-    def _event(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
-        self._to.event(level, self._prefix, event, fields, detail)
+    def _event(self, level: str, what: str, fields: dict[str, object], detail: str = "") -> None:
+        self._to.tell(LogEvent(level, self._who, what, fields, detail))
 
 
-class ErrorStream(io.TextIOBase):
-    """Passes text on as it is, in whole lines. An unfinished line is kept, for each thread on its own, until
-    its newline, `flush` or the end of the request, so that threads do not mix their lines.
+class _Voice:
+    """What is not the server's own: lines of the application, and of processes that cannot log themselves.
+    They stand in the log as they are, or with style json as events of level info; in either case at any level
+    of the log: somebody else has decided to say them."""
 
-    `open` holds the unfinished lines; `to` is where they go.
-    """
+    __slots__ = ("_who", "in_hand", "lines", "to")
 
-    encoding = "utf-8"
-    errors = "backslashreplace"
-
-    def __init__(self, to: _Destination) -> None:
+    def __init__(self, to: _Destination, who: Mapping[str, object]) -> None:
         self.to = to
-        self.open: dict[int, str] = {}  # by thread
+        self._who = who
+        self.lines = Lines(self._say)
+        self.in_hand: Callable[[], str] = str
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: object, /) -> int:
-        said = _text(text)
-        line = self.open.pop(threading.get_ident(), "") + said
-        end = line.rfind("\n") + 1
-        if len(line) - end > _LONGEST:
-            end = len(line)
-        if end < len(line):
-            self.open[threading.get_ident()] = line[end:]
-        if end:
-            self._say(line[:end])
-        return len(said)
-
-    def flush(self) -> None:
-        rest = self.open.pop(threading.get_ident(), "")
-        if rest:
-            self._say(rest)
-
-    def close(self) -> None:
-        """An application cannot close the server's stream: this only flushes."""
-        self.flush()
-
-    def flush_all(self) -> None:
-        """At the end of the process: the unfinished lines of all threads."""
-        while self.open:
-            self._say(self.open.popitem()[1])
-
-    def _say(self, text: str) -> None:
-        outlet = self.to.outlet
-        if outlet is not None:
-            outlet.put(text.encode("utf-8", "backslashreplace").splitlines(keepends=True))
-
-
-def _text(said: object) -> str:
-    """As a str and nothing else: a subclass (an enum's member, Django's SafeString) may spell itself in
-    another way, and change what it is joined to."""
-    return "".join((cast(str, said),)) if issubclass(type(said), str) else plain_text(said)
+    def _say(self, stream: str, text: str) -> None:
+        if self.to.style == "text":
+            self.to.pass_on(text)
+            return
+        request = self.in_hand()
+        fields = {"stream": stream, **({"request": request} if request else {})}
+        lines = text.removesuffix("\n").split("\n")
+        parts = [part for line in lines for part in pieces(line.removesuffix("\r"), self.to.limit)]
+        self.to.say(
+            LogEvent("info", self._who, "application", {**fields, "text": Whole(part)}) for part in parts
+        )

@@ -53,14 +53,22 @@ def spell_fields(fields: Mapping[str, object]) -> str:
     return " ".join(f"{name}={spell_value(value)}" for name, value in fields.items())
 
 
+class Whole(str):
+    """A text that is not shortened, whatever its length: somebody has made it fit."""
+
+    __slots__ = ()
+
+
 def spell_value(value: object) -> str:
     """A value as one word, or quoted with the escapes of JSON where it is not."""
-    text = plain_text(value)
-    if len(text) > VALUE_LIMIT:
-        text = text[:VALUE_LIMIT] + "…"
+    text = value if isinstance(value, Whole) else shortened(plain_text(value))
     if text and text.isprintable() and not any(mark in text for mark in ' "=\\'):
         return text
     return f'"{escaped(text)}"'
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "…"
 
 
 def plain_text(value: object) -> str:

@@ -86,6 +86,11 @@ class Outlet:
         return self._sink.fd
 
     @property
+    def unit(self) -> int:
+        """Bytes of a line that one write keeps together."""
+        return self._sink.unit
+
+    @property
     def dropped(self) -> int:
         """Lines that were, and that is not written yet."""
         return self._dropped

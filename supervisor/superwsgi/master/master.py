@@ -64,7 +64,11 @@ class Master:
         self._faults: dict[str, Complaint] = {}  # by the text of the exception
         self._loop = loop = EventLoop(self._tell)
         self._errors = ErrorLog(
-            shared.logs.copy_of_error(), site.log.level, stderr_fd=copy_of_stderr(), master=os.getpid()
+            shared.logs.copy_of_error(),
+            site.log.level,
+            style=site.log.style,
+            stderr_fd=copy_of_stderr(),
+            master=os.getpid(),
         )
         self._incidents = incidents = Incidents()
         self._errors.report_to(incidents.add)

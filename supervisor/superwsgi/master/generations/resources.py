@@ -106,7 +106,7 @@ class LogFiles:
 
     def lead(self, errors: ErrorLog) -> None:
         """Send the master's own lines here from now on."""
-        errors.move(self.copy_of_error(), self.settings.level)
+        errors.move(self.copy_of_error(), self.settings.level, self.settings.style)
 
     def descriptors(self) -> list[int]:
         """The open ones, error log first."""

@@ -138,10 +138,15 @@ class Mold:
         self._access_fd = rest.pop(0) if boot.access_log else None
         stacks_fd = rest.pop(0) if boot.stacks else None
         self._handed = rest.pop(0) if boot.handed else None
-        level = boot.site.log.level
+        log = boot.site.log
         self._stderr_fd = files.copy_of_stderr()
         self._errors = ErrorLog(
-            self._error_fd, level, stderr_fd=self._stderr_fd, mold=os.getpid(), gen=boot.generation
+            self._error_fd,
+            log.level,
+            style=log.style,
+            stderr_fd=self._stderr_fd,
+            mold=os.getpid(),
+            gen=boot.generation,
         )
         self._errors.report_to(Reporting(channel))
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd

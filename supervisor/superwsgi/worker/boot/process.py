@@ -44,6 +44,7 @@ from superwsgi.worker.forks import flush_output
 from superwsgi.worker.reporting import Reporting
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.loop import Loop
+from superwsgi.worker.threads.thread import request_in_hand
 
 BOOT_FAILED = 3
 """Exit code of a worker whose application did not load; the master already knows why."""
@@ -82,11 +83,13 @@ def main(start: Start) -> NoReturn:
     errors = ErrorLog(
         start.error_fd,
         start.site.log.level,
+        style=start.site.log.style,
         stderr_fd=start.stderr_fd,
         worker=start.worker,
         gen=start.generation,
         pid=os.getpid(),
     )
+    errors.know_requests(request_in_hand)
     try:
         code = Worker(start, errors).live()
     except Closed:

@@ -81,7 +81,7 @@ def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
         exchange = Exchange(gateway, request, _Nowhere(), time.monotonic_ns())
         with forks.staying():
             exchange.answer()
-        errors.stream().flush()
+        errors.lines.end_request()
         if exchange.status >= 500:
             yield Failure(page, exchange.status, watched.raised)
         else:

@@ -159,6 +159,7 @@ class Deadlines:
         exchange, connection.exchange = connection.exchange, None
         assert exchange is not None
         request = exchange.request
+        thread.abandoned = request.id
         self._errors.error(
             "request stuck",
             detail=thread.stack(),

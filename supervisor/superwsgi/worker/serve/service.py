@@ -85,9 +85,9 @@ class Service:
         self._context = context
         self._gateway = context.gateway
         self._access = context.access
-        self._said = context.errors.stream()
+        self._lines = context.errors.lines
         self.lost: dict[WorkerThread, int] = {}  # written off, may still return: wait for it until then
-        self._begun = self._said.open  # lines: looking it up each time would be measurable
+        self._begun = self._lines.begun  # looking it up each time would be measurable
         self._queue_limit = site.limits.queue
         self._first_look = min(deadline_after(site.timeouts.request), deadline_after(site.log.slow))
         self._alarm = context.alarm
@@ -337,7 +337,7 @@ class Service:
             exchange.answer()
             done = time.monotonic_ns()
         if self._begun:
-            self._said.flush()
+            self._lines.end_request()
         if connection.sender.outbox.bulky:
             self.end_bulk(connection, request)
         try:

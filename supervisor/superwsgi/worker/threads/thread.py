@@ -18,6 +18,18 @@ OURS: Final[WeakSet[threading.Thread]] = WeakSet()
 """The threads of all workers: the end of the process does not wait for these."""
 
 
+_HERE: Final = threading.local()
+
+
+def request_in_hand() -> str:
+    """The id of the request that the calling thread works on; empty where it has none, or is none of ours."""
+    thread: WorkerThread | None = getattr(_HERE, "thread", None)
+    if thread is None or thread.connection is None:
+        return ""
+    exchange = thread.connection.exchange
+    return thread.abandoned if exchange is None else exchange.request.id
+
+
 class WorkerThread:
     """One thread. `has_baton`, `lease`, `lent`, `bell`, `waiting`, `waiting_since` and `dismissed` are the
     baton's (see baton.py).
@@ -27,8 +39,8 @@ class WorkerThread:
     """
 
     __slots__ = (
-        "_python", "attended", "bell", "connection", "deadline", "dismissed", "has_baton", "lease", "lent",
-        "number", "record", "token", "waiting", "waiting_since", "written_off",
+        "_python", "_work", "abandoned", "attended", "bell", "connection", "deadline", "dismissed",
+        "has_baton", "lease", "lent", "number", "record", "token", "waiting", "waiting_since", "written_off",
     )  # fmt: skip
 
     def __init__(self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None]) -> None:
@@ -47,13 +59,19 @@ class WorkerThread:
         self.waiting_since = 0  # monotonic ns
         self.dismissed = False  # it has not been needed for long: it ends
         self.written_off = False
+        self.abandoned = ""  # the id of the request that was ended without it
+        self._work = work
         # Not a daemon: threads that the application starts from it would be daemons too, and die unfinished.
-        self._python = threading.Thread(target=work, args=(self,), name=f"thread-{number}", daemon=False)
+        self._python = threading.Thread(target=self._live, name=f"thread-{number}", daemon=False)
         OURS.add(self._python)
 
     def start(self) -> None:
         """Raises RuntimeError if the system gives no more threads."""
         self._python.start()
+
+    def _live(self) -> None:
+        _HERE.thread = self
+        self._work(self)
 
     def is_coming_back(self) -> bool:
         """Whether it is about to take the baton: it has just answered its client, or run nothing since."""
