@@ -49,11 +49,12 @@ class _Message(Struct, frozen=True, tag_field="type", tag=str.lower):
 class Boot(_Message, frozen=True):
     """Become the mold of `generation`; `master` is the process that asks.
 
-    Descriptors: scoreboard, error log, access log, the pipe for stacks if `stacks`, the files of certificates
-    if `handed` over (worker/boot/handed.py), listeners. A log that is off has no descriptor: `error_log` and
-    `access_log` say whether there is one; `tls` says for each listener whether it speaks TLS. A generation is
-    `proven` once one of its workers has served: then a failing warm-up does not prevent a worker. `links` are
-    those that lead to its release, `search_path` is its $PYTHONPATH.
+    Descriptors: scoreboard, error log, access log, the pipe for stacks if `stacks`, the one for `output` if
+    that is captured, the files of certificates if `handed` over (worker/boot/handed.py), listeners. A log
+    that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says for each
+    listener whether it speaks TLS. A generation is `proven` once one of its workers has served: then a
+    failing warm-up does not prevent a worker. `links` are those that lead to its release, `search_path` is
+    its $PYTHONPATH.
     """
 
     master: int
@@ -64,6 +65,7 @@ class Boot(_Message, frozen=True):
     tls: tuple[bool, ...] = ()
     proven: bool = False
     stacks: bool = False
+    output: bool = False
     links: Links = ()
     search_path: str | None = None
     handed: bool = False

@@ -45,10 +45,17 @@ DEAF_TCP = (
     "every connection would be closed: add the proxy's address to proxy.trusted"
 )
 
+NO_ERROR_LOG = (
+    "log.capture needs the error log, which is off: "
+    "what the application prints goes there: set log.error to - or a file, or leave capture out"
+)
+
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("log: {error: off, capture: on}", f"2:28: {NO_ERROR_LOG}"),
+        ("log: {capture: on, error: off}", f"2:16: {NO_ERROR_LOG}"),
         ("preload: false\nhooks: {before_fork: a:b}", f"3:22: {NEVER_CALLED}"),
         ("memory: {soft: 2G, hard: 1G}", f"2:26: {MEMORY}"),
         ("memory: {hard: 1G, soft: 1G}", f"2:16: {MEMORY}"),
@@ -76,6 +83,8 @@ def test_broken(tmp_path: Path, line: str, said: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
+        "log: {capture: on, style: json}",
+        "log: {error: off, style: json}",
         "memory: {soft: 90%, hard: 1M}",
         "memory: {soft: 1G}",
         "memory: {hard: 1G}",

@@ -1,4 +1,5 @@
 import io
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -271,6 +272,58 @@ def test_threads_do_not_end_each_others_lines(written: Written, started: bool) -
     assert set(lines) == {line for name in "abcd" for line in (name * 2, name * 7_000, f"{name} below")}
     pairs = [(line[0], lines[at + 1]) for at, line in enumerate(lines) if len(line) == 7_000]
     assert all(below == f"{name} below" for name, below in pairs), "what is written at once stays together"
+
+
+def test_where_output_is_captured_each_line_is_an_event_at_any_level(written: Written) -> None:
+    log = ErrorLog(written.fd, "error", captured=True, worker=2)
+    log.know_requests(lambda: "ab-1")
+    log.stream().write("first\r\n\nsecond 'line'\nno end")
+    log.info("not said")
+    log.lines.end_request()
+    assert written.lines() == [
+        "info    worker=2 application stream=wsgi.errors request=ab-1 text=first",
+        'info    worker=2 application stream=wsgi.errors request=ab-1 text=""',
+        "info    worker=2 application stream=wsgi.errors request=ab-1 text=\"second 'line'\"",
+        'info    worker=2 application stream=wsgi.errors request=ab-1 text="no end"',
+    ]
+
+
+def test_a_child_does_not_say_what_its_parent_has_begun(written: Written) -> None:
+    log = ErrorLog(written.fd, "info", captured=True, worker=2)
+    log.stream().write("begun by the parent")
+    log.begin_child()
+    log.stream().write("by the child\n")
+    log.close()
+    assert written.lines() == [
+        f'info    worker=2 child={os.getpid()} application stream=wsgi.errors text="by the child"'
+    ]
+
+
+def test_in_the_journal_an_object_has_a_priority(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = os.fstat(written.fd)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+    log = ErrorLog(written.fd, "info", style="json")
+    log.error("killed", detail="why\nand where")
+    log.stream().write("said\n")
+    first, second = written.path.read_text().splitlines()
+    assert (first[:4], second[:4]) == ("<3>{", "<6>{")
+    assert json.loads(first[3:])["detail"] == "why\nand where"
+    assert json.loads(second[3:])["text"] == "said"
+
+
+def test_objects_of_several_processes_do_not_mix(pipe: tuple[int, int]) -> None:
+    """Dropped lines are told by objects, too, and stderr gets one of what is wrong with the log."""
+    reading, writing = pipe
+    os.set_blocking(writing, False)
+    log = ErrorLog(writing, "info", style="json", process=1)
+    for _ in range(100):
+        log.error("event", detail="\u00e9\n" * 5000, text="x" * 900)
+    lines = os.read(reading, 1 << 17).splitlines(keepends=True)
+    log.info("works again")
+    lines += os.read(reading, 1 << 16).splitlines(keepends=True)
+    assert all(len(line) <= 4096 and json.loads(line) for line in lines)
+    assert json.loads(lines[-2])["event"] == "error log dropped"
+    assert json.loads(lines[-2])["lines"] == 100 - len(lines) + 2
 
 
 def test_in_the_journal_lines_have_a_priority_and_no_time(

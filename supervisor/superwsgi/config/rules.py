@@ -150,6 +150,12 @@ RULES: Final = (
         "name the file of the authorities that sign your clients' certificates",
     ),
     Rule(
+        ("log.error", "log.capture"),
+        lambda site: site.log.capture and site.log.error == "off",
+        "log.capture needs the error log, which is off",
+        "what the application prints goes there: set log.error to - or a file, or leave capture out",
+    ),
+    Rule(
         ("bind", "control"),
         _control_is_bound,
         "control and bind name the same socket",

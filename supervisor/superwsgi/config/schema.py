@@ -140,6 +140,10 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = "text"
     access: Annotated[LogFile, Meta(description="access log: - (stdout), off or a file")] = "-"
     error: Annotated[LogFile, Meta(description="error log: - (stderr), off or a file")] = "-"
+    capture: Annotated[
+        Switch,
+        Meta(description="what the application prints goes to the error log, with its request's id"),
+    ] = False
     format: Annotated[
         LogFormat,
         Meta(

@@ -20,7 +20,7 @@ from superwsgi.log.frames import application_traceback
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import LEVELS, Whole, spell_exception
 from superwsgi.log.streams import ErrorStream, Lines
-from superwsgi.log.styles import STYLES, LogEvent, Place, as_it_is, pieces
+from superwsgi.log.styles import STYLES, LogEvent, Place, pieces
 from superwsgi.log.writer import Outlet
 
 _CLOSING: Final = 1.0
@@ -107,10 +107,10 @@ class _Destination:
         if self.outlet is not None:
             self.outlet.put([line for event in events for line in self._lines(event)])
 
-    def pass_on(self, text: str) -> None:
+    def pass_on(self, data: bytes) -> None:
         """Lines of somebody else's, as they are."""
         if self.outlet is not None:
-            self.outlet.put(as_it_is(text).splitlines(keepends=True))
+            self.outlet.put(data.splitlines(keepends=True))
 
     @property
     def limit(self) -> int:
@@ -161,7 +161,7 @@ def _is_same(fd: int, other: int) -> bool:
 
 class ErrorLog:
     """Events of at least `level` go to `fd` (None: nowhere), each beginning with the fields in `who`, in the
-    `style` that `log.style` names.
+    `style` that `log.style` names. Where output is `captured`, each line of the application's is an event.
 
     Warnings and errors are incidents, which are reported (`report_to`) at any level; but not a `notice`, nor
     what an application does wrong in a request (`exception`).
@@ -178,13 +178,15 @@ class ErrorLog:
         level: str,
         *,
         style: str = "text",
+        captured: bool = False,
         stderr_fd: int | None = None,
         **who: object,
     ) -> None:
         self._who = who
         self._aside = None if stderr_fd is None else _Destination(stderr_fd, LEVELS[0], style, who)
         self._to = _Destination(fd, level, style, who, self._aside)
-        self._voice = _Voice(self._aside if fd is None and self._aside is not None else self._to, who)
+        to = self._aside if fd is None and self._aside is not None else self._to
+        self._voice = _Voice(to, who, captured)
         self._stream = ErrorStream(self._voice.lines)
 
     def bind(self, **who: object) -> ErrorLog:
@@ -298,6 +300,14 @@ class ErrorLog:
         hand, which `in_hand` returns; empty where it has none."""
         self._voice.in_hand = in_hand
 
+    def begin_child(self) -> None:
+        """In a child that the application forked: what its parent's threads have begun is for them to say."""
+        self._voice.begin_child()
+
+    def application(self, stream: str, data: bytes, /, **fields: object) -> None:
+        """Lines that the application has written to a `stream`: each becomes an event, at any level."""
+        self._voice.tell({**self._who, **fields}, stream, data)
+
     def _aloud(self, level: str, event: str, fields: dict[str, object], detail: str = "") -> None:
         if level == "error":
             self.incident(level, event, detail, **fields)
@@ -313,25 +323,34 @@ class ErrorLog:
 
 class _Voice:
     """What is not the server's own: lines of the application, and of processes that cannot log themselves.
-    They stand in the log as they are, or with style json as events of level info; in either case at any level
-    of the log: somebody else has decided to say them."""
 
-    __slots__ = ("_who", "in_hand", "lines", "to")
+    They stand in the log as they are, or as events of level info, with style json or where output is
+    captured; in either case at any level of the log: somebody else has decided to say them. stderr's lines
+    are info, too: Python's logging writes there whatever it has to say, from debug on.
+    """
 
-    def __init__(self, to: _Destination, who: Mapping[str, object]) -> None:
+    __slots__ = ("_captured", "_who", "in_hand", "lines", "to")
+
+    def __init__(self, to: _Destination, who: Mapping[str, object], captured: bool) -> None:
         self.to = to
         self._who = who
+        self._captured = captured
         self.lines = Lines(self._say)
         self.in_hand: Callable[[], str] = str
 
-    def _say(self, stream: str, text: str) -> None:
-        if self.to.style == "text":
-            self.to.pass_on(text)
-            return
+    def begin_child(self) -> None:
+        self.lines.begun.clear()
+        self._who = {**self._who, "child": os.getpid()}
+
+    def _say(self, stream: str, data: bytes) -> None:
+        if self._captured or self.to.style != "text":
+            self.tell(self._who, stream, data)
+        else:
+            self.to.pass_on(data)
+
+    def tell(self, who: Mapping[str, object], stream: str, data: bytes) -> None:
         request = self.in_hand()
         fields = {"stream": stream, **({"request": request} if request else {})}
-        lines = text.removesuffix("\n").split("\n")
+        lines = data.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n")
         parts = [part for line in lines for part in pieces(line.removesuffix("\r"), self.to.limit)]
-        self.to.say(
-            LogEvent("info", self._who, "application", {**fields, "text": Whole(part)}) for part in parts
-        )
+        self.to.say(LogEvent("info", who, "application", {**fields, "text": Whole(part)}) for part in parts)

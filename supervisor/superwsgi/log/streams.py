@@ -1,5 +1,7 @@
-"""What applications write to `wsgi.errors`: threads write at the same time, and lines in parts. Here they
-become whole lines; what becomes of a line is up to the error log. Nothing here raises, whatever is written.
+"""What applications write: `wsgi.errors`, and sys.stdout and sys.stderr where these are captured.
+
+Threads write at the same time, and lines in parts: here they become whole lines. What becomes of a line is up
+to the error log. Nothing here raises, whatever an application writes, and nothing can be closed.
 """
 
 from __future__ import annotations
@@ -7,14 +9,17 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from superwsgi.log.spelling import plain_text
 
 WSGI_ERRORS: Final = "wsgi.errors"
 
-_LONGEST: Final = 64 << 10
-"""Characters of a line that are kept for its end to come; more go out as they are."""
+_ENCODING: Final = "utf-8"
+_ERRORS: Final = "backslashreplace"
+
+LONGEST: Final = 64 << 10
+"""Bytes of a line that are kept for its end to come; more go out as they are."""
 
 
 class Lines:
@@ -26,24 +31,21 @@ class Lines:
 
     __slots__ = ("_say", "begun")
 
-    def __init__(self, say: Callable[[str, str], object]) -> None:
+    def __init__(self, say: Callable[[str, bytes], object]) -> None:
         self._say = say
-        self.begun: dict[tuple[int, str], str] = {}  # by thread and stream
+        self.begun: dict[tuple[int, str], bytes] = {}  # by thread and stream
 
-    def write(self, stream: str, text: str) -> None:
+    def write(self, stream: str, data: bytes) -> None:
         key = threading.get_ident(), stream
-        line = self.begun.pop(key, "") + text
-        end = line.rfind("\n") + 1
-        if len(line) - end > _LONGEST:
-            end = len(line)
-        if end < len(line):
-            self.begun[key] = line[end:]
-        if end:
-            self._say(stream, line[:end])
+        whole, rest = divided(self.begun.pop(key, b"") + data)
+        if rest:
+            self.begun[key] = rest
+        if whole:
+            self._say(stream, whole)
 
     def flush(self, stream: str) -> None:
         """What the calling thread has begun in a stream."""
-        rest = self.begun.pop((threading.get_ident(), stream), "")
+        rest = self.begun.pop((threading.get_ident(), stream), b"")
         if rest:
             self._say(stream, rest)
 
@@ -60,11 +62,19 @@ class Lines:
             self._say(stream, rest)
 
 
+def divided(data: bytes) -> tuple[bytes, bytes]:
+    """Whole lines, and the unfinished one after them."""
+    end = data.rfind(b"\n") + 1
+    if len(data) - end > LONGEST:
+        end = len(data)
+    return data[:end], data[end:]
+
+
 class ErrorStream(io.TextIOBase):
     """`wsgi.errors`."""
 
-    encoding = "utf-8"
-    errors = "backslashreplace"
+    encoding = _ENCODING
+    errors = _ERRORS
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
@@ -74,7 +84,7 @@ class ErrorStream(io.TextIOBase):
 
     def write(self, text: object, /) -> int:
         said = _text(text)
-        self._lines.write(WSGI_ERRORS, said)
+        self._lines.write(WSGI_ERRORS, said.encode(_ENCODING, _ERRORS))
         return len(said)
 
     def flush(self) -> None:
@@ -89,3 +99,43 @@ def _text(said: object) -> str:
     """As a str and nothing else: a subclass (an enum's member, Django's SafeString) may spell itself in
     another way, and change what it is joined to."""
     return "".join((cast(str, said),)) if issubclass(type(said), str) else plain_text(said)
+
+
+class CapturedBytes(io.BufferedIOBase):
+    """`sys.stdout.buffer` or `sys.stderr.buffer` where they are captured, by its `stream`'s name. `lines` is
+    changed in each process that has a copy. `fileno` is the descriptor that it stands for, for programs that
+    are to write there."""
+
+    mode = "wb"
+
+    def __init__(self, lines: Lines, stream: str, fd: int) -> None:
+        self.lines = lines
+        self.name = f"<{stream}>"
+        self._stream = stream
+        self._fd = fd
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def write(self, data: Any, /) -> int:
+        """Raises TypeError for what has no bytes, as any file does."""
+        said = memoryview(data).tobytes()
+        self.lines.write(self._stream, said)
+        return len(said)
+
+    def flush(self) -> None:
+        self.lines.flush(self._stream)
+
+    def close(self) -> None:
+        """As for `wsgi.errors`; nor can it be closed by what an application has put around it."""
+        self.flush()
+
+
+def captured_text(behind: CapturedBytes) -> io.TextIOWrapper:
+    """What stands in the place of sys.stdout or sys.stderr: it keeps nothing, as threads share it."""
+    text = io.TextIOWrapper(behind, _ENCODING, _ERRORS, newline="\n", write_through=True)
+    text.mode = "w"  # type: ignore[misc]
+    return text

@@ -86,6 +86,7 @@ class HeldGeneration(Struct, frozen=True):
     forkable: bool = True
     board_version: int = scoreboard.VERSION
     stacks: tuple[int, int] | None = None
+    output: tuple[int, int] | None = None
     release: Release | None = None
 
 
@@ -112,6 +113,7 @@ class Handover(Struct, frozen=True):
             optional += [generation.mold.channel] if generation.mold is not None else []
             yield generation.board
             yield from generation.stacks or ()
+            yield from generation.output or ()
             yield from (listener.fd for listener in generation.listeners)
             yield from (fd for fd in optional if fd is not None)
         yield from (fd for _, fd in self.given)

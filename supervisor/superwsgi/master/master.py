@@ -154,6 +154,7 @@ class Master:
         adopted = taken.generations(self._startup.origin, self._startup.launch, self._loop)
         self._generations.adopt(adopted, held.current, held.last_number)
         for generation in self._generations:
+            generation.pipes.tell(self._errors, generation.number)
             self._children.adopt(generation, now)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)
         self._children.reap(now)

@@ -297,6 +297,7 @@ class Children:
 
     def mold_ended(self, generation: Generation, mold: MoldHandle, code: ExitCode, now: float) -> None:
         self.dumps.finish(generation, None, now)
+        generation.pipes.hear()
         if mold.is_heard():
             self.hear_mold(generation, mold, now)
         generation.bury_mold(mold)

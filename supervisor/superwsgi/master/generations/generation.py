@@ -19,6 +19,7 @@ from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
+from superwsgi.master.generations.pipes import Pipes
 from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.policy.death import Crashes
@@ -69,9 +70,9 @@ class Generation:
         launch: Launch,
         loop: EventLoop,
         board: Scoreboard | None = None,
-        stacks: tuple[int, int] | None = None,
+        pipes: Pipes | None = None,
     ) -> None:
-        """`board` and `stacks` are those of a generation that is already running. Raises OSError."""
+        """`board` and `pipes` are those of a generation that is already running. Raises OSError."""
         self.number = number
         self.site = release.pinned(site)
         self.release = release
@@ -80,11 +81,12 @@ class Generation:
         self.state = GenerationState.PREPARING
         self.wanted = machine.workers(site.workers)
         self.most_workers = self.wanted + SPARE_WORKERS
-        self.stacks = Stacks(*stacks) if stacks is not None else Stacks.pipe(1)  # of its molds
+        self.pipes = pipes or Pipes(loop, captured=site.log.capture)
+        self.stacks = self.pipes.stacks  # of its molds
         try:
             self.board = board or Scoreboard.create(2 * self.most_workers, site.most_threads + 1)
         except OSError:
-            self.stacks.close()
+            self.pipes.close()
             raise
         self.program: Program | None = None  # must succeed before the generation is loaded
         self.mold: MoldHandle | None = None
@@ -109,7 +111,8 @@ class Generation:
         scoreboard is not readable."""
         shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
         board = Scoreboard.attach(held.board, held.site.most_threads + 1, held.board_version)
-        generation = cls(held.number, held.site, release, shared, launch, loop, board, held.stacks)
+        pipes = Pipes(loop, captured=held.site.log.capture, stacks=held.stacks, output=held.output)
+        generation = cls(held.number, held.site, release, shared, launch, loop, board, pipes)
         generation.state, generation.wanted = held.state, held.wanted
         generation._proven = held.state is GenerationState.SERVING
         generation.most_workers = board.slots // 2
@@ -135,6 +138,7 @@ class Generation:
             workers=[worker.hold() for worker in self.workers.values()],
             forkable=self.forkable,
             stacks=(self.stacks.fd, self.stacks.end),
+            output=self.pipes.output.ends if self.pipes.output is not None else None,
         )
 
     @cached_property
@@ -166,13 +170,14 @@ class Generation:
             tls=self._tls(),
             proven=self.is_proven(),
             stacks=True,
+            output=self.pipes.output is not None,
             links=self.release.links,
             search_path=self.release.search_path,
             handed=self.site.tls.certificate is not None and becomes_another(self.site.user, self.site.group),
         )
         listeners = [listener.sock.fileno() for listener in self.listeners]
         certificates = [hand_over(self.site.tls)] if boot.handed else []
-        files = [self.board.fd, *self.logs.descriptors(), self.stacks.end, *certificates, *listeners]
+        files = [self.board.fd, *self.logs.descriptors(), *self.pipes.to_write(), *certificates, *listeners]
         how = partial(self._launch, self.site, self.release)
         try:
             self.mold = launch_mold(how, boot, files, self._loop.descriptors())
@@ -351,6 +356,7 @@ class Generation:
 
     def bury(self, worker: WorkerHandle, now: float) -> None:
         """A worker is gone: close what belonged to it, and count an early death."""
+        self.pipes.hear()  # its own output comes before the line about its end
         worker.apply(WorkerEvent.EXITED)
         self._loop.forget(worker.channel.fileno())
         worker.channel.close()
@@ -406,8 +412,7 @@ class Generation:
     def close(self) -> None:
         """Release what only this generation holds. The listeners may live on in others."""
         self.board.close()
-        self._loop.forget(self.stacks.fd)
-        self.stacks.close()
+        self.pipes.close()
         self.logs.close()
 
     def handles(self) -> Iterator[MoldHandle | WorkerHandle]:

@@ -149,11 +149,13 @@ class Reloads:
         number = self._generations.next_number()
         release = Release.of(site, self._startup.origin, os.environ)
         try:
-            return Generation(number, site, release, shared, self._startup.launch, self._loop)
+            candidate = Generation(number, site, release, shared, self._startup.launch, self._loop)
         except OSError:
             current = self._generations.current
             shared.give_up(current.listeners if current is not None else ())
             raise
+        candidate.pipes.tell(self._errors, number)
+        return candidate
 
     # Its log files are opened, which a disk may hold up; then the command in `rollout.before` runs.
 

@@ -42,7 +42,7 @@ from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import lineage, orphan, signals
 from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError, Certificates
-from superwsgi.worker import forks, hazards
+from superwsgi.worker import capture, forks, hazards
 from superwsgi.worker.boot import exit_handlers, handed, process, prometheus
 from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, settle
 from superwsgi.worker.boot.hooks import HookedWorker, Hooks
@@ -137,6 +137,7 @@ class Mold:
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         stacks_fd = rest.pop(0) if boot.stacks else None
+        output_fd = rest.pop(0) if boot.output else None
         self._handed = rest.pop(0) if boot.handed else None
         log = boot.site.log
         self._stderr_fd = files.copy_of_stderr()
@@ -144,6 +145,7 @@ class Mold:
             self._error_fd,
             log.level,
             style=log.style,
+            captured=output_fd is not None,
             stderr_fd=self._stderr_fd,
             mold=os.getpid(),
             gen=boot.generation,
@@ -154,6 +156,8 @@ class Mold:
         self._certificates: Certificates | None = None
         self._siblings: exit_handlers.Siblings | None = None  # if it imported for its workers
         self._has_forked = False
+        if output_fd is not None:
+            capture.begin(self._errors, output_fd)
         lineage.carry()
         forks.begin(self._errors)
         forks.on_child(self._close_in_child)
@@ -221,6 +225,7 @@ class Mold:
 
     def _close_in_child(self) -> None:
         """In a child that the application forked, here or in a worker."""
+        self._errors.begin_child()
         self._channel.close()
         for listener in self._listeners:
             listener.close()
@@ -268,6 +273,7 @@ class Mold:
     def _become(self, request: Become, fds: Sequence[int]) -> NoReturn:
         """Continue as a worker, which shares its application with nobody."""
         self._siblings = None
+        self._errors.lines.flush_all()
         self._channel.close()
         process.main(self._start(request, fds))
 

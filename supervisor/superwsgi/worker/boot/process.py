@@ -33,7 +33,7 @@ from superwsgi.scoreboard import WorkerWriter
 from superwsgi.system import descriptors, lineage, orphan
 from superwsgi.system.signals import Signals, ignore
 from superwsgi.tls.interface import Certificates
-from superwsgi.worker import forks
+from superwsgi.worker import capture, forks
 from superwsgi.worker.boot import exit_handlers, prometheus
 from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, reseed
 from superwsgi.worker.boot.exit_handlers import Siblings
@@ -84,12 +84,14 @@ def main(start: Start) -> NoReturn:
         start.error_fd,
         start.site.log.level,
         style=start.site.log.style,
+        captured=start.site.log.capture,
         stderr_fd=start.stderr_fd,
         worker=start.worker,
         gen=start.generation,
         pid=os.getpid(),
     )
     errors.know_requests(request_in_hand)
+    capture.follow(errors)
     try:
         code = Worker(start, errors).live()
     except Closed:
@@ -320,6 +322,7 @@ class Worker:
 
     def _close_in_child(self) -> None:
         """In a child that the application forked."""
+        self._errors.begin_child()
         self._start.channel.close()
         self._signals.close_in_child()
 
