@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for
 
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 APP = """
     import os, time
 
@@ -27,14 +29,14 @@ APP = """
 
 @pytest.fixture
 def site(daemon):
-    def begin(**keys):
+    def begin(log=(), **keys):
         daemon.write("app.py", APP)
-        daemon.site(workers=1, log={"style": "json", "access": "off"}, **keys)
+        daemon.site(workers=1, log={"style": "json", "access": "off", **dict(log)}, **keys)
         return daemon.start()
 
     daemon.begin = begin
     daemon.events = lambda: [json.loads(line) for line in daemon.log.splitlines()]
-    daemon.named = lambda name: [event for event in daemon.events() if event["event"] == name]
+    daemon.named = lambda name: [event for event in daemon.events() if event.get("event") == name]
     daemon.wait_event = lambda name: wait_for(lambda: daemon.named(name), name, context=lambda: daemon.log)
     return daemon
 
@@ -69,6 +71,25 @@ def test_what_an_application_writes_to_wsgi_errors_is_an_event_a_line(site):
     assert [line["text"] for line in said[:3]] == ["first", "  second", ""]
     assert "".join(line["text"] for line in said[3:-1]) == "\\udcff\x00 {}" + "y" * 90_000
     assert {(line["level"], line["worker"], line["request_id"]) for line in said} == {("info", 1, identity)}
+
+
+@pytest.mark.parametrize(
+    ("told", "logged"), [(TRACE, TRACE), (TRACE.upper(), None), (f"{TRACE},{TRACE}", None), (None, None)]
+)
+def test_the_trace_of_a_request(site, told, logged):
+    site.begin({"access": "-", "format": "json"})
+    fields = {} if told is None else {"traceparent": told}
+    for path in ("/fails", "/said"):
+        site.get(path, headers=fields)
+    (failed,) = site.wait_event("request failed")
+    assert failed.get("traceparent") == logged
+    assert site.stop() == 0
+    entries = [entry for entry in map(json.loads, site.log.splitlines()) if "target" in entry]
+    assert [entry["target"] for entry in entries] == ["/fails", "/said"]
+    assert {entry["traceparent"] for entry in entries} == {logged or ""}
+    assert {entry["trace_id"] for entry in entries} == {logged[3:35] if logged else ""}
+    said = [line for line in map(json.loads, site.log.splitlines()) if line.get("event") == "application"]
+    assert {line.get("traceparent") for line in said} == {logged}
 
 
 def test_stacks_and_sudden_ends(site):

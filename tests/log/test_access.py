@@ -14,7 +14,19 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import STDERR, STDOUT, open_target
 
 ENTRY = AccessEntry(
-    1795368001.0, "192.0.2.7", "GET", "/", "HTTP/1.1", 200, 12, 0.001, "example.com", "", "curl/8", "c0ffee-7"
+    1795368001.0,
+    "192.0.2.7",
+    "GET",
+    "/",
+    "HTTP/1.1",
+    200,
+    12,
+    0.001,
+    "example.com",
+    "",
+    "curl/8",
+    "c0ffee-7",
+    "",
 )
 
 

@@ -276,7 +276,7 @@ def test_threads_do_not_end_each_others_lines(written: Written, started: bool) -
 
 def test_where_output_is_captured_each_line_is_an_event_at_any_level(written: Written) -> None:
     log = ErrorLog(written.fd, "error", captured=True, worker=2)
-    log.know_requests(lambda: "ab-1")
+    log.know_requests(lambda: {"request": "ab-1"})
     log.stream().write("first\r\n\nsecond 'line'\nno end")
     log.info("not said")
     log.lines.end_request()

@@ -25,8 +25,9 @@ ENTRY = AccessEntry(
     referer="https://example.com/",
     agent="curl/8",
     request_id="c0ffee-7",
+    traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 )
-SILENT = AccessEntry(1795368001.0, "", "", "", "", 400, 0, 0.0, "", "", "", "c0ffee-8")
+SILENT = AccessEntry(1795368001.0, "", "", "", "", 400, 0, 0.0, "", "", "", "c0ffee-8", "")
 QUOTED = '"(?:[^"\\\\]|\\\\.)*"'
 COMBINED = re.compile(
     r"\S+ - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
@@ -49,6 +50,7 @@ entries = st.builds(
     referer=anything,
     agent=anything,
     request_id=anything,
+    traceparent=anything,
 )
 
 
@@ -104,6 +106,8 @@ def test_json_has_every_name_in_order() -> None:
         "referer": "https://example.com/",
         "agent": "curl/8",
         "request_id": "c0ffee-7",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         "pid": 812,
         "worker": 2,
         "generation": 3,
@@ -114,8 +118,10 @@ def test_a_template_may_use_every_name() -> None:
     template = " ".join(f"{{{name}}}" for name in ACCESS_NAMES)
     assert spelled(template) == (
         "2026-11-22T17:20:01.123Z 192.0.2.7 GET /shop?page=3 HTTP/1.1 200 5123 0.001230 "
-        "example.com https://example.com/ curl/8 c0ffee-7 812 2 3\n"
+        "example.com https://example.com/ curl/8 c0ffee-7 "
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 4bf92f3577b34da6a3ce929d0e0e4736 812 2 3\n"
     )
+    assert spelled("{traceparent} {trace_id}", SILENT) == "- -\n"
 
 
 def test_a_template_keeps_its_own_text() -> None:

@@ -295,9 +295,9 @@ class ErrorLog:
         """What the application's threads have begun to write."""
         return self._voice.lines
 
-    def know_requests(self, in_hand: Callable[[], str]) -> None:
-        """From now on what the application writes is logged with the id of the request that its thread has in
-        hand, which `in_hand` returns; empty where it has none."""
+    def know_requests(self, in_hand: Callable[[], Mapping[str, str]]) -> None:
+        """From now on what the application writes is logged with the fields that `in_hand` returns: those
+        that name the request which the calling thread has in hand, if it has one."""
         self._voice.in_hand = in_hand
 
     def begin_child(self) -> None:
@@ -336,7 +336,7 @@ class _Voice:
         self._who = who
         self._captured = captured
         self.lines = Lines(self._say)
-        self.in_hand: Callable[[], str] = str
+        self.in_hand: Callable[[], Mapping[str, str]] = dict
 
     def begin_child(self) -> None:
         self.lines.begun.clear()
@@ -349,8 +349,7 @@ class _Voice:
             self.to.pass_on(data)
 
     def tell(self, who: Mapping[str, object], stream: str, data: bytes) -> None:
-        request = self.in_hand()
-        fields = {"stream": stream, **({"request": request} if request else {})}
+        fields = {"stream": stream, **self.in_hand()}
         lines = data.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n")
         parts = [part for line in lines for part in pieces(line.removesuffix("\r"), self.to.limit)]
         self.to.say(LogEvent("info", who, "application", {**fields, "text": Whole(part)}) for part in parts)

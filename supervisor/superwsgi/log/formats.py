@@ -41,6 +41,7 @@ class AccessEntry(NamedTuple):
     referer: str
     agent: str
     request_id: str
+    traceparent: str
 
 
 class Writer(NamedTuple):
@@ -93,7 +94,7 @@ def _combined() -> Formatter:
     clock = _local_clock()
 
     def spell(entry: AccessEntry) -> str:
-        when, remote, method, target, protocol, status, sent, _, _, referer, agent, _ = entry
+        when, remote, method, target, protocol, status, sent, _, _, referer, agent, *_ = entry
         request = f"{method} {target} {protocol}" if method else "-"
         return (
             f'{remote or "-"} - - [{clock(when)}] "{request}" {status} {sent or "-"} '
@@ -118,7 +119,8 @@ def _template(template: str, writer: Writer) -> Formatter:
     clock = _utc_clock()
 
     def spell(entry: AccessEntry) -> str:
-        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, identity = entry
+        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, *ids = entry
+        identity, trace = ids
         texts = (remote or "-", method or "-", target or "-", protocol or "-")
         return pattern.format(
             clock(when),
@@ -130,6 +132,8 @@ def _template(template: str, writer: Writer) -> Formatter:
             referer or "-",
             agent or "-",
             identity,
+            trace or "-",
+            _trace_id(trace) or "-",
             *writer,
         )
 
@@ -156,7 +160,8 @@ def _json(writer: Writer) -> Formatter:
     encode = msgspec.json.Encoder().encode
 
     def values(entry: AccessEntry) -> dict[str, object]:
-        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, identity = entry
+        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, *ids = entry
+        identity, trace = ids
         return {
             "time": clock(when),
             "remote": remote,
@@ -170,6 +175,8 @@ def _json(writer: Writer) -> Formatter:
             "referer": referer,
             "agent": agent,
             "request_id": identity,
+            "traceparent": trace,
+            "trace_id": _trace_id(trace),
             "pid": writer.pid,
             "worker": writer.worker,
             "generation": writer.generation,
@@ -186,6 +193,11 @@ def _json(writer: Writer) -> Formatter:
         return text + b"\n"
 
     return line
+
+
+def _trace_id(traceparent: str) -> str:
+    """W3C Trace Context section 3.2.2."""
+    return traceparent[3:35]
 
 
 def _is_clean(line: str, quotes: int, backslashes: int = 0) -> bool:

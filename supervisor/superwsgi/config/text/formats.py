@@ -34,6 +34,8 @@ ACCESS_NAMES: Final = (
     "referer",
     "agent",
     "request_id",
+    "traceparent",
+    "trace_id",
     "pid",
     "worker",
     "generation",

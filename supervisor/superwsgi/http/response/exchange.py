@@ -20,6 +20,7 @@ from superwsgi.http.fields import HOP_BY_HOP, exact
 from superwsgi.http.files import FileWrapper, Span, path_of, span_of
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import RequestIds
+from superwsgi.http.request.trace import named, traceparent
 from superwsgi.http.response.head import SECOND, Clock, ResponseHead, ResponseHeads, refusal
 from superwsgi.log.access import AccessEntry
 from superwsgi.log.error import ErrorLog
@@ -90,7 +91,7 @@ class Gateway:
                 self.errors.notice(
                     "response field left out",
                     field=name,
-                    request=request.id,
+                    **named(request),
                     target=request.target.decode("latin-1"),
                     reason="hop-by-hop: connection and framing are the server's (PEP 3333)",
                     next="left out of all responses; Connection: close is obeyed",
@@ -319,7 +320,7 @@ class Exchange:
             self._gateway.came_back(error)
         request = self.request
         self._gateway.errors.exception(
-            "request failed", error, request=request.id, method=request.method, path=self._path
+            "request failed", error, **named(request), method=request.method, path=self._path
         )
         if self._begun:
             self.broken = True
@@ -343,8 +344,8 @@ class Exchange:
             if hasattr(result, "close"):
                 result.close()
         except BaseException as error:
-            request = self.request
-            self._gateway.errors.exception("close() failed", error, request=request.id, path=self._path)
+            errors = self._gateway.errors
+            errors.exception("close() failed", error, **named(self.request), path=self._path)
 
     @property
     def _path(self) -> str:
@@ -356,7 +357,7 @@ class Exchange:
 
     def _complain(self, event: str, **more: str) -> None:
         self._gateway.errors.notice(
-            event, level="error", request=self.request.id, path=self._path, sent=self.sent, **more
+            event, level="error", **named(self.request), path=self._path, sent=self.sent, **more
         )
 
 
@@ -385,7 +386,7 @@ def access_entry(
     connection's peer."""
     when = time.time() - seconds
     if request is None:
-        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "", request_id)
+        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "", request_id, "")
     said = request.environ.get
     return AccessEntry(
         when=when,
@@ -400,6 +401,7 @@ def access_entry(
         referer=_text(said("HTTP_REFERER")),
         agent=_text(said("HTTP_USER_AGENT")),
         request_id=request_id,
+        traceparent=traceparent(request.environ),
     )
 
 

@@ -1,4 +1,4 @@
-"""The pipes through which a generation's processes say what they cannot log themselves: the stacks of its molds
+"""The pipes through which a generation's processes say what they cannot log themselves: stacks of its molds
 (processes/stacks.py), and what reaches descriptors 1 and 2 (`log.capture`). The master reads them, as it
 outlives any process that has something in them.
 """

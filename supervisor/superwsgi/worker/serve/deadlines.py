@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from superwsgi.http.errors import HttpError
+from superwsgi.http.request.trace import named
 from superwsgi.worker.connection.alarm import GRAIN, NEVER, SECOND, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender
@@ -159,11 +160,11 @@ class Deadlines:
         exchange, connection.exchange = connection.exchange, None
         assert exchange is not None
         request = exchange.request
-        thread.abandoned = request.id
+        thread.abandoned = named(request)
         self._errors.error(
             "request stuck",
             detail=thread.stack(),
-            request=request.id,
+            **named(request),
             method=request.method,
             target=request.target.decode("latin-1"),
             seconds=round((now - exchange.began) / SECOND, 1),

@@ -12,6 +12,7 @@ from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
+from superwsgi.http.request.trace import named, named_by
 from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, access_entry
 from superwsgi.http.response.head import Refusal, refusal
 from superwsgi.log.rate_limit import Complaint
@@ -51,7 +52,7 @@ class Ending:
         request_id = request.id if request is not None else self._gateway.ids.make()
         for_head = connection.parser.for_head
         response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
-        self._tell_refusal(error, request_id, now)
+        self._tell_refusal(error, named_by(request_id, "") if request is None else _told(request), now)
         waited = now - connection.arrived if connection.parser.requests else 0
         self._board.refuse(error.status, len(response.body), waited)
         self._log(connection, request, request_id, error.status, len(response.body), 0)
@@ -73,7 +74,7 @@ class Ending:
         self._errors.info("connection refused", peer=peer, reason=reason, next="closed")
         return self.close(connection)
 
-    def _tell_refusal(self, error: HttpError, request_id: str, now: int) -> None:
+    def _tell_refusal(self, error: HttpError, who: dict[str, str], now: int) -> None:
         """Nobody here can fix the many mistakes of clients, but an operator can fix what the server lacks."""
         status, reason = error.status, error.reason
         level = "warning" if status == 503 else "debug"
@@ -82,7 +83,7 @@ class Ending:
         if refused is None:
             say = partial(self._errors.incident, level)
             refused = self._refusals[kind] = Complaint(say, "request refused")
-        refused.make(now, request=request_id, status=status, reason=reason)
+        refused.make(now, **who, status=status, reason=reason)
 
     # After the application.
 
@@ -102,7 +103,8 @@ class Ending:
         request, status = exchange.request, exchange.status
         sent = max(0, exchange.sent - sender.unsent)
         if left and (sender.unsent or not exchange.complete):
-            status = self._tell_loss(connection, request.id, request.target.decode("latin-1"), status, sent)
+            target = request.target.decode("latin-1")
+            status = self._tell_loss(connection, named(request), target, status, sent)
         self._board.count(status, sent, now - exchange.began, now - connection.arrived)
         self._log(connection, request, request.id, status, sent, now - exchange.began)
         return self.close(connection)
@@ -139,7 +141,7 @@ class Ending:
         """The client left while its request was waiting for a thread."""
         request = connection.parser.next
         assert request is not None
-        self._tell_loss(connection, request.id, request.target.decode("latin-1"), CLIENT_CLOSED, 0)
+        self._tell_loss(connection, named(request), request.target.decode("latin-1"), CLIENT_CLOSED, 0)
         self._board.count(CLIENT_CLOSED, 0, -1, time.monotonic_ns() - connection.arrived)
         self._log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
         return self.close(connection)
@@ -157,7 +159,7 @@ class Ending:
             return
         self._errors.info(
             f"{how} during its upload",
-            request=request.id,
+            **named(request),
             method=request.method,
             target=request.target.decode("latin-1"),
             received=parser.received,
@@ -224,7 +226,8 @@ class Ending:
         unsent = connection.sender.unsent
         sent = max(0, entry.sent - unsent)
         if unsent:
-            status = self._tell_loss(connection, entry.request_id, entry.target, entry.status, sent)
+            who = named_by(entry.request_id, entry.traceparent)
+            status = self._tell_loss(connection, who, entry.target, entry.status, sent)
             entry = entry._replace(status=status)
         took = time.monotonic_ns() - connection.arrived
         self._board.count(entry.status, sent, int(entry.duration * SECOND), took)
@@ -246,14 +249,16 @@ class Ending:
             entry = access_entry(connection.remote, request, request_id, status, sent, took / SECOND)
             self._access.log(entry)
 
-    def _tell_loss(self, connection: Connection, request_id: str, target: str, status: int, sent: int) -> int:
+    def _tell_loss(
+        self, connection: Connection, who: dict[str, str], target: str, status: int, sent: int
+    ) -> int:
         """Log why a response ended too early; returns the `status` for the access log."""
         errors, fault = self._errors, connection.sender.fault
         if fault:
             errors.notice(
                 "response broken off",
                 level="error",
-                request=request_id,
+                **who,
                 target=target,
                 sent=sent,
                 reason=fault,
@@ -261,7 +266,7 @@ class Ending:
             )
             return status
         loss = connection.sender.loss
-        errors.info(loss, request=request_id, target=target, sent=sent, next="response ended")
+        errors.info(loss, **who, target=target, sent=sent, next="response ended")
         return CLIENT_CLOSED
 
     def _refusal(
@@ -270,3 +275,8 @@ class Ending:
         date = self._gateway.clock.date(now)
         retry_after = 1 if status in (429, 503) else None
         return refusal(status, date, request_id, advice=advice, body=not for_head, retry_after=retry_after)
+
+
+def _told(request: Request) -> dict[str, str]:
+    """The fields of an incident that concerns a request."""
+    return {**named(request), "method": request.method, "target": request.target.decode("latin-1")}

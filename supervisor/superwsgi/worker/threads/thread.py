@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
+from superwsgi.http.request.trace import named
 from superwsgi.log.frames import application_stack
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import NEVER
@@ -21,13 +22,14 @@ OURS: Final[WeakSet[threading.Thread]] = WeakSet()
 _HERE: Final = threading.local()
 
 
-def request_in_hand() -> str:
-    """The id of the request that the calling thread works on; empty where it has none, or is none of ours."""
+def request_in_hand() -> dict[str, str]:
+    """The request that the calling thread works on, named for the log; nothing where it has none, or is none
+    of ours."""
     thread: WorkerThread | None = getattr(_HERE, "thread", None)
     if thread is None or thread.connection is None:
-        return ""
+        return {}
     exchange = thread.connection.exchange
-    return thread.abandoned if exchange is None else exchange.request.id
+    return thread.abandoned if exchange is None else named(exchange.request)
 
 
 class WorkerThread:
@@ -59,7 +61,7 @@ class WorkerThread:
         self.waiting_since = 0  # monotonic ns
         self.dismissed = False  # it has not been needed for long: it ends
         self.written_off = False
-        self.abandoned = ""  # the id of the request that was ended without it
+        self.abandoned: dict[str, str] = {}  # the request that was ended without it, named
         self._work = work
         # Not a daemon: threads that the application starts from it would be daemons too, and die unfinished.
         self._python = threading.Thread(target=self._live, name=f"thread-{number}", daemon=False)
