@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 
 import pytest
 
@@ -157,18 +156,3 @@ class TestInAThread:
             assert len({each for each, _ in said}) == 3
             assert {how for each, how in said if each != first} == {f' stack="as of request {first}"'}
             assert {how for each, how in said if each == first} == {""}
-
-    def test_a_stream_whose_pieces_come_in_time_is_not_slow(self):
-        goes_on = threading.Event()
-
-        def streams(environ, start_response):
-            start_response("200 OK", [])
-            while not goes_on.wait(0.1):
-                yield b"."
-
-        with running(streams, slow=1.5) as worker, worker.connect() as client:
-            client.get("/")
-            client.until(b"\r\n1\r\n." * 20)
-            goes_on.set()
-            client.rest_of(0)
-            assert "slow request" not in worker.errors
