@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import signal
+import textwrap
 import threading
 
 import psutil
@@ -40,8 +41,8 @@ APP = """
 """
 
 
-def begin(daemon, **keys):
-    daemon.write("app.py", APP)
+def begin(daemon, more="", **keys):
+    daemon.write("app.py", more + textwrap.dedent(APP))
     daemon.site(**{"workers": 1, **keys})
     return daemon.start()
 
@@ -63,6 +64,14 @@ class TestInTheLog:
         assert said[3].startswith(f"    Fatal Python error: {what}\n")
         assert 'app.py", line' in said[3]
         assert site.log.count("Fatal Python error") == 1
+
+    @pytest.mark.parametrize("preload", ["auto", False])
+    def test_also_where_the_application_has_faulthandler_on(self, daemon, preload):
+        site = begin(daemon, "import faulthandler\nfaulthandler.enable()\n", preload=preload)
+        with InApplication(site, "/crashes"):
+            site.wait_log(
+                r'worker=1 gen=1 pid=\d+ fatal error what="Segmentation fault" in_hand="GET /crashes '
+            )
 
     def test_a_signal_by_hand(self, daemon):
         site = begin(daemon, threads=2)

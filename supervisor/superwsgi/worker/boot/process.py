@@ -131,13 +131,14 @@ class Worker:
         orphan.end_with(start.master)
         start.channel.send(Started(os.getpid()))  # the master believes this only from a child of its own
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
-        faulthandler.enable(start.stacks_fd, all_threads=start.site.most_threads <= _ALL_DUMPED)
+        self._dump_fatal_errors()
         try:
             app = self._load()
         except Unloadable as error:
             start.channel.send(BootFailed(error.reason, error.detail, error.locked))
             return BOOT_FAILED
         orphan.outlive()  # from now on our channel shows whether the master lives
+        self._dump_fatal_errors()  # the import may have had them dumped elsewhere
         self._take_signals()
         self._loop = Loop(
             site=self._reachable(),
@@ -304,6 +305,10 @@ class Worker:
         if self._access is not None:
             self._access.close(patience)
         self._errors.flush(patience)
+
+    def _dump_fatal_errors(self) -> None:
+        start = self._start
+        faulthandler.enable(start.stacks_fd, all_threads=start.site.most_threads <= _ALL_DUMPED)
 
     def _take_signals(self) -> None:
         """The operator's signals: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT
