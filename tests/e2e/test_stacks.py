@@ -32,6 +32,9 @@ APP = """
     def aborts(environ):
         os.abort()
 
+    def gives_up(environ):
+        ctypes.pythonapi.Py_FatalError(b"boom")
+
     def app(environ, start_response):
         view = globals().get(environ["PATH_INFO"].strip("/"))
         if view:
@@ -64,6 +67,14 @@ class TestInTheLog:
         assert said[3].startswith(f"    Fatal Python error: {what}\n")
         assert 'app.py", line' in said[3]
         assert site.log.count("Fatal Python error") == 1
+
+    def test_an_interpreter_that_gives_up_has_its_own_words(self, daemon):
+        site = begin(daemon)
+        with InApplication(site, "/gives_up"):
+            site.wait_log(
+                r'(?s)Fatal Python error: .*boom.* died how="signal 6 \(SIGABRT\)" requests=0 '
+                r'reason="the interpreter gave up; why stands on stderr" in_hand="GET /gives_up '
+            )
 
     @pytest.mark.parametrize("preload", ["auto", False])
     def test_also_where_the_application_has_faulthandler_on(self, daemon, preload):

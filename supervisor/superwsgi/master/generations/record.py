@@ -24,6 +24,9 @@ from superwsgi.master.processes.program import ExitCode
 _OUT_OF_MEMORY: Final = "memory ran out, and the kernel killed it"
 _REMEMBERED: Final = 16
 
+_GAVE_UP: Final = "the interpreter gave up; why stands on stderr"
+"""Py_FatalError() writes there, and keeps faulthandler from writing as well."""
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -86,7 +89,7 @@ class Death:
         if self.worker.dump:
             yield "what", dumped.what(self.worker.dump)
         yield "requests", self.counters.requests
-        reason = self.worker.failure or self._killed_by()
+        reason = self.worker.failure or self._killed_by() or self._gave_up()
         if reason:
             yield "reason", reason
         requests = self._in_hand()
@@ -102,6 +105,9 @@ class Death:
         if self.code != -signal.SIGKILL or self.worker.asked_to_go is not None:
             return ""
         return _OUT_OF_MEMORY if self.memory_ran_out else "not by the master"
+
+    def _gave_up(self) -> str:
+        return _GAVE_UP if self.code == -signal.SIGABRT and not self.worker.dump else ""
 
     def _in_hand(self) -> Listed:
         return in_hand(self.counters.in_flight, self.now)
