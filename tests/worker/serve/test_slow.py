@@ -122,12 +122,12 @@ class TestMany:
         look(parts, 6, 9)
         assert "times=" not in parts.errors
         look(parts, 5 + WHILE / SECOND)
-        assert "slow requests times=7 " in parts.errors
+        assert 'slow requests times=7 of="GET / 7" ' in parts.errors
 
     def test_also_at_the_end(self, parts, many):
         look(parts, 5)
         parts.deadlines.end()
-        assert "slow requests times=7 " in parts.errors
+        assert 'slow requests times=7 of="GET / 7" ' in parts.errors
 
 
 class TestInAThread:

@@ -7,6 +7,7 @@ stacks are written once, and beyond so many lines in a while the rest is only co
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from superwsgi.http.response.exchange import Exchange
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration
 from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
+from superwsgi.worker.queue.expectations import kind_of
 from superwsgi.worker.threads.thread import WorkerThread
 
 TIMES: Final = (1, 2, 4)
@@ -52,7 +54,7 @@ class SlowRequests:
         self._until = 0  # the end of the while
         self._stacks: dict[str, str] = {}  # written in it: the id of the request
         self._left = MOST  # lines in it
-        self._untold = 0
+        self._untold: Counter[str] = Counter()  # by kind
 
     def note(self, thread: WorkerThread, exchange: Exchange, silent: int, now: int) -> int:
         """The application has been silent for so long in this request; returns for how long it has to be for
@@ -78,15 +80,17 @@ class SlowRequests:
             noted, self._noted = sorted(self._noted, key=_silence, reverse=True), []
             for each in noted[: self._left]:
                 self._say(each, now)
-            self._untold += max(0, len(noted) - self._left)
+            self._untold.update([kind_of(each.exchange.request) for each in noted[self._left :]])
             self._left -= min(self._left, len(noted))
         return self._until if self._untold else NEVER
 
     def tell_rest(self) -> None:
         """Log how many there was no line for."""
         if self._untold:
-            self._errors.warning("slow requests", times=self._untold, reason=_MANY, next="as those above")
-            self._untold = 0
+            of = ", ".join([f"{kind} {times}" for kind, times in self._untold.most_common(_KINDS)])
+            times = sum(self._untold.values())
+            self._errors.warning("slow requests", times=times, of=of, reason=_MANY, next="as those above")
+            self._untold.clear()
 
     def _say(self, noted: _Noted, now: int) -> None:
         stack, request = noted.stack(), noted.exchange.request
@@ -104,6 +108,8 @@ class SlowRequests:
         fields["next"] = f"ended after {duration(self._timeout)} of silence (timeouts.request)"
         self._errors.warning("slow request", stack, **fields)
 
+
+_KINDS: Final = 5
 
 _MANY: Final = f"more than {MOST} in {WHILE // SECOND}s"
 
