@@ -111,10 +111,15 @@ class Reopen(_Message, frozen=True):
 
 
 class Drain(_Message, frozen=True):
-    """Stop accepting after `lame_duck` seconds, answer what is in hand, end within `graceful` more."""
+    """Stop accepting after `lame_duck` seconds, answer what is in hand, end within `graceful` more.
+
+    `last`: no other worker serves then, and health checks are told so at once. To a worker that drains
+    already, this alone is news.
+    """
 
     lame_duck: float
     graceful: float
+    last: bool = False
 
 
 class Stop(_Message, frozen=True):

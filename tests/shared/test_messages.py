@@ -23,7 +23,7 @@ EXAMPLES = [
     messages.Become(1, 0, proven=True),
     messages.Relisten((False, True)),
     messages.Reopen(True, True),
-    messages.Drain(0.5, 30.0),
+    messages.Drain(0.5, 30.0, last=True),
     messages.Stop(),
     messages.Loaded(0.25, ["thread 'metrics' started at shop/metrics.py:12"]),
     messages.Unforkable(["a connection to 10.0.0.5:5432"], 0.25),

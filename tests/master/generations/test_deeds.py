@@ -65,6 +65,17 @@ def test_a_worker_that_drains_is_not_told_again(rooms, serving, worker):
         rooms.workers[worker.key].receive()
 
 
+def test_when_the_site_stops_those_that_drain_already_are_told_too(rooms, serving, worker):
+    rooms.deeds.do(DrainWorker(1, worker.key, "memory"), rooms.now)
+    rooms.deeds.stop(serving, "SIGTERM", rooms.now, fast=False)
+    told = [
+        [rooms.workers[each.key].receive()[0] for _ in range(2 if each is worker else 1)]
+        for each in serving.workers.values()
+    ]
+    assert [[message.last for message in each] for each in told] == [[False, True], [True]]
+    assert worker.asked_to_go == "memory"
+
+
 def test_a_worker_is_drained_by_its_own_latest_word(rooms, serving):
     """It has gone while it was decided about, and nobody has heard of its end before."""
     rooms.deeds.do(ForkWorker(1, 3), rooms.now)

@@ -205,7 +205,8 @@ class TestOneAfterAnother:
     def go_away(self, rooms, generation):
         (worker,) = generation.workers.values()
         done = rooms.turn()
-        assert done == [DrainWorker(generation.number, worker.key, "makes room for another generation")]
+        room = "makes room for another generation"
+        assert done == [DrainWorker(generation.number, worker.key, room, last=True)]
         rooms.worker_ends(worker)
         assert rooms.turn() == [], "its mold is there still"
         rooms.mold_ends(generation, 0)

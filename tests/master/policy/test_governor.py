@@ -165,8 +165,8 @@ class TestOneAfterAnother:
         reason = "makes room for another generation"
         old = worker(1, 1), worker(2, 2, state=S.BOOTING)
         assert self.actions(*old, target=None, alone=2) == [
-            DrainWorker(1, 1, reason),
-            DrainWorker(1, 2, reason),
+            DrainWorker(1, 1, reason, last=True),
+            DrainWorker(1, 2, reason, last=True),
         ]
 
     @pytest.mark.parametrize("state", [S.DRAINING, S.ENDING])
@@ -176,11 +176,15 @@ class TestOneAfterAnother:
 
     def test_going_back_is_the_same(self):
         assert self.actions(worker(3, 1, 2), alone=1) == [
-            DrainWorker(2, 3, "makes room for another generation")
+            DrainWorker(2, 3, "makes room for another generation", last=True)
         ]
 
     def test_a_recycled_worker_goes_first(self):
         assert self.actions(worker(1, 1, recycle="memory"), worker(2, 2)) == [DrainWorker(1, 1, "memory")]
+
+    def test_the_only_one_is_the_last_as_long_as_it_has_no_successor(self):
+        drain = DrainWorker(1, 1, "memory", last=True)
+        assert self.actions(worker(1, 1, recycle="memory"), wanted=1) == [drain]
 
     @pytest.mark.parametrize("state", [S.DRAINING, S.ENDING])
     def test_its_number_is_forked_when_it_is_gone(self, state):

@@ -76,7 +76,7 @@ class Deeds:
         self, generation: Generation, worker: WorkerHandle, action: WorkerAction, now: float
     ) -> None:
         if isinstance(action, DrainWorker):
-            self._drain(generation, worker, action.reason, now)
+            self._drain(generation, worker, action, now)
         elif isinstance(action, KillWorker):
             self._kill(generation, worker, action.reason, now)
         elif isinstance(action, KillBroken):
@@ -162,16 +162,18 @@ class Deeds:
         log = self._errors.bind(**who)
         log.warning(_BOOTING, next="its stacks follow; killed at timeouts.boot")
 
-    def _drain(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+    def _drain(self, generation: Generation, worker: WorkerHandle, action: DrainWorker, now: float) -> None:
         if worker.can(WorkerEvent.DRAIN):
-            self._errors.bind(**worker.who()).info("draining", reason=reason)
-            self._tell_to_go(generation, worker, reason, now)
+            self._errors.bind(**worker.who()).info("draining", reason=action.reason)
+            self._tell_to_go(generation, worker, action.reason, now, last=action.last)
 
-    def _tell_to_go(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+    def _tell_to_go(
+        self, generation: Generation, worker: WorkerHandle, reason: str, now: float, *, last: bool
+    ) -> None:
         """Drain a worker, after hearing whether it serves by now."""
         self._children.hear_worker(generation, worker, now)
         if worker.can(WorkerEvent.DRAIN):
-            generation.drain(worker, reason, now)
+            generation.drain(worker, reason, now, last=last)
 
     def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.state is WorkerState.ENDING and worker.deadline is not None and now < worker.deadline:
@@ -217,8 +219,10 @@ class Deeds:
         for worker in list(generation.workers.values()):
             if fast:
                 generation.end(worker, reason, now)
-            elif worker.state not in (WorkerState.DRAINING, WorkerState.ENDING):
-                self._tell_to_go(generation, worker, reason, now)
+            elif worker.state is WorkerState.DRAINING:
+                generation.tell_to_drain(worker, now, last=True)
+            elif worker.state is not WorkerState.ENDING:
+                self._tell_to_go(generation, worker, reason, now, last=True)
 
 
 def _to_write(boot: float) -> float:

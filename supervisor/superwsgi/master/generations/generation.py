@@ -313,7 +313,7 @@ class Generation:
         except OSError as error:
             raise CannotFork(f"no channel: {error.strerror}") from None
 
-    def drain(self, worker: WorkerHandle, reason: str, now: float) -> None:
+    def drain(self, worker: WorkerHandle, reason: str, now: float, *, last: bool = False) -> None:
         """Let a worker finish its requests. One that boots has none: SIGTERM ends it, or makes it drain if it
         began to serve a moment ago."""
         serving = worker.state is WorkerState.SERVING
@@ -321,10 +321,13 @@ class Generation:
         worker.apply(WorkerEvent.DRAIN)
         if serving:
             self.give_time_to_drain(worker, now)
-            self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful), now)
+            self.tell_to_drain(worker, now, last=last)
         else:
             worker.give_until(now + GRACE, "did not end when told to")
             worker.signal(signal.SIGTERM)
+
+    def tell_to_drain(self, worker: WorkerHandle, now: float, *, last: bool) -> None:
+        self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful, last), now)
 
     def give_time_to_drain(self, worker: WorkerHandle, now: float) -> None:
         """A draining worker may have requests in hand."""

@@ -51,9 +51,12 @@ class ForkWorker:
 
 @dataclass(frozen=True, slots=True)
 class DrainWorker:
+    """`last`: no other worker serves once it has gone."""
+
     generation: int
     worker: int
     reason: str
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

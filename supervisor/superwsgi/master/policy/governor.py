@@ -111,12 +111,13 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
     """Drain what should go first; `view.alone` is the generation that stays."""
     stale = [w for w in active if w.generation != view.alone]
     own = [w for w in active if w.generation == view.alone]
-    actions: list[ForkWorker | DrainWorker] = [_drain(w, "makes room for another generation") for w in stale]
+    room = "makes room for another generation"
+    actions: list[ForkWorker | DrainWorker] = [_drain(w, room, last=True) for w in stale]
     actions += [_drain(w, "one worker fewer") for w in own if w.number > view.wanted]
     serving = {w.number for w in own if w.state is WorkerState.SERVING}
     if serving.issuperset(range(1, view.wanted + 1)):
         recycled = (w for w in own if w.recycle is not None and w.number <= view.wanted)
-        actions += [_drain(w, str(w.recycle)) for w in islice(recycled, 1)]
+        actions += [_drain(w, str(w.recycle), last=view.wanted == 1) for w in islice(recycled, 1)]
     missing = _free_numbers(view)
     if view.target is None or not missing:
         return Plan(tuple(actions), None)
@@ -125,8 +126,8 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
     return Plan((*actions, *(ForkWorker(view.target, number) for number in missing)), None)
 
 
-def _drain(worker: WorkerView, reason: str) -> DrainWorker:
-    return DrainWorker(worker.generation, worker.key, reason)
+def _drain(worker: WorkerView, reason: str, *, last: bool = False) -> DrainWorker:
+    return DrainWorker(worker.generation, worker.key, reason, last)
 
 
 def _free_numbers(view: SiteView) -> list[int]:
