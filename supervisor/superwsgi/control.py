@@ -125,7 +125,7 @@ class WorkerStatus(Struct, frozen=True):
 class Snapshot(_ControlMessage, frozen=True):
     """The current state of the site. `uptime` is in seconds; `candidate` is the generation that is being
     rolled out, `wanted` how many workers there should be, `trouble` why the last reload failed, `file` the
-    absolute path of its site file, if it has one."""
+    absolute path of its site file, if it has one. Those of `checks` answer health checks alone."""
 
     site: str
     program: str
@@ -140,6 +140,7 @@ class Snapshot(_ControlMessage, frozen=True):
     workers: list[WorkerStatus]
     file: str | None = None
     threads: ThreadsStatus = ThreadsStatus()
+    checks: list[str] = []
 
 
 class Stage(Enum):

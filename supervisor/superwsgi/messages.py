@@ -52,9 +52,9 @@ class Boot(_Message, frozen=True):
     Descriptors: scoreboard, error log, access log, the pipe for stacks if `stacks`, the one for `output` if
     that is captured, the files of certificates if `handed` over (worker/boot/handed.py), listeners. A log
     that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says for each
-    listener whether it speaks TLS. A generation is `proven` once one of its workers has served: then a
-    failing warm-up does not prevent a worker. `links` are those that lead to its release, `search_path` is
-    its $PYTHONPATH.
+    listener whether it speaks TLS, and `checks` whether it is for health checks alone. A generation is
+    `proven` once one of its workers has served: then a failing warm-up does not prevent a worker. `links` are
+    those that lead to its release, `search_path` is its $PYTHONPATH.
     """
 
     master: int
@@ -63,6 +63,7 @@ class Boot(_Message, frozen=True):
     error_log: bool
     access_log: bool
     tls: tuple[bool, ...] = ()
+    checks: tuple[bool, ...] = ()
     proven: bool = False
     stacks: bool = False
     output: bool = False
@@ -92,9 +93,10 @@ class Become(_Message, frozen=True):
 
 
 class Relisten(_Message, frozen=True):
-    """Give later workers these listeners instead. Descriptors: all of them; `tls` as in Boot."""
+    """Give later workers these listeners instead. Descriptors: all of them; `tls` and `checks` as in Boot."""
 
     tls: tuple[bool, ...]
+    checks: tuple[bool, ...] = ()
 
 
 # Master to mold and worker.

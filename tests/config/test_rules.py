@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.rules import RULES
+from superwsgi.config.rules import RULES, surprises
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import APP, loaded, problems
 
@@ -44,6 +44,16 @@ DEAF_TCP = (
     "proxy.protocol is on, and no network is trusted: "
     "every connection would be closed: add the proxy's address to proxy.trusted"
 )
+SAME_PATHS = "health.live and health.ready must differ: while the site stops one says 200 and the other 503"
+NO_PATHS = (
+    "health.bind has no effect without health.live or health.ready: "
+    "name at least one path, such as ready: /readyz"
+)
+SHARED = (
+    "health.bind and bind name the same address: on those of bind the paths are answered anyway: "
+    "leave it out of health.bind, or name another port"
+)
+CONTROL = "control and bind name the same socket: one serves the application, the other controls the site"
 
 NO_ERROR_LOG = (
     "log.capture needs the error log, which is off: "
@@ -56,6 +66,14 @@ NO_ERROR_LOG = (
     [
         ("log: {error: off, capture: on}", f"2:28: {NO_ERROR_LOG}"),
         ("log: {capture: on, error: off}", f"2:16: {NO_ERROR_LOG}"),
+        ("health: {live: /z, ready: /z}", f"2:27: {SAME_PATHS}"),
+        ("health: {bind: ':81'}", f"2:16: {NO_PATHS}"),
+        ("health: {live: /z, bind: '127.0.0.1:8000'}", f"2:26: {SHARED}"),
+        ("bind: unix:x\nhealth: {live: /z, bind: unix:x}", f"3:26: {SHARED}"),
+        ("bind: ':80'\nhealth: {live: /z, bind: '127.0.0.1:80'}", f"3:26: {WILDCARD}"),
+        ("health: {live: /z, bind: [':1', 'https://:1']}\ntls: {certificate: x}", f"2:26: {EITHER}"),
+        ("health: {live: /z, bind: 'https://:1'}", f"2:26: {NO_CERTIFICATE}"),
+        ("health: {live: /z, bind: unix:/x}\ncontrol: /x", f"3:10: {CONTROL}"),
         ("preload: false\nhooks: {before_fork: a:b}", f"3:22: {NEVER_CALLED}"),
         ("memory: {soft: 2G, hard: 1G}", f"2:26: {MEMORY}"),
         ("memory: {hard: 1G, soft: 1G}", f"2:16: {MEMORY}"),
@@ -102,6 +120,10 @@ def test_broken(tmp_path: Path, line: str, said: str) -> None:
         "bind: ['127.0.0.1:0', 'https://127.0.0.1:0']\ntls: {certificate: x}",
         "bind: https://:443\ntls: {certificate: x, client_ca: y, client: optional, minimum: 1.3}",
         "tls: {minimum: 1.3}",
+        "health: {live: /z}",
+        "health: {ready: /z, bind: [unix:x, ':81']}\nproxy: {protocol: on}",
+        "bind: 127.0.0.1:0\nhealth: {ready: /z, bind: 127.0.0.1:0}",
+        "health: {ready: /z, bind: https://:81}\ntls: {certificate: x}",
     ],
 )
 def test_possible(tmp_path: Path, line: str) -> None:
@@ -115,6 +137,8 @@ def test_possible(tmp_path: Path, line: str) -> None:
         "memory: {soft: 2G, hard: 1X}",
         "limits: {head: 4K, line: x}",
         "bind: [':80', x]",
+        "health: {live: x, bind: ':81'}",
+        "health: {live: /z, ready: z}",
     ],
 )
 def test_a_value_that_was_refused_breaks_no_rule_by_its_default(tmp_path: Path, line: str) -> None:
@@ -123,3 +147,20 @@ def test_a_value_that_was_refused_breaks_no_rule_by_its_default(tmp_path: Path, 
 
 def test_the_keys_of_the_rules_exist() -> None:
     assert {key for rule in RULES for key in rule.keys} <= set(key_paths(SITE))
+
+
+@pytest.mark.parametrize(
+    ("mounts", "surprising"),
+    [
+        (["/", "/z/below", "/y", "z.example"], []),
+        (["/", "/z/"], ["/z: health.live"]),
+        (["z.example/z", "/r", "/"], ["z.example/z: health.live", "/r: health.ready"]),
+    ],
+)
+def test_an_application_where_health_is_asked_for(
+    tmp_path: Path, mounts: list[str], surprising: list[str]
+) -> None:
+    apps = "".join(f"  {mount}: a:b\n" for mount in mounts)
+    site = loaded(tmp_path, f"apps:\n{apps}health: {{live: /z, ready: /r/}}\n")
+    then = "answers this path on every host, the application only those below it"
+    assert surprises(site) == [f"apps: {each} {then}" for each in surprising]

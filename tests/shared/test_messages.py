@@ -18,10 +18,10 @@ SITE = Site(
     name="shop", apps={"/": "shop:app"}, bind=(TcpAddress("::1", 80), UnixAddress("/run/x", owner="www"))
 )
 EXAMPLES = [
-    messages.Boot(812, 3, SITE, True, False, (False, True)),
+    messages.Boot(812, 3, SITE, True, False, (False, True), (True, False)),
     messages.Fork(2, 17),
     messages.Become(1, 0, proven=True),
-    messages.Relisten((False, True)),
+    messages.Relisten((False, True), (True, False)),
     messages.Reopen(True, True),
     messages.Drain(0.5, 30.0, last=True),
     messages.Stop(),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts
+from superwsgi.config.schema import HealthSettings, Limits, Log, Proxy, Requests, Site, Timeouts
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.parser import Parser
 from superwsgi.http.response.exchange import Gateway
@@ -56,6 +56,7 @@ class Parts:
         limits: Limits | None = None,
         peers: Proxy | None = None,
         slow: float = 5.0,
+        health: HealthSettings | None = None,
         **timeouts: float,
     ) -> None:
         self._stack = contextlib.ExitStack()
@@ -69,6 +70,7 @@ class Parts:
             threads=threads,
             limits=limits or Limits(),
             proxy=peers or Proxy(),
+            health=health or HealthSettings(),
             requests=Requests(),
             log=Log(slow=slow),
             timeouts=Timeouts(**timeouts),
@@ -91,9 +93,8 @@ class Parts:
             waits=waits(site.timeouts),
             trusted=Trusted(site.proxy.trusted),
         )
-        self.listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        self.listener.setblocking(False)
-        listeners = Listeners([self.listener])
+        self.listener, self.for_checks = self._listening(), self._listening()
+        listeners = Listeners([self.listener, self.for_checks], for_checks=frozenset([self.for_checks]))
         self.recycled: list[str] = []
         bulk = Bulk(threads)
         self.connections = Connections(RequestQueue(site.queue, threads, bulk))
@@ -123,6 +124,11 @@ class Parts:
         )
         self.me = self.threads[0]
         self.me.has_baton = True
+
+    def _listening(self) -> socket.socket:
+        listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        listener.setblocking(False)
+        return listener
 
     def keep(self, client: socket.socket) -> socket.socket:
         """Until the end of the test."""

@@ -7,10 +7,10 @@ as a size with `memory.hard` as a share (which is larger depends on the machine)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from superwsgi.config.listening import TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.listening import Address, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.config.schema import Elastic, Memory, Site, TlsSettings
 
 
@@ -38,20 +38,42 @@ def _soft_is_not_below_hard(memory: Memory) -> bool:
     return memory.soft >= memory.hard
 
 
+def _with_ports(addresses: Iterable[Address]) -> list[TcpAddress]:
+    return [address for address in addresses if isinstance(address, TcpAddress) and address.port]
+
+
 def _covered_by_wildcard(site: Site) -> bool:
     """bind(2) refuses 127.0.0.1:8000 beside 0.0.0.0:8000."""
-    tcp = [address for address in site.bind if isinstance(address, TcpAddress) and address.port]
+    tcp = _with_ports(site.addresses)
     wild = {address.port for address in tcp if address.host == "0.0.0.0"}
     return any(_is_ipv4(address.host) and address.port in wild for address in tcp)
 
 
 def _plain_and_tls(site: Site) -> bool:
-    tcp = [address for address in site.bind if isinstance(address, TcpAddress) and address.port]
-    return len({(address.host, address.port) for address in tcp}) < len(tcp)
+    both = (_with_ports(site.bind), _with_ports(site.health.bind))
+    return any(len({(address.host, address.port) for address in tcp}) < len(tcp) for tcp in both)
 
 
 def _control_is_bound(site: Site) -> bool:
-    return any(isinstance(address, UnixAddress) and address.path == site.control for address in site.bind)
+    paths = [address.path for address in site.addresses if isinstance(address, UnixAddress)]
+    return site.control in paths
+
+
+def _shared_with_health(site: Site) -> bool:
+    """Whether an address is to serve the application, and also nothing but health checks."""
+    served, checked = ({_place(address) for address in each} for each in (site.bind, site.health.bind))
+    return not served.isdisjoint(checked)
+
+
+def _place(address: Address) -> str:
+    """Without the protocol that it speaks; an address with port 0 is one of its own."""
+    if isinstance(address, TcpAddress) and not address.port:
+        return str(id(address))
+    return str(address).removeprefix("https://")
+
+
+def _checked_alone(site: Site) -> bool:
+    return bool(site.health.bind) and site.health.live is None and site.health.ready is None
 
 
 def _is_ipv4(host: str) -> bool:
@@ -102,7 +124,7 @@ RULES: Final = (
         "all old workers end before the first new one starts: leave batch out",
     ),
     Rule(
-        ("bind",),
+        ("bind", "health.bind"),
         _covered_by_wildcard,
         "0.0.0.0 and another IPv4 address cannot share a port",
         "0.0.0.0 includes the other: leave that out",
@@ -120,20 +142,20 @@ RULES: Final = (
         "every connection would be closed: add the proxy's address to proxy.trusted",
     ),
     Rule(
-        ("bind",),
+        ("bind", "health.bind"),
         _plain_and_tls,
         "an address speaks either TLS or plain HTTP",
         "leave out one of them",
     ),
     Rule(
-        ("bind", "tls.certificate"),
-        lambda site: site.tls.certificate is None and any(map(speaks_tls, site.bind)),
+        ("bind", "health.bind", "tls.certificate"),
+        lambda site: site.tls.certificate is None and any(map(speaks_tls, site.addresses)),
         "https:// needs a certificate",
         "name its file in tls.certificate (on a command line: --certificate)",
     ),
     Rule(
-        ("bind", "tls.certificate"),
-        lambda site: site.tls.certificate is not None and not any(map(speaks_tls, site.bind)),
+        ("bind", "health.bind", "tls.certificate"),
+        lambda site: site.tls.certificate is not None and not any(map(speaks_tls, site.addresses)),
         "tls.certificate has no effect: no address in bind begins with https://",
         "write, for example, bind: https://0.0.0.0:443",
     ),
@@ -156,9 +178,38 @@ RULES: Final = (
         "what the application prints goes there: set log.error to - or a file, or leave capture out",
     ),
     Rule(
-        ("bind", "control"),
+        ("bind", "health.bind", "control"),
         _control_is_bound,
         "control and bind name the same socket",
         "one serves the application, the other controls the site",
     ),
+    Rule(
+        ("health.live", "health.ready"),
+        lambda site: site.health.live is not None and site.health.live == site.health.ready,
+        "health.live and health.ready must differ",
+        "while the site stops one says 200 and the other 503",
+    ),
+    Rule(
+        ("health.live", "health.ready", "health.bind"),
+        _checked_alone,
+        "health.bind has no effect without health.live or health.ready",
+        "name at least one path, such as ready: /readyz",
+    ),
+    Rule(
+        ("bind", "health.bind"),
+        _shared_with_health,
+        "health.bind and bind name the same address",
+        "on those of bind the paths are answered anyway: leave it out of health.bind, or name another port",
+    ),
 )
+
+
+def surprises(site: Site) -> list[str]:
+    """What is possible, but perhaps not meant: an operator is told, and it is done."""
+    paths = {"health.live": site.health.live, "health.ready": site.health.ready}
+    return [
+        f"apps: {mount}: {key} answers this path on every host, the application only those below it"
+        for mount in site.apps
+        for key, path in paths.items()
+        if path is not None and "/" + mount.partition("/")[2] == path.rstrip("/")
+    ]

@@ -22,6 +22,7 @@ from superwsgi.config.kinds import (
     Deadline,
     FilePath,
     Function,
+    HealthPath,
     ImportString,
     LogFile,
     LogFormat,
@@ -49,6 +50,8 @@ Application = Annotated[
     ),
 ]
 """`app:` in a site file, short for `apps: {/: ...}`; a Site has `apps` alone."""
+
+ListenAddress = Annotated[Address, Meta(extra_json_schema={"unit": "address"})]
 
 
 class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,6 +173,32 @@ class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: Annotated[
         Switch, Meta(description="every connection begins with a PROXY protocol header, version 1 or 2")
     ] = False
+
+
+class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`health:` pages for balancers and probes, answered by each worker's loop without a thread."""
+
+    live: Annotated[
+        HealthPath | None,
+        Meta(
+            description="path that answers 200 while a worker's loop turns; if none does, nothing answers",
+            examples=["/livez"],
+        ),
+    ] = None
+    ready: Annotated[
+        HealthPath | None,
+        Meta(
+            description="path that answers 200, and 503 once the site stops or no worker is to serve",
+            examples=["/readyz"],
+        ),
+    ] = None
+    bind: Annotated[
+        tuple[ListenAddress, ...],
+        Meta(
+            description="more addresses, on which these paths are answered and nothing else",
+            examples=['"127.0.0.1:8001"'],
+        ),
+    ] = ()
 
 
 class NamedCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -296,7 +325,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ]
     bind: Annotated[
-        tuple[Annotated[Address, Meta(extra_json_schema={"unit": "address"})], ...],
+        tuple[ListenAddress, ...],
         Meta(
             min_length=1,
             description="where to listen: an address or a list of them; https:// is TLS",
@@ -383,6 +412,10 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Proxy,
         Meta(description="proxies that say who a client is: X-Forwarded-*, Forwarded, PROXY protocol"),
     ] = Proxy()
+    health: Annotated[
+        HealthSettings,
+        Meta(description="pages that tell balancers whether it lives and is ready, without the application"),
+    ] = HealthSettings()
     tls: Annotated[
         TlsSettings, Meta(description="certificates for the addresses that begin with https://")
     ] = TlsSettings()
@@ -398,6 +431,11 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     monitor: Annotated[MonitorSettings, Meta(description="how the master watches workers")] = (
         MonitorSettings()
     )
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All that it listens on."""
+        return self.bind + self.health.bind
 
     @property
     def most_threads(self) -> int:

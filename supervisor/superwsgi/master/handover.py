@@ -33,11 +33,12 @@ class HandoverError(Exception):
 
 
 class HeldListener(Struct, frozen=True):
-    """A listening socket; `file` is a unix socket's file: path, device, inode."""
+    """A listening socket; `file` is a unix socket's file: path, device, inode; `checks` as in Listener."""
 
     address: Address
     fd: int
     file: tuple[str, int, int] | None = None
+    checks: bool = False
 
 
 class HeldMold(Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import function, import_string, mount, page
+from superwsgi.config.text.import_strings import function, health_path, import_string, mount, page
 
 
 @pytest.mark.parametrize(
@@ -137,3 +137,33 @@ def test_page_refused(text: str, hint: str) -> None:
     with pytest.raises(Invalid) as caught:
         page(text)
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["/livez", "/-/health", "/health/", "/a.b/c~d:e@f", "/..."])
+def test_health_path(text: str) -> None:
+    assert health_path(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", ""),
+        ("/", "it would hide the application's front page"),
+        ("off", "for none leave the key out"),
+        ("livez", "did you mean '/livez'?"),
+        ("http://x/livez", "a path has no scheme and no host: it is answered whatever the Host"),
+        ("/livez?full", "a query is ignored: leave it out"),
+        ("/live#z", "a query is ignored: leave it out"),
+        ("/%6civez", ""),
+        ("/gesünd", ""),
+        ("/a b", ""),
+        ("//livez", ""),
+        ("/a//b", ""),
+        ("/a/../b", ""),
+        ("/./livez", ""),
+    ],
+)
+def test_health_path_refused(text: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        health_path(text)
+    assert (caught.value.expected, caught.value.hint) == ("a path such as /livez", hint)

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import Limits, Site
+from superwsgi.config.schema import HealthSettings, Limits, Site
 from superwsgi.config.text.addresses import address
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.inherited import Inherited
@@ -16,8 +16,9 @@ def prepare(tmp_path):
     """The listeners of a site with these addresses; all are closed at the end."""
     made = []
 
-    def prepared(*bind, already=(), inherited=None, **more):
-        listeners = sockets.prepare(site(tmp_path, *bind, **more), already, inherited or Inherited())
+    def prepared(*bind, checks=(), already=(), inherited=None, **more):
+        asked = site(tmp_path, *bind, checks=checks, **more)
+        listeners = sockets.prepare(asked, already, inherited or Inherited())
         made.extend(listeners)
         return listeners
 
@@ -27,9 +28,11 @@ def prepare(tmp_path):
         listener.sock.close()
 
 
-def site(folder, *bind, **more):
-    addresses = tuple(address(each, folder) for each in bind)
-    return Site(name="x", apps={"/": "app:app"}, bind=addresses, **more)
+def site(folder, *bind, checks=(), **more):
+    """`checks` are addresses of health.bind."""
+    serving, checked = (tuple(address(each, folder) for each in spelled) for spelled in (bind, checks))
+    health = HealthSettings(live="/livez", bind=checked)
+    return Site(name="x", apps={"/": "app:app"}, bind=serving, health=health, **more)
 
 
 def accepts(listener):
@@ -93,6 +96,43 @@ class TestReload:
         (tmp_path / "shop.sock").chmod(0o600)
         sockets.adapt(before, site(tmp_path, "unix:shop.sock", limits=Limits(backlog=7)))
         assert (tmp_path / "shop.sock").stat().st_mode & 0o777 != 0o600
+
+
+class TestHealthChecks:
+    def test_have_addresses_beside_the_others(self, prepare):
+        listeners = prepare("127.0.0.1:0", checks=["127.0.0.1:0", "unix:health.sock"])
+        assert [each.checks for each in listeners] == [False, True, True]
+        assert len({each.sock for each in listeners}) == 3
+        kept = prepare("127.0.0.1:0", checks=["127.0.0.1:0", "unix:health.sock"], already=listeners)
+        assert [each.sock for each in kept] == [each.sock for each in listeners]
+
+    def test_and_these_may_change_sides(self, prepare):
+        before = prepare("unix:a.sock", checks=["unix:b.sock"])
+        after = prepare("unix:b.sock", checks=["unix:a.sock"], already=before)
+        assert [each.sock for each in after] == [before[1].sock, before[0].sock]
+        assert [each.checks for each in after] == [False, True]
+        assert [each.checks for each in before] == [False, True], "as the running generation has them"
+
+    def test_what_a_wildcard_keeps_is_for_the_same(self, prepare):
+        (_, exact) = prepare("unix:a.sock", checks=["127.0.0.1:0"])
+        *_, kept = prepare("unix:b.sock", checks=[f"0.0.0.0:{port(exact)}"], already=[exact])
+        assert (kept.sock, kept.checks) == (exact.sock, True)
+        *_, kept = prepare(f"0.0.0.0:{port(exact)}", already=[exact])
+        assert (kept.sock, kept.checks) == (exact.sock, False)
+
+    def test_adapt_them_too(self, prepare, tmp_path):
+        before = prepare("unix:a.sock", checks=["unix:b.sock"])
+        (tmp_path / "b.sock").chmod(0o600)
+        sockets.adapt(before, site(tmp_path, "unix:a.sock", checks=["unix:b.sock"]))
+        assert (tmp_path / "b.sock").stat().st_mode & 0o777 == 0o666
+
+    def test_one_that_systemd_has_passed_is_for_one_or_the_other(self, prepare):
+        with socket.create_server(("127.0.0.1", 0)) as web, socket.create_server(("127.0.0.1", 0)) as checks:
+            passed = Inherited(given=[("web", web), ("checks", checks)])
+            found = prepare("systemd:web", checks=["systemd:checks"], inherited=passed)
+            assert [(each.sock, each.checks) for each in found] == [(web, False), (checks, True)]
+            with pytest.raises(BindError, match=r"bind systemd:checks: systemd has that socket already"):
+                prepare("systemd", checks=["systemd:checks"], inherited=passed)
 
 
 class TestTheEnd:

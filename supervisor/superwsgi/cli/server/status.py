@@ -81,6 +81,8 @@ def _head(snapshot: Snapshot) -> Iterator[str]:
         f"up {duration(snapshot.uptime)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
     )
     yield " ".join(snapshot.addresses)
+    if snapshot.checks:
+        yield f"health checks: {' '.join(snapshot.checks)}"
     yield from _threads(snapshot.threads)
     if snapshot.trouble:
         yield f"last reload failed: {printable(snapshot.trouble)}"

@@ -16,6 +16,7 @@ import msgspec
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.cli.site.serve import read_or_exit
 from superwsgi.config.listening import UnixAddress
+from superwsgi.config.rules import surprises
 from superwsgi.config.schema import Site, TlsSettings
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.spelling import duration, ending, printable, printable_lines
@@ -142,6 +143,8 @@ def _loadable(site: Site) -> Site:
 
 def _surroundings(site: Site) -> Iterator[str]:
     """What the site file names and this machine lacks."""
+    for surprise in surprises(site):
+        click.echo(f"warning: {surprise}", err=True)
     try:
         identity(site.user, site.group)
     except PrivilegeError as error:
@@ -160,7 +163,7 @@ def _surroundings(site: Site) -> Iterator[str]:
         except LogTargetError as error:
             yield f"{key}: {error}"
     tries: list[tuple[str, str | None, Callable[[Path], None]]] = [("pidfile", site.pidfile, try_writing)]
-    tries += [("bind", each.path, _try_socket) for each in site.bind if isinstance(each, UnixAddress)]
+    tries += [("bind", each.path, _try_socket) for each in site.addresses if isinstance(each, UnixAddress)]
     tries += [("control", site.control if site.control != OFF else None, _try_socket)]
     for key, name, attempt in tries:
         if name is not None:

@@ -1,4 +1,5 @@
-"""The grammars of `app` and `apps`: import strings and the places where applications are mounted.
+"""The grammars of `app` and `apps`, import strings and the places where applications are mounted, and of
+other paths that clients ask for.
 
 Nothing is imported here: the worker finds out whether a module exists.
 """
@@ -16,6 +17,7 @@ _HOST: Final = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
 _TARGET: Final = re.compile(r"[!-~]*")
+_SEGMENTS: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")  # RFC 3986 section 3.3, as few encode
 _PREFIX: Final = re.compile(r"/|(/[^/?#%\s]+)+/?")
 
 
@@ -43,6 +45,25 @@ def page(text: str) -> str:
     if not slash or not _TARGET.fullmatch(rest) or (host and not _HOST.fullmatch(host)):
         raise Invalid("a path such as / or /products?page=1, or host/path", _page_meant(text))
     return text
+
+
+def health_path(text: str) -> str:
+    """`/path`: the whole path of a target, as clients send it, with nothing that needs to be encoded."""
+    if not _SEGMENTS.fullmatch(text) or not {".", ".."}.isdisjoint(text.split("/")):
+        raise Invalid("a path such as /livez", _health_path_meant(text))
+    return text
+
+
+def _health_path_meant(text: str) -> str:
+    if text == "/":
+        return "it would hide the application's front page"
+    if text in ("off", "no", "none", "false"):
+        return "for none leave the key out"
+    if "://" in text:
+        return "a path has no scheme and no host: it is answered whatever the Host"
+    if "?" in text or "#" in text:
+        return "a query is ignored: leave it out"
+    return f"did you mean '/{text}'?" if _SEGMENTS.fullmatch(f"/{text}") else ""
 
 
 def _page_meant(text: str) -> str:

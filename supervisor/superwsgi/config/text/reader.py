@@ -43,6 +43,7 @@ class Reader:
             "control": partial(addresses.control_path, folder=folder),
             "format": grammar.log_format,
             "function": import_strings.function,
+            "health": import_strings.health_path,
             "log": partial(grammar.log_file, folder=folder),
             "mount": import_strings.mount,
             "name": grammar.name,

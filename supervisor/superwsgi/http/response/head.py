@@ -181,6 +181,20 @@ class Refusal(NamedTuple):
         return self.head + self.body
 
 
+def check_answer(
+    status: int, word: str, date: str, request_id: str, *, fields: str = "", body: bool = True
+) -> Refusal:
+    """The server's own answer to a health check, a word, without it for HEAD; `fields` are more of the head's
+    lines."""
+    text = f"{word}\n".encode("ascii")
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"{date}X-Request-ID: {request_id}\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n"
+        f"Cache-Control: no-store\r\n{fields}\r\n"
+    )
+    return Refusal(head.encode("ascii"), text if body else b"")
+
+
 def refusal(
     status: int,
     date: str,

@@ -41,6 +41,7 @@ def snapshot(
 ) -> Snapshot:
     """The site called `name`, from `file`, whose master started at `began` (monotonic seconds)."""
     target = generations.target() or generations.candidate
+    listeners = target.listeners if target is not None else []
     workers = sorted(
         _workers(generations, record, target, now), key=lambda worker: (worker.number, worker.generation)
     )
@@ -54,7 +55,8 @@ def snapshot(
         generation=generations.current.number if generations.current is not None else None,
         candidate=generations.candidate.number if generations.candidate is not None else None,
         wanted=target.wanted if target is not None else 0,
-        addresses=[str(listener) for listener in target.listeners] if target is not None else [],
+        addresses=[str(listener) for listener in listeners if not listener.checks],
+        checks=[str(listener) for listener in listeners if listener.checks],
         trouble=record.trouble,
         workers=workers,
         threads=_together(w.threads for w in workers if w.state == WorkerState.SERVING.value),

@@ -15,7 +15,6 @@ from functools import cached_property, partial
 import msgspec
 
 from superwsgi.channel import Channel, Closed
-from superwsgi.config.listening import speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
@@ -29,7 +28,7 @@ from superwsgi.master.processes.launch import Launch, launch_mold
 from superwsgi.master.processes.program import Program
 from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.release import Release
-from superwsgi.master.sockets.listener import Listener
+from superwsgi.master.sockets.listener import Listener, for_checks, secured
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Become, Boot, Drain, Fork, Message, Relisten, Reopen, Stop
 from superwsgi.scoreboard import Scoreboard
@@ -167,7 +166,8 @@ class Generation:
             site,
             error_log=self.logs.error is not None,
             access_log=self.logs.access is not None,
-            tls=self._tls(),
+            tls=secured(self.listeners),
+            checks=for_checks(self.listeners),
             proven=self.is_proven(),
             stacks=True,
             output=self.pipes.output is not None,
@@ -186,15 +186,12 @@ class Generation:
                 os.close(fd)
         return self.mold
 
-    def _tls(self) -> tuple[bool, ...]:
-        """For each listener, whether it speaks TLS."""
-        return tuple(speaks_tls(listener.address) for listener in self.listeners)
-
     def relisten(self, old: Listener, new: Listener, reason: str) -> None:
         """Replace a listener that cannot be mended; workers that have the old one are recycled for this
         reason."""
-        self.listeners[self.listeners.index(old)] = replace(new, address=old.address)
-        self._tell_mold(Relisten(self._tls()), [listener.sock.fileno() for listener in self.listeners])
+        self.listeners[self.listeners.index(old)] = replace(new, address=old.address, checks=old.checks)
+        message = Relisten(secured(self.listeners), for_checks(self.listeners))
+        self._tell_mold(message, [listener.sock.fileno() for listener in self.listeners])
         for worker in self.workers.values():
             worker.replace(worker.recycle or reason)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.rules import surprises
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
@@ -136,9 +137,12 @@ class Reloads:
         current = self._generations.current
         for listener in shared.listeners:
             if current is None or listener not in current.listeners:
-                self._errors.info("listening", address=listener)
+                only = {"only": "health checks"} if listener.checks else {}
+                self._errors.info("listening", address=listener, **only)
         for warning in shared.warnings:
             self._errors.notice("certificate", problem=warning, next="used anyway")
+        for surprise in surprises(site):
+            self._errors.notice("site file", problem=surprise, next="done all the same")
         candidate = self._made(site, shared)
         self._generations.add(candidate)
         self._record.generation(candidate.number)

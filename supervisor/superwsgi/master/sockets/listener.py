@@ -66,22 +66,24 @@ class Damage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A bound, listening, non-blocking socket. `file` is a unix socket's file. Mode, owner and the like of
-    `address` may change from one generation to the next; it is still the same listener."""
+    """A bound, listening, non-blocking socket. `file` is a unix socket's file; `checks`: it answers health
+    checks and nothing else. That, and mode, owner and the like of `address`, may change from one generation
+    to the next; it is still the same listener."""
 
     address: Address = field(compare=False)
     sock: socket.socket
     file: SocketFile | None = None
+    checks: bool = field(default=False, compare=False)
 
     @classmethod
     def restore(cls, held: HeldListener, sock: socket.socket) -> Listener:
         file = None if held.file is None else SocketFile(*held.file)
-        return cls(held.address, sock, file)
+        return cls(held.address, sock, file, held.checks)
 
     def hold(self) -> HeldListener:
         """What the next program of this process needs to know of it."""
         file = None if self.file is None else (self.file.path, self.file.device, self.file.inode)
-        return HeldListener(self.address, self.sock.fileno(), file)
+        return HeldListener(self.address, self.sock.fileno(), file, self.checks)
 
     def is_ours(self) -> bool:
         """Whether it is ours to close: a socket that we were started with is not."""
@@ -121,6 +123,16 @@ class Listener:
         if not stored and self.sock.fileno() >= 0 and self.file is not None:
             self.file.remove()
         self.sock.close()
+
+
+def secured(listeners: Iterable[Listener]) -> tuple[bool, ...]:
+    """For each, whether it speaks TLS."""
+    return tuple(speaks_tls(listener.address) for listener in listeners)
+
+
+def for_checks(listeners: Iterable[Listener]) -> tuple[bool, ...]:
+    """For each, whether it is for health checks alone."""
+    return tuple(listener.checks for listener in listeners)
 
 
 # Binding one.

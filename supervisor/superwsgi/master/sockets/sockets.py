@@ -44,16 +44,23 @@ def prepare(site: Site, open_already: Iterable[Listener], inherited: Inherited) 
     already = [listener for listener in open_already if listener.is_ours()]
     listeners: list[Listener] = []
     try:
-        for address in site.bind:
+        for address, checks in _asked_for(site):
             with explained(address):
                 if isinstance(address, InheritedAddress):
-                    listeners += _inherited(address, inherited)
+                    found = _inherited(address, listeners, inherited)
                 else:
-                    listeners.append(_listener(address, site, listeners, already, inherited))
+                    found = [_listener(address, checks, site, listeners, already, inherited)]
+                listeners += [replace(listener, checks=checks) for listener in found]
     except BaseException:
         close(listener for listener in listeners if listener not in already)
         raise
     return [*listeners, *_covered(listeners, (old for old in already if old not in listeners))]
+
+
+def _asked_for(site: Site) -> Iterator[tuple[Address, bool]]:
+    """Its addresses, and whether each is for health checks alone."""
+    yield from ((address, False) for address in site.bind)
+    yield from ((address, True) for address in site.health.bind)
 
 
 def _covered(listeners: Iterable[Listener], already: Iterable[Listener]) -> Iterator[Listener]:
@@ -61,15 +68,21 @@ def _covered(listeners: Iterable[Listener], already: Iterable[Listener]) -> Iter
     wild = [(where, new) for new in listeners if (where := new.endpoint()) is not None]
     for old in already:
         at = old.endpoint()
-        speaks = next((speaks_tls(new.address) for where, new in wild if where.covers(at)), None)
-        if speaks is not None and isinstance(old.address, TcpAddress):
-            yield replace(old, address=msgspec.structs.replace(old.address, tls=speaks))
+        new = next((new for where, new in wild if where.covers(at)), None)
+        if new is not None and isinstance(old.address, TcpAddress):
+            address = msgspec.structs.replace(old.address, tls=speaks_tls(new.address))
+            yield replace(old, address=address, checks=new.checks)
 
 
 def _listener(
-    address: OwnAddress, site: Site, listeners: list[Listener], already: list[Listener], inherited: Inherited
+    address: OwnAddress,
+    checks: bool,
+    site: Site,
+    listeners: list[Listener],
+    already: list[Listener],
+    inherited: Inherited,
 ) -> Listener:
-    found = _find(address, [*listeners, *already])
+    found = _find(address, checks, [*listeners, *already])
     if found in listeners:
         raise BindError(f"cannot bind {address}: it is the same as {found.address}")
     if isinstance(address, UnixAddress):
@@ -82,18 +95,18 @@ def _listener(
 def adapt(listeners: Iterable[Listener], site: Site) -> None:
     """Give the site's backlog, owner and mode to its listeners. Raises BindError."""
     ours = [listener for listener in listeners if listener.is_ours()]
-    for address in site.bind:
+    for address, checks in _asked_for(site):
         with explained(address):
-            listener = None if isinstance(address, InheritedAddress) else _find(address, ours)
+            listener = None if isinstance(address, InheritedAddress) else _find(address, checks, ours)
             if listener is not None:
                 listener.sock.listen(site.limits.backlog)
             if isinstance(address, UnixAddress) and listener is not None:
                 own(listener, owner_of(address, site))
 
 
-def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
+def _find(address: OwnAddress, checks: bool, already: Iterable[Listener]) -> Listener | None:
     """The open listener of this address, however it is spelled."""
-    spelled = next((old for old in already if str(old.address) == str(address)), None)
+    spelled = next((old for old in already if _is_spelled(old, address, checks)), None)
     if spelled is not None:
         return spelled if spelled.can_be_reached() else None
     if isinstance(address, UnixAddress):
@@ -101,10 +114,23 @@ def _find(address: OwnAddress, already: Iterable[Listener]) -> Listener | None:
     return next((old for old in already if old.endpoint() == endpoint_of(address)), None)
 
 
-def _inherited(address: InheritedAddress, inherited: Inherited) -> list[Listener]:
-    if address.fd is not None:
-        return [Listener(address, inherited.numbered(address.fd))]
-    return [Listener(address, sock) for sock in inherited.named(address.name)]
+def _is_spelled(listener: Listener, address: OwnAddress, checks: bool) -> bool:
+    """Whether it was made for this address. Port 0 in `bind` and port 0 in `health.bind` are two."""
+    distinct = isinstance(address, TcpAddress) and not address.port
+    return str(listener.address) == str(address) and (listener.checks is checks or not distinct)
+
+
+def _inherited(
+    address: InheritedAddress, listeners: Iterable[Listener], inherited: Inherited
+) -> list[Listener]:
+    socks = inherited.named(address.name) if address.fd is None else [inherited.numbered(address.fd)]
+    for other in listeners:
+        if other.sock in socks:
+            raise BindError(
+                f"cannot bind {address}: {other.address} has that socket already; name each of them by "
+                "its socket unit's FileDescriptorName=, as in systemd:web"
+            )
+    return [Listener(address, sock) for sock in socks]
 
 
 def _from_store(address: OwnAddress, site: Site, inherited: Inherited) -> Listener | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
@@ -65,7 +65,9 @@ class Taken:
         return next(each for each in self.handover.generations if each.number == self.handover.current)
 
     def _listeners(self, generation: HeldGeneration) -> list[Listener]:
-        return [self.listeners[held.fd] for held in generation.listeners]
+        """As that generation uses them: one socket may speak TLS, or be for health checks, in one alone."""
+        held = generation.listeners
+        return [replace(self.listeners[each.fd], address=each.address, checks=each.checks) for each in held]
 
 
 def rehearse(handover: Handover) -> None:

@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Sequence
+from itertools import compress
 from typing import NoReturn
 
 from setproctitle import setproctitle
@@ -152,7 +153,7 @@ class Mold:
         )
         self._errors.report_to(Reporting(channel))
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
-        self._take_listeners(rest, boot.tls)
+        self._take_listeners(rest, boot.tls, boot.checks)
         self._certificates: Certificates | None = None
         self._siblings: exit_handlers.Siblings | None = None  # if it imported for its workers
         self._has_forked = False
@@ -162,9 +163,10 @@ class Mold:
         forks.begin(self._errors)
         forks.on_child(self._close_in_child)
 
-    def _take_listeners(self, fds: Sequence[int], tls: Sequence[bool]) -> None:
+    def _take_listeners(self, fds: Sequence[int], tls: Sequence[bool], checks: Sequence[bool]) -> None:
         self._listeners = [socket.socket(fileno=fd) for fd in fds]
-        self._secured = frozenset(sock for sock, speaks in zip(self._listeners, tls, strict=False) if speaks)
+        self._secured = frozenset(compress(self._listeners, tls))
+        self._for_checks = frozenset(compress(self._listeners, checks))
 
     def load(self) -> list[str]:
         """Take the user and working folder of the site file, and import what it wants imported here.
@@ -207,7 +209,7 @@ class Mold:
             elif isinstance(message, Relisten):
                 for listener in self._listeners:
                     listener.close()
-                self._take_listeners(fds, message.tls)
+                self._take_listeners(fds, message.tls, message.checks)
             elif isinstance(message, Reopen):
                 access = None if self._access_fd is None else Sink(self._access_fd)
                 process.take_log_files(message, fds, self._errors, access)
@@ -306,6 +308,7 @@ class Mold:
             board=self._board.writer(request.slot),
             listeners=self._listeners,
             secured=self._secured,
+            for_checks=self._for_checks,
             certificates=self._certificates,
             error_fd=self._error_fd,
             stderr_fd=self._stderr_fd,

@@ -43,6 +43,7 @@ from superwsgi.worker.boot.windup import FAST, WindUp
 from superwsgi.worker.forks import flush_output
 from superwsgi.worker.reporting import Reporting
 from superwsgi.worker.serve.acceptor import Listeners
+from superwsgi.worker.serve.health import Going
 from superwsgi.worker.serve.loop import Loop
 from superwsgi.worker.threads.thread import request_in_hand
 
@@ -70,6 +71,7 @@ class Start:
     board: WorkerWriter
     listeners: Sequence[socket.socket]
     secured: Set[socket.socket]
+    for_checks: Set[socket.socket]
     certificates: Certificates | None
     error_fd: int | None
     stderr_fd: int | None  # a copy, for problems with the logs, and for applications whose error log is off
@@ -143,7 +145,7 @@ class Worker:
         self._loop = Loop(
             site=self._reachable(),
             app=app,
-            listeners=Listeners(start.listeners, start.secured, start.certificates),
+            listeners=Listeners(start.listeners, start.secured, start.certificates, start.for_checks),
             board=start.board,
             errors=self._errors,
             access=self._access,
@@ -230,7 +232,7 @@ class Worker:
                     watched.unregister(self._start.channel.fileno())
                     self._orphaned = True
                     self._errors.notice("master vanished", next="draining")
-                    self._drain(0.0, self._start.site.timeouts.graceful)
+                    self._drain(0.0, self._start.site.timeouts.graceful, Going.LAST)
                     continue
                 if self._told(message, fds):
                     return
@@ -238,7 +240,8 @@ class Worker:
     def _told(self, message: Message, fds: list[int]) -> bool:
         """Obey a message from the master; True if it says to end now."""
         if isinstance(message, Drain):
-            self._drain(message.lame_duck, message.graceful)
+            going = Going.LAST if message.last else Going.RELIEVED
+            self._drain(message.lame_duck, message.graceful, going)
         elif isinstance(message, Reopen):
             take_log_files(message, fds, self._errors, self._access)
         elif isinstance(message, TellThreads):
@@ -259,13 +262,14 @@ class Worker:
     def _woken_by(self, numbers: bytes) -> bool:
         """Signals, by their numbers, or a zero when the loop has ended; True if the worker should end."""
         if signal.SIGTERM in numbers:
-            self._drain(0.0, self._start.site.timeouts.graceful)
+            self._drain(0.0, self._start.site.timeouts.graceful, Going.TOLD)
         self._at_once = signal.SIGQUIT in numbers
         return 0 in numbers or self._at_once
 
-    def _drain(self, lame_duck: float, graceful: float) -> None:
+    def _drain(self, lame_duck: float, graceful: float, going: Going) -> None:
         """Let the loop drain, once; it wakes us when it is done."""
         assert self._loop is not None
+        self._loop.leave(going)
         if self._deadline is None:
             self._deadline = time.monotonic() + lame_duck + graceful
             self._loop.drain(lame_duck=lame_duck)

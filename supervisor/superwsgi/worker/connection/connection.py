@@ -29,8 +29,8 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_waits", "answered", "arrived", "called", "client", "deadline", "ended", "entry",
-        "exchange", "fd", "follows", "mark", "owner", "parser", "preface", "remote", "sender", "sock",
-        "state",
+        "exchange", "fd", "follows", "for_checks", "mark", "owner", "parser", "preface", "remote", "sender",
+        "sock", "state",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,7 @@ class Connection:
         self.sender = sender
         self.preface = b""  # as much of a PROXY protocol header as has arrived
         self.state = state
+        self.for_checks = False  # it came by an address of health.bind
         self.deadline = 0
         self.mark = 0  # bytes of a body that had arrived at the last look
         self.called = False  # something has happened to it, or more has arrived, since the owner looked

@@ -46,11 +46,12 @@ Accepted = tuple[socket.socket, Any, socket.socket]  # connection, client's addr
 @dataclass(frozen=True, slots=True)
 class Listeners:
     """The listening sockets, non-blocking and shared with siblings; `certificates` are for the `secured`
-    ones."""
+    ones, and those `for_checks` answer nothing but health checks."""
 
     sockets: Sequence[socket.socket]
     secured: Set[socket.socket] = frozenset()
     certificates: Certificates | None = None
+    for_checks: Set[socket.socket] = frozenset()
 
 
 class Broken(Exception):

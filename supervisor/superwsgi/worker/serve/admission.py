@@ -130,16 +130,19 @@ class Admission:
         if certificates is not None and listener in self._listeners.secured:
             sender.secure(certificates.accept(sock, environ))
             state = State.HANDSHAKE
-        if self._introduced:
+        for_checks = listener in self._listeners.for_checks
+        if self._introduced and not for_checks:  # nobody introduces a probe
             state = State.PROXY
-        return Connection(sock, remote, parser, sender, state, context.alarm, context.waits)
+        connection = Connection(sock, remote, parser, sender, state, context.alarm, context.waits)
+        connection.for_checks = for_checks
+        return connection
 
     def _believes(self, connection: Connection) -> bool:
         return self._context.trusted.peer(connection.remote or UNIX).trusted
 
     def _count(self, connection: Connection, now: int) -> Step:
         """The address of its client, or of the last trusted proxy, is known now."""
-        if self._addresses is None or self._believes(connection):
+        if self._addresses is None or connection.for_checks or self._believes(connection):
             return Step.REST
         client = client_of(connection.remote)
         if not client or self._addresses.enter(client):

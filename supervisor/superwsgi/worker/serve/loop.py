@@ -37,6 +37,7 @@ from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.crowding import Addresses
 from superwsgi.worker.serve.deadlines import Deadlines
 from superwsgi.worker.serve.ending import Ending
+from superwsgi.worker.serve.health import Going
 from superwsgi.worker.serve.service import Service
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.stacks import threads_at
@@ -129,6 +130,10 @@ class Loop:
         self._addresses = {forks.address_of(listener) for listener in self._listeners}
         forks.on_child(self._close_in_child)
         self._begun.set()
+
+    def leave(self, going: Going) -> None:
+        """Answer health checks accordingly from now on. Any thread."""
+        self._service.health.leave(going)
 
     def drain(self, *, lame_duck: float) -> None:
         """Serve `lame_duck` seconds more, then stop accepting and end connections politely. Any thread."""

@@ -30,6 +30,7 @@ from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
+from superwsgi.worker.serve.health import Health
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
@@ -98,6 +99,8 @@ class Service:
         self._acceptor = acceptor
         self._admission = admission
         self._ending = ending
+        self.health = Health(context, ending)
+        self._checks = self.health.paths
         self._bulk = bulk
         self._unlearned = 0  # requests since one was learned from
         self._on_recycle = on_recycle
@@ -307,6 +310,8 @@ class Service:
 
     def _run_or_queue(self, connection: Connection, thread: WorkerThread) -> Step:
         queue, now = self.connections.queue, self.connections.now
+        if self._checks and self.health.is_asked(connection):
+            return self.health.answer(connection, now) or self._sent(connection, now)
         plenty = not queue.size and queue.tight_until <= now and not self._bulk.crowded
         at_once = not self._queue_limit
         if (plenty or at_once) and self._pool.permit(at_once):
