@@ -258,6 +258,22 @@ class TestWhileTheApplicationIsBusy:
             assert self.slowest(lambda: asked(site), 1.0) < 10.0
             assert said(busy[0].answer()) == (200, b"begun")
 
+    def test_no_connection_is_left(self, start):
+        site = start({**PATHS, "bind": "127.0.0.1:0"}, threads=1, limits={"connections": 2})
+        with asking(site, "/reports/1", "/reports/2") as slow:
+            wait_for(lambda: status(site)["connections"] == 2, "connections")
+            with contextlib.ExitStack() as stack:
+                for _ in range(20):
+                    wire = stack.enter_context(Wire(socket.create_connection(health_port(site), DEADLINE)))
+                    assert said(wire.ask("/readyz")) == OK
+            site.write("go", "")
+            assert [wire.answer().status for wire in slow] == [200, 200]
+
+
+def status(site):
+    (worker,) = json.loads(site.command("status", "--json").stdout)["workers"]
+    return worker
+
 
 class TestLeaving:
     def test_a_stop_is_told_as_soon_as_the_lame_duck_time_begins(self, start):

@@ -8,7 +8,15 @@ import pytest
 
 from superwsgi.config.schema import Limits
 from superwsgi.worker.connection.alarm import NEVER
-from superwsgi.worker.serve.acceptor import BUSY_PAUSE, FULL_PAUSE, PAUSE, Broken, better_placed, over_share
+from superwsgi.worker.serve.acceptor import (
+    BUSY_PAUSE,
+    FULL_PAUSE,
+    PAUSE,
+    RESERVED,
+    Broken,
+    better_placed,
+    over_share,
+)
 from tests.worker.parts import Parts
 
 NOW = 1_000_000_000
@@ -57,15 +65,15 @@ def parts():
         yield parts
 
 
-def connect(parts, count):
+def connect(parts, count, listener=None):
     for _ in range(count):
-        parts.keep(socket.create_connection(parts.listener.getsockname()))
+        parts.keep(socket.create_connection((listener or parts.listener).getsockname()))
 
 
-def accept(parts):
+def accept(parts, listener=None):
     """Take what waits; how many connections that were."""
     before = len(parts.connections.open)
-    for accepted in parts.acceptor.accept(parts.listener.fileno(), NOW):
+    for accepted in parts.acceptor.accept((listener or parts.listener).fileno(), NOW):
         parts.keep_connection(parts.admission.adopt(*accepted))
     return len(parts.connections.open) - before
 
@@ -147,6 +155,43 @@ class TestAsManyAsMayBe:
         accept(parts)
         parts.ending.close(next(iter(parts.connections.open.values())))
         assert not parts.acceptor.away
+
+
+class TestHealthChecks:
+    """On addresses of their own."""
+
+    def test_who_has_no_room_takes_them_nevertheless(self, parts):
+        connect(parts, 3)
+        accept(parts)
+        assert parts.acceptor.away
+        for _ in range(2):
+            connect(parts, 1, parts.for_checks)
+            assert is_polled(parts)
+            assert accept(parts, parts.for_checks) == 1
+        assert parts.acceptor.away
+
+    def test_and_who_leaves_to_peers(self, parts):
+        sibling(parts, 0)
+        parts.pool.permits.clear()
+        parts.acceptor.yield_to_peers(NOW)
+        connect(parts, 1, parts.for_checks)
+        connect(parts, 1)
+        assert (accept(parts), accept(parts, parts.for_checks)) == (0, 1)
+
+    def test_but_not_without_end(self, parts):
+        connect(parts, 3 + RESERVED + 5, parts.for_checks)
+        assert accept(parts, parts.for_checks) == 3 + RESERVED
+        assert not is_polled(parts)
+        for connection in [*parts.connections.open.values()][: RESERVED + 1]:
+            parts.ending.close(connection)
+        assert is_polled(parts)
+
+    def test_nor_without_descriptors(self, parts):
+        parts.acceptor.leave(NEVER, wholly=True)
+        connect(parts, 1, parts.for_checks)
+        assert not is_polled(parts)
+        parts.acceptor.come_back()
+        assert accept(parts, parts.for_checks) == 1
 
 
 class TestTheEnd:

@@ -33,8 +33,12 @@ BUSY_PAUSE: Final = SECOND // 50
 
 FULL_PAUSE: Final = SECOND // 10
 """The same for a worker with as many connections as it may have; some may be idle by then."""
+
 AT_ONCE: Final = 64
 """Connections accepted between two polls: 1,000 took 50 ms, during which nobody else was served."""
+
+RESERVED: Final = 32
+"""Connections beyond limits.connections that are accepted for health checks, on their own addresses."""
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_LISTENER: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
@@ -75,6 +79,8 @@ class Acceptor:
         make_room: Callable[[int], bool],
     ) -> None:
         self._listeners = {listener.fileno(): listener for listener in listeners.sockets}
+        self._for_checks = {listener.fileno() for listener in listeners.for_checks}
+        self._watched: set[int] = set()
         self._epoll: select.epoll = context.epoll
         self._alarm = context.alarm
         self._board = context.board
@@ -97,7 +103,7 @@ class Acceptor:
         """Accept from a listener that became ready, as far as this worker should. Raises Broken."""
         listener = self._listeners.get(fd)
         for accepted in range(AT_ONCE):
-            if listener is None or self.away:
+            if listener is None or fd not in self._watched:
                 return
             try:
                 sock, address = listener.accept()
@@ -110,7 +116,10 @@ class Acceptor:
                 return
             yield sock, address, listener
             connections = len(self._connections.open)
-            if connections >= self._limit:
+            if fd in self._for_checks:
+                if connections >= self._limit + RESERVED:
+                    self.leave(now + FULL_PAUSE, for_room=True, wholly=True)
+            elif connections >= self._limit:
                 self._await_room(now)
             elif over_share(connections, self._board.peers()):
                 self.leave(now + PAUSE)
@@ -120,22 +129,25 @@ class Acceptor:
         if better_placed(self._pool.free, self._board.peers()):
             self.leave(now + BUSY_PAUSE, for_room=True)
 
-    def leave(self, until: int, *, for_room: bool = False) -> None:
+    def leave(self, until: int, *, for_room: bool = False, wholly: bool = False) -> None:
+        """Stay at the listeners for health checks, unless it is to be done `wholly`: a worker that has no
+        time for others answers those."""
         with self._lock:
             self.until, self._for_room = until, for_room
             self._alarm.no_later_than(self.until)
-            if not self.away:
-                self.away = True
-                for fd in self._listeners:
-                    self._epoll.unregister(fd)
+            self.away = True
+            for fd in self._watched if wholly else self._watched - self._for_checks:
+                self._epoll.unregister(fd)
+            self._watched &= set() if wholly else self._for_checks
 
     def come_back(self) -> None:
         with self._lock:
             if self.away:
                 self.away = self._for_room = False
                 self.until = NEVER
-                for fd in self._listeners:
+                for fd in self._listeners.keys() - self._watched:
                     self._epoll.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+                self._watched.update(self._listeners)
 
     def look_again(self, now: int) -> None:
         """While away: come back after the pause, unless there is still no room or no thread."""
@@ -154,7 +166,7 @@ class Acceptor:
 
     def close(self) -> Iterator[Accepted]:
         """Accept what the kernel has already taken for us, then let go of the listeners."""
-        self.leave(NEVER)
+        self.leave(NEVER, wholly=True)
         listeners, self._listeners = self._listeners, {}
         for listener in listeners.values():
             yield from _emptied(listener)
@@ -163,7 +175,8 @@ class Acceptor:
     def _forget(self, fd: int) -> None:
         """A listener that is always ready but has nothing: the master replaces it, and then this worker."""
         with self._lock:
-            if self._listeners.pop(fd, None) is not None and not self.away:
+            if self._listeners.pop(fd, None) is not None and fd in self._watched:
+                self._watched.remove(fd)
                 self._epoll.unregister(fd)
 
     def discard(self) -> None:
@@ -190,7 +203,7 @@ class Acceptor:
             self._exhausted.make(
                 now, error=error.strerror, connections=len(self._connections.open), next=following
             )
-            self.leave(now + SECOND, for_room=True)
+            self.leave(now + SECOND, for_room=True, wholly=True)
         elif error.errno in _NO_LISTENER:
             raise Broken("listener", error)
         else:  # errors of the connection itself, accept(2) "Error handling"
