@@ -15,6 +15,8 @@ from tests.e2e.wire import Wire, request
 
 NAME = "shop.example"
 APPS = 'apps: {/: "app:app", /echo: "e2e_right:echo"}'
+CHECKS = {"option httpchk": "option log-health-checks\n    option httpchk"}
+"""Has HAProxy say how its checks end."""
 
 
 class Behind:
@@ -56,6 +58,27 @@ class Behind:
         self.front.start("haproxy.cfg", {"/etc/ssl/shop-with-key.pem": str(both), **upstream})
         return self._ready()
 
+    def haproxy_for_two(self, other):
+        """Before two machines, which say when they leave; `other` is the daemon of the second. Faster than
+        shipped, in the same proportions."""
+        upstreams = {}
+        for daemon, spelled in ((self.daemon, "127.0.0.1:8000"), (other, "127.0.0.2:8000")):
+            self._site(
+                "behind-haproxy.yaml",
+                {"bind: 127.0.0.1:8000": "bind: 127.0.0.1:0", "# lame_duck: 5s": "lame_duck: 2s"},
+                daemon,
+            )
+            host, port = daemon.address
+            upstreams[spelled] = f"{host}:{port}"
+            site = daemon.folder / "site.yaml"  # to be found there again when it has restarted
+            site.write_text(site.read_text().replace("bind: 127.0.0.1:0", f"bind: {host}:{port}"))
+        both = self.folder / "with-key.pem"
+        both.write_bytes(b"".join(file.read_bytes() for file in self.authority.pair(NAME)))
+        faster = {"inter 2s fastinter 500ms": "inter 800ms fastinter 200ms", "# server": "server"}
+        self.front = HAProxy(self.folder, "80", "443")
+        self.front.start("haproxy.cfg", {"/etc/ssl/shop-with-key.pem": str(both), **faster, **upstreams})
+        return self._ready()
+
     def nginx_stream(self):
         upstream = self._tcp_site("behind-tcp.yaml")
         self.front = Nginx(self.folder, "443")
@@ -65,7 +88,7 @@ class Behind:
     def haproxy_tcp(self, send="send-proxy-v2"):
         upstream = self._tcp_site("behind-tcp.yaml")
         self.front = HAProxy(self.folder, "443")
-        self.front.start("haproxy-tcp.cfg", {**upstream, "send-proxy-v2": send})
+        self.front.start("haproxy-tcp.cfg", {**upstream, **CHECKS, "send-proxy-v2": send})
         return self._ready("443")
 
     def haproxy_tls(self):
@@ -74,7 +97,8 @@ class Behind:
         bind = f"bind: https://127.0.0.1:0\ntls: {{certificate: {pair.certificate}, key: {pair.key}}}"
         upstream = self._tcp_site("behind-tcp.yaml", bind)
         self.front = HAProxy(self.folder, "443")
-        self.front.start("haproxy-tcp.cfg", {**upstream, "check check": "check check-ssl verify none check"})
+        tls = {"check check": "check check-ssl verify none check"}
+        self.front.start("haproxy-tcp.cfg", {**upstream, **CHECKS, **tls})
         return self
 
     def _tcp_site(self, name, bind="bind: 127.0.0.1:0"):
@@ -83,13 +107,17 @@ class Behind:
         host, port = self.daemon.address
         return {"127.0.0.1:8000": f"{host}:{port}"}
 
-    def _site(self, name, changes):
-        self.version(0)
+    def _site(self, name, changes, daemon=None):
+        daemon = daemon or self.daemon
+        daemon.write("app.py", "import e2e_work\napp = e2e_work.make(0)\n")
         changes = {"app: shop.wsgi:application": APPS, "workers: auto": "workers: 2", **changes}
-        self.daemon.write("site.yaml", shipped(name, changes))
-        path = os.pathsep.join([str(FIXTURE_APPS), *sys.path])
-        self.daemon.start(env={"PYTHONPATH": path})
-        self.daemon.wait_workers(2)
+        daemon.write("site.yaml", shipped(name, changes))
+        self.start(daemon)
+
+    def start(self, daemon):
+        """A site of _site's."""
+        daemon.start(env={"PYTHONPATH": os.pathsep.join([str(FIXTURE_APPS), *sys.path])})
+        daemon.wait_workers(2)
 
     def _ready(self, port="80"):
         """Its first answer. A front that did not start has said why."""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
@@ -121,3 +121,34 @@ def test_a_request_tried_again_takes_no_kept_connection(behind):
             wire.send(request())
         assert [wire.answer().body for wire in wires] == [b"ok"] * 6
         assert wires[0].ask().body == b"ok"
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another machine's daemon."""
+    (tmp_path / "other").mkdir()
+    daemon = Daemon(tmp_path / "other")
+    yield daemon
+    daemon.clean_up()
+
+
+def test_a_rolling_restart_of_two_machines(behind, other):
+    """With a lame-duck time, in which they serve and say that they are about to leave."""
+    front = behind.haproxy_for_two(other).front
+    loads = [
+        Load(front.address(), clients=4, pause=0.005),
+        Load(front.address(), clients=4, pause=0.005, method="POST", body=b"x" * 1000),
+        Load(front.address(), clients=2, pause=0.01, keep_alive=False),
+    ]
+    with contextlib.ExitStack() as stack:
+        for load in loads:
+            stack.enter_context(load)
+        for name, daemon in (("shop", behind.daemon), ("shop2", other)):
+            pids = set(map(str, daemon.workers()))
+            assert loads[0].bodies_from_now(50) & {f"0 {pid}".encode() for pid in pids}, "it serves"
+            assert daemon.stop() == 0
+            behind.start(daemon)
+            front.wait_log(f"Server shop/{name} is UP")
+        loads[0].bodies_from_now(50)
+    assert [load.broken for load in loads] == [[], [], []]
+    report(loads)
