@@ -386,6 +386,15 @@ class TestAddresses:
                 return said(wire.ask()) == QUICK
 
         wait_for(served, "the application on the same socket")
+        write(site, PATHS, bind=f"127.0.0.1:{site.address[1]}")
+        site.reload("rolled out")
+        site.reload("rolled out")  # which confirms the one before
+
+        def refused():
+            with socket.socket() as sock:
+                return sock.connect_ex(("127.0.0.1", port)) != 0
+
+        wait_for(refused, "end of what is not named any more")
 
     def test_an_upgrade_keeps_them(self, start):
         site = start({**PATHS, "bind": ["127.0.0.1:0", "unix:health"]})

@@ -12,6 +12,7 @@ from superwsgi.master.generations.generations import Generations
 from superwsgi.master.handover import VERSION, Handover, HandoverError
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.release import Origin
+from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.upgrade.takeover import Taken, rehearse
 from superwsgi.master.upgrade.upgrade import Upgrades, UpgradeStep
@@ -130,6 +131,16 @@ class TestHandingOver:
             for listener in restored.listeners:
                 listener.sock.close()
             restored.close()
+
+    def test_a_socket_may_be_for_different_things_in_two_generations(self, rooms, held):
+        (first,) = held.generations
+        for_checks = [replace(each, checks=True) for each in first.listeners]
+        second = replace(first, number=2, listeners=for_checks)
+        listeners = {each.sock.fileno(): each for each in rooms.first_listeners}
+        for current, checks in ((1, False), (2, True)):
+            both = replace(held, generations=[first, second], current=current)
+            taken = Taken(both, Inherited(), listeners, None)
+            assert [each.checks for each in taken.shared.listeners] == [checks]
 
 
 def _copied(held):

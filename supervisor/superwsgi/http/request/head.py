@@ -197,8 +197,8 @@ _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _FOREIGN: Final = {
     "\x16": "this port speaks plain HTTP, not TLS: ask for http://, not https://",
     "PRI * HTTP/2.0": "this port speaks HTTP/1.1, not HTTP/2 with prior knowledge",
-    "PROXY ": "a PROXY protocol header, but proxy.protocol is off",
-    "\0": "not HTTP; if it is a PROXY protocol header: proxy.protocol is off",
+    "PROXY ": "a PROXY protocol header, but proxy.protocol is off, as it always is on health.bind",
+    "\0": "not HTTP; if it is a PROXY protocol header: proxy.protocol is off, as always on health.bind",
 }
 
 
