@@ -60,4 +60,25 @@ def test_kubernetes_has_the_patience_that_its_site_asks_for(tmp_path: Path) -> N
     assert pod["terminationGracePeriodSeconds"] > timeouts.lame_duck + timeouts.graceful + 5
     assert startup["periodSeconds"] * startup["failureThreshold"] > timeouts.boot
     assert str(site.bind[0]) == f"0.0.0.0:{port['containerPort']}"
+    readiness = container["readinessProbe"]
+    assert readiness["periodSeconds"] * readiness["failureThreshold"] < timeouts.lame_duck
+    assert readiness["httpGet"]["path"] == startup["httpGet"]["path"] == site.health.ready
     assert startup["httpGet"]["port"] == service["spec"]["ports"][0]["targetPort"] == port["name"]
+
+
+@pytest.mark.parametrize(
+    ("front", "site"), [("haproxy.cfg", "behind-haproxy"), ("haproxy-tcp.cfg", "behind-tcp")]
+)
+def test_haproxy_checks_readiness(front: str, site: str) -> None:
+    asked = re.findall(r"httpchk GET (\S+)", (CONFIG / front).read_text())
+    assert asked == [load(CONFIG / f"{site}.yaml", {}).health.ready]
+
+
+def test_haproxy_notices_within_the_lame_duck_time() -> None:
+    text = (CONFIG / "haproxy.cfg").read_text()
+    (checks,) = re.findall(
+        r"^ *default-server inter (\d+)s fastinter (\d+)ms fall (\d+) ", text, re.MULTILINE
+    )
+    (lame_duck,) = re.findall(r"# lame_duck: (\d+)s", (CONFIG / "behind-haproxy.yaml").read_text())
+    inter, fastinter, fall = map(int, checks)
+    assert inter + fastinter / 1000 * (fall - 1) < int(lame_duck)
