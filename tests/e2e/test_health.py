@@ -259,7 +259,8 @@ class TestWhileTheApplicationIsBusy:
             assert said(busy[0].answer()) == (200, b"begun")
 
     def test_no_connection_is_left(self, start):
-        site = start({**PATHS, "bind": "127.0.0.1:0"}, threads=1, limits={"connections": 2})
+        """Neither to the site nor to this client; those for checks are others."""
+        site = start({**PATHS, "bind": "127.0.0.1:0"}, threads=1, limits={"connections": 2, "per_address": 2})
         with asking(site, "/reports/1", "/reports/2") as slow:
             wait_for(lambda: status(site)["connections"] == 2, "connections")
             with contextlib.ExitStack() as stack:
@@ -450,3 +451,10 @@ class TestCheck:
             site.wait_log(re.escape(f'warning master={site.pid} site file problem="{each}"'))
         assert asked(site, "/livez") == OK
         assert asked(site, "/livez/below") == QUICK
+
+    def test_an_address_that_cannot_be_bound(self, daemon):
+        daemon.write("app.py", (FIXTURE_APPS / "e2e_waiting.py").read_text())
+        daemon.site(health={**PATHS, "bind": "unix:/proc/none/health"})
+        checked = daemon.command("check", "-c", "site.yaml")
+        assert checked.returncode == 2
+        assert re.search(r"health\.bind: /proc/none/health: ", checked.stderr)

@@ -163,7 +163,8 @@ def _surroundings(site: Site) -> Iterator[str]:
         except LogTargetError as error:
             yield f"{key}: {error}"
     tries: list[tuple[str, str | None, Callable[[Path], None]]] = [("pidfile", site.pidfile, try_writing)]
-    tries += [("bind", each.path, _try_socket) for each in site.addresses if isinstance(each, UnixAddress)]
+    for key, addresses in (("bind", site.bind), ("health.bind", site.health.bind)):
+        tries += [(key, each.path, _try_socket) for each in addresses if isinstance(each, UnixAddress)]
     tries += [("control", site.control if site.control != OFF else None, _try_socket)]
     for key, name, attempt in tries:
         if name is not None:
