@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from superwsgi.config.schema import Limits, Log, Proxy, Requests, Site, Timeouts, TlsSettings
+from superwsgi.config.schema import HealthSettings, Limits, Log, Proxy, Requests, Site, Timeouts, TlsSettings
 from superwsgi.counts import WorkerCounters
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls import interface
@@ -188,6 +188,7 @@ def running(
     requests: Requests | None = None,
     limits: Limits | None = None,
     peers: Proxy | None = None,
+    health: HealthSettings | None = None,
     tls: TlsSettings | None = None,
     level: Literal["debug", "info"] = "info",
     format: str = "combined",
@@ -204,6 +205,7 @@ def running(
         limits=limits or Limits(),
         requests=requests or Requests(),
         proxy=peers or Proxy(),
+        health=health or HealthSettings(),
         tls=tls or TlsSettings(),
         log=Log(level=level, format=format, slow=slow),
     )

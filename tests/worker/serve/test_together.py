@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
+from superwsgi.config.schema import HealthSettings
 from tests.fixtureapps.wsgi_paths import app, gate, inside
-from tests.worker.running import eventually, running
+from tests.worker.running import DEADLINE, eventually, running
 
 
 def test_each_gets_its_answer():
@@ -42,3 +45,21 @@ def test_an_error_behind_the_end_of_an_answer_ends_the_connection():
             assert client.rest().endswith(b"all of it")
         assert worker.early[2].response()[2] == b"hello"
         eventually(lambda: "after the end" in worker.errors)
+
+
+def test_health_checks_pass_requests_that_wait():
+    """Each of them costs a lease before the next is run: all of them, a fifth of a second."""
+    begun = []
+    go = threading.Event()
+
+    def waiting(environ, start_response):
+        begun.append(environ)
+        go.wait(DEADLINE)
+        return app(environ, start_response)
+
+    early = ["/"] * 90 + ["/readyz"]
+    with running(waiting, threads=90, early=early, health=HealthSettings(ready="/readyz")) as worker:
+        assert worker.early[-1].response()[::2] == (200, b"ok\n")
+        assert len(begun) < 90
+        go.set()
+        assert {client.response()[0] for client in worker.early[:-1]} == {200}
