@@ -108,6 +108,42 @@ def test_a_template(site):
     assert [int(line.split()[0]) for line in said[len(EXCHANGES) :]] == [status for _, status in REFUSED]
 
 
+def test_times_in_the_queue_and_in_the_application(daemon):
+    """A pipelined request has arrived when its bytes have; a refused one has never left the queue."""
+    daemon.write(
+        "app.py",
+        """
+        import time
+
+        def app(environ, start_response):
+            if environ["PATH_INFO"] == "/slow":
+                time.sleep(0.6)
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"hello"]
+        """,
+    )
+    daemon.site(
+        workers=1,
+        threads=1,
+        log={"access": "access.log", "format": "json"},
+        timeouts={"queue": "300ms"},
+    )
+    daemon.start()
+    with Wire(daemon.connect()) as wire, Wire(daemon.connect()) as late:
+        wire.send(request("/slow") + request("/next"))
+        late.send(request("/late"))
+        assert wire.answer().status == 200
+        assert wire.answer().status == 200
+        assert late.answer().status == 503
+    assert daemon.stop() == 0
+    said = {entry["target"]: entry for entry in map(json.loads, lines(daemon.folder / "access.log"))}
+    assert 0.6 <= said["/slow"]["app"] <= said["/slow"]["duration"]
+    assert said["/slow"]["queued"] < 0.3
+    assert said["/next"]["queued"] >= 0.6
+    assert said["/late"]["queued"] >= 0.3
+    assert said["/late"]["app"] == 0
+
+
 @pytest.mark.parametrize("format", ["combined", "json", "{remote} {target} {agent} {referer} {host}"])
 def test_nothing_that_a_client_sends_makes_a_second_line(site, format):
     site.begin({"access": "access.log", "format": format})

@@ -14,19 +14,21 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import STDERR, STDOUT, open_target
 
 ENTRY = AccessEntry(
-    1795368001.0,
-    "192.0.2.7",
-    "GET",
-    "/",
-    "HTTP/1.1",
-    200,
-    12,
-    0.001,
-    "example.com",
-    "",
-    "curl/8",
-    "c0ffee-7",
-    "",
+    when=1795368001.0,
+    remote="192.0.2.7",
+    method="GET",
+    target="/",
+    protocol="HTTP/1.1",
+    status=200,
+    sent=12,
+    duration=0.001,
+    queued=0.0,
+    app=0.001,
+    host="example.com",
+    referer="",
+    agent="curl/8",
+    request_id="c0ffee-7",
+    traceparent="",
 )
 
 

@@ -21,13 +21,15 @@ ENTRY = AccessEntry(
     status=200,
     sent=5123,
     duration=0.00123,
+    queued=0.0004,
+    app=0.0011,
     host="example.com",
     referer="https://example.com/",
     agent="curl/8",
     request_id="c0ffee-7",
     traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
 )
-SILENT = AccessEntry(1795368001.0, "", "", "", "", 400, 0, 0.0, "", "", "", "c0ffee-8", "")
+SILENT = AccessEntry(1795368001.0, "", "", "", "", 400, 0, 0.0, 0.0, 0.0, "", "", "", "c0ffee-8", "")
 QUOTED = '"(?:[^"\\\\]|\\\\.)*"'
 COMBINED = re.compile(
     r"\S+ - - \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]"
@@ -46,6 +48,8 @@ entries = st.builds(
     status=st.integers(100, 599),
     sent=st.integers(0, 1 << 60),
     duration=st.floats(0, 1e6),
+    queued=st.floats(0, 1e6),
+    app=st.floats(0, 1e6),
     host=anything,
     referer=anything,
     agent=anything,
@@ -102,6 +106,8 @@ def test_json_has_every_name_in_order() -> None:
         "status": 200,
         "sent": 5123,
         "duration": 0.00123,
+        "queued": 0.0004,
+        "app": 0.0011,
         "host": "example.com",
         "referer": "https://example.com/",
         "agent": "curl/8",
@@ -117,7 +123,7 @@ def test_json_has_every_name_in_order() -> None:
 def test_a_template_may_use_every_name() -> None:
     template = " ".join(f"{{{name}}}" for name in ACCESS_NAMES)
     assert spelled(template) == (
-        "2026-11-22T17:20:01.123Z 192.0.2.7 GET /shop?page=3 HTTP/1.1 200 5123 0.001230 "
+        "2026-11-22T17:20:01.123Z 192.0.2.7 GET /shop?page=3 HTTP/1.1 200 5123 0.001230 0.000400 0.001100 "
         "example.com https://example.com/ curl/8 c0ffee-7 "
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 4bf92f3577b34da6a3ce929d0e0e4736 812 2 3\n"
     )

@@ -24,7 +24,8 @@ _CUTS: Final = (600, 50, 0)
 
 
 class AccessEntry(NamedTuple):
-    """One answered request. `when` is wall time in seconds at its begin, `duration` seconds, `sent` bytes.
+    """One answered request. `when` is wall time in seconds when the application was called, `sent` bytes.
+    Seconds: `duration` from then to the last byte, `app` until the application was done, `queued` before.
 
     Text is as WSGI has it: bytes as latin-1; empty where the client said nothing.
     """
@@ -37,6 +38,8 @@ class AccessEntry(NamedTuple):
     status: int
     sent: int
     duration: float
+    queued: float
+    app: float
     host: str
     referer: str
     agent: str
@@ -94,11 +97,11 @@ def _combined() -> Formatter:
     clock = _local_clock()
 
     def spell(entry: AccessEntry) -> str:
-        when, remote, method, target, protocol, status, sent, _, _, referer, agent, *_ = entry
-        request = f"{method} {target} {protocol}" if method else "-"
+        method = entry.method
+        request = f"{method} {entry.target} {entry.protocol}" if method else "-"
         return (
-            f'{remote or "-"} - - [{clock(when)}] "{request}" {status} {sent or "-"} '
-            f'"{referer or "-"}" "{agent or "-"}"'
+            f'{entry.remote or "-"} - - [{clock(entry.when)}] "{request}" {entry.status} {entry.sent or "-"} '
+            f'"{entry.referer or "-"}" "{entry.agent or "-"}"'
         )
 
     def line(entry: AccessEntry) -> bytes:
@@ -119,21 +122,23 @@ def _template(template: str, writer: Writer) -> Formatter:
     clock = _utc_clock()
 
     def spell(entry: AccessEntry) -> str:
-        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, *ids = entry
-        identity, trace = ids
-        texts = (remote or "-", method or "-", target or "-", protocol or "-")
         return pattern.format(
-            clock(when),
-            *texts,
-            status,
-            sent,
-            f"{duration:.6f}",
-            host or "-",
-            referer or "-",
-            agent or "-",
-            identity,
-            trace or "-",
-            _trace_id(trace) or "-",
+            clock(entry.when),
+            entry.remote or "-",
+            entry.method or "-",
+            entry.target or "-",
+            entry.protocol or "-",
+            entry.status,
+            entry.sent,
+            f"{entry.duration:.6f}",
+            f"{entry.queued:.6f}",
+            f"{entry.app:.6f}",
+            entry.host or "-",
+            entry.referer or "-",
+            entry.agent or "-",
+            entry.request_id,
+            entry.traceparent or "-",
+            _trace_id(entry.traceparent) or "-",
             *writer,
         )
 
@@ -160,23 +165,23 @@ def _json(writer: Writer) -> Formatter:
     encode = msgspec.json.Encoder().encode
 
     def values(entry: AccessEntry) -> dict[str, object]:
-        when, remote, method, target, protocol, status, sent, duration, host, referer, agent, *ids = entry
-        identity, trace = ids
         return {
-            "time": clock(when),
-            "remote": remote,
-            "method": method,
-            "target": target,
-            "protocol": protocol,
-            "status": status,
-            "sent": sent,
-            "duration": round(duration, 6),
-            "host": host,
-            "referer": referer,
-            "agent": agent,
-            "request_id": identity,
-            "traceparent": trace,
-            "trace_id": _trace_id(trace),
+            "time": clock(entry.when),
+            "remote": entry.remote,
+            "method": entry.method,
+            "target": entry.target,
+            "protocol": entry.protocol,
+            "status": entry.status,
+            "sent": entry.sent,
+            "duration": round(entry.duration, 6),
+            "queued": round(entry.queued, 6),
+            "app": round(entry.app, 6),
+            "host": entry.host,
+            "referer": entry.referer,
+            "agent": entry.agent,
+            "request_id": entry.request_id,
+            "traceparent": entry.traceparent,
+            "trace_id": _trace_id(entry.traceparent),
             "pid": writer.pid,
             "worker": writer.worker,
             "generation": writer.generation,

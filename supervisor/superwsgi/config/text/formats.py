@@ -30,6 +30,8 @@ ACCESS_NAMES: Final = (
     "status",
     "sent",
     "duration",
+    "queued",
+    "app",
     "host",
     "referer",
     "agent",

@@ -103,7 +103,7 @@ class Exchange:
 
     `complete` as soon as the whole response was sent, though the application may still be closing. `broken`:
     the client must not take the response for complete; `unmarked`: only the end of the connection would have
-    marked its end. `now`, when it `began`, is in monotonic ns.
+    marked its end. `now`, when it `began`, is in monotonic ns, as when the request had completely `arrived`.
     """
 
     __slots__ = (
@@ -113,6 +113,7 @@ class Exchange:
         "_head",
         "_length",
         "_recipient",
+        "arrived",
         "began",
         "broken",
         "complete",
@@ -126,7 +127,7 @@ class Exchange:
         self._gateway = gateway
         self.request = request
         self._recipient = recipient
-        self.began = now
+        self.arrived = self.began = now
         self._head: ResponseHead | None = None
         self._begun = False  # the head has been sent
         self._framing = _NONE
@@ -161,9 +162,13 @@ class Exchange:
             request.body.close()
 
     def entry(self, remote: str, now: int) -> AccessEntry:
-        """Its entry for the access log; `remote` is the connection's peer."""
-        took = (now - self.began) / SECOND
-        return access_entry(remote, self.request, self.request.id, self.status, self.sent, took)
+        """Its entry for the access log; `remote` is the connection's peer. The application is done `now`."""
+        app, queued = self.times(now)
+        return access_entry(remote, self.request, self.request.id, self.status, self.sent, app, queued)
+
+    def times(self, now: int) -> tuple[float, float]:
+        """Seconds in the application, which is done `now`, and in the queue before."""
+        return (now - self.began) / SECOND, (self.began - self.arrived) / SECOND
 
     def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """PEP 3333: a second call is only for errors, and only while nothing has been sent."""
@@ -380,13 +385,21 @@ def _is_whole(kind: type) -> bool:
 
 
 def access_entry(
-    remote: str, request: Request | None, request_id: str, status: int, sent: int, seconds: float
+    remote: str,
+    request: Request | None,
+    request_id: str,
+    status: int,
+    sent: int,
+    seconds: float,
+    queued: float,
 ) -> AccessEntry:
     """A request's entry for the access log. None is a request that could not be understood; `remote` is the
-    connection's peer."""
+    connection's peer, `seconds` and `queued` were spent in the application and in the queue before."""
     when = time.time() - seconds
     if request is None:
-        return AccessEntry(when, remote, "", "", "", status, sent, seconds, "", "", "", request_id, "")
+        return AccessEntry(
+            when, remote, "", "", "", status, sent, seconds, queued, seconds, "", "", "", request_id, ""
+        )
     said = request.environ.get
     return AccessEntry(
         when=when,
@@ -397,6 +410,8 @@ def access_entry(
         status=status,
         sent=sent,
         duration=seconds,
+        queued=queued,
+        app=seconds,
         host=_text(said("HTTP_HOST")),
         referer=_text(said("HTTP_REFERER")),
         agent=_text(said("HTTP_USER_AGENT")),

@@ -55,7 +55,8 @@ class Ending:
         self._tell_refusal(error, named_by(request_id, "") if request is None else _told(request), now)
         waited = now - connection.arrived if connection.parser.requests else 0
         self._board.refuse(error.status, len(response.body), waited)
-        self._log(connection, request, request_id, error.status, len(response.body), 0)
+        times = 0.0, waited / SECOND
+        self._log(connection, request, request_id, error.status, len(response.body), times)
         connection.follows = Event.LAST
         connection.parser.close()
         try:
@@ -106,7 +107,7 @@ class Ending:
             target = request.target.decode("latin-1")
             status = self._tell_loss(connection, named(request), target, status, sent)
         self._board.count(status, sent, now - exchange.began, now - connection.arrived)
-        self._log(connection, request, request.id, status, sent, now - exchange.began)
+        self._log(connection, request, request.id, status, sent, exchange.times(now))
         return self.close(connection)
 
     def abandon(self, connection: Connection, exchange: Exchange, now: int) -> Step:
@@ -120,7 +121,7 @@ class Ending:
         in_time = connection.sender.overrule(bytes(response))
         sent = len(response.body) if in_time else 0
         self._board.refuse(504, sent, now - connection.arrived)
-        self._log(connection, request, request.id, 504, sent, now - exchange.began)
+        self._log(connection, request, request.id, 504, sent, exchange.times(now))
         if not in_time:
             return self.close(connection)
         connection.expect_end(exchange)
@@ -142,8 +143,9 @@ class Ending:
         request = connection.parser.next
         assert request is not None
         self._tell_loss(connection, named(request), request.target.decode("latin-1"), CLIENT_CLOSED, 0)
-        self._board.count(CLIENT_CLOSED, 0, -1, time.monotonic_ns() - connection.arrived)
-        self._log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
+        queued = time.monotonic_ns() - connection.arrived
+        self._board.count(CLIENT_CLOSED, 0, -1, queued)
+        self._log(connection, request, request.id, CLIENT_CLOSED, 0, (0.0, queued / SECOND))
         return self.close(connection)
 
     def lose(self, connection: Connection) -> Step:
@@ -165,7 +167,7 @@ class Ending:
             received=parser.received,
             next="request dropped",
         )
-        self._log(connection, request, request.id, CLIENT_CLOSED, 0, 0)
+        self._log(connection, request, request.id, CLIENT_CLOSED, 0, (0.0, 0.0))
 
     # The end.
 
@@ -242,11 +244,13 @@ class Ending:
         request_id: str,
         status: int,
         sent: int,
-        took: int,
+        times: tuple[float, float],
     ) -> None:
-        """One line of the access log; `sent` is bytes of body, `took` ns."""
+        """One line of the access log; `sent` is bytes of body, `times` seconds in the application and in the
+        queue."""
         if self._access is not None:
-            entry = access_entry(connection.remote, request, request_id, status, sent, took / SECOND)
+            app, queued = times
+            entry = access_entry(connection.remote, request, request_id, status, sent, app, queued)
             self._access.log(entry)
 
     def _tell_loss(

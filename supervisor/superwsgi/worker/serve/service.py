@@ -375,6 +375,7 @@ class Service:
         if self.lost:
             request.environ["wsgi.multithread"] = True
         connection.exchange = exchange = Exchange(self._gateway, request, sender, now)
+        exchange.arrived = connection.arrived
         thread.connection = connection
         thread.deadline = deadline = now + self._first_look
         if deadline < self._alarm.due:
