@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import COMMAND, FIXTURE_APPS, wait_for
+from tests.e2e.daemon import COMMAND, FIXTURE_APPS, Daemon, wait_for
 from tests.e2e.wire import Wire
 
 EVERY = pytest.mark.parametrize("preload", [True, False, "auto"])
@@ -288,3 +290,31 @@ def test_a_program_that_is_left_behind_is_heard_until_it_ends(daemon):
     daemon.write("go", "")
     daemon.wait_log("still here")
     wait_for((daemon.folder / "done").exists, "its end")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another user's processes")
+def test_the_site_s_user_may_open_it_by_its_path():
+    """As handlers with the file name /dev/stderr do."""
+    with tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(Path(folder))
+        daemon.folder.chmod(0o755)
+        daemon.write("app.py", OPENING)
+        log = {"style": "json", "capture": True, "access": "off"}
+        daemon.site(workers=1, user="nobody", log=log)
+        try:
+            daemon.start()
+            assert daemon.get("/").status == 200
+            daemon.wait_log(r'"stream":"pipe","text":"opened by [1-9]\d*"')
+        finally:
+            daemon.clean_up()
+
+
+OPENING = """
+    import os
+
+    def app(environ, start_response):
+        with open("/dev/stderr", "a") as file:
+            print("opened by", os.getuid(), file=file)
+        start_response("200 OK", [])
+        return [b"said"]
+"""

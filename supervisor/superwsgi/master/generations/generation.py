@@ -80,7 +80,7 @@ class Generation:
         self.state = GenerationState.PREPARING
         self.wanted = machine.workers(site.workers)
         self.most_workers = self.wanted + SPARE_WORKERS
-        self.pipes = pipes or Pipes(loop, captured=site.log.capture)
+        self.pipes = pipes or Pipes.of(site, loop)
         self.stacks = self.pipes.stacks  # of its molds
         try:
             self.board = board or Scoreboard.create(2 * self.most_workers, site.most_threads + 1)

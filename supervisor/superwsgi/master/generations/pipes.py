@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
+from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.streams import divided
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.processes.stacks import Stacks
+from superwsgi.system.privileges import identity
 
 Ends = tuple[int, int]
 """Descriptors to read from and to write to."""
@@ -43,6 +45,15 @@ class Pipes:
         except OSError:
             self.stacks.close()
             raise
+
+    @classmethod
+    def of(cls, site: Site, loop: EventLoop) -> Pipes:
+        """Those of a new generation; its user may open /dev/stderr. Raises OSError, PrivilegeError."""
+        who = identity(site.user, site.group)
+        pipes = cls(loop, captured=site.log.capture)
+        if pipes.output is not None and who is not None and os.geteuid() == 0:
+            os.fchown(pipes.output.ends[1], who.uid, who.gid)
+        return pipes
 
     def tell(self, errors: ErrorLog, generation: int) -> None:
         """From now on, log what is written to the output; for stacks see dumps.py."""
