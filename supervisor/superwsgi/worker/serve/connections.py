@@ -28,7 +28,7 @@ class Step(enum.Enum):
 
 class Connections:
     """`open`: by descriptor. `now`: when the kernel was last asked for events, monotonic ns. `taken`: how
-    many requests were complete then, while not all of them are answered."""
+    many requests the thread with the baton has taken up since, some of which are not shown as counted."""
 
     __slots__ = ("complete", "handshakes", "leaving", "now", "open", "queue", "ready", "taken")
 

@@ -54,19 +54,28 @@ class Ending:
         response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
         self._tell_refusal(error, named_by(request_id, "") if request is None else _told(request), now)
         waited = now - connection.arrived if connection.parser.requests else 0
-        self._board.refuse(error.status, len(response.body), waited)
         times = 0.0, waited / SECOND
         self._log(connection, request, request_id, error.status, len(response.body), times)
         connection.follows = Event.LAST
         connection.parser.close()
-        try:
-            connection.sender.send(bytes(response))
-        except ClientGone:
+        if not self._send(connection, response, error.status, waited):
             return self.close(connection)
         if connection.sender.outbox.size:
             connection.become(Event.BLOCK, now)
             return Step.REST
         return self.hang_up(connection, now)
+
+    def _send(self, connection: Connection, response: Refusal, status: int, took: int) -> bool:
+        """Send the server's own answer, and count it. Whether its client was there."""
+        self._board.add("sending", 1)
+        try:
+            connection.sender.send(bytes(response))
+        except ClientGone:
+            return False
+        finally:
+            self._board.refuse(status, len(response.body), took)
+            self._board.add("sending", -1)
+        return True
 
     def turn_away(self, connection: Connection, reason: str) -> Step:
         """Close a connection whose client is not known: there is nobody to answer."""
@@ -118,9 +127,11 @@ class Ending:
         if exchange.complete:  # the client has its response, however the request ended
             return self._release(connection, exchange, now)
         response = self._refusal(504, request.id, now, for_head=request.method == "HEAD")
+        self._board.add("sending", 1)
         in_time = connection.sender.overrule(bytes(response))
         sent = len(response.body) if in_time else 0
         self._board.refuse(504, sent, now - connection.arrived)
+        self._board.add("sending", -1)
         self._log(connection, request, request.id, 504, sent, exchange.times(now))
         if not in_time:
             return self.close(connection)

@@ -219,14 +219,15 @@ class Loop:
             thread.record.end()
         elif connections.complete:  # before the queue: all that could be next should be in it
             if not connections.taken:
-                connections.taken = len(connections.complete)
-                self._context.board.set("taken", connections.taken)
+                service.take(len(connections.complete))
             service.attend(connections.complete.popleft(), thread, _RUN)
         elif connections.queue.size and service.run_queued(thread):
             pass
         elif connections.ready:
             for _ in range(len(connections.ready)):
                 service.attend(connections.ready.popleft(), thread, _ATTEND)
+            if connections.taken and connections.complete:  # further requests of the same clients
+                service.take(len(connections.complete))
             if connections.ready:  # a client that sends without end must not keep us from the others
                 self._look_out(thread)
         else:

@@ -156,6 +156,8 @@ class Service:
                 return False
             connection = queue.take(pool.free == 0, now)
             if connection is not None:
+                if thread.has_baton:
+                    self.take(1)
                 self._tell_queue()
                 self.attend(connection, thread, _QUEUE)
                 return True
@@ -165,6 +167,11 @@ class Service:
                     self._alarm.wake()  # the poller has to look in time
                 return False
         return False
+
+    def take(self, count: int) -> None:
+        """The thread with the baton takes up so many more requests, before it shows that they are counted."""
+        self.connections.taken += count
+        self._context.board.set("taken", self.connections.taken)
 
     def _tell_queue(self) -> None:
         queue, board = self.connections.queue, self._context.board
@@ -360,9 +367,9 @@ class Service:
         if connection.sender.state is _HELD and thread.has_baton and not exchange.broken:
             return _LEAVE
         following = self._leave(connection, thread)
-        thread.record.end()
-        if not thread.has_baton:
+        if not thread.has_baton or not self.connections.taken:
             thread.record.show_all()
+        thread.record.end()
         return following
 
     def _begin(self, connection: Connection, thread: WorkerThread, request: Request, now: int) -> Exchange:
