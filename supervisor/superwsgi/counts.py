@@ -4,8 +4,13 @@ refusals, and how long requests took.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+MOST: Final = (1 << 63) - 1
+"""No count is larger, nor a sum of them: applications can write anything on a scoreboard."""
 
 BOUNDS: Final[tuple[float, ...]] = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -39,7 +44,7 @@ class InFlight:
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What has been counted since the start: `answers` by class, `refused` as REFUSED, times in seconds. They
-    can be added up and subtracted."""
+    can be added up, to MOST each, and subtracted."""
 
     accepted: int = 0
     turned_away: int = 0
@@ -54,7 +59,7 @@ class Counts:
     @property
     def requests(self) -> int:
         """All that were answered, by the application or by the server itself."""
-        return sum(self.answers)
+        return min(sum(self.answers), MOST)
 
     @property
     def failures(self) -> int:
@@ -62,26 +67,35 @@ class Counts:
         return self.answers[3]
 
     def __add__(self, other: Counts) -> Counts:
-        return self._with(other, 1)
+        return self._with(other, _sum)
 
     def __sub__(self, other: Counts) -> Counts:
-        return self._with(other, -1)
+        return self._with(other, operator.sub)
 
-    def _with(self, other: Counts, sign: int) -> Counts:
+    def highest(self, other: Counts) -> Counts:
+        """Of each count the higher one."""
+        return self._with(other, max)
+
+    def _with(self, other: Counts, of: Callable[[Any, Any], Any]) -> Counts:
         def each(ours: tuple[int, ...], theirs: tuple[int, ...]) -> tuple[int, ...]:
-            return tuple([own + sign * their for own, their in zip(ours, theirs, strict=True)])
+            return tuple([of(own, their) for own, their in zip(ours, theirs, strict=True)])
 
         return Counts(
-            accepted=self.accepted + sign * other.accepted,
-            turned_away=self.turned_away + sign * other.turned_away,
-            sent=self.sent + sign * other.sent,
-            app_time=self.app_time + sign * other.app_time,
-            time=self.time + sign * other.time,
+            accepted=of(self.accepted, other.accepted),
+            turned_away=of(self.turned_away, other.turned_away),
+            sent=of(self.sent, other.sent),
+            app_time=of(self.app_time, other.app_time),
+            time=of(self.time, other.time),
             answers=each(self.answers, other.answers),
             refused=each(self.refused, other.refused),
             app_latency=each(self.app_latency, other.app_latency),
             latency=each(self.latency, other.latency),
         )
+
+
+def _sum(own: Any, other: Any) -> Any:
+    """Whole numbers or seconds."""
+    return min(own + other, MOST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from superwsgi.counts import BOUNDS, BUCKETS, CLASSES, REFUSED, Counts, InFlight, WorkerCounters
+from superwsgi.counts import BOUNDS, BUCKETS, CLASSES, MOST, REFUSED, Counts, InFlight, WorkerCounters
 
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
 VERSION: Final = 3
@@ -75,7 +75,6 @@ THREAD: Final = {
 clients are slow to take: in that record only the counts are used."""
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-_MOST: Final = (1 << 63) - 1
 
 IDLE: Final = 0
 IN_REQUEST: Final = 1
@@ -288,7 +287,7 @@ def _require(fd: int, size: int) -> None:
 
 def _possible(count: int) -> int:
     """A sum of counters, but no more than signed 64 bits hold."""
-    return count if count < _MOST else _MOST
+    return count if count < MOST else MOST
 
 
 class WorkerWriter:

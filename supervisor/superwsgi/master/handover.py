@@ -18,7 +18,9 @@ from msgspec import Struct
 from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
+from superwsgi.counts import Counts
 from superwsgi.incidents import Incident
+from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
@@ -53,7 +55,8 @@ class HeldMold(Struct, frozen=True):
 
 
 class HeldWorker(Struct, frozen=True):
-    """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds."""
+    """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds. `counts` is
+    the most that it has counted at any look."""
 
     number: int
     slot: int
@@ -69,6 +72,14 @@ class HeldWorker(Struct, frozen=True):
     said: Said = Said.READY
     stacks: int | None = None
     question: int = 0
+    counts: Counts = Counts()
+
+
+class HeldTotals(Struct, frozen=True):
+    """What the site has counted: all workers that have `ended`, and the totals of the last minute."""
+
+    ended: Counts
+    samples: list[Sample] = []
 
 
 class HeldGeneration(Struct, frozen=True):
@@ -105,6 +116,7 @@ class Handover(Struct, frozen=True):
     pidfile: tuple[str, int] | None = None
     shortage: Shortage | None = None
     incidents: list[Incident] = []
+    totals: HeldTotals | None = None
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""

@@ -153,6 +153,8 @@ class Master:
             self._control.adopt(taken.control)
         adopted = taken.generations(self._startup.origin, self._startup.launch, self._loop)
         self._generations.adopt(adopted, held.current, held.last_number)
+        if held.totals is not None:
+            self._generations.totals.restore(held.totals)
         for generation in self._generations:
             generation.pipes.tell(self._errors, generation.number)
             self._children.adopt(generation, now)
@@ -178,6 +180,7 @@ class Master:
             pidfile=self._startup.pidfile.hold(),
             shortage=self._monitor.shortage,
             incidents=self._incidents.hold(),
+            totals=self._generations.totals.hold(),
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.

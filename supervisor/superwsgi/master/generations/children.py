@@ -318,6 +318,7 @@ class Children:
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
+        self._generations.totals.bury(worker, counters.counts)
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)

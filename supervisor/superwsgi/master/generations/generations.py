@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.totals import Totals
 from superwsgi.master.policy import governor
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState
+from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import machine
 
 _LOADED = (GenerationState.READY, GenerationState.SERVING)
@@ -21,12 +23,13 @@ _BETWEEN = (GenerationState.WAITING, GenerationState.LOADING)
 
 
 class Generations:
-    """Iterates over a copy: a generation may disappear meanwhile."""
+    """Iterates over a copy: a generation may disappear meanwhile. `totals` is what all of them count."""
 
     def __init__(self) -> None:
         self.current: Generation | None = None
         self.candidate: Generation | None = None
         self.last_number = 0
+        self.totals = Totals()
         self._all: dict[int, Generation] = {}
 
     def __iter__(self) -> Iterator[Generation]:
@@ -87,6 +90,10 @@ class Generations:
     def handles(self) -> Iterator[tuple[Generation, MoldHandle | WorkerHandle]]:
         """All molds and workers, each with its generation."""
         return ((generation, handle) for generation in self for handle in generation.handles())
+
+    def living(self) -> Iterator[tuple[Scoreboard, WorkerHandle]]:
+        """All workers, each with the scoreboard that it writes on."""
+        return ((generation.board, worker) for generation in self for worker in generation.workers.values())
 
     def target(self) -> Generation | None:
         """The generation whose workers there should be: the candidate once it has loaded, or once others make

@@ -1,6 +1,6 @@
 """Watches the processes from outside: with psutil their memory and whether they run, on the scoreboard their
 heartbeat and their threads. What follows is decided in policy/ (memory.py, heartbeat.py, stopped.py) and put
-on the agenda; that threads are short (shortage.py) is only logged.
+on the agenda; that threads are short (shortage.py) is only logged, and what they spend and count only noted.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from superwsgi.system import machine
 
 _STUCK: Final = 504
 
+STOCK: Final = 1.0
+"""Seconds between two looks at the CPU time of workers, which the kernel counts in steps of 10 ms."""
+
 
 class Monitor:
     """It puts what should be done on the `agenda`."""
@@ -42,6 +45,7 @@ class Monitor:
         self.shortage = seen
         self.look(now)
         self._look_for_stopped(now)
+        self._take_stock(now)
 
     def look(self, now: float) -> None:
         """Look at every worker, now and from now on."""
@@ -97,6 +101,13 @@ class Monitor:
                 self._agenda.append(EndMold(generation.number, process.pid, reason))
             elif process.state is not WorkerState.ENDING:
                 self._agenda.append(KillWorker(generation.number, process.key, reason))
+
+    def _take_stock(self, now: float) -> None:
+        """Note what the workers have spent and counted."""
+        self._loop.call_at(now + STOCK, self._take_stock)
+        for _, worker in self._generations.living():
+            worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))
+        self._generations.totals.look(self._generations.living(), now)
 
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline
@@ -172,6 +183,15 @@ def switches_when_stopped(pid: int) -> int | None:
         return 0
     except (psutil.Error, OSError):
         return None
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """What a process has spent, in user and system mode. None once it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except (psutil.Error, OSError):
+        return None
+    return float(times.user + times.system)
 
 
 def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from superwsgi.channel import Channel, Closed, Forged
-from superwsgi.counts import REFUSED
+from superwsgi.counts import REFUSED, Counts
 from superwsgi.log.rate_limit import BURST, TokenBucket
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker
@@ -74,6 +74,9 @@ class WorkerHandle:
     dump: str = ""  # what it wrote of a fatal error
     question: int = 0  # the one about its threads that it has not answered yet
     told: list[ThreadsAt] = field(default_factory=list)  # what it has answered so far
+    counts: Counts = field(default_factory=Counts)  # the most that it has counted at any look
+    cpu: float | None = None  # of the last look: CPU seconds a second, None before the second one
+    _spent: tuple[float, float] | None = None  # the CPU seconds until then, and when that was
 
     @classmethod
     def restore(cls, held: HeldWorker, generation: int) -> WorkerHandle:
@@ -95,6 +98,7 @@ class WorkerHandle:
             refused=None,
             stacks=None if held.stacks is None else Stacks(held.stacks),
             question=held.question,
+            counts=held.counts,
         )
 
     def hold(self) -> HeldWorker:
@@ -114,6 +118,7 @@ class WorkerHandle:
             said=self.said,
             stacks=None if self.stacks is None else self.stacks.fd,
             question=self.question,
+            counts=self.counts,
         )
 
     def apply(self, event: WorkerEvent) -> None:
@@ -203,6 +208,20 @@ class WorkerHandle:
         """A look from outside: its context switches if a signal has stopped it, else None. Stopping and
         continuing it all the time, as cpulimit(1) does, is allowed: then it has run between two looks."""
         _see(self, now, switches)
+
+    def counted(self, counts: Counts) -> None:
+        """A look at the scoreboard. What it has counted before stays counted."""
+        self.counts = self.counts.highest(counts)
+
+    def spent(self, now: float, seconds: float | None) -> None:
+        """A look from outside: the CPU seconds that it has spent since its start, None if that is not
+        known."""
+        if seconds is None:
+            self.cpu = self._spent = None
+            return
+        if self._spent is not None and now > self._spent[1]:
+            self.cpu = max(0.0, seconds - self._spent[0]) / (now - self._spent[1])
+        self._spent = seconds, now
 
     def cut(self, now: float) -> None:
         """Its channel has ended: it is exiting, or it closed the channel but keeps running."""

@@ -1,0 +1,80 @@
+"""What has been counted lately: rates, answers, refusals and latencies of the last minute. Pure: totals.py
+has the samples.
+
+A sample every EVERY seconds is enough: the period that is looked at ends now, and begins with the sample that
+is about a minute old. Soon after the start there is none, and the period begins with the first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from superwsgi.counts import BOUNDS, Counts
+
+MINUTE: Final = 60.0
+EVERY: Final = 5.0
+"""Seconds between two samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the site had counted at `when`, monotonic seconds."""
+
+    when: float
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class LastMinute:
+    """What was counted in the last `seconds`."""
+
+    seconds: float
+    counts: Counts
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.counts.requests / self.seconds if self.seconds > 0 else 0.0
+
+
+def due(samples: Sequence[Sample], now: float) -> bool:
+    """Whether it is time for another sample."""
+    return not samples or now - samples[-1].when >= EVERY
+
+
+def keep(samples: Sequence[Sample], now: float) -> list[Sample]:
+    """Those that are needed from now on: the last one that is a minute old, and what came after it."""
+    old = sum(now - sample.when >= MINUTE for sample in samples)
+    return list(samples[max(old - 1, 0) :])
+
+
+def since(samples: Sequence[Sample], now: Sample) -> LastMinute:
+    """What was counted since about a minute ago, or since the first sample."""
+    kept = keep(samples, now.when)
+    if not kept:
+        return LastMinute(0.0, Counts())
+    return LastMinute(now.when - kept[0].when, now.counts - kept[0].counts)
+
+
+def quantile(buckets: Sequence[int], share: float) -> float | None:
+    """The seconds that this share of what is in a histogram (counts.BOUNDS) took at most; None if it is
+    empty.
+
+    Within a bucket they are taken to be spread evenly. What is beyond the last bound counts as that bound:
+    nothing is known but that it took longer.
+    """
+    below, wanted = 0, share * sum(buckets)
+    for bucket, count in enumerate(buckets):
+        if count and below + count >= wanted:
+            return _within(bucket, (wanted - below) / count)
+        below += count
+    return None
+
+
+def _within(bucket: int, share: float) -> float:
+    if bucket == len(BOUNDS):
+        return BOUNDS[-1]
+    lower = BOUNDS[bucket - 1] if bucket else 0.0
+    return lower + (BOUNDS[bucket] - lower) * share

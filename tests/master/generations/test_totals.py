@@ -1,0 +1,130 @@
+"""What the site has counted, over workers that come and go, and whatever an application writes there."""
+
+import os
+
+import msgspec
+import pytest
+
+from superwsgi.counts import MOST, Counts
+from superwsgi.master.generations.totals import Totals
+from superwsgi.master.handover import HeldTotals
+from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.scoreboard import Scoreboard
+
+
+@pytest.fixture
+def board():
+    board = Scoreboard.create(slots=4, threads=1)
+    yield board
+    os.close(board.fd)
+
+
+class Site:
+    """Its workers answer requests; `totals` counts."""
+
+    def __init__(self, board):
+        self.board = board
+        self.totals = Totals()
+        self.workers = {}
+
+    def begin(self, slot):
+        self.board.clear(slot)
+        self.workers[slot] = WorkerHandle(slot + 1, 1, slot, None, None, "")
+        return self.board.writer(slot).thread(0)
+
+    def end(self, slot):
+        self.totals.bury(self.workers.pop(slot), self.board.counts(slot))
+
+    def living(self):
+        return [(self.board, worker) for worker in self.workers.values()]
+
+    def count(self):
+        return self.totals.now(self.living())
+
+
+@pytest.fixture
+def site(board):
+    return Site(board)
+
+
+def answer(thread, count, status=200):
+    for _ in range(count):
+        thread.count(status, 10, 1000, 2000)
+    thread.show()
+
+
+def test_workers_that_come_and_go(site):
+    answer(site.begin(0), 3)
+    answer(site.begin(1), 4, status=404)
+    site.end(0)
+    answer(site.begin(0), 5, status=503)
+    assert site.count().answers == (3, 0, 4, 5)
+    site.end(0)
+    site.end(1)
+    assert site.count().answers == (3, 0, 4, 5)
+    assert site.count().sent == 120
+
+
+def test_what_an_application_takes_away_stays_counted(site):
+    answer(site.begin(0), 7)
+    assert site.count().requests == 7
+    site.board.clear(0)
+    assert site.count().requests == 7
+    site.end(0)
+    assert site.count().requests == 7
+
+
+def test_what_it_adds_does_not_overflow(site):
+    for slot in range(3):
+        site.begin(slot)
+    behind_the_header = 32
+    site.board.bytes[behind_the_header:] = b"\xff" * (len(site.board.bytes) - behind_the_header)
+    total = site.count()
+    assert total.requests == total.sent == total.answers[0] == MOST
+    assert msgspec.json.encode([total, total.requests]), "a number that JSON readers take"
+    site.end(1)
+    answer(site.begin(1), 1)
+    assert site.count().latency == total.latency, "nothing is lost again"
+
+
+def test_the_last_minute(site):
+    thread = site.begin(0)
+    answer(thread, 5)
+    for now in range(100, 171):
+        answer(thread, 2)
+        site.totals.look(site.living(), now)
+    lately = site.totals.lately(site.count(), 171)
+    assert lately.seconds == 61
+    assert lately.counts.requests == 2 * 60
+
+
+def test_another_program_goes_on_with_them(site):
+    thread = site.begin(0)
+    answer(thread, 5)
+    site.end(0)
+    answer(site.begin(0), 6)
+    site.totals.look(site.living(), 100.0)
+    site.board.clear(0)
+    before = site.count()
+    held = msgspec.json.decode(msgspec.json.encode(site.totals.hold()), type=HeldTotals)
+    after = Site(site.board)
+    after.workers = site.workers
+    after.totals.restore(held)
+    assert after.count() == before == site.count()
+    assert before.requests == 11
+    assert after.totals.lately(before, 160.0) == site.totals.lately(before, 160.0)
+    assert after.totals.lately(before, 160.0).counts == Counts()
+
+
+def test_the_cpu_of_a_worker_is_that_since_the_last_look():
+    worker = WorkerHandle(1, 1, 0, None, None, "")
+    assert worker.cpu is None
+    worker.spent(10.0, 3.0)
+    assert worker.cpu is None, "until then it may have taken any time"
+    worker.spent(12.0, 4.0)
+    assert worker.cpu == 0.5
+    worker.spent(12.0, 4.0)
+    assert worker.cpu == 0.5
+    worker.spent(13.0, None)
+    worker.spent(14.0, 5.0)
+    assert worker.cpu is None
