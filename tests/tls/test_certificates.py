@@ -6,12 +6,12 @@ import gc
 import os
 import ssl
 import weakref
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from superwsgi.config.schema import NamedCertificate, TlsSettings
-from superwsgi.tls.interface import CertificateError, load
+from superwsgi.tls.interface import CertificateError, Expiry, load
 from tests.certificates import der, encrypted
 
 
@@ -121,6 +121,19 @@ def test_an_expired_certificate_is_used_with_a_warning(ca):
     assert certificates is not None
     [warning] = certificates.warnings
     assert warning.startswith(f"tls.certificate: {old.certificate} has expired: valid until Jan  1 ")
+
+
+def test_which_one_expires_first(ca, pair):
+    ends = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(days=9)
+    soon = ca.pair("soon.example.com", not_after=ends)
+    tls = TlsSettings(
+        certificate=str(pair.certificate),
+        key=str(pair.key),
+        sni=(NamedCertificate(certificate=str(soon.certificate), key=str(soon.key)),),
+    )
+    certificates = load(tls)
+    assert certificates is not None
+    assert certificates.expires == Expiry(str(soon.certificate), ends.timestamp())
 
 
 def test_nothing_keeps_a_key(pair):

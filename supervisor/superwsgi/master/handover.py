@@ -25,6 +25,7 @@ from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.tls.interface import Expiry
 
 VERSION: Final = 1
 _VARIABLE: Final = "SUPERWSGI_HANDOVER"
@@ -83,7 +84,7 @@ class HeldTotals(Struct, frozen=True):
 
 
 class HeldGeneration(Struct, frozen=True):
-    """A generation with processes."""
+    """A generation with processes; `expires` is when the first of its certificates does."""
 
     number: int
     site: Site
@@ -100,6 +101,7 @@ class HeldGeneration(Struct, frozen=True):
     stacks: tuple[int, int] | None = None
     output: tuple[int, int] | None = None
     release: Release | None = None
+    expires: Expiry | None = None
 
 
 class Handover(Struct, frozen=True):

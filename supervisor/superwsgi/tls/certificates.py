@@ -21,7 +21,7 @@ from typing import Any, Final
 from superwsgi.apps.types import Environ
 from superwsgi.config import schema
 from superwsgi.config.schema import NamedCertificate
-from superwsgi.tls.interface import CertificateError
+from superwsgi.tls.interface import CertificateError, Expiry
 from superwsgi.tls.session import NamedSession, Tls, reason
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -37,9 +37,10 @@ _DER: Final = b"\x30"  # SEQUENCE, with which both begin
 class Certificates:
     """`context` answers all clients, with another context's certificate for names that have their own."""
 
-    def __init__(self, context: ssl.SSLContext, warnings: list[str]) -> None:
+    def __init__(self, context: ssl.SSLContext, warnings: list[str], expires: Expiry) -> None:
         self.context = context
         self.warnings = warnings
+        self.expires = expires
 
     def quieten(self) -> None:
         """Keep Python from printing a traceback, in this process, for each name that it cannot decode before
@@ -70,7 +71,8 @@ def load(tls: schema.TlsSettings, copies: Mapping[str, str]) -> Certificates:
         raise CertificateError(problems)
     default = pairs[0].context
     default.sni_callback = _Chooser(pairs)
-    return Certificates(default, [doubt for pair in pairs for doubt in pair.doubts])
+    first_to_expire = min((pair.expires for pair in pairs), key=lambda expiry: expiry.when)
+    return Certificates(default, [doubt for pair in pairs for doubt in pair.doubts], first_to_expire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class _Pair:
     context: ssl.SSLContext
     names: tuple[str, ...]
     doubts: list[str]
+    expires: Expiry
 
     @classmethod
     def load(
@@ -94,14 +97,13 @@ class _Pair:
         found = [*_unusable(key, entry, copies, context), *_unusable_authorities(tls, copies, context)]
         problems += (problem for problem in found if problem not in problems)
         if found:
-            return cls(context, (), [])
+            return cls(context, (), [], Expiry(entry.certificate, 0.0))
         about = _about(copies.get(entry.certificate, entry.certificate))
         names = entry.names or tuple(
             name.lower() for kind, name in about.get("subjectAltName", ()) if kind == "DNS"
         )
-        return cls(
-            context, names, [f"{key}.certificate: {entry.certificate} {doubt}" for doubt in _doubts(about)]
-        )
+        doubts = [f"{key}.certificate: {entry.certificate} {doubt}" for doubt in _doubts(about)]
+        return cls(context, names, doubts, Expiry(entry.certificate, _end(about)))
 
 
 class _Chooser:
@@ -214,9 +216,14 @@ def _about(file: str) -> dict[str, Any]:
     return about
 
 
+def _end(about: dict[str, Any]) -> float:
+    """Until when it is valid, wall time in seconds."""
+    return float(ssl.cert_time_to_seconds(about["notAfter"]))
+
+
 def _doubts(about: dict[str, Any]) -> Iterator[str]:
     now = time.time()
-    if ssl.cert_time_to_seconds(about["notAfter"]) < now:
+    if _end(about) < now:
         yield f"has expired: valid until {about['notAfter']}"
     if ssl.cert_time_to_seconds(about["notBefore"]) > now:
         yield f"is not yet valid: valid from {about['notBefore']}"

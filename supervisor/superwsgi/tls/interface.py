@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -40,10 +41,20 @@ class Tls(Out, Protocol):
     def part(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Until when a certificate is valid: its file, and wall time in seconds."""
+
+    file: str
+    when: float
+
+
 class Certificates(Protocol):
-    """A site's certificates; `warnings` are for the operator."""
+    """A site's certificates; `warnings` are for the operator, `expires` is that of the one which expires
+    first."""
 
     warnings: list[str]
+    expires: Expiry
 
     def quieten(self) -> None: ...
     def accept(self, sock: socket.socket, environ: dict[str, Any]) -> Tls: ...

@@ -77,6 +77,7 @@ class Generation:
         self.release = release
         self.listeners = shared.listeners
         self.logs = shared.logs
+        self.expires = shared.expires
         self.state = GenerationState.PREPARING
         self.wanted = machine.workers(site.workers)
         self.most_workers = self.wanted + SPARE_WORKERS
@@ -108,7 +109,8 @@ class Generation:
     ) -> Generation:
         """A generation handed over by an earlier program of this process. Raises ValueError if its
         scoreboard is not readable."""
-        shared = Shared(listeners, LogFiles(held.site.log, held.error_log, held.access_log))
+        logs = LogFiles(held.site.log, held.error_log, held.access_log)
+        shared = Shared(listeners, logs, expires=held.expires)
         board = Scoreboard.attach(held.board, held.site.most_threads + 1, held.board_version)
         pipes = Pipes(loop, captured=held.site.log.capture, stacks=held.stacks, output=held.output)
         generation = cls(held.number, held.site, release, shared, launch, loop, board, pipes)
@@ -138,6 +140,7 @@ class Generation:
             forkable=self.forkable,
             stacks=(self.stacks.fd, self.stacks.end),
             output=self.pipes.output.ends if self.pipes.output is not None else None,
+            expires=self.expires,
         )
 
     @cached_property

@@ -24,15 +24,18 @@ from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.system.privileges import identity
 from superwsgi.tls import interface
+from superwsgi.tls.interface import Expiry
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What the master opens for a generation, with the rights that only it has."""
+    """What the master opens for a generation, with the rights that only it has, and what it has read of the
+    certificates."""
 
     listeners: list[Listener]
     logs: LogFiles
     warnings: Sequence[str] = ()
+    expires: Expiry | None = None
 
     @classmethod
     def prepare(cls, site: Site, inherited: Inherited) -> Shared:
@@ -40,10 +43,10 @@ class Shared:
 
         Raises CertificateError, LogTargetError, PrivilegeError or BindError, with nothing left open.
         """
-        warnings = _looked_at(site)
+        warnings, expires = _looked_at(site)
         logs = LogFiles.open(site.log)
         try:
-            return cls(sockets.prepare(site, (), inherited), logs, warnings)
+            return cls(sockets.prepare(site, (), inherited), logs, warnings, expires)
         except BaseException:
             logs.close()
             raise
@@ -54,8 +57,9 @@ class Shared:
 
         Raises CertificateError, PrivilegeError or BindError, with nothing left open.
         """
-        warnings = _looked_at(site)
-        return cls(sockets.prepare(site, open_already, inherited), LogFiles.yet_to_open(site.log), warnings)
+        warnings, expires = _looked_at(site)
+        listeners = sockets.prepare(site, open_already, inherited)
+        return cls(listeners, LogFiles.yet_to_open(site.log), warnings, expires)
 
     def give_up(self, kept: Iterable[Listener]) -> None:
         """Close all but the listeners that are `kept`."""
@@ -63,14 +67,15 @@ class Shared:
         self.logs.close()
 
 
-def _looked_at(site: Site) -> Sequence[str]:
-    """Warnings about users and certificates: the mold reads these again, and the master keeps no key.
+def _looked_at(site: Site) -> tuple[Sequence[str], Expiry | None]:
+    """Warnings about certificates, and when the first of them expires: the mold reads them again, and the
+    master keeps no key.
 
     Raises PrivilegeError, CertificateError.
     """
     identity(site.user, site.group)
     certificates = interface.load(site.tls)
-    return certificates.warnings if certificates is not None else ()
+    return (certificates.warnings, certificates.expires) if certificates is not None else ((), None)
 
 
 # Log files.
