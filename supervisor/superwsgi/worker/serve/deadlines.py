@@ -106,6 +106,7 @@ class Deadlines:
             # Removing it from the queue makes its owner: us, or a thread that has just become free.
             if not self._connections.queue.remove(connection):
                 return
+            self._service.tell_queue()
             self._service.follow(connection, self._expire(connection, now), True)
         elif connection.take():
             still = connection.deadline <= now

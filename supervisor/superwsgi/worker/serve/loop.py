@@ -177,6 +177,7 @@ class Loop:
     def _work(self, thread: WorkerThread) -> None:
         """A thread's life: with the baton, poll and serve; without it, serve requests that wait."""
         thread.record.run_by(threading.get_ident())
+        thread.record.end()  # one that was written off may have had the record before
         self._begun.wait()
         while not (self._stopped or thread.written_off):
             try:

@@ -138,7 +138,7 @@ class Service:
             connections.leaving.append(connection)
         elif step is _QUEUE:
             connections.queue.put(connection, connections.now)
-            self._tell_queue()
+            self.tell_queue()
         elif step is Step.SHAKE_HANDS:
             connections.handshakes.append(connection)
         elif step is _ATTEND or (step is _REST and connection.let_go()):
@@ -158,7 +158,7 @@ class Service:
             if connection is not None:
                 if thread.has_baton:
                     self.take(1)
-                self._tell_queue()
+                self.tell_queue()
                 self.attend(connection, thread, _QUEUE)
                 return True
             pool.give_back()
@@ -173,7 +173,8 @@ class Service:
         self.connections.taken += count
         self._context.board.set("taken", self.connections.taken)
 
-    def _tell_queue(self) -> None:
+    def tell_queue(self) -> None:
+        """A connection has come into the queue, or has left it."""
         queue, board = self.connections.queue, self._context.board
         board.set("queued", queue.size)
         board.set("waiting_since", queue.since)
