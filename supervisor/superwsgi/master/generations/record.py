@@ -57,9 +57,9 @@ class Death:
     @property
     def cause(self) -> str:
         """How it ended and, if that is known, why."""
-        why = (
-            self.worker.failure or self.worker.asked_to_go or (_OUT_OF_MEMORY if self.memory_ran_out else "")
-        )
+        if self.code == 0 and self.worker.recycle is not None:
+            return f"recycled: {self.worker.recycle}"
+        why = self.worker.failure or self.worker.asked_to_go or (_OUT_OF_MEMORY * self.memory_ran_out)
         return f"{self.how}: {why}" if why else self.how
 
     def tell(self, log: ErrorLog, incidents: Incidents, verdict: Verdict) -> None:
@@ -67,19 +67,23 @@ class Death:
         if verdict is Verdict.EXPECTED:
             self._tell_expected(log, incidents)
         elif verdict is Verdict.REPLACE:
-            facts = {**dict(self._facts()), **dict(self._consequence())}
-            number = log.error("died", self.worker.detail, **facts)
-            if number is not None:
-                incidents.misses(self.worker.number, number)
-                incidents.explain(number, self.worker.dump)
+            self._tell_death(log, incidents, dict(self._consequence()))
+        elif self._lost():
+            self._tell_death(log, incidents, {"next": "its generation is given up"})
+
+    def _tell_death(self, log: ErrorLog, incidents: Incidents, consequence: dict[str, str]) -> None:
+        number = log.error("died", self.worker.detail, **{**dict(self._facts()), **consequence})
+        if number is not None:
+            incidents.misses(self.worker.number, number)
+            incidents.explain(number, self.worker.dump)
 
     def _tell_expected(self, log: ErrorLog, incidents: Incidents) -> None:
         facts = {"reason": self.worker.asked_to_go or "its generation is ending", **dict(self._facts())}
-        number, requests = self.worker.incident, self._in_hand()
+        number, lost = self.worker.incident, self._lost()
         if number is not None:
-            incidents.lost(number, requests, f"{self._lost() or 'no request'} lost")
-            log.notice("ended", "", level="warning" if requests else "info", **facts, incident=number)
-        elif requests:
+            incidents.lost(number, self._in_hand(), f"{lost or 'no request'} lost")
+            log.notice("ended", "", level="warning" if lost else "info", **facts, incident=number)
+        elif lost:
             log.warning("ended", "", **facts)
         else:
             log.info("ended", "", **facts)
@@ -92,11 +96,7 @@ class Death:
         reason = self.worker.failure or self._killed_by() or self._gave_up()
         if reason:
             yield "reason", reason
-        requests = self._in_hand()
-        if requests:
-            yield "in_hand", requests
-        if self._lost():
-            yield "lost", self._lost()
+        yield from self._unanswered()
         if self.worker.memory and self.worker.asked_to_go is None:
             yield "memory", Listed(MemorySample(self.now - when, used) for when, used in self.worker.memory)
 
@@ -109,14 +109,28 @@ class Death:
     def _gave_up(self) -> str:
         return _GAVE_UP if self.code == -signal.SIGABRT and not self.worker.dump else ""
 
+    def _unanswered(self) -> Iterator[tuple[str, object]]:
+        """What it had not answered, or had not counted yet: those in the application with their ids, and how
+        many others."""
+        counters = self.counters
+        if counters.in_flight:
+            yield "in_application", len(counters.in_flight)
+        for name in ("queued", "taken", "sending"):
+            count = getattr(counters, name)
+            if count:
+                yield name, count
+        if counters.in_flight:
+            yield "in_hand", self._in_hand()
+        if self._lost():
+            yield "lost", self._lost()
+
     def _in_hand(self) -> Listed:
         return in_hand(self.counters.in_flight, self.now)
 
     def _lost(self) -> str:
-        """`2 requests`, with those that no thread had in hand: they waited, or their answers had not gone."""
+        """`2 requests`: of those that were `taken` together, one may be in the application."""
         counters = self.counters
-        taken = max(counters.taken, len(counters.in_flight))
-        count = taken + counters.queued + counters.sending
+        count = len(counters.in_flight) + max(0, counters.taken - 1) + counters.queued + counters.sending
         return f"{count} request{'s' * (count > 1)}" if count else ""
 
     def _consequence(self) -> Iterator[tuple[str, str]]:
