@@ -34,7 +34,9 @@ class _ControlMessage(Struct, frozen=True, kw_only=True, tag_field="type", tag=_
 
 
 class StatusRequest(_ControlMessage, frozen=True):
-    """Answered by one Snapshot."""
+    """Answered by one Snapshot; with `requests`, it has those that run."""
+
+    requests: bool = False
 
 
 class ReloadRequest(_ControlMessage, frozen=True):
@@ -85,27 +87,36 @@ Request = (
 
 
 class DeathStatus(Struct, frozen=True):
-    """An unexpected end of a worker: how, in words, and `ago` in seconds."""
+    """An unexpected end of a worker, or its replacement: how, in words, and `ago` in seconds; `incident` is
+    its number, 0 if it has none."""
 
     how: str
     ago: float
+    incident: int = 0
 
 
 class ThreadsStatus(Struct, frozen=True):
     """The threads of a worker, or of all workers that serve: `busy` of `total` have a request in hand, and
     there may be `most`. `queued` requests wait for one, the first for `oldest` seconds, None if that is not
-    known."""
+    known. `abandoned` were written off after a 504, and are in the application still."""
 
     busy: int = 0
     total: int = 0
     most: int = 0
     queued: int = 0
     oldest: float | None = None
+    abandoned: int = 0
 
 
 class WorkerStatus(Struct, frozen=True):
     """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
-    bytes, `recycle` is why it is to be replaced, `state` as in master/states.py, or `missing`."""
+    bytes, `cpu` in seconds a second (1.0: one core), None for the first second; `recycle` is why it is to be
+    replaced, `state` as in master/states.py, or `missing` or `crash-loop`.
+
+    `requests` and `failures` (5xx) are what it has answered. In hand it has `in_flight` requests in the
+    application, `threads.queued` that wait, `taken` that it is about to run or count, and `sending` answers
+    that their clients have not taken yet.
+    """
 
     number: int
     generation: int
@@ -120,12 +131,83 @@ class WorkerStatus(Struct, frozen=True):
     recycle: str | None = None
     last_death: DeathStatus | None = None
     threads: ThreadsStatus = ThreadsStatus()
+    cpu: float | None = None
+    taken: int = 0
+    sending: int = 0
+
+
+class RunningStatus(Struct, frozen=True):
+    """A request that is in the application of a worker, in that `thread`, for so many `seconds`. `target` and
+    `id` may be cut."""
+
+    worker: int
+    generation: int
+    pid: int | None
+    thread: int
+    method: str
+    target: str
+    id: str
+    seconds: float
+
+
+class CountsStatus(Struct, frozen=True, kw_only=True):
+    """What was counted: `requests` answered, in `answers` by class of status (`2xx` to `5xx`), and of these
+    in `refused` by status those that the server itself has answered. `accepted` connections, `turned_away`
+    those that were closed unanswered as nobody knew whose they were; `sent` bytes of response bodies."""
+
+    requests: int
+    answers: dict[str, int]
+    refused: dict[str, int]
+    accepted: int
+    turned_away: int
+    sent: int
+
+
+class MinuteStatus(CountsStatus, frozen=True, kw_only=True):
+    """The last `seconds`, about a minute, less after the start; `rate` is in requests a second. Half of the
+    requests took at most `p50` seconds from arrival to the last byte, 99 % `p99`; `app_p50` and `app_p99` are
+    in the application. None if there were none; 60 means 60 or more."""
+
+    seconds: float
+    rate: float
+    p50: float | None = None
+    p99: float | None = None
+    app_p50: float | None = None
+    app_p99: float | None = None
+
+
+class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
+    """Since the start of the master, over all workers, reloads and upgrades. `time` and `app_time` are sums
+    of seconds from arrival to the last byte, and in the application; `latency` and `app_latency` are their
+    histograms: how many requests took at most as many seconds as `bounds` has at the same place, and more
+    than the bound before it. The last count has no bound."""
+
+    time: float
+    app_time: float
+    bounds: list[float]
+    latency: list[int]
+    app_latency: list[int]
+
+
+class CertificateStatus(Struct, frozen=True):
+    """The one that expires first: its file, when, in seconds since 1970, and in how many `days`; less than 0
+    once it has."""
+
+    file: str
+    expires: float
+    days: float
 
 
 class Snapshot(_ControlMessage, frozen=True):
     """The current state of the site. `uptime` is in seconds; `candidate` is the generation that is being
     rolled out, `wanted` how many workers there should be, `trouble` why the last reload failed, `file` the
-    absolute path of its site file, if it has one. Those of `checks` answer health checks alone."""
+    absolute path of its site file, if it has one. Those of `checks` answer health checks alone. `phase` is
+    where the site is on its way: starting, running, reloading or stopping.
+
+    `health` is healthy, degraded or down, for these `reasons`. `serving` of the workers serve, `totals` is
+    what has been counted since the start, `minute` lately; `running` are the requests that run, the longest
+    first, if they were asked for. A master of an earlier version leaves out what it does not know.
+    """
 
     site: str
     program: str
@@ -141,6 +223,13 @@ class Snapshot(_ControlMessage, frozen=True):
     file: str | None = None
     threads: ThreadsStatus = ThreadsStatus()
     checks: list[str] = []
+    health: str = ""
+    reasons: list[str] = []
+    serving: int | None = None
+    totals: TotalsStatus | None = None
+    minute: MinuteStatus | None = None
+    certificate: CertificateStatus | None = None
+    running: list[RunningStatus] | None = None
 
 
 class Stage(Enum):

@@ -224,6 +224,10 @@ class Scoreboard:
         classes = range(len(CLASSES))
         return sum([sum(self.words[first + each : behind : _THREAD_WORDS]) for each in classes])
 
+    def abandoned(self, slot: int) -> int:
+        """How many threads of the worker in `slot` were written off."""
+        return _possible(self.words[self._slot_at(slot) + _WORKER_AT["abandoned"]])
+
     def pulse(self, slot: int) -> tuple[float, bool]:
         """(last heartbeat in monotonic seconds, 0 before the first; whether it has a request in hand)."""
         return self.words[self._slot_at(slot) + _WORKER_AT["heartbeat"]] / 1e9, self._busy(slot) > 0

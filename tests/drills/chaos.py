@@ -130,7 +130,9 @@ class Drill:
     def _is_settled(self) -> bool:
         status = self.site.command("status", "-c", "site.yaml", "--json").stdout
         titles = self._titles()
-        return titles["mold"] == 1 and titles["worker"] == 2 and '"phase":"ready"' in status.replace(" ", "")
+        return (
+            titles["mold"] == 1 and titles["worker"] == 2 and '"phase":"running"' in status.replace(" ", "")
+        )
 
     def _titles(self) -> Counter[str]:
         found: Counter[str] = Counter()

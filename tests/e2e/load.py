@@ -6,8 +6,10 @@ sent twice here.
 
 import contextlib
 import http.client
+import itertools
 import threading
 import time
+from collections import Counter
 from typing import NamedTuple
 
 from tests.e2e.daemon import wait_for
@@ -92,3 +94,51 @@ class Load:
                 self._stop.wait(self._pause)
         with contextlib.suppress(OSError):
             connection.close()
+
+
+class Counting:
+    """`clients` threads that ask for one of `requests` (method, path, fields) after another while its context
+    lasts, whatever becomes of the server, and count what they are answered: `statuses`, and in `seconds` how
+    long each took. A request that is not answered whole is `lost`."""
+
+    def __init__(self, address, requests, clients=4):
+        self._address = address
+        self._requests = requests
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(at,), daemon=True) for at in range(clients)]
+        self.statuses = Counter()
+        self.seconds = []
+        self.lost = 0
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+            assert not thread.is_alive(), "a client hangs"
+
+    def quantile(self, share):
+        return sorted(self.seconds)[int(len(self.seconds) * share)]
+
+    def _ask(self, at):
+        statuses, connection = Counter(), http.client.HTTPConnection(*self._address, timeout=20)
+        for method, path, fields in itertools.islice(itertools.cycle(self._requests), at, None):
+            if self._stop.is_set():
+                break
+            began = time.monotonic()
+            try:
+                connection.request(method, path, headers=fields)
+                response = connection.getresponse()
+                response.read()
+            except (OSError, http.client.HTTPException):
+                self.lost += 1
+                connection.close()
+                continue
+            statuses[response.status] += 1
+            self.seconds.append(time.monotonic() - began)
+        connection.close()
+        self.statuses.update(statuses)

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import tempfile
@@ -90,9 +91,10 @@ def test_the_scoreboard_may_say_anything(site, forgery):
     said = ask(site, forgery)
     assert "PermissionError" in said or forgery == "scribble"
     status = site.command("status", "--json")
-    assert status.returncode == 0, status.stderr
-    assert '"requests":' in status.stdout
-    assert site.command("status").returncode == 0
+    assert status.returncode in (0, 1), status.stderr  # it may say of itself that it is not healthy
+    assert json.loads(status.stdout)["totals"]["requests"] < 1000
+    shown = site.command("status")
+    assert (shown.returncode, shown.stderr) == (status.returncode, "")
     assert {site.get().status for _ in range(10)} == {200}
     mark = site.mark()
     site.send(signal.SIGKILL, site.mold())

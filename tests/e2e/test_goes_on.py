@@ -78,7 +78,7 @@ def test_without_a_descriptor_left(site):
         master.rlimit(resource.RLIMIT_NOFILE, (soft, hard))
     site.wait_workers(2)
     site.reload()
-    wait_for(lambda: "ready" in site.command("status", "-c", "site.yaml").stdout, "status")
+    wait_for(lambda: "healthy" in site.command("status", "-c", "site.yaml").stdout, "status")
     assert site.stop() == 0
 
 

@@ -73,7 +73,7 @@ def test_slow_pages_and_requests_that_wait(site, threads):
             assert 0 < worker["threads"]["oldest"] < 60
             table = site.command("status").stdout
             assert re.search(r"^threads: 2 of 2 busy, queued: 3 for [\d.]+m?s$", table, re.MULTILINE)
-            assert re.search(r"  2/2      3 for [\d.]+m?s ", table)
+            assert re.search(r"  2/2 +3 for [\d.]+m?s ", table)
             site.write("go", "")
             assert [client.getresponse().status for client in (*slow, *waiting)] == [200] * 5
     assert (said["workers"], said["threads"], said["queued"]) == ("1 of 1", "2 of 2", "3")

@@ -6,14 +6,17 @@ import pytest
 from superwsgi import control
 from superwsgi.control import (
     AllStacks,
+    CertificateStatus,
     DeathStatus,
     Ended,
+    MinuteStatus,
     NotUnderstood,
     Outcome,
     ProcessStacks,
     Progress,
     Refused,
     ReloadRequest,
+    RunningStatus,
     Snapshot,
     StacksRequest,
     Stage,
@@ -21,6 +24,7 @@ from superwsgi.control import (
     StopRequest,
     ThreadsStatus,
     ThreadStack,
+    TotalsStatus,
     UpgradeRequest,
     WatchRequest,
     WorkerStatus,
@@ -30,19 +34,34 @@ from superwsgi.control import (
 )
 from superwsgi.incidents import RequestInHand
 
+COUNTED = {
+    "requests": 3,
+    "answers": {"2xx": 2, "3xx": 0, "4xx": 0, "5xx": 1},
+    "refused": {"503": 1},
+    "accepted": 2,
+    "turned_away": 0,
+    "sent": 100,
+}
 SNAPSHOT = Snapshot(
     site="shop",
     program="0.1.0",
     pid=812,
     uptime=1.5,
-    phase="ready",
+    phase="running",
     generation=3,
     candidate=None,
     wanted=2,
     addresses=["http://127.0.0.1:8000"],
     trouble="",
     workers=[WorkerStatus(1, 3, "serving", pid=813, last_death=DeathStatus("exit code 3", 2.5))],
-    threads=ThreadsStatus(3, 4, 32, 2, 1.5),
+    threads=ThreadsStatus(3, 4, 32, 2, 1.5, 1),
+    health="degraded",
+    reasons=["1 worker is missing"],
+    serving=1,
+    totals=TotalsStatus(**COUNTED, time=1.5, app_time=1.0, bounds=[0.1], latency=[3, 0], app_latency=[2, 1]),
+    minute=MinuteStatus(**COUNTED, seconds=60.0, rate=0.05, p50=0.05, p99=60.0),
+    certificate=CertificateStatus("/etc/shop.pem", 1.8e9, 9.5),
+    running=[RunningStatus(1, 3, 813, 2, "GET", "/", "c0ffee", 1.5)],
 )
 
 STACKS = AllStacks(
@@ -95,6 +114,16 @@ def test_requests_are_called_as_every_version_calls_them(request_, type_):
 def test_answers_come_back_as_they_were(answer):
     assert decode_answer(encode(answer)) == answer
     assert msgspec.json.decode(encode(answer))["version"] == control.VERSION
+
+
+def test_a_master_of_an_earlier_version_leaves_out_what_it_does_not_know():
+    early = (
+        b'{"type":"snapshot","site":"shop","program":"0.1.0","pid":812,"uptime":1.5,"phase":"ready",'
+        b'"generation":3,"candidate":null,"wanted":1,"addresses":[],"trouble":"",'
+        b'"workers":[{"number":1,"generation":3,"state":"serving","pid":813}]}\n'
+    )
+    said = decode_answer(early)
+    assert (said.health, said.minute, said.totals, said.running) == ("", None, None, None)
 
 
 @pytest.mark.parametrize("line", [b"", b"{}", b"[]", b"nonsense", b'{"type":"snapshot"}', b"\xff"])

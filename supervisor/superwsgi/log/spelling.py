@@ -146,6 +146,12 @@ def duration(seconds: float) -> str:
     return f"{hours // 24}d{hours % 24:02}h"
 
 
+def share(part: float) -> str:
+    """`88 %` for 0.88, `<1 %`, `0 %`."""
+    percent = 100 * part
+    return f"{percent:.0f} %" if percent >= 0.995 or not percent else "<1 %"
+
+
 def ending(code: int) -> str:
     """`exit code 3`, or `signal 9 (SIGKILL)` for -9: `code` as os.waitstatus_to_exitcode gives it."""
     return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal_name(-code)})"

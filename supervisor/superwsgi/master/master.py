@@ -25,6 +25,7 @@ from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.server import Control
+from superwsgi.master.control.signs import condition
 from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.eventloop import PAUSE, EventLoop
 from superwsgi.master.generations.children import Children, become_subreaper
@@ -39,6 +40,7 @@ from superwsgi.master.handover import VERSION, Handover
 from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action
+from superwsgi.master.policy.health import Condition
 from superwsgi.master.processes.launch import execute
 from superwsgi.master.reopening import Reopening
 from superwsgi.master.sitewide import SiteWide
@@ -80,7 +82,7 @@ class Master:
         self._deeds = Deeds(context, self._generations, self._children, self._agenda)
         self._monitor = Monitor(context, self._generations, self._agenda)
         self._reopening = Reopening(context, self._generations)
-        self._report = Report(startup.notifier, self._generations, self._record, loop)
+        self._report = Report(startup.notifier, self._generations, self._record, loop, self._condition)
         self._control = Control(loop, os.environ, self._errors)
         self._sitewide = SiteWide(site, startup.pidfile, self._control, self._errors)
         self._reloads = Reloads(
@@ -190,7 +192,7 @@ class Master:
         now = self._loop.turn(ask_at)
         ask_at = self._loop.guard(self._govern, now, now + PAUSE)
         self._loop.guard(self._children.look_for_strays, now, None)
-        self._loop.guard(lambda _: self._report.update(stopping=self.stopping), now, None)
+        self._loop.guard(lambda now: self._report.update(now, stopping=self.stopping), now, None)
         self._loop.guard(self._control.update, now, None)
         return ask_at
 
@@ -266,17 +268,22 @@ class Master:
         """The site's."""
         return self._sitewide.site.name
 
-    def snapshot(self, now: float) -> Snapshot:
-        """The site as it is."""
+    def snapshot(self, now: float, *, requests: bool = False) -> Snapshot:
+        """The site as it is, with the `requests` that run if they are wanted."""
         return status.snapshot(
             self._generations,
             self._record,
+            self._condition(now),
             name=self.name,
             file=self._startup.site_file,
             began=self._began,
-            stopping=self.stopping,
+            requests=requests,
             now=now,
         )
+
+    def _condition(self, now: float) -> Condition:
+        shortage = self._monitor.shortage
+        return condition(self._generations, self._record, shortage, stopping=self.stopping, now=now)
 
     def _scale(self, difference: int) -> None:
         target = self._generations.target()

@@ -23,7 +23,7 @@ def snapshot(site: str, file: str | None = None) -> Snapshot:
         program="0",
         pid=1,
         uptime=0.0,
-        phase="ready",
+        phase="running",
         generation=1,
         candidate=None,
         wanted=0,
@@ -114,14 +114,14 @@ def test_a_file_that_is_served_under_another_name(folder: Path) -> None:
     file = folder / "site.yaml"
     file.write_text("app: app:app\nname: new\n")
     with answering(folder / "control.sock", encode(snapshot("old", str(file)))):
-        assert "old: ready" in run("status", "-c", file)[1]
+        assert "old: running" in run("status", "-c", file)[1]
 
 
 def test_a_socket_that_the_file_names_and_its_master_has_not_read_yet(folder: Path) -> None:
     file = folder / "site.yaml"
     file.write_text(f"app: app:app\ncontrol: {folder}/new.sock\n")
     with answering(folder / "control.sock", encode(snapshot("site", str(file)))):
-        assert "site: ready" in run("status", "-c", file)[1]
+        assert "site: running" in run("status", "-c", file)[1]
     code, said = run("status", "-c", file)
     assert (code, f"no master answers at {folder}/new.sock" in said) == (2, True)
 

@@ -7,6 +7,7 @@ from superwsgi.config.schema import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
+from superwsgi.master.control.signs import condition
 from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.messages import LoadFailed
@@ -21,11 +22,11 @@ class Operated:
         self.stopping = False
         self.upgrade = Upgrades(rooms.context, lambda: None, rooms.children.watch, None)
 
-    def snapshot(self, now):
-        rooms = self.rooms
+    def snapshot(self, now, *, requests):
+        known = self.rooms.generations, self.rooms.record
+        how = condition(*known, None, stopping=self.stopping, now=now)
         began = now - 60
-        known = rooms.generations, rooms.record
-        return status.snapshot(*known, name="x", file=None, began=began, stopping=self.stopping, now=now)
+        return status.snapshot(*known, how, name="x", file=None, began=began, requests=requests, now=now)
 
     def reload(self, now):
         return self.rooms.record.next if self.stopping else self.rooms.ask()
@@ -58,7 +59,7 @@ def test_status(rooms, ask):
     snapshot, follow = ask(control.StatusRequest())
     assert isinstance(snapshot, Snapshot)
     assert follow is None
-    assert (snapshot.phase, snapshot.generation, snapshot.wanted, snapshot.uptime) == ("ready", 1, 2, 60.0)
+    assert (snapshot.phase, snapshot.generation, snapshot.wanted, snapshot.uptime) == ("running", 1, 2, 60.0)
     assert [worker.state for worker in snapshot.workers] == ["serving", "serving"]
 
 

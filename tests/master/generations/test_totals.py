@@ -5,8 +5,8 @@ import os
 import msgspec
 import pytest
 
-from superwsgi.counts import MOST, Counts
-from superwsgi.master.generations.totals import Totals
+from superwsgi.counts import BUCKETS, MOST, Counts
+from superwsgi.master.generations.totals import FASTEST, Totals, is_possible
 from superwsgi.master.handover import HeldTotals
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.scoreboard import Scoreboard
@@ -19,6 +19,10 @@ def board():
     os.close(board.fd)
 
 
+NOW = 200.0
+"""Monotonic seconds; the workers have served for a hundred."""
+
+
 class Site:
     """Its workers answer requests; `totals` counts."""
 
@@ -29,17 +33,17 @@ class Site:
 
     def begin(self, slot):
         self.board.clear(slot)
-        self.workers[slot] = WorkerHandle(slot + 1, 1, slot, None, None, "")
+        self.workers[slot] = WorkerHandle(slot + 1, 1, slot, None, None, "", ready_at=100.0)
         return self.board.writer(slot).thread(0)
 
     def end(self, slot):
-        self.totals.bury(self.workers.pop(slot), self.board.counts(slot))
+        self.totals.bury(self.workers.pop(slot), self.board.counts(slot), NOW)
 
     def living(self):
         return [(self.board, worker) for worker in self.workers.values()]
 
     def count(self):
-        return self.totals.now(self.living())
+        return self.totals.now(self.living(), NOW)
 
 
 @pytest.fixture
@@ -74,17 +78,36 @@ def test_what_an_application_takes_away_stays_counted(site):
     assert site.count().requests == 7
 
 
-def test_what_it_adds_does_not_overflow(site):
-    for slot in range(3):
-        site.begin(slot)
+def test_what_nobody_can_have_counted_is_not_believed(site):
+    """Every word of the board is as large as it can be."""
+    answer(site.begin(0), 3)
+    answer(site.begin(1), 4)
+    before = site.count()
     behind_the_header = 32
     site.board.bytes[behind_the_header:] = b"\xff" * (len(site.board.bytes) - behind_the_header)
-    total = site.count()
-    assert total.requests == total.sent == total.answers[0] == MOST
-    assert msgspec.json.encode([total, total.requests]), "a number that JSON readers take"
+    assert site.count() == before
     site.end(1)
     answer(site.begin(1), 1)
-    assert site.count().latency == total.latency, "nothing is lost again"
+    assert site.count().requests == 8, "others count on"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        Counts(answers=(FASTEST * 60, 0, 0, 0)),
+        Counts(latency=(FASTEST * 60,) * BUCKETS),
+        Counts(sent=1 << 40, time=FASTEST * 60.0),
+    ],
+)
+def test_what_can_be_counted_in_a_minute_and_not_in_less(counts):
+    assert is_possible(counts, 60.0)
+    assert not is_possible(counts, 59.0)
+
+
+def test_sums_do_not_overflow():
+    huge = Counts(answers=(MOST,) * 4, sent=MOST)
+    assert (huge + huge).sent == (huge + huge).requests == MOST
+    assert msgspec.json.encode([huge + huge, huge.requests]), "numbers that JSON readers take"
 
 
 def test_the_last_minute(site):

@@ -5,6 +5,11 @@ import socket
 import pytest
 
 from superwsgi.config.schema import RollOutSettings
+from superwsgi.counts import Counts
+from superwsgi.master.control.signs import condition
+from superwsgi.master.policy import health
+from superwsgi.master.policy.health import SiteSigns, WorkerSigns
+from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
 from superwsgi.master.systemd.report import Report, Summary, phase, spell
@@ -32,9 +37,15 @@ def systemd(tmp_path):
 @pytest.fixture
 def report(rooms, systemd):
     path, _ = systemd
-    report = Report(Notifier({"NOTIFY_SOCKET": path}), rooms.generations, rooms.record, rooms.loop)
+    known = rooms.generations, rooms.record
+    report = Report(
+        Notifier({"NOTIFY_SOCKET": path}),
+        *known,
+        rooms.loop,
+        lambda now: condition(*known, None, stopping=False, now=now),
+    )
     first = rooms.start()
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     rooms.load(first)
     rooms.serve(first)
     return report
@@ -44,60 +55,82 @@ def phases(heard):
     return [line for line in heard if line in ("READY=1", "RELOADING=1", "STOPPING=1")]
 
 
-def test_ready_once_the_first_serves(report, systemd):
+def test_ready_once_the_first_serves(rooms, report, systemd):
     _, heard = systemd
     assert phases(heard()) == []
-    report.update(stopping=False)
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
+    report.update(rooms.now, stopping=False)
     assert phases(heard()) == ["READY=1"]
 
 
 def test_a_reload_until_it_is_confirmed(rooms, report, systemd):
     _, heard = systemd
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=10.0))
     rooms.ask()
     second = rooms.generations.candidate
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     rooms.load(second)
     rooms.serve(second)
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     assert phases(heard()) == ["READY=1", "RELOADING=1"]
     rooms.now += 11
     rooms.turn()
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     assert phases(heard()) == ["READY=1"]
 
 
 def test_a_reload_that_was_refused_has_an_end_too(rooms, report, systemd):
     _, heard = systemd
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     heard()
     rooms.site = BindError("cannot bind :80")
     rooms.ask()
-    report.update(stopping=False)
+    report.update(rooms.now, stopping=False)
     said = heard()
     assert phases(said) == ["RELOADING=1", "READY=1"]
-    assert said[1].endswith("; reload failed: cannot bind :80")
+    assert said[1].startswith("STATUS=degraded, ")
+    assert said[1].endswith(": last reload failed: cannot bind :80")
 
 
 def test_a_stop_and_nothing_after_it(rooms, report, systemd):
     _, heard = systemd
-    report.update(stopping=False)
-    report.update(stopping=True)
+    report.update(rooms.now, stopping=False)
+    report.update(rooms.now, stopping=True)
     assert phases(heard()) == ["READY=1", "STOPPING=1"]
     assert phase(rooms.generations, stopping=True) is UnitPhase.STOPPING
+
+
+def a_summary(phase, present, serving=0, generation=7, trouble=""):
+    """Of a site that wants four workers, and answers 48,696 requests in a minute."""
+    signs = SiteSigns(
+        phase=phase.value,
+        wanted=4,
+        workers=tuple(WorkerSigns(number) for number in range(serving)),
+        lately=LastMinute(60.0, Counts(answers=(48_696, 0, 0, 0))),
+    )
+    return Summary(phase, present, generation, health.judge(signs), trouble)
 
 
 @pytest.mark.parametrize(
     ("summary", "line"),
     [
-        (Summary(UnitPhase.STARTING, 0, 0, 4, None), "0 of 4 workers, starting, 0 req/s"),
-        (Summary(UnitPhase.READY, 4, 3, 4, 7, 811.6), "3 of 4 workers, generation 7, 812 req/s"),
-        (Summary(UnitPhase.STOPPING, 1, 0, 4, 7), "stopping, 1 worker left"),
-        (Summary(UnitPhase.STOPPING, 2, 0, 4, 7), "stopping, 2 workers left"),
-        (Summary(UnitPhase.STOPPING, 0, 0, 4, 7), "stopped"),
-        (Summary(UnitPhase.STOPPING, 0, 0, 4, None, trouble="no module"), "did not start: no module"),
+        (
+            a_summary(UnitPhase.STARTING, 0, generation=None),
+            "down (starting), 0 of 4 workers, 812 req/s: 4 workers are still starting",
+        ),
+        (a_summary(UnitPhase.RUNNING, 4, 4), "healthy, 4 of 4 workers, generation 7, 812 req/s"),
+        (
+            a_summary(UnitPhase.RELOADING, 4, 3),
+            "degraded (reloading), 3 of 4 workers, generation 7, 812 req/s: 1 worker is missing",
+        ),
+        (a_summary(UnitPhase.STOPPING, 1), "stopping, 1 worker left"),
+        (a_summary(UnitPhase.STOPPING, 2), "stopping, 2 workers left"),
+        (a_summary(UnitPhase.STOPPING, 0), "stopped"),
+        (
+            a_summary(UnitPhase.STOPPING, 0, generation=None, trouble="no module"),
+            "did not start: no module",
+        ),
     ],
 )
 def test_the_line_of_status(summary, line):

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 import click
 
 from superwsgi.cli.server.reach import NOT_RUNNING, fail
-from superwsgi.cli.server.which import FoundSite, Which, find, nothing_runs, which_site
-from superwsgi.control import Snapshot, ThreadsStatus, WorkerStatus, encode
-from superwsgi.log.spelling import duration, printable, size
+from superwsgi.cli.server.screen import serving, spell, spell_running
+from superwsgi.cli.server.watch import Watchable, watch, width
+from superwsgi.cli.server.which import FoundSite, Which, find, find_again, nothing_runs, which_site
+from superwsgi.control import Snapshot, StatusRequest, encode
+from superwsgi.log.spelling import spell_time
 from superwsgi.master.serve import FAILED
 
-_COLUMNS = (
-    "worker", "pid", "gen", "state", "age", "requests", "threads", "queued", "connections", "memory",
-    "last death",
-)  # fmt: skip
-_SELDOM = ("queued", "last death")
-"""Columns that are shown only where there is something in them: then a table fits 80 characters."""
 
-
-@click.command(short_help="Show what a site does now.")
+@click.command(cls=Watchable, short_help="Show what a site does now, and whether it is healthy.")
 @which_site
+@click.option("--requests", is_flag=True, help="Show the requests that run now, the longest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per site.")
-def status(which: Which, as_json: bool) -> None:
-    """Show what a site does now: its generation, its workers, and why they died. NAME is the name of the
-    site; without one, all sites are shown whose control sockets are in the usual places.
+@click.option(
+    "--watch",
+    "seconds",
+    type=click.IntRange(1, 3600),
+    metavar="[SECONDS]",
+    help="Show it again every second, or as often as said, until Ctrl-C.",
+)
+def status(which: Which, requests: bool, as_json: bool, seconds: int | None) -> None:
+    """Show what a site does now: whether it is healthy and, if not, why; what it has answered lately and how
+    long that took; its workers, and how they ended. NAME is the name of the site; without one, all sites are
+    shown whose control sockets are in the usual places.
 
     \b
     Unless the key `control` says otherwise, a control socket is the first of these that can be made:
@@ -38,24 +43,54 @@ def status(which: Which, as_json: bool) -> None:
 
     \b
     Exit codes:
-      0  all of them serve
-      1  one does not serve
+      0  all of them are healthy
+      1  one is degraded or down
       2  usage or configuration, or no master answers
+    What is in --json stands in the README, "Status and stop".
     """
-    found = find(which)
+    request = StatusRequest(requests=requests)
+    found = find(which, request)
+    if seconds is not None:
+        _watch(which, request, found, seconds, as_json=as_json)
     if not found:
         fail(nothing_runs(), NOT_RUNNING)
     for each in found:
         if each.problem is not None:
-            click.echo(f"superwsgi: {each.problem}", err=True)
-    snapshots = [each.served for each in found if each.served is not None]
-    click.echo(b"".join(map(encode, snapshots)) if as_json else "\n".join(_spelled(found)), nl=False)
-    sys.exit(next((each.problem.code for each in found if each.problem is not None), _health(snapshots)))
+            click.echo(_problem(each), err=True)
+    click.echo(_shown(found, request, as_json=as_json), nl=False)
+    sys.exit(_exit_code(found))
 
 
-def _health(snapshots: Iterable[Snapshot]) -> int:
-    serving = (any(worker.state == "serving" for worker in snapshot.workers) for snapshot in snapshots)
-    return 0 if all(serving) else FAILED
+def _watch(
+    which: Which, request: StatusRequest, found: Sequence[FoundSite], seconds: int, *, as_json: bool
+) -> None:
+    sites = [*found]
+    begun = False
+
+    def frame() -> str:
+        nonlocal begun
+        if begun:
+            sites[:] = find_again(which, sites, request)
+        begun = True
+        problems = [_problem(each) for each in sites if each.problem is not None]
+        if not sites:
+            problems = [f"superwsgi: {nothing_runs()}"]
+        shown = _shown(sites, request, as_json=as_json)
+        if as_json:
+            for problem in problems:
+                click.echo(problem, err=True)
+            return shown
+        return "\n".join([spell_time(time.time()), *problems, shown]) + "\n"
+
+    watch(frame, seconds)
+
+
+def _shown(found: Sequence[FoundSite], request: StatusRequest, *, as_json: bool) -> str:
+    if as_json:
+        return b"".join(encode(each.served) for each in found if each.served is not None).decode()
+    if request.requests:
+        return "\n".join(spell_running(each.served, width()) for each in found if each.served is not None)
+    return "\n".join(_spelled(found))
 
 
 def _spelled(found: Sequence[FoundSite]) -> Iterator[str]:
@@ -64,75 +99,20 @@ def _spelled(found: Sequence[FoundSite]) -> Iterator[str]:
     for each in found:
         if each.served is not None:
             alike = names.count(each.served.site) > 1
-            yield spell(each.served, f"{each.served.file or 'no site file'}, {each.path}" if alike else "")
+            where = f"{each.served.file or 'no site file'}, {each.path}" if alike else ""
+            yield spell(each.served, where, width())
 
 
-def spell(snapshot: Snapshot, where: str = "") -> str:
-    """The site in a few lines, `where` its file and socket are among them, and its workers as a table."""
-    return "\n".join([*_head(snapshot), *filter(None, [where]), "", *_table(snapshot.workers), ""])
+def _problem(site: FoundSite) -> str:
+    return f"superwsgi: {site.problem}"
 
 
-def _head(snapshot: Snapshot) -> Iterator[str]:
-    serving = sum(worker.state == "serving" for worker in snapshot.workers)
-    generation = f", generation {snapshot.generation}" if snapshot.generation is not None else ""
-    on_its_way = f" (generation {snapshot.candidate} on its way)" if snapshot.candidate is not None else ""
-    yield (
-        f"{snapshot.site}: {snapshot.phase}{generation}{on_its_way}, {serving} of {snapshot.wanted} workers, "
-        f"up {duration(snapshot.uptime)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
-    )
-    yield " ".join(snapshot.addresses)
-    if snapshot.checks:
-        yield f"health checks: {' '.join(snapshot.checks)}"
-    yield from _threads(snapshot.threads)
-    if snapshot.trouble:
-        yield f"last reload failed: {printable(snapshot.trouble)}"
+def _exit_code(found: Sequence[FoundSite]) -> int:
+    unreached = (each.problem.code for each in found if each.problem is not None)
+    snapshots = [each.served for each in found if each.served is not None]
+    return next(unreached, 0 if all(map(_is_healthy, snapshots)) else FAILED)
 
 
-def _threads(threads: ThreadsStatus) -> Iterator[str]:
-    """`threads: 3 of 4 busy, up to 32`; nothing while no worker serves, and of an older master."""
-    if threads.most:
-        more = f", up to {threads.most}" if threads.most > threads.total else ""
-        queued = f", queued: {_queued(threads)}" if threads.queued else ""
-        yield f"threads: {threads.busy} of {threads.total} busy{more}{queued}"
-
-
-def _busy(threads: ThreadsStatus) -> str:
-    """`3/4 of 32`; `3/4` if there are not more than these four."""
-    more = f" of {threads.most}" if threads.most > threads.total else ""
-    return f"{threads.busy}/{threads.total}{more}" if threads.most else "-"
-
-
-def _queued(threads: ThreadsStatus) -> str:
-    if not threads.queued:
-        return "-"
-    return (
-        str(threads.queued) if threads.oldest is None else f"{threads.queued} for {duration(threads.oldest)}"
-    )
-
-
-def _table(workers: list[WorkerStatus]) -> Iterator[str]:
-    rows = [_COLUMNS, *map(_row, workers)]
-    columns = [
-        column for column in zip(*rows, strict=True) if column[0] not in _SELDOM or {*column[1:]} - {"-"}
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    for row in zip(*columns, strict=True):
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _row(worker: WorkerStatus) -> tuple[str, ...]:
-    death = worker.last_death
-    here = worker.pid is not None
-    return (
-        str(worker.number),
-        str(worker.pid) if here else "-",
-        str(worker.generation),
-        f"{worker.state}, to be recycled" if worker.recycle and worker.state == "serving" else worker.state,
-        "-" if worker.age is None else duration(worker.age),
-        str(worker.requests) if here else "-",
-        _busy(worker.threads),
-        _queued(worker.threads),
-        str(worker.connections) if here else "-",
-        "-" if worker.rss is None else size(worker.rss),
-        "-" if death is None else f"{duration(death.ago)} ago: {printable(death.how)}",
-    )
+def _is_healthy(snapshot: Snapshot) -> bool:
+    """An older master does not say."""
+    return snapshot.health == "healthy" if snapshot.health else serving(snapshot) > 0

@@ -28,6 +28,7 @@ from superwsgi.master.control import paths
 from superwsgi.master.serve import CONFIGURATION
 
 _AT_ONCE: Final = 32
+_PLAIN: Final = StatusRequest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,30 @@ def which_site_and(
     return given
 
 
-def find(which: Which) -> list[FoundSite]:
-    """The sites that are meant, or all if none is named. Exits with a message if what was named is not
-    there."""
+def find(which: Which, request: StatusRequest = _PLAIN) -> list[FoundSite]:
+    """The sites that are meant, or all if none is named, and what their masters answer to the request. Exits
+    with a message if what was named is not there."""
     if which.socket is not None:
-        return [_look(Path(which.socket))]
-    if which.file is not None:
-        return _of_file(which.file)
-    found = _everywhere()
-    if which.name is not None:
-        return _of_name(which.name, found)
-    return [each for each in found if not isinstance(each.problem, NoAccess)]
+        found = [_look(Path(which.socket))]
+    elif which.file is not None:
+        found = _of_file(which.file)
+    elif which.name is not None:
+        found = _of_name(which.name, _everywhere())
+    else:
+        found = [each for each in _everywhere() if not isinstance(each.problem, NoAccess)]
+    return found if request == _PLAIN else _look_at(found, request)
+
+
+def find_again(which: Which, found: Sequence[FoundSite], request: StatusRequest) -> list[FoundSite]:
+    """What was found before, as it is now; where no site was named, also those that have come since. Does not
+    exit: one that is gone may come back."""
+    if which == Which(None, None, None):
+        return find(which, request)
+    return _look_at(found, request)
+
+
+def _look_at(found: Sequence[FoundSite], request: StatusRequest) -> list[FoundSite]:
+    return [_look(each.path, request) for each in found]
 
 
 def find_one(which: Which) -> Path:
@@ -169,10 +183,10 @@ def _everywhere() -> list[FoundSite]:
         return list(pool.map(_look, paths.sockets(os.environ)))
 
 
-def _look(path: Path) -> FoundSite:
+def _look(path: Path, request: StatusRequest = _PLAIN) -> FoundSite:
     try:
         with Conversation(path) as master:
-            served = next((each for each in master.ask(StatusRequest()) if isinstance(each, Snapshot)), None)
+            served = next((each for each in master.ask(request) if isinstance(each, Snapshot)), None)
     except NotReached as problem:
         return FoundSite(path, problem=problem)
     gone = None if served is not None else NotReached(f"the master at {path} is gone")

@@ -6,19 +6,35 @@ Only reads: generations, record, scoreboards, and the workers' memory use.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from superwsgi import __version__
-from superwsgi.control import DeathStatus, Progress, Snapshot, Stage, ThreadsStatus, WorkerStatus
+from superwsgi.control import (
+    CertificateStatus,
+    DeathStatus,
+    MinuteStatus,
+    Progress,
+    RunningStatus,
+    Snapshot,
+    Stage,
+    ThreadsStatus,
+    TotalsStatus,
+    WorkerStatus,
+)
+from superwsgi.counts import BOUNDS, CLASSES, REFUSED, Counts
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.record import Record
 from superwsgi.master.policy import shortage
 from superwsgi.master.policy.death import crash_loop
+from superwsgi.master.policy.health import Condition
+from superwsgi.master.policy.last_minute import LastMinute, quantile
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
-from superwsgi.master.systemd.report import phase
+from superwsgi.tls.interface import Expiry
 
 _STAGES = {
     GenerationState.PREPARING: Stage.PREPARING,
@@ -28,18 +44,26 @@ _STAGES = {
 _MISSING = "missing"
 _CRASH_LOOP = "crash-loop"
 
+MOST_RUNNING: Final = 1000
+"""How many of the requests that run are shown."""
+
+_DAY: Final = 24 * 60 * 60
+
 
 def snapshot(
     generations: Generations,
     record: Record,
+    condition: Condition,
     *,
     name: str,
     file: str | None,
     began: float,
-    stopping: bool,
     now: float,
+    requests: bool = False,
 ) -> Snapshot:
-    """The site called `name`, from `file`, whose master started at `began` (monotonic seconds)."""
+    """The site called `name`, from `file`, whose master started at `began` (monotonic seconds); with the
+    `requests` that run if they are wanted."""
+    signs = condition.signs
     target = generations.target() or generations.candidate
     listeners = target.listeners if target is not None else []
     workers = sorted(
@@ -51,16 +75,87 @@ def snapshot(
         program=__version__,
         pid=os.getpid(),
         uptime=now - began,
-        phase=phase(generations, stopping=stopping).value,
+        phase=signs.phase,
         generation=generations.current.number if generations.current is not None else None,
         candidate=generations.candidate.number if generations.candidate is not None else None,
-        wanted=target.wanted if target is not None else 0,
+        wanted=signs.wanted,
         addresses=[str(listener) for listener in listeners if not listener.checks],
         checks=[str(listener) for listener in listeners if listener.checks],
         trouble=record.trouble,
         workers=workers,
         threads=_together(w.threads for w in workers if w.state == WorkerState.SERVING.value),
+        health=condition.health.value,
+        reasons=list(condition.reasons),
+        serving=signs.serving,
+        totals=_totals(generations.totals.now(generations.living(), now)),
+        minute=_minute(signs.lately),
+        certificate=_certificate(generations.current),
+        running=_running(generations, now) if requests else None,
     )
+
+
+def _totals(counts: Counts) -> TotalsStatus:
+    return TotalsStatus(
+        **_counted(counts),
+        time=counts.time,
+        app_time=counts.app_time,
+        bounds=list(BOUNDS),
+        latency=list(counts.latency),
+        app_latency=list(counts.app_latency),
+    )
+
+
+def _minute(lately: LastMinute) -> MinuteStatus:
+    latency, app_latency = lately.counts.latency, lately.counts.app_latency
+    return MinuteStatus(
+        **_counted(lately.counts),
+        seconds=lately.seconds,
+        rate=lately.rate,
+        p50=quantile(latency, 0.5),
+        p99=quantile(latency, 0.99),
+        app_p50=quantile(app_latency, 0.5),
+        app_p99=quantile(app_latency, 0.99),
+    )
+
+
+def _counted(counts: Counts) -> dict[str, Any]:
+    """The fields of a CountsStatus."""
+    return {
+        "requests": counts.requests,
+        "answers": dict(zip(CLASSES, counts.answers, strict=True)),
+        "refused": {
+            str(status): count for status, count in zip(REFUSED, counts.refused, strict=True) if count
+        },
+        "accepted": counts.accepted,
+        "turned_away": counts.turned_away,
+        "sent": counts.sent,
+    }
+
+
+def _certificate(current: Generation | None) -> CertificateStatus | None:
+    expires: Expiry | None = None if current is None else current.expires
+    if expires is None:
+        return None
+    return CertificateStatus(expires.file, expires.when, (expires.when - time.time()) / _DAY)
+
+
+def _running(generations: Generations, now: float) -> list[RunningStatus]:
+    """The longest first."""
+    running = [
+        RunningStatus(
+            worker.number,
+            worker.generation,
+            worker.pid,
+            request.thread,
+            request.method,
+            request.path,
+            request.id,
+            max(0.0, now - request.started),
+        )
+        for board, worker in generations.living()
+        for request in board.read(worker.slot).in_flight
+    ]
+    return sorted(running, key=lambda each: -each.seconds)[:MOST_RUNNING]
 
 
 def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
@@ -71,6 +166,7 @@ def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
         most=sum(w.most for w in each),
         queued=sum(w.queued for w in each),
         oldest=max((w.oldest for w in each if w.oldest is not None), default=None),
+        abandoned=sum(w.abandoned for w in each),
     )
 
 
@@ -100,14 +196,24 @@ def _worker(
         state=worker.state.value,
         pid=worker.pid,
         age=None if worker.ready_at is None else now - worker.ready_at,
-        requests=counters.requests,
-        failures=counters.counts.failures,
+        requests=worker.counts.requests,
+        failures=worker.counts.failures,
         in_flight=len(counters.in_flight),
         connections=counters.connections,
         rss=None if worker.pid is None else memory_used(worker.pid, "rss"),
         recycle=worker.recycle,
         last_death=last_death,
-        threads=ThreadsStatus(threads.busy, threads.total, threads.most, threads.queued, threads.oldest),
+        threads=ThreadsStatus(
+            threads.busy,
+            threads.total,
+            threads.most,
+            threads.queued,
+            threads.oldest,
+            shortage.abandoned(counters.abandoned, generation.site),
+        ),
+        cpu=worker.cpu,
+        taken=counters.taken,
+        sending=counters.sending,
     )
 
 

@@ -318,7 +318,7 @@ class Children:
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
         self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
-        self._generations.totals.bury(worker, counters.counts)
+        self._generations.totals.bury(worker, counters.counts, now)
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)
@@ -326,7 +326,7 @@ class Children:
             generation.crashes.blame()
         died = Death(worker, code, counters, generation.crashes, now, self._memory_ran_out(code))
         died.tell(self._errors.bind(**worker.who()), self._incidents, verdict)
-        if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL:
+        if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL or worker.recycle is not None:
             self._record.note(died)
         if verdict is death.Verdict.ROLL_BACK:
             generation.spoil(f"worker {worker.number}: {worker.failure or died.how}", worker.detail)

@@ -1,12 +1,13 @@
 """What the site has counted since its start, over workers that come and go, reloads and upgrades.
 
-Of each worker the most that was ever on the scoreboard: what applications take away there stays counted, and
-what they add is no more than counts.MOST.
+Applications can write anything on a scoreboard. So what is taken away there stays counted, and what nobody
+could have counted in the time that a worker has served is not believed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from superwsgi.counts import Counts
 from superwsgi.master.handover import HeldTotals
@@ -14,6 +15,13 @@ from superwsgi.master.policy import last_minute
 from superwsgi.master.policy.last_minute import LastMinute, Sample
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.scoreboard import Scoreboard
+
+FASTEST: Final = 1_000_000
+"""Requests a second that no worker answers: the fastest ones answer a tenth of that. Nor does one add as many
+seconds to its latencies each second, or accept as many connections."""
+
+_WIDEST: Final = 1 << 40
+"""Bytes a second that none sends."""
 
 Living = Iterable[tuple[Scoreboard, WorkerHandle]]
 """The workers that there are, each with its scoreboard."""
@@ -33,24 +41,38 @@ class Totals:
     def hold(self) -> HeldTotals:
         return HeldTotals(self._ended, self._samples)
 
-    def bury(self, worker: WorkerHandle, counts: Counts) -> None:
+    def bury(self, worker: WorkerHandle, counts: Counts, now: float) -> None:
         """A worker has ended, and counts no more."""
-        worker.counted(counts)
+        _look_at(worker, counts, now)
         self._ended += worker.counts
 
-    def now(self, living: Living) -> Counts:
+    def now(self, living: Living, now: float) -> Counts:
         """All that has been counted so far."""
         total = self._ended
         for board, worker in living:
-            worker.counted(board.counts(worker.slot))
+            _look_at(worker, board.counts(worker.slot), now)
             total += worker.counts
         return total
 
     def look(self, living: Living, now: float) -> None:
         """Take a sample, if one is due."""
         if last_minute.due(self._samples, now):
-            self._samples = [*last_minute.keep(self._samples, now), Sample(now, self.now(living))]
+            kept = last_minute.keep(self._samples, now)
+            self._samples = [*kept, Sample(now, self.now(living, now))]
 
     def lately(self, total: Counts, now: float) -> LastMinute:
         """The last minute, up to what is counted now."""
         return last_minute.since(self._samples, Sample(now, total))
+
+
+def _look_at(worker: WorkerHandle, counts: Counts, now: float) -> None:
+    served = 0.0 if worker.ready_at is None else now - worker.ready_at
+    if is_possible(counts, served + 1.0):
+        worker.counted(counts)
+
+
+def is_possible(counts: Counts, seconds: float) -> bool:
+    """Whether a worker can have counted as much in that time."""
+    each = (*counts.answers, *counts.refused, *counts.app_latency, *counts.latency)
+    most = max(*each, counts.accepted, counts.turned_away, counts.app_time, counts.time)
+    return most <= FASTEST * seconds and counts.sent <= _WIDEST * seconds

@@ -26,6 +26,13 @@ def limit(request_timeout: float, *, busy: bool) -> float:
     return max(request_timeout, BEATS * (BEAT if busy else IDLE_BEAT))
 
 
+def silent(beat: float, busy: bool, ready_at: float, now: float) -> float | None:
+    """Seconds since the last heartbeat, if that is longer than it should be; else None. Too short a time to
+    end a worker for, but its clients wait."""
+    seconds = now - max(beat, ready_at)
+    return seconds if seconds > BEATS * (BEAT if busy else IDLE_BEAT) else None
+
+
 def decide(
     generation: int, worker: int, *, silent: float, limit: float, dumped_ago: float | None
 ) -> DumpWorker | KillWorker | None:

@@ -104,6 +104,11 @@ def view(counters: WorkerCounters, site: Site, ready_at: float | None, now: floa
     )
 
 
+def abandoned(count: int, site: Site) -> int:
+    """How many threads a worker has written off: a worker where more hang than it may have is recycled."""
+    return min(count, 2 * site.most_threads)
+
+
 def judge(
     before: Shortage | None, workers: Sequence[ThreadsView], now: float
 ) -> tuple[Shortage | None, Begins | Ends | None]:

@@ -24,13 +24,13 @@ class UnitPhase(Enum):
     """Where the site is, as systemd distinguishes it."""
 
     STARTING = "starting"
-    READY = "ready"
+    RUNNING = "running"
     RELOADING = "reloading"
     STOPPING = "stopping"
 
 
 _SAID_ON_ENTRY: Final = {
-    UnitPhase.READY: "READY=1",
+    UnitPhase.RUNNING: "READY=1",
     UnitPhase.RELOADING: "RELOADING=1",
     UnitPhase.STOPPING: "STOPPING=1",
 }

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,14 +13,14 @@ from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
+from superwsgi.master.policy.health import Condition, Health, spell_health
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import Listener
-from superwsgi.master.states import WorkerState
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
 
 INTERVAL: Final = 1.0
-"""Seconds between two looks at the workers' counters, for the request rate, and between two requests for more
-time during a reload."""
+"""Seconds between two looks at the site's health, if nothing happens, and between two requests for more time
+during a reload."""
 
 _MARGIN: Final = 5.0
 """Seconds that a start or stop may take beyond the site's deadlines, and a reload beyond the next look."""
@@ -27,27 +28,26 @@ _MARGIN: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the status line says: `present` workers exist and `serving` of them take requests, `rate` is in
-    requests a second; `trouble` is why the last generation failed, the first one or that of a reload."""
+    """What the status line says: `present` workers exist; `trouble` is why the last generation failed, the
+    first one or that of a reload."""
 
     phase: UnitPhase
     present: int
-    serving: int
-    wanted: int
     generation: int | None
-    rate: float = 0.0
+    condition: Condition
     trouble: str = ""
 
 
 def spell(summary: Summary) -> str:
-    """`3 of 4 workers, generation 7, 812 req/s`."""
+    """`healthy, 4 of 4 workers, generation 7, 812 req/s`, and the reasons where it is not."""
     if summary.phase is UnitPhase.STOPPING:
         return _farewell(summary)
-    parts = [f"{summary.serving} of {summary.wanted} workers"]
-    parts += [f"generation {summary.generation}"] if summary.generation is not None else ["starting"]
-    parts += [f"{summary.rate:.0f} req/s"]
+    health, signs = summary.condition.health, summary.condition.signs
+    parts = [spell_health(health.value, signs.phase), f"{signs.serving} of {signs.wanted} workers"]
+    parts += [f"generation {summary.generation}"] if summary.generation is not None else []
+    parts += [f"{signs.lately.rate:.0f} req/s"]
     line = ", ".join(parts)
-    return f"{line}; reload failed: {summary.trouble}" if summary.trouble else line
+    return line if health is Health.HEALTHY else f"{line}: {'; '.join(summary.condition.reasons)}"
 
 
 def _farewell(summary: Summary) -> str:
@@ -64,21 +64,28 @@ def phase(generations: Generations, *, stopping: bool) -> UnitPhase:
     if generations.current is None:
         return UnitPhase.STARTING
     settled = generations.candidate is None and not generations.is_between()
-    return UnitPhase.READY if settled else UnitPhase.RELOADING
+    return UnitPhase.RUNNING if settled else UnitPhase.RELOADING
 
 
 class Report:
-    """The master's reports on its generations. They cost nothing if nobody listens."""
+    """The master's reports on its generations; `judge` says how they are at a time. They cost nothing if
+    nobody listens."""
 
-    def __init__(self, notifier: Notifier, generations: Generations, record: Record, loop: EventLoop) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        generations: Generations,
+        record: Record,
+        loop: EventLoop,
+        judge: Callable[[float], Condition],
+    ) -> None:
         self._notifier = notifier
         self._generations = generations
         self._record = record
         self._loop = loop
+        self._judge = judge
+        self._judged: tuple[object, Condition] | None = None  # and what was known of the processes then
         self._stored: dict[str, Listener] = {}
-        self._counted: dict[int, int] = {}  # requests by worker, at the last look
-        self._looked_at = 0.0
-        self._rate = 0.0
         self._attempt = 0
 
     @property
@@ -95,13 +102,13 @@ class Report:
         if self._notifier.watchdog is not None:
             self._feed_watchdog(now)
 
-    def update(self, *, stopping: bool) -> None:
+    def update(self, now: float, *, stopping: bool) -> None:
         """After every turn of the loop: report what has changed."""
         if not self._notifier:
             return
         now_in = phase(self._generations, stopping=stopping)
         self._say_begun(now_in)
-        self._notifier.status(spell(self._summary(now_in)))
+        self._notifier.status(spell(self._summary(now_in, now)))
         self._notifier.phase(now_in)
         if not stopping:
             self._store_listeners()
@@ -109,7 +116,7 @@ class Report:
     def _say_begun(self, now_in: UnitPhase) -> None:
         """Also report a reload that was refused before its generation began: systemd waits for its end."""
         newest = self._record.newest
-        if newest != self._attempt and now_in in (UnitPhase.READY, UnitPhase.RELOADING):
+        if newest != self._attempt and now_in in (UnitPhase.RUNNING, UnitPhase.RELOADING):
             self._notifier.phase(UnitPhase.RELOADING)
         self._attempt = newest
 
@@ -140,30 +147,26 @@ class Report:
         if starting or any(generation.workers for generation in self._generations):
             self._notifier.alive()
 
-    def _summary(self, now_in: UnitPhase) -> Summary:
-        generations = self._generations
-        target = generations.target() or generations.candidate
-        workers = [worker for generation in generations for worker in generation.workers.values()]
+    def _summary(self, now_in: UnitPhase, now: float) -> Summary:
+        current = self._generations.current
         return Summary(
             phase=now_in,
-            present=len(workers),
-            serving=sum(worker.state is WorkerState.SERVING for worker in workers),
-            wanted=target.wanted if target is not None else 0,
-            generation=generations.current.number if generations.current is not None else None,
-            rate=self._rate,
+            present=sum(len(generation.workers) for generation in self._generations),
+            generation=current.number if current is not None else None,
+            condition=self._condition(now_in, now),
             trouble=self._record.trouble,
         )
 
+    def _condition(self, now_in: UnitPhase, now: float) -> Condition:
+        """As it was at the last look, unless a process or the phase has changed since."""
+        workers = [(worker.key, worker.state) for _, worker in self._generations.living()]
+        known = now_in, workers, self._record.trouble
+        if self._judged is None or self._judged[0] != known:
+            self._judged = known, self._judge(now)
+        return self._judged[1]
+
     def _look(self, now: float) -> None:
-        """Requests a second since the last look; the last ones of a worker that has gone are not counted."""
         self._loop.call_at(now + INTERVAL, self._look)
-        counted = {
-            worker.key: generation.board.requests(worker.slot)
-            for generation in self._generations
-            for worker in generation.workers.values()
-        }
-        answered = sum(count - self._counted.get(key, 0) for key, count in counted.items())
-        elapsed, self._looked_at, self._counted = now - self._looked_at, now, counted
-        self._rate = answered / elapsed if elapsed > 0 else 0.0
+        self._judged = None
         if self._generations.candidate is not None and self._generations.current is not None:
             self._notifier.takes(INTERVAL + _MARGIN)  # it ends by the site file's deadlines, not the unit's

@@ -1,0 +1,260 @@
+"""What `superwsgi status` shows of a site: one screen of a terminal, in plain words.
+
+`width` is that of the terminal: what is longer is broken or cut, and columns that matter least are left out.
+None is for whoever reads a pipe: there everything stands on its line, in full.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from superwsgi.control import (
+    CertificateStatus,
+    CountsStatus,
+    MinuteStatus,
+    RunningStatus,
+    Snapshot,
+    ThreadsStatus,
+    WorkerStatus,
+)
+from superwsgi.counts import BOUNDS
+from superwsgi.log.spelling import duration, printable, share, size
+from superwsgi.master.policy.health import period, spell_health
+
+_COLUMNS: Final = (
+    "worker", "pid", "gen", "state", "age", "cpu", "requests", "threads", "abandoned", "queued",
+    "conns", "memory",
+)  # fmt: skip
+_SELDOM: Final = ("abandoned", "queued")
+"""Columns that are shown only where there is something in them."""
+
+_LEAST: Final = ("conns", "requests", "age", "abandoned")
+"""Columns that a narrow terminal goes without, in this order."""
+
+_DEATHS: Final = 5
+"""How many are shown, the latest first."""
+
+_WARNED: Final = 14.0
+"""Days before its end from which a certificate is worth a warning: what renews them does so earlier."""
+
+_REFUSALS: Final = {
+    "400": "malformed",
+    "408": "too slow",
+    "413": "body too large",
+    "414": "target too long",
+    "417": "expectation",
+    "421": "wrong host",
+    "429": "too many connections",
+    "431": "head too large",
+    "501": "not implemented",
+    "503": "no free thread",
+    "504": "too long in the application",
+    "505": "HTTP version",
+}
+
+
+def spell(snapshot: Snapshot, where: str = "", width: int | None = None) -> str:
+    """The site in a few lines, `where` its file and socket are among them, its workers as a table, and how
+    they ended."""
+    lines = [
+        *_broken(_head(snapshot, where), width),
+        "",
+        *_table(_COLUMNS, map(_row, snapshot.workers), width),
+        *_broken(_notes(snapshot.workers), width),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def spell_running(snapshot: Snapshot, width: int | None = None) -> str:
+    """What runs now, the longest first."""
+    if snapshot.running is None:
+        return f"{snapshot.site}: its master is of an earlier version, and does not say what runs\n"
+    shown, busy = len(snapshot.running), snapshot.threads.busy
+    lines = [f"{snapshot.site}: {busy} of {snapshot.threads.total} threads busy"]
+    lines[0] += f", the first {shown} of them" if shown < busy else ""
+    rows = map(_request, snapshot.running)
+    if snapshot.running:
+        lines += ["", *_cut(_table(("since", "worker", "thread", "id", "request"), rows, None), width)]
+    return "\n".join([*lines, ""])
+
+
+# Above the table.
+
+
+def _head(snapshot: Snapshot, where: str) -> Iterator[str]:
+    yield _summary(snapshot)
+    yield from (f"  {printable(reason)}" for reason in snapshot.reasons)
+    if snapshot.trouble and not snapshot.health:
+        yield f"last reload failed: {printable(snapshot.trouble)}"
+    yield f"{' '.join(snapshot.addresses)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
+    if where:
+        yield where
+    if snapshot.certificate is not None:
+        yield _certificate(snapshot.certificate)
+    if snapshot.minute is not None:
+        yield from _minute(snapshot.minute)
+    yield from _threads(snapshot.threads)
+    if snapshot.totals is not None:
+        yield f"total: {_answers(snapshot.totals)}"
+
+
+def _summary(snapshot: Snapshot) -> str:
+    """`shop: degraded (reloading), generation 3 (generation 4 on its way), 2 of 2 workers, up 2h05m`."""
+    health = snapshot.phase if not snapshot.health else spell_health(snapshot.health, snapshot.phase)
+    generation = f", generation {snapshot.generation}" if snapshot.generation is not None else ""
+    on_its_way = f" (generation {snapshot.candidate} on its way)" if snapshot.candidate is not None else ""
+    workers = f"{serving(snapshot)} of {snapshot.wanted} workers"
+    return f"{snapshot.site}: {health}{generation}{on_its_way}, {workers}, up {duration(snapshot.uptime)}"
+
+
+def serving(snapshot: Snapshot) -> int:
+    """How many workers serve; an older master does not say."""
+    if snapshot.serving is not None:
+        return snapshot.serving
+    return sum(worker.state == "serving" for worker in snapshot.workers)
+
+
+def _certificate(certificate: CertificateStatus) -> str:
+    days = int(abs(certificate.days))
+    spelled = f"{days} day{'' if days == 1 else 's'}"
+    left = f"expired {spelled} ago" if certificate.days < 0 else f"{spelled} left"
+    warning = "warning: " if certificate.days < _WARNED else ""
+    return f"certificate: {warning}{left}, {printable(certificate.file)}"
+
+
+def _minute(minute: MinuteStatus) -> Iterator[str]:
+    label = period(minute.seconds).removeprefix("the ")
+    if not (minute.requests or minute.turned_away):
+        yield f"{label}: no requests"
+        return
+    rate = f"{minute.rate:.0f}" if minute.rate >= 10 else f"{minute.rate:.1f}"
+    yield f"{label}: {rate} requests/s, {_answers(minute)}"
+    refused = [*_refused(minute.refused)]
+    if minute.turned_away:
+        refused.append(f"{minute.turned_away:,} closed, client not known")
+    if refused:
+        yield f"refused: {', '.join(refused)}"
+    yield f"latency: {_latency(minute.p50, minute.p99)} from arrival to the last byte"
+    yield f"in the application: {_latency(minute.app_p50, minute.app_p99)}"
+
+
+def _answers(counts: CountsStatus) -> str:
+    """`61,422 requests, 120 answered 4xx, 40 answered 5xx`."""
+    client, server = counts.answers["4xx"], counts.answers["5xx"]
+    return f"{counts.requests:,} requests, {client:,} answered 4xx, {server:,} answered 5xx"
+
+
+def _refused(refused: Mapping[str, int]) -> Iterator[str]:
+    """`30 with 503 (no free thread)`, the most frequent first."""
+    for status, count in sorted(refused.items(), key=lambda each: -each[1]):
+        reason = _REFUSALS.get(status)
+        yield f"{count:,} with {status}" + (f" ({reason})" if reason is not None else "")
+
+
+def _latency(half: float | None, most: float | None) -> str:
+    return f"p50 {_took(half)}, p99 {_took(most)}"
+
+
+def _took(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return duration(seconds) if seconds < BOUNDS[-1] else f"over {duration(BOUNDS[-1])}"
+
+
+def _threads(threads: ThreadsStatus) -> Iterator[str]:
+    """`threads: 3 of 4 busy, up to 32`; nothing while no worker serves, and of an older master."""
+    if threads.most:
+        more = f", up to {threads.most}" if threads.most > threads.total else ""
+        abandoned = f", {threads.abandoned} abandoned" if threads.abandoned else ""
+        queued = f", queued: {_queued(threads)}" if threads.queued else ""
+        yield f"threads: {threads.busy} of {threads.total} busy{more}{abandoned}{queued}"
+
+
+# The table, and below it.
+
+
+def _row(worker: WorkerStatus) -> tuple[str, ...]:
+    here = worker.pid is not None
+    return (
+        str(worker.number),
+        str(worker.pid) if here else "-",
+        str(worker.generation),
+        worker.state,
+        "-" if worker.age is None else duration(worker.age),
+        "-" if worker.cpu is None else share(worker.cpu),
+        str(worker.requests) if here else "-",
+        _busy(worker.threads),
+        str(worker.threads.abandoned or "-"),
+        _queued(worker.threads),
+        str(worker.connections) if here else "-",
+        "-" if worker.rss is None else size(worker.rss),
+    )
+
+
+def _busy(threads: ThreadsStatus) -> str:
+    """`3/4 of 32`; `3/4` if there are not more than these four."""
+    more = f" of {threads.most}" if threads.most > threads.total else ""
+    return f"{threads.busy}/{threads.total}{more}" if threads.most else "-"
+
+
+def _queued(threads: ThreadsStatus) -> str:
+    if not threads.queued:
+        return "-"
+    return (
+        str(threads.queued) if threads.oldest is None else f"{threads.queued} for {duration(threads.oldest)}"
+    )
+
+
+def _request(running: RunningStatus) -> tuple[str, ...]:
+    method, target, name = map(printable, (running.method, running.target, running.id))
+    return duration(running.seconds), str(running.worker), str(running.thread), name, f"{method} {target}"
+
+
+def _table(columns: Sequence[str], rows: Iterable[tuple[str, ...]], width: int | None) -> Iterator[str]:
+    table = [
+        column
+        for column in zip(columns, *rows, strict=True)
+        if column[0] not in _SELDOM or {*column[1:]} - {"-"}
+    ]
+    for least in _LEAST:
+        if width is not None and sum(_widths(table)) + 2 * (len(table) - 1) > width:
+            table = [column for column in table if column[0] != least]
+    for row in zip(*table, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(row, _widths(table), strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _widths(table: Iterable[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in table]
+
+
+def _notes(workers: Sequence[WorkerStatus]) -> Iterator[str]:
+    """Which are to be recycled, and how the last ones ended."""
+    for worker in workers:
+        if worker.recycle and worker.state == "serving":
+            yield f"worker {worker.number} is to be recycled: {printable(worker.recycle)}"
+    ended = {worker.number: death for worker in workers if (death := worker.last_death) is not None}
+    latest = sorted(ended.items(), key=lambda each: each[1].ago)
+    for number, death in latest[:_DEATHS]:
+        incident = f" #{death.incident}" if death.incident else ""
+        yield f"worker {number} ended {duration(death.ago)} ago: {printable(death.how)}{incident}"
+    if len(latest) > _DEATHS:
+        yield f"and {len(latest) - _DEATHS} more that ended before"
+
+
+# Lines that are too long.
+
+
+def _broken(lines: Iterable[str], width: int | None) -> Iterator[str]:
+    for line in lines:
+        if width is None or len(line) <= width:
+            yield line
+        else:
+            yield from textwrap.wrap(line, width, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _cut(lines: Iterable[str], width: int | None) -> Iterator[str]:
+    for line in lines:
+        yield line if width is None or len(line) <= width else f"{line[: width - 1]}…"

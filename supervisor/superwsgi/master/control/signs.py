@@ -1,0 +1,57 @@
+"""What a site's health is judged by, read from its generations, its record and the scoreboards."""
+
+from __future__ import annotations
+
+import time
+
+from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.generations import Generations
+from superwsgi.master.generations.record import Record
+from superwsgi.master.policy import heartbeat
+from superwsgi.master.policy.death import crash_loop
+from superwsgi.master.policy.health import Condition, SiteSigns, WorkerSigns, judge
+from superwsgi.master.policy.shortage import Shortage, abandoned
+from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.states import WorkerState
+from superwsgi.master.systemd.report import phase
+
+
+def condition(
+    generations: Generations, record: Record, shortage: Shortage | None, *, stopping: bool, now: float
+) -> Condition:
+    """How the site is now; `shortage` of threads, if there is one."""
+    target = generations.target() or generations.candidate
+    totals = generations.totals
+    return judge(
+        SiteSigns(
+            phase=phase(generations, stopping=stopping).value,
+            wanted=target.wanted if target is not None else 0,
+            workers=tuple(
+                _signs(generation, worker, now)
+                for generation in generations
+                for worker in generation.workers.values()
+                if worker.state is WorkerState.SERVING
+            ),
+            lately=totals.lately(totals.now(generations.living(), now), now),
+            crash_loop=target is not None and crash_loop(target.crashes.early),
+            out_of_threads=now - shortage.since if shortage is not None and shortage.said else None,
+            trouble=record.trouble,
+            expires_in=_expires_in(generations.current),
+        )
+    )
+
+
+def _signs(generation: Generation, worker: WorkerHandle, now: float) -> WorkerSigns:
+    stopped = worker.stopped_at
+    return WorkerSigns(
+        number=worker.number,
+        stopped=None if stopped is None else now - stopped,
+        silent=heartbeat.silent(*generation.board.pulse(worker.slot), worker.ready_at or now, now),
+        abandoned=abandoned(generation.board.abandoned(worker.slot), generation.site),
+        cpu=worker.cpu,
+    )
+
+
+def _expires_in(current: Generation | None) -> float | None:
+    """Seconds until the first of its certificates expires."""
+    return None if current is None or current.expires is None else current.expires.when - time.time()

@@ -1,0 +1,133 @@
+"""Clients and the server count the same, whatever becomes of workers and master."""
+
+import bisect
+import json
+import re
+import signal
+from collections import Counter
+
+from superwsgi.counts import BOUNDS
+from tests.e2e.daemon import wait_for
+from tests.e2e.load import Counting
+
+APP = """
+    import time
+
+    STATUS = {"/moved": "302 Found", "/missing": "404 Not Found", "/fail": "500 Internal Server Error"}
+
+    def app(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path.startswith("/sleep/"):
+            time.sleep(float(path[7:]))
+        start_response(STATUS.get(path, "200 OK"), [("Content-Type", "text/plain")])
+        return [b"done"]
+"""
+REQUESTS = [
+    ("GET", "/", {}),
+    ("GET", "/missing", {}),
+    ("GET", "/sleep/0.003", {}),
+    ("GET", "/moved", {}),
+    ("GET", "/fail", {}),
+    ("POST", "/", {"Content-Length": "1000000000"}),  # 413, by the server itself
+]
+
+
+def start(daemon, **keys):
+    daemon.write("app.py", APP)
+    daemon.site(**{"workers": 2, "rollout": {"confirm": "100ms"}, "timeouts": {"linger": "200ms"}, **keys})
+    return daemon.start()
+
+
+def look(site):
+    return json.loads(site.command("status", "--json").stdout)
+
+
+def settled(site):
+    """What has been counted, once nothing is in hand and all is shown."""
+    said = []
+
+    def same_again():
+        said.append(look(site))
+        idle = not any(w["in_flight"] or w["taken"] or w["sending"] for w in said[-1]["workers"])
+        return idle and len(said) > 1 and said[-1]["totals"]["answers"] == said[-2]["totals"]["answers"]
+
+    wait_for(same_again, "rest", context=lambda: str(said[-1]))
+    return said[-1]["totals"]
+
+
+def kill_one(site):
+    mark, pid = site.mark(), site.workers()[0]
+    site.send(signal.SIGKILL, pid)
+    site.wait_log(rf"pid={pid} died .*", mark)
+    site.wait_log("serving", mark)
+
+
+def reload(site):
+    site.reload()
+
+
+def upgrade(site):
+    mark = site.mark()
+    site.send(signal.SIGUSR2)
+    site.wait_log("reload complete", mark)
+
+
+def in_hand(log):
+    """How many requests the lines about deaths name."""
+    counted = re.compile(r" (?:in_application|queued|taken|sending)=(\d+)")
+    died = (line for line in log.splitlines() if " died " in line)
+    return sum(int(count) for line in died for count in counted.findall(line))
+
+
+def classes(statuses):
+    counted = Counter()
+    for status, count in statuses.items():
+        counted[f"{status // 100}xx"] += count
+    return counted
+
+
+def test_five_reloads_four_kills_and_two_upgrades_under_load(daemon):
+    site = start(daemon)
+    with Counting(site.address, REQUESTS) as clients:
+        for event in (kill_one, reload, upgrade, reload, kill_one) * 2:
+            event(site)
+        reload(site)
+    totals = settled(site)
+    counted, said = classes(clients.statuses), totals["answers"]
+    named = in_hand(site.log)
+    more = {each: counted[each] - said[each] for each in said}
+    told = f"clients {counted}, {clients.lost} lost; server {said}; {named} in hand"
+    assert min(more.values()) >= 0, told
+    assert sum(more.values()) <= named, told
+    assert clients.lost <= named + 16, told
+    assert 0 <= clients.statuses[413] - totals["refused"]["413"] <= named
+    assert min(counted.values()) > 100, told
+    assert sum(totals["latency"]) == totals["requests"]
+
+
+def test_without_deaths_they_count_exactly_the_same(daemon):
+    site = start(daemon)
+    with Counting(site.address, REQUESTS) as clients:
+        site.reload()
+        upgrade(site)
+    totals = settled(site)
+    assert {each: classes(clients.statuses)[each] for each in totals["answers"]} == totals["answers"]
+    assert totals["refused"] == {"413": clients.statuses[413]}
+    assert totals["requests"] == sum(clients.statuses.values())
+
+
+def bucket(seconds):
+    return bisect.bisect_left(BOUNDS, seconds)
+
+
+def test_latencies_are_those_of_the_clients(daemon):
+    """One thread for four clients: what they wait for it is in the latency, and not in the application's."""
+    site = start(daemon, workers=1, threads=1)
+    with Counting(site.address, [("GET", "/sleep/0.07", {})]) as clients:
+        wait_for(lambda: len(clients.seconds) > 30, "answers")
+    minute = (settled(site), look(site))[1]["minute"]
+    for share, name in (0.5, "p50"), (0.99, "p99"):
+        theirs, ours = clients.quantile(share), minute[name]
+        assert abs(bucket(theirs) - bucket(ours)) <= 1, (name, theirs, ours)
+    assert bucket(minute["app_p50"]) < bucket(minute["p50"])
+    assert bucket(minute["app_p50"]) == bucket(0.07)
