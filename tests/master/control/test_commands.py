@@ -67,7 +67,11 @@ def test_status_has_a_worker_that_is_missing_and_how_the_last_one_died(rooms, se
     rooms.worker_ends(serving.workers[0], 3)
     snapshot, _ = ask(control.StatusRequest())
     missing = snapshot.workers[0]
-    assert (missing.state, missing.pid, missing.last_death.how) == ("missing", None, "exit code 3")
+    assert (missing.state, missing.pid, missing.last_death.how) == (
+        "missing",
+        None,
+        "exit code 3: the application has called os._exit",
+    )
 
 
 def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, serving, ask):

@@ -183,11 +183,16 @@ class TestADeath:
     def test_is_counted_and_the_log_says_what_follows(self, rooms, worker):
         rooms.worker_ends(worker, 3)
         assert rooms.generations.current.crashes.early == 1
-        assert 'died how="exit code 3" requests=0 next="replaced at once"' in rooms.log
+        said = 'died how="exit code 3" requests=0 reason="the application has called os._exit" next="replaced'
+        assert said in rooms.log
 
     def test_is_remembered(self, rooms, worker):
         rooms.worker_ends(worker, -signal.SIGKILL)
-        assert rooms.record.deaths == {1: (rooms.now, "signal 9 (SIGKILL)")}
+        assert rooms.record.deaths == {1: (rooms.now, "signal 9 (SIGKILL): not by the master")}
+
+    def test_of_an_ordinary_end_may_be_somebody_s_signal(self, rooms, worker):
+        rooms.worker_ends(worker, 0)
+        assert "somebody has sent it SIGTERM or SIGQUIT" in rooms.record.deaths[1][1]
 
     def test_after_too_many_the_next_waits(self, rooms, worker):
         generation = rooms.generations.current

@@ -147,7 +147,7 @@ class TestNotTakingOver:
         rooms.turn()
         assert rooms.record.trouble == f"worker {one.number}: exit code 3"
         assert rooms.log.count("died") == 0
-        assert rooms.log.count('reason="its generation is ending"') == 1
+        assert rooms.log.count(" ended reason=") == 1
 
     def test_a_lost_mold_is_a_reason_to_go_back_only_for_a_candidate(self, rooms, serving):
         rooms.mold_ends(serving, -signal.SIGSEGV)

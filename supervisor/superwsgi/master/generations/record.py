@@ -22,6 +22,12 @@ from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.program import ExitCode
 
 _OUT_OF_MEMORY: Final = "memory ran out, and the kernel killed it"
+_EXITS: Final = {
+    0: "somebody has sent it SIGTERM or SIGQUIT, or the application has called os._exit",
+    1: "the application has called os._exit, unless a line above says that the worker failed",
+}
+_BY_THE_APPLICATION: Final = "the application has called os._exit"
+"""What only os._exit does: sys.exit in a request is an error of that request."""
 _REMEMBERED: Final = 16
 
 _GAVE_UP: Final = "the interpreter gave up; why stands on stderr"
@@ -59,7 +65,7 @@ class Death:
         """How it ended and, if that is known, why."""
         if self.code == 0 and self.worker.recycle is not None:
             return f"recycled: {self.worker.recycle}"
-        why = self.worker.failure or self.worker.asked_to_go or (_OUT_OF_MEMORY * self.memory_ran_out)
+        why = self.worker.failure or self.worker.asked_to_go or self._by_whom()
         return f"{self.how}: {why}" if why else self.how
 
     def tell(self, log: ErrorLog, incidents: Incidents, verdict: Verdict) -> None:
@@ -93,21 +99,22 @@ class Death:
         if self.worker.dump:
             yield "what", dumped.what(self.worker.dump)
         yield "requests", self.counters.requests
-        reason = self.worker.failure or self._killed_by() or self._gave_up()
+        reason = self.worker.failure or self._by_whom()
         if reason:
             yield "reason", reason
         yield from self._unanswered()
         if self.worker.memory and self.worker.asked_to_go is None:
             yield "memory", Listed(MemorySample(self.now - when, used) for when, used in self.worker.memory)
 
-    def _killed_by(self) -> str:
-        """Whose SIGKILL it was, if not the master's."""
-        if self.code != -signal.SIGKILL or self.worker.asked_to_go is not None:
+    def _by_whom(self) -> str:
+        """Who has ended it, if that was not the master, as far as its exit code or signal says so."""
+        if self.code is None or self.worker.asked_to_go is not None:
             return ""
-        return _OUT_OF_MEMORY if self.memory_ran_out else "not by the master"
-
-    def _gave_up(self) -> str:
-        return _GAVE_UP if self.code == -signal.SIGABRT and not self.worker.dump else ""
+        if self.code == -signal.SIGKILL:
+            return _OUT_OF_MEMORY if self.memory_ran_out else "not by the master"
+        if self.code == -signal.SIGABRT and not self.worker.dump:
+            return _GAVE_UP
+        return _EXITS.get(self.code, _BY_THE_APPLICATION) if self.code >= 0 else ""
 
     def _unanswered(self) -> Iterator[tuple[str, object]]:
         """What it had not answered, or had not counted yet: those in the application with their ids, and how

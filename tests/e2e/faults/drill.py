@@ -1,0 +1,108 @@
+"""A site under load to which something happens, seen as its operator and its clients see it: what `superwsgi
+why` says first, what `superwsgi status` shows meanwhile, and what clients have lost.
+"""
+
+import contextlib
+import json
+import re
+import socket
+import time
+from http import HTTPStatus
+
+from tests.e2e.daemon import DEADLINE, FIXTURE_APPS, read_all, wait_for
+from tests.e2e.load import Load
+
+CLIENTS = 4
+
+WHEN = r"#\d+ \d\d:\d\d:\d\d \(\S+ ago\) "
+"""How a line of `superwsgi why` begins."""
+
+AGAIN = r"; replaced, served again after \S+( \(\d+ times\))?"
+"""How it ends where a worker was replaced."""
+
+
+def lost(path):
+    """What such a line says of a request that was in hand, beside which others may have been."""
+    return rf"GET {path} \S+ \S+( and \d+ more)?; \d+ requests? lost"
+
+
+class Drill:
+    """`daemon`, with the application of the drills."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.load = None
+
+    def begin(self, **keys):
+        keys = {"workers": 2, "monitor": {"interval": "200ms"}, "log": {"access": "off"}, **keys}
+        self.daemon.site(app="e2e_faulty:app", chdir=str(FIXTURE_APPS), **keys)
+        self.daemon.start()
+        return self
+
+    @contextlib.contextmanager
+    def under_load(self, **how):
+        """Clients that keep asking; what they have lost is printed."""
+        with Load(self.daemon.address, **{"clients": CLIENTS, "pause": 0.01, **how}) as load:
+            wait_for(lambda: len(load.answers) > 2 * CLIENTS, "answers")
+            yield load
+            load.bodies_from_now()
+        print(f"{len(load.answers)} answers, {len(load.broken)} broken: {sorted(set(load.broken))}")
+
+    # What happens.
+
+    def ask(self, path):
+        """The status of one answer; None where there is none."""
+        with contextlib.suppress(ConnectionResetError), self.daemon.connect() as sock:
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            said = read_all(sock)
+            return HTTPStatus(int(said[9:12])) if said else None
+        return None
+
+    # What its operator sees.
+
+    def status(self):
+        """The site as `superwsgi status --json` shows it, without a process for each look."""
+        return self._command("status")
+
+    def incidents(self, about=None):
+        """Those that `superwsgi why --json` shows, the newest first."""
+        return self._command("why", concerning=about)["incidents"]
+
+    def _command(self, kind, **fields):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(DEADLINE)
+            sock.connect(str(self.daemon.folder / "control.sock"))
+            sock.sendall(json.dumps({"type": kind, **fields}).encode() + b"\n")
+            return json.loads(read_all(sock))
+
+    def why(self, *arguments):
+        """The first line of each incident, as `superwsgi why` prints it."""
+        done = self.daemon.command("why", "--short", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def says(self, pattern, *arguments):
+        """Expect the newest incident to be told like this."""
+        first = self.why(*arguments)[0]
+        print(first)
+        assert re.fullmatch(WHEN + pattern, first), f"{first!r} is not like {pattern!r}\n{self.daemon.log}"
+
+    def workers(self):
+        """Process ids of those that serve and are not to be replaced, by number."""
+        workers = self.status()["workers"]
+        return {w["number"]: w["pid"] for w in workers if w["state"] == "serving" and not w["recycle"]}
+
+    def whole(self, before):
+        """Wait until as many serve as should, one of them new; returns how many seconds that took, and prints
+        it."""
+        began = time.monotonic()
+        wanted = self.status()["wanted"]
+
+        def serves():
+            now = self.workers()
+            return len(now) == wanted and now != before and len(self.status()["workers"]) == wanted
+
+        wait_for(serves, "full capacity", context=lambda: f"{self.status()}\n{self.daemon.log}")
+        took = time.monotonic() - began
+        print(f"full capacity after {took:.2f}s")
+        return took

@@ -1,0 +1,33 @@
+"""A worker of two dies, under load: only its own clients lose anything, and it is back at once."""
+
+import pytest
+
+from tests.e2e.faults.drill import AGAIN, CLIENTS, lost
+
+DEATHS = {
+    "/kill": r"signal 9 \(SIGKILL\): not by the master",
+    "/segv": r"signal 11 \(SIGSEGV\)",
+    "/abort": r"signal 6 \(SIGABRT\)",
+    "/exit": r"exit code 7: the application has called os\._exit",
+}
+SOON = 10.0
+"""Seconds; two, with room for a machine that has more to do."""
+
+
+@pytest.fixture(scope="module")
+def drill(shared_drill):
+    return shared_drill.begin()
+
+
+@pytest.mark.parametrize("path", DEATHS)
+def test_a_worker_dies(drill, path):
+    before = drill.workers()
+    with drill.under_load() as load:
+        assert drill.ask(path) is None
+        assert drill.whole(before) < SOON
+    (victim,) = {*before.items()} - {*drill.workers().items()}
+    drill.says(rf"worker {victim[0]} died: {DEATHS[path]}; {lost(path)}{AGAIN}", victim[1])
+    assert {*load.lost} <= {b"", str(victim[1]).encode()}, "clients of the other worker"
+    assert len(load.broken) <= CLIENTS, load.broken
+    (death,) = (w["last_death"]["how"] for w in drill.status()["workers"] if w["number"] == victim[0])
+    assert death.startswith(DEATHS[path].partition(" ")[0])

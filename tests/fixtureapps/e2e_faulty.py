@@ -1,0 +1,61 @@
+"""Does what an application should not, by path: dies, hangs, takes all there is. Otherwise says which process
+answers."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+hoard = []
+
+
+def sends(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def reads_nowhere():
+    ctypes.string_at(8)
+
+
+def loops():
+    while True:
+        pass
+
+
+def holds_the_gil():
+    """ctypes.PyDLL does not give it back while it calls."""
+    ctypes.PyDLL(None).sleep(600)
+
+
+def calls_from_another_thread(work):
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join()
+
+
+def eats_memory():
+    while True:
+        hoard.append(b"x" * (8 << 20))
+        time.sleep(0.01)
+
+
+FAULTS = {
+    "/kill": sends(signal.SIGKILL),
+    "/segv": reads_nowhere,
+    "/abort": os.abort,
+    "/exit": lambda: os._exit(7),
+    "/leave": lambda: sys.exit(7),
+    "/stop": sends(signal.SIGSTOP),
+    "/loop": loops,
+    "/gil": holds_the_gil,
+    "/memory": eats_memory,
+    "/sleep": lambda: time.sleep(600),
+}
+
+
+def app(environ, start_response):
+    FAULTS.get(environ["PATH_INFO"], lambda: None)()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]
