@@ -194,10 +194,22 @@ class BootFailed(_Message, frozen=True):
     locked: bool = False
 
 
+class Stuck(Struct, frozen=True):
+    """A request that was ended in the stead of its thread, which is still in the application `seconds` after
+    it began."""
+
+    method: Reason
+    target: Reason
+    id: Reason
+    seconds: Seconds
+
+
 class Recycle(_Message, frozen=True):
-    """Please replace me; I keep serving until then."""
+    """Please replace me; I keep serving until then. `stuck` is the request that makes that necessary, if one
+    does."""
 
     reason: Reason
+    stuck: Stuck | None = None
 
 
 class ThreadHead(Struct, frozen=True):

@@ -264,7 +264,7 @@ class TestBusy:
             assert load.broken == []
             assert max(answer.seconds for answer in load.answers) < SOON
             site.wait_log("request stuck")
-            site.wait_log("to be recycled reason=hang")
+            site.wait_log("to be recycled reason=.a stuck thread does not come back: GET /sleep/15 ")
 
     @BOTH
     def test_a_request_that_waits_too_long_for_a_thread(self, site):

@@ -33,6 +33,7 @@ EXAMPLES = [
     messages.Ready(0.1),
     messages.BootFailed("no", ""),
     messages.Recycle("requests"),
+    messages.Recycle("a stuck thread", messages.Stuck("GET", "/loop", "3f-17", 62.0)),
     messages.WentWrong("error", "request stuck", {"request": "3f-1"}, "its stack"),
     messages.TellThreads(7),
     messages.ThreadsAt(

@@ -18,6 +18,7 @@ from superwsgi.http.response.exchange import Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.messages import Recycle
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.connection.alarm import Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
@@ -95,7 +96,7 @@ class Parts:
         )
         self.listener, self.for_checks = self._listening(), self._listening()
         listeners = Listeners([self.listener, self.for_checks], for_checks=frozenset([self.for_checks]))
-        self.recycled: list[str] = []
+        self.recycled: list[Recycle] = []
         bulk = Bulk(threads)
         self.connections = Connections(RequestQueue(site.queue, threads, bulk))
         refused = Complaint(errors.warning, "no more threads")
@@ -119,9 +120,7 @@ class Parts:
             self.recycled.append,
         )
         self.threads = list(self.pool)  # which have ended already
-        self.deadlines = Deadlines(
-            self.context, self.service, self.ending, self.pool, lambda: self.recycled.append("hang")
-        )
+        self.deadlines = Deadlines(self.context, self.service, self.ending, self.pool)
         self.me = self.threads[0]
         self.me.has_baton = True
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from superwsgi.config.schema import HealthSettings, Limits, Log, Proxy, Requests, Site, Timeouts, TlsSettings
 from superwsgi.counts import WorkerCounters
+from superwsgi.messages import Recycle
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls import interface
 from tests.fixtureapps.wsgi_paths import gate
@@ -129,7 +130,7 @@ class Running:
         self.address = self.listener.getsockname()
         self.early = [self.connect().get(path) for path in early]
         self.board = Scoreboard.create(1, site.most_threads + 1)
-        self.recycled: list[str] = []
+        self.recycled: list[Recycle] = []
         self._fds = [os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for path in self._files]
         self.loop, self.access = make_loop(
             app,

@@ -18,6 +18,7 @@ from typing import Any
 from superwsgi.config.schema import Site, Timeouts
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
+from superwsgi.messages import Recycle
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls.interface import Certificates
 from superwsgi.worker.serve.acceptor import Listeners
@@ -39,7 +40,7 @@ def make_loop(
     slot: int = 0,
     error_fd: int | None = 2,
     access_fd: int | None = None,
-    on_recycle: Callable[[str], None] = lambda reason: None,
+    on_recycle: Callable[[Recycle], None] = lambda why: None,
     certificates: Certificates | None = None,
 ) -> tuple[Loop, AccessLog | None]:
     """A started loop in this process, and its access log."""

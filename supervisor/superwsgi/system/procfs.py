@@ -34,6 +34,17 @@ def threads() -> list[int]:
     return _numbers(_PROC / "self/task")
 
 
+def awake(thread: int) -> float | None:
+    """Seconds that a thread of this process has computed so far, or waited for a processor to do so: by its
+    native id, None where that cannot be known. The first two figures of its schedstat are these, in ns
+    (Documentation/scheduler/sched-stats.rst of the kernel)."""
+    try:
+        computed, waited, _ = (_PROC / f"self/task/{thread}/schedstat").read_bytes().split()
+    except (OSError, ValueError):  # it has ended; a kernel without these statistics
+        return None
+    return (int(computed) + int(waited)) / 1e9
+
+
 def descriptors() -> list[int]:
     """What this process has open, and the one that was open just to list them."""
     return _numbers(_PROC / "self/fd")

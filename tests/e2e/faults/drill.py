@@ -66,7 +66,7 @@ class Drill:
 
     def incidents(self, about=None):
         """Those that `superwsgi why --json` shows, the newest first."""
-        return self._command("why", concerning=about)["incidents"]
+        return self._command("why", concerning=None if about is None else str(about))["incidents"]
 
     def _command(self, kind, **fields):
         with socket.socket(socket.AF_UNIX) as sock:
@@ -75,17 +75,20 @@ class Drill:
             sock.sendall(json.dumps({"type": kind, **fields}).encode() + b"\n")
             return json.loads(read_all(sock))
 
-    def why(self, *arguments):
-        """The first line of each incident, as `superwsgi why` prints it."""
-        done = self.daemon.command("why", "--short", *arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+    def says(self, pattern, about=None):
+        """Wait until the newest incident is told like this by `superwsgi why`, and return it."""
+        arguments = ["why", "--short", *([] if about is None else [about])]
 
-    def says(self, pattern, *arguments):
-        """Expect the newest incident to be told like this."""
-        first = self.why(*arguments)[0]
-        print(first)
-        assert re.fullmatch(WHEN + pattern, first), f"{first!r} is not like {pattern!r}\n{self.daemon.log}"
+        def told():
+            done = self.daemon.command(*arguments)
+            assert done.returncode == 0, done.stderr
+            first = done.stdout.partition("\n")[0]
+            return first if re.fullmatch(WHEN + pattern, first) else None
+
+        print(
+            wait_for(told, pattern, context=lambda: self.daemon.command(*arguments).stdout + self.daemon.log)
+        )
+        return self.incidents(about)[0]
 
     def workers(self):
         """Process ids of those that serve and are not to be replaced, by number."""

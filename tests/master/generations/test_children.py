@@ -11,7 +11,17 @@ import pytest
 from superwsgi.master.generations.children import ended, is_child
 from superwsgi.master.policy.actions import DismissMold, EndMold, KillBroken, RemindWorker, StartMold
 from superwsgi.master.states import GenerationState, WorkerState
-from superwsgi.messages import BootFailed, ForkFailed, Loaded, LoadFailed, Ready, Recycle, Started, Unforkable
+from superwsgi.messages import (
+    BootFailed,
+    ForkFailed,
+    Loaded,
+    LoadFailed,
+    Ready,
+    Recycle,
+    Started,
+    Stuck,
+    Unforkable,
+)
 
 BEGINS = """
 import os, socket
@@ -91,6 +101,13 @@ class TestAMold:
     def test_that_ends_without_a_word(self, rooms, loading, code, reason):
         rooms.mold_ends(loading, code)
         assert loading.fault.reason.startswith(reason)
+
+    def test_that_asks_for_it_because_of_a_request_is_an_incident(self, rooms, worker):
+        rooms.worker_says(worker, Recycle("a stuck thread", Stuck("GET", "/loop", "3f-17", 62.0)))
+        assert "warning worker=1" in rooms.log
+        (incident,) = rooms.incidents.find("3f-17", 20)
+        assert incident.cause == "a stuck thread"
+        assert worker.incident == incident.number
 
     def test_that_says_what_it_cannot_say_is_to_be_ended(self, rooms, loading):
         rooms.mold_says(loading, Ready(0.1))

@@ -116,7 +116,26 @@ class TestAStuckRequest:
     def test_recycling_is_asked_for_when_its_thread_does_not_come_back(self):
         with running(app, threads=1, request=0.2) as worker:
             assert worker.fetch("/wait")[0] == 504
-            assert eventually(lambda: worker.recycled) == ["hang"]
+            (why,) = eventually(lambda: worker.recycled)
+            assert why.reason.startswith("a stuck thread does not come back: GET /wait ")
+            assert (why.stuck.method, why.stuck.target) == ("GET", "/wait")
+            assert why.stuck.seconds >= 0.4
+
+    def test_it_is_asked_for_at_once_when_its_thread_computes(self):
+        ends = threading.Event()
+
+        def loops(environ, start_response):
+            while not ends.is_set():
+                pass
+            start_response("200 OK", [])
+            return [b""]
+
+        with running(loops, threads=1, request=2) as worker:
+            assert worker.fetch("/loop?x=1")[0] == 504
+            (why,) = eventually(lambda: worker.recycled)
+            ends.set()
+            assert why.stuck.target == "/loop?x=1"
+            assert why.reason.startswith("a stuck thread goes on computing: GET /loop?x=1 ")
 
     def test_a_thread_that_comes_back_is_no_reason_to_recycle(self):
         with running(app, threads=1, request=0.5) as worker:

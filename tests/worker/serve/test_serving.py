@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from superwsgi.config.schema import Limits, Requests
+from superwsgi.messages import Recycle
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 
@@ -262,7 +263,7 @@ def test_recycling_is_asked_for_once():
     with running(app, requests=Requests(max=3)) as worker:
         for _ in range(6):
             assert worker.fetch()[0] == 200
-        assert worker.recycled == ["requests"]
+        assert worker.recycled == [Recycle("requests")]
 
 
 def test_the_access_log_has_a_line_for_each_request():

@@ -104,6 +104,9 @@ def head(one: Incident, now: float) -> str:
 
 
 def _requests(one: Incident) -> str:
+    """The first of them, unless the cause names it."""
+    if len(one.requests) == 1 and one.requests[0].id and one.requests[0].id in one.cause:
+        return ""
     if len(one.requests) <= 1:
         return "".join(map(str, one.requests))
     return f"{one.requests[0]} and {len(one.requests) - 1} more"

@@ -212,9 +212,32 @@ class Children:
             self._worker_ready(generation, worker, word, now)
         elif isinstance(word, BootFailed):
             worker.fail(self._explain(generation, word), word.detail)
-        elif isinstance(word, Recycle):
+        elif isinstance(word, Recycle) and worker.state is WorkerState.SERVING:
+            self._asks_to_be_recycled(worker, word)
+
+    def _asks_to_be_recycled(self, worker: WorkerHandle, word: Recycle) -> None:
+        """That its time has come is no incident; that a thread of it is stuck is one."""
+        if word.stuck is None:
             worker.replace(word.reason)
             self._errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
+            return
+        stuck = word.stuck
+        request = {"request": stuck.id, "method": stuck.method, "target": stuck.target}
+        self.recycle(worker, word.reason, **request, seconds=round(stuck.seconds, 1))
+
+    def recycle(self, worker: WorkerHandle, reason: str, **fields: object) -> None:
+        """Have a worker that serves replaced, because something is wrong with it; the first reason counts."""
+        if worker.state is WorkerState.SERVING and worker.recycle is None:
+            worker.replace(reason)
+            log = self._errors.bind(**worker.who())
+            then = "drained once its replacement serves"
+            self.goes(worker, log.warning("to be recycled", "", reason=reason, **fields, next=then))
+
+    def goes(self, worker: WorkerHandle, incident: int | None) -> None:
+        """A worker is ended or replaced because of this incident."""
+        worker.goes_because_of(incident)
+        if incident is not None:
+            self._incidents.misses(worker.number, incident)
 
     def _reported(
         self, process: MoldHandle | WorkerHandle, who: dict[str, object], report: WentWrong, now: float

@@ -48,7 +48,6 @@ class Deeds:
     ) -> None:
         self._loop = context.loop
         self._errors = context.errors
-        self._incidents = context.incidents
         self._generations = generations
         self._children = children
         self._agenda = agenda
@@ -84,7 +83,7 @@ class Deeds:
         elif isinstance(action, RemindWorker):
             worker.signal(signal.SIGTERM)
         elif isinstance(action, RecycleWorker):
-            self._recycle(worker, action.reason)
+            self._children.recycle(worker, action.reason)
         elif isinstance(action, DumpWorker):
             self._dump(generation, worker, action.reason, now)
 
@@ -182,23 +181,10 @@ class Deeds:
             reason = self._generations.explain_wait(generation, worker.pid, reason)
         log = self._errors.bind(**worker.who())
         if worker.incident is None:
-            self._goes(worker, log.warning("killed", reason=reason))
+            self._children.goes(worker, log.warning("killed", reason=reason))
         else:
             log.notice("killed", reason=reason, incident=worker.incident)
         generation.kill(worker, reason, now)
-
-    def _recycle(self, worker: WorkerHandle, reason: str) -> None:
-        if worker.state is WorkerState.SERVING and worker.recycle is None:
-            worker.replace(reason)
-            log = self._errors.bind(**worker.who())
-            then = "drained once its replacement serves"
-            self._goes(worker, log.warning("to be recycled", reason=reason, next=then))
-
-    def _goes(self, worker: WorkerHandle, incident: int | None) -> None:
-        """It is ended or replaced because of this incident."""
-        worker.goes_because_of(incident)
-        if incident is not None:
-            self._incidents.misses(worker.number, incident)
 
     def _dump(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.state is WorkerState.SERVING:
@@ -206,7 +192,7 @@ class Deeds:
             then = f"its stacks follow; killed unless it recovers within {duration(SECOND_LOOK)}"
             log = self._errors.bind(**worker.who())
             in_hand = record.in_hand(generation.board.read(worker.slot).in_flight, now)
-            self._goes(worker, log.error("hangs", reason=reason, in_hand=in_hand, next=then))
+            self._children.goes(worker, log.error("hangs", reason=reason, in_hand=in_hand, next=then))
             self._children.dumps.ask(generation, worker, "hangs")
 
     # All of them: the site stops.

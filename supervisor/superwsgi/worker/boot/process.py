@@ -335,11 +335,11 @@ class Worker:
         self._start.channel.close()
         self._signals.close_in_child()
 
-    def _ask_for_replacement(self, reason: str) -> None:
+    def _ask_for_replacement(self, why: Recycle) -> None:
         """Ask only once, whatever reasons follow."""
         with contextlib.suppress(Closed):
             if next(self._asks) == 0:
-                self._start.channel.send(Recycle(reason))
+                self._start.channel.send(why)
 
     def _access_log(self) -> AccessLog | None:
         start = self._start

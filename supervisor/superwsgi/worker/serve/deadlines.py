@@ -5,7 +5,6 @@ Times are monotonic ns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from superwsgi.http.errors import HttpError
@@ -44,16 +43,7 @@ def fast_enough(moved: int, period: int) -> bool:
 
 
 class Deadlines:
-    """`on_hang` is called if a stuck thread does not come back."""
-
-    def __init__(
-        self,
-        context: Context,
-        service: Service,
-        ending: Ending,
-        pool: Pool,
-        on_hang: Callable[[], None],
-    ) -> None:
+    def __init__(self, context: Context, service: Service, ending: Ending, pool: Pool) -> None:
         timeouts = context.site.timeouts
         self._errors = context.errors
         self._board = context.board
@@ -65,7 +55,6 @@ class Deadlines:
         self._connections = service.connections
         self._ending = ending
         self._pool = pool
-        self._on_hang = on_hang
 
     def look(self, now: int) -> int:
         """End whatever is overdue; returns when to look again."""
@@ -82,7 +71,9 @@ class Deadlines:
                 if thread.deadline <= now:
                     self._look_at_thread(thread, now)
                 soonest = min(soonest, thread.deadline)
-        soonest = min(soonest, self._slow.tell(now), self._look_for_lost(now), self._pool.shrink(now))
+        lost = self._service.lost
+        soonest = min(soonest, self._slow.tell(now), lost.look(now), self._pool.shrink(now))
+        self._board.set("abandoned", len(lost.threads))
         return soonest if soonest >= NEVER else max(soonest, now + GRAIN)
 
     def end(self) -> None:
@@ -174,16 +165,6 @@ class Deadlines:
         self._service.end_bulk(connection, request)
         self._connections.queue.learn(request, now - exchange.began, now)
         thread.record.end()
-        self._service.lost[thread] = now + self._timeout
+        self._service.lost.add(thread, request, exchange.began, now)
         self._pool.replace(thread)
         self._service.follow(connection, self._ending.abandon(connection, exchange, now), True)
-
-    def _look_for_lost(self, now: int) -> int:
-        for thread, hope in list(self._service.lost.items()):
-            if not thread.is_alive():
-                del self._service.lost[thread]
-            elif hope <= now:
-                self._service.lost[thread] = NEVER
-                self._on_hang()
-        self._board.set("abandoned", len(self._service.lost))
-        return min(self._service.lost.values(), default=NEVER)

@@ -22,7 +22,7 @@ from superwsgi.http.response.exchange import App, Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.messages import ThreadsAt
+from superwsgi.messages import Recycle, ThreadsAt
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
@@ -65,9 +65,9 @@ _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
 class Loop:
     """Serve `app` on `listeners`, up to `site.most_threads` requests at once.
 
-    `board` has one more thread record than that. `on_recycle` is called with the reason why this
-    worker should be replaced: "requests" (it has answered requests.max) or "hang" (a stuck thread does not
-    come back). `on_end` is called in one of the threads when nothing is served any more.
+    `board` has one more thread record than that. `on_recycle` is told why this worker should be
+    replaced: "requests" (it has answered requests.max), or a stuck thread. `on_end` is called in one of the
+    threads when nothing is served any more.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Loop:
         board: WorkerWriter,
         errors: ErrorLog,
         access: AccessLog | None,
-        on_recycle: Callable[[str], None],
+        on_recycle: Callable[[Recycle], None],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._epoll = select.epoll()
@@ -109,7 +109,7 @@ class Loop:
         self._service = Service(
             context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
-        self._deadlines = Deadlines(context, self._service, self._ending, pool, lambda: on_recycle("hang"))
+        self._deadlines = Deadlines(context, self._service, self._ending, pool)
         self._checks = self._service.health.paths
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
@@ -151,7 +151,7 @@ class Loop:
 
     def threads_at(self, question: int) -> Iterator[ThreadsAt]:
         """What all threads of this process do, for the master. Called by the main thread."""
-        return threads_at(question, self._pool, self._service.lost)
+        return threads_at(question, self._pool, self._service.lost.threads)
 
     def join(self, timeout: float | None) -> bool:
         """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""

@@ -18,6 +18,7 @@ from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Phase
 from superwsgi.http.response.exchange import Exchange
+from superwsgi.messages import Recycle
 from superwsgi.tls.interface import Tls
 from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
 from superwsgi.worker.connection.connection import Connection
@@ -31,6 +32,7 @@ from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.health import Health
+from superwsgi.worker.serve.lost import LostThreads
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
@@ -80,14 +82,14 @@ class Service:
         admission: Admission,
         ending: Ending,
         bulk: Bulk,
-        on_recycle: Callable[[str], None],
+        on_recycle: Callable[[Recycle], None],
     ) -> None:
         site, requests = context.site, context.site.requests
         self._context = context
         self._gateway = context.gateway
         self._access = context.access
         self._lines = context.errors.lines
-        self.lost: dict[WorkerThread, int] = {}  # written off, may still return: wait for it until then
+        self.lost = LostThreads(deadline_after(context.site.timeouts.request), on_recycle)
         self._begun = self._lines.begun  # looking it up each time would be measurable
         self._queue_limit = site.limits.queue
         self._first_look = min(deadline_after(site.timeouts.request), deadline_after(site.log.slow))
@@ -380,7 +382,7 @@ class Service:
         sender.begin(thread.lease if self._complete else NO_LEASE)
         if self._bulk.known and self._bulk.expects(kind_of(request), now):
             sender.outbox.be_bulky()
-        if self.lost:
+        if self.lost.threads:
             request.environ["wsgi.multithread"] = True
         connection.exchange = exchange = Exchange(self._gateway, request, sender, now)
         exchange.arrived = connection.arrived
@@ -401,7 +403,7 @@ class Service:
         if self._acceptor.away:
             self._acceptor.freed()
         if self._last_request and next(self._requests) == self._last_request:
-            self._on_recycle("requests")
+            self._on_recycle(Recycle("requests"))
 
     # What a client is sent.
 

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from superwsgi.http.request.trace import named
 from superwsgi.log.frames import application_stack
 from superwsgi.scoreboard import ThreadWriter
+from superwsgi.system import procfs
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Sending
@@ -89,6 +90,11 @@ class WorkerThread:
 
     def is_alive(self) -> bool:
         return self._python.is_alive()
+
+    def awake(self) -> float | None:
+        """Seconds that it has computed so far, or waited for a processor; None if that cannot be known."""
+        native = self._python.native_id
+        return None if native is None else procfs.awake(native)
 
     def stack(self) -> str:
         """What the application does in it right now."""

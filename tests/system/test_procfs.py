@@ -1,0 +1,33 @@
+"""What the kernel tells of threads."""
+
+import threading
+
+from superwsgi.system import procfs
+from tests.e2e.daemon import wait_for
+
+
+def test_a_thread_that_computes_is_awake():
+    ends = threading.Event()
+
+    def compute():
+        while not ends.is_set():
+            pass
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    assert thread.native_id is not None
+    native = thread.native_id
+    wait_for(lambda: (procfs.awake(native) or 0) > 0.1, "a tenth of a second")
+    ends.set()
+    thread.join()
+    wait_for(lambda: procfs.awake(native) is None, "end of the thread")
+
+
+def test_one_that_waits_is_not():
+    ends = threading.Event()
+    thread = threading.Thread(target=ends.wait)
+    thread.start()
+    assert thread.native_id is not None
+    assert (procfs.awake(thread.native_id) or 0) < 1
+    ends.set()
+    thread.join()
