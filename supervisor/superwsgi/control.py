@@ -111,7 +111,8 @@ class ThreadsStatus(Struct, frozen=True):
 class WorkerStatus(Struct, frozen=True):
     """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
     bytes, `cpu` in seconds a second (1.0: one core), None for the first second; `recycle` is why it is to be
-    replaced, `state` as in master/states.py, or `missing` or `crash-loop`.
+    replaced, `state` as in master/states.py, or `missing`, `crash-loop`, or of one that has not gone on for
+    seconds `stopped` (by a signal) or `hangs`.
 
     `requests` and `failures` (5xx) are what it has answered. In hand it has `in_flight` requests in the
     application, `threads.queued` that wait, `taken` that it is about to run or count, and `sending` answers

@@ -2,6 +2,7 @@
 answers."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -9,6 +10,8 @@ import threading
 import time
 
 hoard = []
+LOG = logging.StreamHandler()
+logging.getLogger("drill").addHandler(LOG)
 
 
 def sends(number):
@@ -17,6 +20,12 @@ def sends(number):
 
 def reads_nowhere():
     ctypes.string_at(8)
+
+
+def stops():
+    """This thread may go on for a moment: it is the main thread that takes the signal."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(600)
 
 
 def loops():
@@ -41,17 +50,25 @@ def eats_memory():
         time.sleep(0.01)
 
 
+def locks_the_log():
+    """As a handler does that waits for something which never comes."""
+    LOG.acquire()
+    time.sleep(600)
+
+
 FAULTS = {
     "/kill": sends(signal.SIGKILL),
     "/segv": reads_nowhere,
     "/abort": os.abort,
     "/exit": lambda: os._exit(7),
     "/leave": lambda: sys.exit(7),
-    "/stop": sends(signal.SIGSTOP),
+    "/stop": stops,
     "/loop": loops,
     "/gil": holds_the_gil,
     "/memory": eats_memory,
     "/sleep": lambda: time.sleep(600),
+    "/lock": locks_the_log,
+    "/log": lambda: logging.getLogger("drill").warning("said"),
 }
 
 

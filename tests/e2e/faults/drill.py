@@ -7,10 +7,10 @@ import json
 import re
 import socket
 import time
-from http import HTTPStatus
 
 from tests.e2e.daemon import DEADLINE, FIXTURE_APPS, read_all, wait_for
 from tests.e2e.load import Load
+from tests.e2e.wire import Wire, request
 
 CLIENTS = 4
 
@@ -50,13 +50,18 @@ class Drill:
 
     # What happens.
 
-    def ask(self, path):
-        """The status of one answer; None where there is none."""
-        with contextlib.suppress(ConnectionResetError), self.daemon.connect() as sock:
-            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-            said = read_all(sock)
-            return HTTPStatus(int(said[9:12])) if said else None
+    def ask(self, path, **more):
+        """The answer; None where there is none."""
+        with contextlib.suppress(ConnectionError), Wire(self.daemon.connect()) as wire:
+            return wire.ask(path, **more)
         return None
+
+    @contextlib.contextmanager
+    def asked(self, path):
+        """A client that has asked for it."""
+        with Wire(self.daemon.connect()) as wire:
+            wire.send(request(path))
+            yield wire
 
     # What its operator sees.
 
@@ -90,6 +95,15 @@ class Drill:
         )
         return self.incidents(about)[0]
 
+    def shows(self, state, pid=None):
+        """Wait until `superwsgi status` shows a worker in that state, this one or any."""
+
+        def shown():
+            seen = {w["pid"] for w in self.status()["workers"] if w["state"] == state}
+            return pid in seen if pid else seen
+
+        wait_for(shown, f"worker that {state}", context=lambda: str(self.status()))
+
     def workers(self):
         """Process ids of those that serve and are not to be replaced, by number."""
         workers = self.status()["workers"]
@@ -103,7 +117,7 @@ class Drill:
 
         def serves():
             now = self.workers()
-            return len(now) == wanted and now != before and len(self.status()["workers"]) == wanted
+            return len(now) == wanted and now != before
 
         wait_for(serves, "full capacity", context=lambda: f"{self.status()}\n{self.daemon.log}")
         took = time.monotonic() - began

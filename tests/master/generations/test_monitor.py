@@ -88,6 +88,13 @@ def test_what_a_signal_has_stopped_is_given_up(rooms, monitor):
     assert [(type(action), action.worker) for action in rooms.agenda] == [(KillWorker, worker.key)]
 
 
+def test_what_a_signal_has_stopped_does_not_hold_the_gil(rooms, monitor):
+    generation, worker = serving(rooms)
+    worker.seen(rooms.now, 7)
+    monitor.look(rooms.now + generation.site.timeouts.request + 1)
+    assert rooms.agenda == []
+
+
 def take_all(generation, queued=0):
     """All threads of its worker have a request in hand."""
     most = generation.site.most_threads

@@ -43,6 +43,8 @@ _STAGES = {
 }
 _MISSING = "missing"
 _CRASH_LOOP = "crash-loop"
+_STOPPED = "stopped"
+_HANGS = "hangs"
 
 MOST_RUNNING: Final = 1000
 """How many of the requests that run are shown."""
@@ -193,7 +195,7 @@ def _worker(
     return WorkerStatus(
         number=worker.number,
         generation=generation.number,
-        state=worker.state.value,
+        state=_state(worker),
         pid=worker.pid,
         age=None if worker.ready_at is None else now - worker.ready_at,
         requests=worker.counts.requests,
@@ -215,6 +217,13 @@ def _worker(
         taken=counters.taken,
         sending=counters.sending,
     )
+
+
+def _state(worker: WorkerHandle) -> str:
+    """One that has not gone on for a while serves nobody, whatever it was told to do."""
+    if worker.stopped_at is not None:
+        return _STOPPED
+    return _HANGS if worker.dumped_at is not None else worker.state.value
 
 
 def reloading(generations: Generations, *, rolled_out: bool) -> Progress:

@@ -112,6 +112,8 @@ class Monitor:
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline
             return
+        if worker.stopped_at is not None:  # by a signal, which is another cause
+            return
         beat, busy = generation.board.pulse(worker.slot)
         silent = now - max(beat, worker.ready_at or now)
         limit = heartbeat.limit(generation.site.timeouts.request, busy=busy)

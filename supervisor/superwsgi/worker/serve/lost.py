@@ -51,8 +51,9 @@ class LostThreads:
         self.threads[thread] = _Lost(request, began, now, now + self._patience, thread.awake())
 
     def look(self, now: int) -> int:
-        """Forget those that have returned; returns when to look again."""
-        for thread, lost in list(self.threads.items()):
+        """Forget those that have returned; returns when to look again. The oldest is the first to be looked
+        at, since others may wait for what it holds."""
+        for thread, lost in sorted(self.threads.items(), key=_began):
             if not thread.is_alive():
                 del self.threads[thread]
             elif lost.due <= now:
@@ -74,6 +75,10 @@ class LostThreads:
         stuck = Stuck(request.method[:VALUE_LIMIT], target, request.id[:VALUE_LIMIT], seconds)
         told = f"{stuck.method} {stuck.target} {stuck.id}"[:VALUE_LIMIT]
         self._on_recycle(Recycle(f"a stuck thread {how}: {told} for {duration(seconds)}", stuck))
+
+
+def _began(item: tuple[WorkerThread, _Lost]) -> int:
+    return item[1].began
 
 
 def _share(lost: _Lost, awake: float | None, now: int) -> float:
