@@ -205,7 +205,7 @@ class TestADeath:
 
     def test_is_remembered(self, rooms, worker):
         rooms.worker_ends(worker, -signal.SIGKILL)
-        assert rooms.record.deaths == {1: (rooms.now, "signal 9 (SIGKILL): not by the master")}
+        assert rooms.record.deaths == {1: (rooms.now, "signal 9 (SIGKILL): not by the master", 1)}
 
     def test_of_an_ordinary_end_may_be_somebody_s_signal(self, rooms, worker):
         rooms.worker_ends(worker, 0)

@@ -19,7 +19,6 @@ from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.storage import Bulk
 from superwsgi.worker.queue.queue import RequestQueue
-from superwsgi.worker.serve.service import LONG, SAMPLE
 from tests.worker.queue.waiting import Waiting, request
 
 MS = SECOND // 1000
@@ -94,7 +93,6 @@ class Simulation:
         self._random = Random(seed)
         self._events: list[tuple[int, int, Callable[[int], None]]] = []
         self._numbers = count()
-        self._unlearned = 0
         self._look_at = NEVER
         self._after = WARM
         self._pages = pages
@@ -170,10 +168,7 @@ class Simulation:
         self._at(now + takes, partial(self._end, client, takes))
 
     def _end(self, client: Client, took: int, now: int) -> None:
-        self._unlearned += 1
-        if took > LONG or self.queue.size or self._unlearned >= SAMPLE:
-            self._unlearned = 0
-            self.queue.learn(client.connection.parser.requests[0], took, now)
+        self.queue.saw(client.connection.parser.requests[0], took, now)
         self._free += 1
         self.figures[client.page.path].answered += now >= self._after
         if client.page.think != NEVER:

@@ -89,6 +89,8 @@ def _head(snapshot: Snapshot, where: str) -> Iterator[str]:
     if snapshot.trouble and not snapshot.health:
         yield f"last reload failed: {printable(snapshot.trouble)}"
     yield f"{' '.join(snapshot.addresses)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
+    if snapshot.checks:
+        yield f"health checks: {' '.join(snapshot.checks)}"
     if where:
         yield where
     if snapshot.certificate is not None:

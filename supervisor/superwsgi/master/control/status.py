@@ -175,7 +175,10 @@ def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
 def _workers(
     generations: Generations, record: Record, target: Generation | None, now: float
 ) -> Iterator[WorkerStatus]:
-    deaths = {number: DeathStatus(how, now - when) for number, (when, how) in record.deaths.items()}
+    deaths = {
+        number: DeathStatus(how, now - when, incident)
+        for number, (when, how, incident) in record.deaths.items()
+    }
     present = set()
     for generation in generations:
         for worker in generation.workers.values():

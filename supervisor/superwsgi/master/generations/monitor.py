@@ -39,6 +39,7 @@ class Monitor:
         self._agenda = agenda
         self._not_mended = Complaint(context.errors.error, "listener broken")
         self.shortage: shortage.Shortage | None = None  # of threads, as far as it was seen
+        self._short: int | None = None  # the incident
 
     def begin(self, now: float, seen: shortage.Shortage | None = None) -> None:
         """Start looking; `seen` is what an earlier program of this process saw last."""
@@ -149,9 +150,10 @@ class Monitor:
         ]
         self.shortage, said = shortage.judge(self.shortage, views, now)
         if isinstance(said, shortage.Begins):
-            self._errors.warning("out of threads", **said.fields)
+            self._short = self._errors.warning("out of threads", **said.fields)
         elif said is not None:
             self._errors.info("threads free again", **said.fields)
+            self._incidents.ends(self._short, f"threads were free again after {said.fields['lasted']}")
 
     def _put(self, action: Action | None) -> None:
         """Put an action on the agenda, if there is one."""

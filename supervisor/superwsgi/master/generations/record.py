@@ -79,6 +79,7 @@ class Death:
 
     def _tell_death(self, log: ErrorLog, incidents: Incidents, consequence: dict[str, str]) -> None:
         number = log.error("died", self.worker.detail, **{**dict(self._facts()), **consequence})
+        self.worker.goes_because_of(number)
         if number is not None:
             incidents.misses(self.worker.number, number)
             incidents.explain(number, self.worker.dump)
@@ -156,12 +157,13 @@ def in_hand(requests: Iterable[InFlight], now: float) -> Listed:
 
 
 class Record:
-    """One site's record. `deaths` are the last ones by worker number: when (monotonic seconds) and how;
-    `newest` is the number of the last attempt, the only one that can still be going on."""
+    """One site's record. `deaths` are the last ones by worker number: when (monotonic seconds), how, and the
+    number of the incident, or 0; `newest` is the number of the last attempt, the only one that can still be
+    going on."""
 
     def __init__(self) -> None:
         self.trouble = ""  # why the last start or reload failed; empty once one has succeeded
-        self.deaths: dict[int, tuple[float, str]] = {}
+        self.deaths: dict[int, tuple[float, str, int]] = {}
         self.newest = 0
         self._attempts: deque[Attempt] = deque(maxlen=_REMEMBERED)
 
@@ -209,4 +211,4 @@ class Record:
 
     def note(self, death: Death) -> None:
         """A worker has ended in an unexpected way."""
-        self.deaths[death.worker.number] = death.now, death.cause
+        self.deaths[death.worker.number] = death.now, death.cause, death.worker.incident or 0

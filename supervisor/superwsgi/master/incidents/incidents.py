@@ -19,6 +19,9 @@ KEPT: Final = 300
 AGAIN: Final = 60.0
 """Seconds after its last time in which the same incident is the same one."""
 
+_MOST: Final = 1_000_000
+"""Refusals between two looks that are believed: applications can write to the scoreboard."""
+
 LONGEST: Final = 32 << 10
 """Characters of a detail that are kept."""
 
@@ -57,7 +60,7 @@ class Incidents:
 
     def refused(self, who: Mapping[str, object], status: int, count: int) -> None:
         """A worker has refused so many requests more; the scoreboard knows that better than its words."""
-        self.add("debug", who, wording.REFUSED, {"status": status, "times": count}, "")
+        self.add("debug", who, wording.REFUSED, {"status": status, "times": min(count, _MOST)}, "")
 
     def memory_ran_out(self, kills: int) -> bool:
         """Note how many processes the kernel has killed for want of memory; whether there are more."""
@@ -79,6 +82,12 @@ class Incidents:
         if one is not None:
             self._kept[number] = replace(one, detail=f"{one.detail}\n{detail}".strip("\n")[-LONGEST:])
 
+    def ends(self, number: int | None, then: str) -> None:
+        """What it was about is over."""
+        one = self._kept.get(number or 0)
+        if one is not None:
+            self._kept[one.number] = replace(one, then=then)
+
     def misses(self, worker: int, number: int) -> None:
         """Because of this incident a worker is missing, or is being replaced."""
         self._missing[worker] = number, time.time()
@@ -86,10 +95,7 @@ class Incidents:
     def serves(self, worker: int) -> None:
         """A worker serves: it may be the replacement of one that was missing."""
         number, since = self._missing.pop(worker, (0, 0.0))
-        one = self._kept.get(number)
-        if one is not None:
-            then = f"replaced, served again after {duration(time.time() - since)}"
-            self._kept[number] = replace(one, then=then)
+        self.ends(number, f"replaced, served again after {duration(time.time() - since)}")
 
     # Who asks.
 

@@ -41,7 +41,7 @@ def is_ready(going: Going, siblings: bool) -> bool:
 _READS: Final = ("GET", "HEAD")
 
 
-class Health:
+class HealthChecks:
     """`paths` has the site's health paths, and for each whether it asks for readiness."""
 
     def __init__(self, context: Context, ending: Ending) -> None:

@@ -20,7 +20,7 @@ from superwsgi.http.request.parser import Phase
 from superwsgi.http.response.exchange import Exchange
 from superwsgi.messages import Recycle
 from superwsgi.tls.interface import Tls
-from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
+from superwsgi.worker.connection.alarm import NEVER, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.sender import NO_LEASE
 from superwsgi.worker.connection.states import NEXT, Event, Sending, State
@@ -31,8 +31,8 @@ from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
-from superwsgi.worker.serve.health import Health
-from superwsgi.worker.serve.lost import LostThreads
+from superwsgi.worker.serve.health import HealthChecks
+from superwsgi.worker.threads.lost import LostThreads
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
@@ -58,11 +58,6 @@ _FORGOTTEN: Final[Environ] = {}
 _QUEUE_FULL: Final = HttpError(503, "too many requests wait for a thread (limits.queue)")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-LONG: Final = SECOND // 1000
-SAMPLE: Final = 64
-"""Even if nobody waits, what to expect of a kind of request is learned from those that take longer than LONG,
-in ns, and from one in SAMPLE of the others: it takes some 3 us."""
 
 BODY_SIZE: Final = 64 << 10
 HEAD_SIZE: Final = 16 << 10
@@ -101,10 +96,9 @@ class Service:
         self._acceptor = acceptor
         self._admission = admission
         self._ending = ending
-        self.health = Health(context, ending)
+        self.health = HealthChecks(context, ending)
         self._checks = self.health.paths
         self._bulk = bulk
-        self._unlearned = 0  # requests since one was learned from
         self._on_recycle = on_recycle
         self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
         self._requests = count(1)
@@ -360,10 +354,7 @@ class Service:
         except IndexError:
             thread.written_off = True  # by deadlines.py, which ended the request in our place
             return _END
-        self._unlearned += 1
-        if done - now > LONG or self.connections.queue.size or self._unlearned >= SAMPLE:
-            self._unlearned = 0
-            self.connections.queue.learn(request, done - now, done)
+        self.connections.queue.saw(request, done - now, done)
         thread.connection = None
         self._give_back_permit()
         connection.answered = done
