@@ -92,6 +92,54 @@ def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, se
     assert snapshot.threads == control.ThreadsStatus(1, 8, most, 1, pytest.approx(0.5))
 
 
+def test_status_has_what_was_counted_also_by_workers_that_are_gone(rooms, serving, ask):
+    for slot, answer in (0, 200), (1, 404):
+        thread = serving.board.writer(slot).thread(0)
+        thread.count(answer, 100, 1_000_000, 2_000_000)
+        thread.show()
+    serving.board.writer(1).refuse(503, 50, 3_000_000)
+    rooms.worker_ends(serving.workers[1])
+    snapshot, _ = ask(control.StatusRequest())
+    totals = snapshot.totals
+    assert totals.answers == {"2xx": 1, "3xx": 0, "4xx": 1, "5xx": 1}
+    assert (totals.requests, totals.refused, totals.sent) == (3, {"503": 1}, 250)
+    assert (sum(totals.latency), sum(totals.app_latency), totals.time) == (3, 2, pytest.approx(0.007))
+    assert [worker.requests for worker in snapshot.workers] == [1, 0]
+
+
+def test_status_has_the_health_and_why(rooms, serving, ask):
+    rooms.generations.totals.look(rooms.generations.living(), rooms.now)
+    snapshot, _ = ask(control.StatusRequest())
+    assert (snapshot.health, snapshot.reasons, snapshot.serving) == ("healthy", [], 2)
+    serving.board.writer(0).refuse(503, 50, 3_000_000)
+    serving.board.writer(1).set("abandoned", 1)
+    rooms.now += 12
+    snapshot, _ = ask(control.StatusRequest())
+    assert (snapshot.health, snapshot.minute.seconds, snapshot.minute.rate) == ("degraded", 12.0, 1 / 12)
+    assert snapshot.reasons == [
+        "1 of 1 requests answered 503 in the last 12s: no thread was free for them in time",
+        "worker 2: 1 thread is still in the application after a 504",
+    ]
+
+
+def test_a_worker_in_which_something_holds_the_gil_does_not_serve(rooms, serving, ask):
+    serving.board.writer(0).thread(0).begin(1, b"GET", b"/", b"")
+    rooms.now += 10
+    snapshot, _ = ask(control.StatusRequest())
+    assert (snapshot.health, snapshot.serving) == ("degraded", 1)
+    assert snapshot.reasons[0].startswith("worker 1 hangs: no sign of life for 1")
+
+
+def test_what_runs_is_told_only_if_it_is_asked_for(rooms, serving, ask):
+    for slot, ago in (0, 1), (1, 4):
+        began = int((rooms.now - ago) * 1e9)
+        serving.board.writer(slot).thread(2).begin(began, b"GET", b"/report", b"c0ffee-%d" % slot)
+    assert ask(control.StatusRequest())[0].running is None
+    first, second = ask(control.StatusRequest(requests=True))[0].running
+    assert (first.worker, first.thread, first.method, first.target) == (2, 2, "GET", "/report")
+    assert (first.id, second.id, first.seconds) == ("c0ffee-1", "c0ffee-0", pytest.approx(4.0))
+
+
 def test_a_reload_is_followed_through_its_stages(rooms, ask):
     progress, follow = ask(control.ReloadRequest(follow=True))
     assert progress == Progress(stage=Stage.LOADING, generation=2, done=0, total=1)

@@ -95,6 +95,18 @@ def test_what_a_signal_has_stopped_does_not_hold_the_gil(rooms, monitor):
     assert rooms.agenda == []
 
 
+def test_what_workers_spend_and_count_is_noted(rooms, monitor):
+    generation, worker = serving(rooms)
+    monitor.begin(rooms.now)
+    assert worker.cpu is None
+    thread = generation.board.writer(0).thread(0)
+    thread.count(200, 10, 1000, 2000)
+    thread.show()
+    monitor.begin(rooms.now + 10)
+    assert worker.cpu >= 0
+    assert worker.counts.requests == 1
+
+
 def take_all(generation, queued=0):
     """All threads of its worker have a request in hand."""
     most = generation.site.most_threads

@@ -7,9 +7,11 @@ import time
 import pytest
 from msgspec.structs import replace
 
+from superwsgi.counts import Counts
 from superwsgi.master import handover
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.handover import VERSION, Handover, HandoverError
+from superwsgi.master.handover import VERSION, Handover, HandoverError, HeldTotals
+from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.release import Origin
 from superwsgi.master.sockets.inherited import Inherited
@@ -31,6 +33,7 @@ def held(rooms):
         generations=[first.hold()],
         given=[],
         environ={},
+        totals=HeldTotals(Counts(answers=(7, 0, 0, 1)), [Sample(5.0, Counts())]),
         shortage=Shortage(since=12.5, last=15.5, queued=2, oldest=3.0, said=True),
     )
 

@@ -51,7 +51,7 @@ def status(which: Which, requests: bool, as_json: bool, seconds: int | None) -> 
     request = StatusRequest(requests=requests)
     found = find(which, request)
     if seconds is not None:
-        _watch(which, request, found, seconds, as_json=as_json)
+        watch(_frames(which, request, found, as_json=as_json), seconds)
     if not found:
         fail(nothing_runs(), NOT_RUNNING)
     for each in found:
@@ -61,28 +61,21 @@ def status(which: Which, requests: bool, as_json: bool, seconds: int | None) -> 
     sys.exit(_exit_code(found))
 
 
-def _watch(
-    which: Which, request: StatusRequest, found: Sequence[FoundSite], seconds: int, *, as_json: bool
-) -> None:
-    sites = [*found]
-    begun = False
-
-    def frame() -> str:
-        nonlocal begun
-        if begun:
-            sites[:] = find_again(which, sites, request)
-        begun = True
-        problems = [_problem(each) for each in sites if each.problem is not None]
-        if not sites:
+def _frames(
+    which: Which, request: StatusRequest, found: Sequence[FoundSite], *, as_json: bool
+) -> Iterator[str]:
+    """What --watch shows, time after time."""
+    while True:
+        problems = [_problem(each) for each in found if each.problem is not None]
+        if not found:
             problems = [f"superwsgi: {nothing_runs()}"]
-        shown = _shown(sites, request, as_json=as_json)
+        shown = _shown(found, request, as_json=as_json)
         if as_json:
-            for problem in problems:
-                click.echo(problem, err=True)
-            return shown
-        return "\n".join([spell_time(time.time()), *problems, shown]) + "\n"
-
-    watch(frame, seconds)
+            click.echo("".join(f"{problem}\n" for problem in problems), err=True, nl=False)
+            yield shown
+        else:
+            yield "\n".join([spell_time(time.time()), *problems, shown]) + "\n"
+        found = find_again(which, found, request)
 
 
 def _shown(found: Sequence[FoundSite], request: StatusRequest, *, as_json: bool) -> str:

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Final, NoReturn
 
@@ -35,17 +35,17 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def watch(frame: Callable[[], str], seconds: int) -> NoReturn:
-    """Show what `frame` returns, lines with their ends, every so many seconds."""
+def watch(frames: Iterator[str], seconds: int) -> NoReturn:
+    """Show one after another, each some lines with their ends, every so many seconds."""
     redraws = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     try:
-        while True:
-            text = frame()
+        for text in frames:
             click.echo(_in_place(text) if redraws else text, nl=False)
             sys.stdout.flush()
             time.sleep(seconds)
     except KeyboardInterrupt:
-        sys.exit(0)
+        pass
+    sys.exit(0)
 
 
 def _in_place(text: str) -> str:
