@@ -190,7 +190,7 @@ def test_what_runs_now() -> None:
     ]
     site = replace(SITE, running=running, threads=ThreadsStatus(3, 4, 8))
     assert spell_running(site).splitlines() == [
-        "shop: 3 of 4 threads busy, the first 2 of them",
+        "shop: 3 of 4 threads busy, 2 of them shown",
         "",
         "since  worker  thread  id        request",
         "4.1s   2       1       c0ffee-1  GET /report\\u001b",
@@ -199,6 +199,8 @@ def test_what_runs_now() -> None:
     assert spell_running(site, width=38).splitlines()[3] == "4.1s   2       1       c0ffee-1  GET …"
     idle = replace(site, running=[], threads=ThreadsStatus(0, 4, 8))
     assert spell_running(idle) == "shop: 0 of 4 threads busy\n"
+    lost = replace(idle, threads=ThreadsStatus(0, 4, 8, abandoned=1))
+    assert "; 1 abandoned after a 504, in the application still\n" in spell_running(lost)
     assert "earlier version" in spell_running(SITE)
 
 

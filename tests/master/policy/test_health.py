@@ -88,6 +88,10 @@ def test_nothing_that_anybody_has_to_be_woken_for(signs):
             "worker 2: 2 threads are still in the application after a 504",
         ),
         (replace(SITE, out_of_threads=12.0), "out of threads for 12s"),
+        (
+            replace(SITE, mold_lost=True),
+            "its mold is lost: until there is another one, workers that end are not replaced",
+        ),
         (replace(SITE, trouble="No module named 'x'"), "last reload failed: No module named 'x'"),
         (replace(SITE, expires_in=-7200.0), "a certificate expired 2h00m ago"),
     ],

@@ -72,8 +72,10 @@ def spell_running(snapshot: Snapshot, width: int | None = None) -> str:
     if snapshot.running is None:
         return f"{snapshot.site}: its master is of an earlier version, and does not say what runs\n"
     shown, busy = len(snapshot.running), snapshot.threads.busy
+    abandoned = snapshot.threads.abandoned
     lines = [f"{snapshot.site}: {busy} of {snapshot.threads.total} threads busy"]
-    lines[0] += f", the first {shown} of them" if shown < busy else ""
+    lines[0] += f", {shown} of them shown" if shown < busy else ""
+    lines[0] += f"; {abandoned} abandoned after a 504, in the application still" if abandoned else ""
     rows = map(_request, snapshot.running)
     if snapshot.running:
         lines += ["", *_cut(_table(("since", "worker", "thread", "id", "request"), rows, None), width)]

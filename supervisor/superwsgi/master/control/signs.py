@@ -37,6 +37,7 @@ def condition(
             out_of_threads=now - shortage.since if shortage is not None and shortage.said else None,
             trouble=record.trouble,
             expires_in=_expires_in(generations.current),
+            mold_lost=_has_lost_mold(generations.current),
         )
     )
 
@@ -50,6 +51,12 @@ def _signs(generation: Generation, worker: WorkerHandle, now: float) -> WorkerSi
         abandoned=abandoned(generation.board.abandoned(worker.slot), generation.site),
         cpu=worker.cpu,
     )
+
+
+def _has_lost_mold(current: Generation | None) -> bool:
+    if current is None or current.is_leaving() or not current.crashes.molds:
+        return False
+    return current.mold is None or not current.mold.loaded
 
 
 def _expires_in(current: Generation | None) -> float | None:

@@ -55,7 +55,7 @@ class WorkerSigns:
 class SiteSigns:
     """All that health depends on. `phase` says where the site is on its way, `out_of_threads` for how many
     seconds it has been that, `trouble` why the last reload failed, `expires_in` when its first certificate
-    does."""
+    does; `mold_lost`: there was a mold, and there is none again yet."""
 
     phase: str
     wanted: int
@@ -65,6 +65,7 @@ class SiteSigns:
     out_of_threads: float | None = None
     trouble: str = ""
     expires_in: float | None = None
+    mold_lost: bool = False
 
     @property
     def serving(self) -> int:
@@ -153,12 +154,18 @@ def _not_reloaded(signs: SiteSigns) -> Iterator[str]:
         yield f"last reload failed: {signs.trouble}"
 
 
+def _without_mold(signs: SiteSigns) -> Iterator[str]:
+    if signs.mold_lost:
+        yield "its mold is lost: until there is another one, workers that end are not replaced"
+
+
 def _expired(signs: SiteSigns) -> Iterator[str]:
     if signs.expires_in is not None and signs.expires_in < 0:
         yield f"a certificate expired {duration(-signs.expires_in)} ago"
 
 
 _REASONS: Final[tuple[Callable[[SiteSigns], Iterator[str]], ...]] = (
-    _missing, _ailing, _refused, _failing, _out_of_threads, _abandoned, _expired, _not_reloaded,
+    _missing, _ailing, _refused, _failing, _out_of_threads, _abandoned, _without_mold,
+    _expired, _not_reloaded,
 )  # fmt: skip
 """The gravest first."""
