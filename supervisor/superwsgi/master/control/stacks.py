@@ -163,7 +163,7 @@ class _Case:
         if self.dump:
             threads = annotated(dumped.threads("".join(self.dump)), self._requests())
             return self._result(self.note, threads, by_faulthandler=True)
-        if self.worker is not None and self.worker.state is WorkerState.GONE:
+        if self._is_gone():
             return self._result(_ENDED)
         if self.dump_by is not None:
             return self._result(_SILENT) if now >= self.dump_by else None
@@ -176,6 +176,11 @@ class _Case:
             draining = self.worker is not None and self.worker.state is not WorkerState.SERVING
             self._ask_faulthandler(_ENDING if draining else _HELD, now)
         return None
+
+    def _is_gone(self) -> bool:
+        if self.worker is None:
+            return self.generation.mold is None
+        return self.worker.state is WorkerState.GONE
 
     def _ask_faulthandler(self, note: str, now: float) -> None:
         self.note, self.dump_by = note, now + PATIENCE

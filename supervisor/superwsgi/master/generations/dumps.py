@@ -73,12 +73,12 @@ class Dumps:
         elif stacks.is_full():  # somebody writes without end
             self._loop.forget(stacks.fd)
             self._loop.call_at(now + PAUSE, lambda _: self.listen(generation, worker))
-        self._loop.call_at(now + QUIET, lambda now: self._is_whole(generation, worker, stacks, now))
+        self._loop.call_at(now + QUIET, lambda later: self._look(generation, worker, stacks, now, later))
 
-    def _is_whole(
-        self, generation: Generation, worker: WorkerHandle | None, stacks: Stacks, now: float
+    def _look(
+        self, generation: Generation, worker: WorkerHandle | None, stacks: Stacks, since: float, now: float
     ) -> None:
-        if stacks.heard_at is not None and now - stacks.heard_at >= QUIET:
+        if stacks.heard_at == since:  # it is whole: nothing more has come
             self._tell(generation, worker, stacks, now)
 
     def _tell(self, generation: Generation, worker: WorkerHandle | None, stacks: Stacks, now: float) -> None:

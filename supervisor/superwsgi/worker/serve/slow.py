@@ -26,6 +26,11 @@ MOST: Final = 20
 WHILE: Final = 10 * SECOND
 """So many lines at most in so long a while."""
 
+_MANY: Final = f"more than {MOST} in {WHILE // SECOND}s"
+
+_KINDS: Final = 5
+"""How many kinds of requests are named of those without a line."""
+
 
 @dataclass(frozen=True)
 class _Noted:
@@ -107,11 +112,6 @@ class SlowRequests:
             stack = ""
         fields["next"] = f"ended after {duration(self._timeout)} of silence (timeouts.request)"
         self._errors.warning("slow request", stack, **fields)
-
-
-_KINDS: Final = 5
-
-_MANY: Final = f"more than {MOST} in {WHILE // SECOND}s"
 
 
 def _silence(noted: _Noted) -> int:
