@@ -2,7 +2,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -235,6 +235,19 @@ def test_a_stream_takes_text_of_any_class_for_its_characters(written: Written) -
     errors.write(Marked("begun "))
     errors.write("and ended\n")
     assert written.path.read_text() == "begun and <b>\nbegun and ended\n"
+
+
+def test_that_it_cannot_be_written_is_reported() -> None:
+    told: list[tuple[str, str, object]] = []
+
+    def report(level: str, who: object, event: str, fields: Mapping[str, object], detail: str) -> None:
+        told.append((level, event, fields["reason"]))
+
+    log = ErrorLog(os.open("/dev/full", os.O_WRONLY), "info", worker=2)
+    log.report_to(report)
+    log.info("serving")
+    log.info("serving")
+    assert told == [("error", "error log failed", "No space left on device")]
 
 
 def test_a_line_without_end_is_not_kept(written: Written) -> None:

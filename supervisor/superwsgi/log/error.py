@@ -52,7 +52,7 @@ class _Destination:
         self.style = style
         self._who = who
         self._aside = aside
-        self._trouble = _Trouble(self._say_aside)
+        self._trouble = _Trouble(self._say_aside, self._report)
         self._started = False
         self.report: Report | None = None
         self.outlet: Outlet | None = None
@@ -92,6 +92,11 @@ class _Destination:
                 stderr.start()
         return stderr
 
+    def _report(self, level: str, event: str, fields: Mapping[str, object]) -> None:
+        """Whoever reads no log may ask the master."""
+        if self.report is not None:
+            self.report(level, {}, event, fields, "")
+
     def _say_aside(self, level: str, what: str, **fields: object) -> None:
         stderr = self.aside()
         if stderr is not None:
@@ -127,12 +132,15 @@ class _Destination:
 
 class _Trouble:
     """What is said of a log that cannot be written: that lines are dropped, once for each cause, and when it
-    works again. `say` is called with level, event and fields."""
+    works again. `say` is called with level, event and fields; `report`, likewise, for the incident."""
 
-    __slots__ = ("_complaints", "_said", "_say")
+    __slots__ = ("_complaints", "_report", "_said", "_say")
 
-    def __init__(self, say: Callable[..., None]) -> None:
+    def __init__(
+        self, say: Callable[..., None], report: Callable[[str, str, Mapping[str, object]], None]
+    ) -> None:
         self._say = say
+        self._report = report
         self._complaints: dict[str, Complaint] = {}  # by reason
         self._said = False  # since it worked
 
@@ -152,6 +160,7 @@ class _Trouble:
 
     def _complain(self, event: str, _detail: str, **fields: object) -> None:
         self._say("error", event, **fields)
+        self._report("error", event, fields)
 
 
 def _is_same(fd: int, other: int) -> bool:

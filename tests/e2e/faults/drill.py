@@ -8,7 +8,7 @@ import re
 import socket
 import time
 
-from tests.e2e.daemon import DEADLINE, FIXTURE_APPS, read_all, wait_for
+from tests.e2e.daemon import COMMAND, DEADLINE, FIXTURE_APPS, read_all, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
@@ -33,16 +33,29 @@ class Drill:
         self.daemon = daemon
         self.load = None
 
-    def begin(self, **keys):
+    def begin(self, prefix=(), env=None, **keys):
+        """Start it, with `prefix` before the command."""
         keys = {"workers": 2, "monitor": {"interval": "200ms"}, "log": {"access": "off"}, **keys}
         self.daemon.site(app="e2e_faulty:app", chdir=str(FIXTURE_APPS), **keys)
-        self.daemon.start()
+        self.daemon.spawn([*prefix, *COMMAND, "-c", "site.yaml"], ready=False, env=env)
+        wait_for(lambda: self.serves() == keys["workers"], "start", context=lambda: self.daemon.log)
         return self
+
+    def serves(self):
+        """How many workers do; none where no master can be asked."""
+        with contextlib.suppress(OSError):
+            return len(self.workers())
+        return 0
+
+    @property
+    def address(self):
+        """As status shows it: the log may be nowhere."""
+        return self.status()["addresses"][0].removeprefix("http://").rpartition(":")[::2]
 
     @contextlib.contextmanager
     def under_load(self, **how):
         """Clients that keep asking; what they have lost is printed."""
-        with Load(self.daemon.address, **{"clients": CLIENTS, "pause": 0.01, **how}) as load:
+        with Load(self.address, **{"clients": CLIENTS, "pause": 0.01, **how}) as load:
             wait_for(lambda: len(load.answers) > 2 * CLIENTS, "answers")
             yield load
             load.bodies_from_now()
@@ -52,16 +65,19 @@ class Drill:
 
     def ask(self, path, **more):
         """The answer; None where there is none."""
-        with contextlib.suppress(ConnectionError), Wire(self.daemon.connect()) as wire:
+        with contextlib.suppress(ConnectionError), self._wire() as wire:
             return wire.ask(path, **more)
         return None
 
     @contextlib.contextmanager
     def asked(self, path):
         """A client that has asked for it."""
-        with Wire(self.daemon.connect()) as wire:
+        with self._wire() as wire:
             wire.send(request(path))
             yield wire
+
+    def _wire(self):
+        return Wire(socket.create_connection(self.address, DEADLINE))
 
     # What its operator sees.
 

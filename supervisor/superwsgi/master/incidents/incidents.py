@@ -4,6 +4,7 @@ What happens again within a minute is counted, not repeated. Only the master has
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -27,29 +28,31 @@ LONGEST: Final = 32 << 10
 
 
 class Incidents:
-    """`add` is what the master's ErrorLog reports to."""
+    """`add` is what the master's ErrorLog reports to, also from the thread that writes its log."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # while something is added, or all are looked at
         self._kept: dict[int, Incident] = {}  # by number, the oldest first
         self._numbers: dict[wording.Key, int] = {}  # of those that may happen again
         self._newest = 0
         self._kills = 0  # for want of memory, at the last look
-        self._missing: dict[int, tuple[int, float]] = {}  # incident and Unix time, by a worker's number
+        self._missing: dict[int, dict[int, float]] = {}  # since when, by a worker's number and by incident
 
     def add(
         self, level: str, who: Mapping[str, object], event: str, fields: Mapping[str, object], detail: str
     ) -> int:
         """Note that something has gone wrong; returns the incident's number."""
         now = time.time()
-        new = wording.incident(self._newest + 1, level, who, event, fields, detail[-LONGEST:], now)
-        key = wording.key(new)
-        same = self._kept.get(self._numbers.get(key, 0))
-        if same is not None and now - same.last < AGAIN:
-            self._kept[same.number] = _again(same, new)
-            return same.number
-        self._keep(new)
-        self._numbers[key] = new.number
-        return new.number
+        with self._lock:
+            new = wording.incident(self._newest + 1, level, who, event, fields, detail[-LONGEST:], now)
+            key = wording.key(new)
+            same = self._kept.get(self._numbers.get(key, 0))
+            if same is not None and now - same.last < AGAIN:
+                self._kept[same.number] = _again(same, new)
+                return same.number
+            self._keep(new)
+            self._numbers[key] = new.number
+            return new.number
 
     def _keep(self, new: Incident) -> None:
         self._newest = new.number
@@ -90,12 +93,12 @@ class Incidents:
 
     def misses(self, worker: int, number: int) -> None:
         """Because of this incident a worker is missing, or is being replaced."""
-        self._missing[worker] = number, time.time()
+        self._missing.setdefault(worker, {}).setdefault(number, time.time())
 
     def serves(self, worker: int) -> None:
         """A worker serves: it may be the replacement of one that was missing."""
-        number, since = self._missing.pop(worker, (0, 0.0))
-        self.ends(number, f"replaced, served again after {duration(time.time() - since)}")
+        for number, since in self._missing.pop(worker, {}).items():
+            self.ends(number, f"replaced, served again after {duration(time.time() - since)}")
 
     # Who asks.
 
@@ -104,12 +107,14 @@ class Incidents:
 
     def find(self, word: str | None, most: int) -> list[Incident]:
         """The last ones that concern `word`, or all; the newest first."""
-        found = [one for one in self._kept.values() if word is None or one.concerns(word)]
+        with self._lock:
+            found = [one for one in self._kept.values() if word is None or one.concerns(word)]
         return sorted(found, key=lambda one: one.last, reverse=True)[:most]
 
     def hold(self) -> list[Incident]:
         """For the next program of this process."""
-        return list(self._kept.values())
+        with self._lock:
+            return list(self._kept.values())
 
     def adopt(self, held: Iterable[Incident]) -> None:
         """Go on with those of an earlier program."""
@@ -123,7 +128,7 @@ def _again(one: Incident, new: Incident) -> Incident:
         one,
         times=one.times + new.times,
         last=new.last,
-        cause=one.cause or new.cause,
+        cause=new.cause or one.cause,
         then=new.then or one.then,
         requests=requests[-NAMED:],
         memory=new.memory or one.memory,
