@@ -30,6 +30,13 @@ class Closed(Exception):
     """The other end is gone."""
 
 
+class OutOfDescriptors(Exception):
+    """There was no room in this process for those of a message, which is lost."""
+
+    def __init__(self) -> None:
+        super().__init__("too many open files (ulimit -n)")
+
+
 class Forged(Exception):
     """A message cannot be genuine; the text says why, `sender` is the process that sent it."""
 
@@ -96,18 +103,21 @@ class Channel:
     def receive(self) -> tuple[Message, list[int]]:
         """The next message from the master, and its descriptors (close-on-exec).
 
-        Raises Closed, BlockingIOError, or ValueError for a packet that is not one of our messages.
+        Raises Closed, BlockingIOError, OutOfDescriptors, or ValueError for a packet that is not one of our
+        messages.
         """
         fds: array.array[int] = array.array("i")
-        raw, beside, _ = self._next(_MAX_FDS * fds.itemsize)
+        raw, beside, flags = self._next(_MAX_FDS * fds.itemsize)
         for level, kind, data in beside:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
         if not raw:
             raise self._closed()
         try:
+            if flags & socket.MSG_CTRUNC:
+                raise OutOfDescriptors
             return decode(raw), list(fds)
-        except ValueError:
+        except (OutOfDescriptors, ValueError):
             for fd in fds:
                 os.close(fd)
             raise

@@ -154,8 +154,8 @@ class Unforkable(_Message, frozen=True):
 
 
 class LoadFailed(_Message, frozen=True):
-    """The generation cannot serve: a one-line reason, and the traceback's text if there is one; `locked` if
-    it failed on something that another process holds."""
+    """The generation cannot serve, or this mold can no longer fork: a one-line reason, and the traceback's
+    text if there is one; `locked` if it failed on something that another process holds."""
 
     reason: Reason
     detail: Detail = ""

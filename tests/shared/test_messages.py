@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import socket
 import typing
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from superwsgi import channel, messages
-from superwsgi.channel import Channel, Closed, Forged, Garbled
+from superwsgi.channel import Channel, Closed, Forged, Garbled, OutOfDescriptors
 from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.schema import Site
 
@@ -80,6 +81,24 @@ def test_descriptors_travel_with_their_message(channels):
     assert os.read(reading, 1) == b"x"
     os.close(received)
     os.close(reading)
+
+
+def test_without_room_for_a_descriptor_the_message_is_lost(channels):
+    ours, other = channels
+    for _ in range(2):
+        ours.send(messages.Fork(1, 2), [0])
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        with pytest.raises(OutOfDescriptors):
+            other.receive()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    message, (received,) = other.receive()
+    os.close(received)
+    assert message == messages.Fork(1, 2)
 
 
 def test_messages_keep_their_bounds(channels):

@@ -144,7 +144,8 @@ class Deeds:
         except CannotFork as error:
             generation.crashes.put_off(now + _AGAIN)
             log = self._errors.bind(worker=number, gen=generation.number)
-            log.warning("not forked", reason=str(error), next=f"tried again in {duration(_AGAIN)}")
+            then = f"tried again in {duration(_AGAIN)}"
+            self._children.misses(number, log.warning("not forked", reason=str(error), next=then))
             return
         self._children.listen_to_worker(generation, worker)
         boot = generation.site.timeouts.boot

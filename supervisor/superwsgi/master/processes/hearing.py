@@ -50,7 +50,7 @@ WORKER: Final[Table] = {
 MOLD: Final[Table] = {
     Said.NOTHING: {WentWrong: Said.NOTHING, Loaded: Said.READY, Unforkable: Said.LAST, LoadFailed: Said.LAST},
     Said.STARTED: {},
-    Said.READY: {WentWrong: Said.READY, ForkFailed: Said.READY},
+    Said.READY: {WentWrong: Said.READY, ForkFailed: Said.READY, LoadFailed: Said.LAST},
     Said.LAST: {WentWrong: Said.LAST},
 }
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
-from superwsgi.channel import MOLD_FD, Channel, Closed
+from superwsgi.channel import MOLD_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
@@ -115,7 +115,12 @@ def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> Non
             took = time.monotonic() - began
             alone = found and app is None and message.site.preload == "auto"
             channel.send(Unforkable(found, took) if alone else Loaded(took, found))
-            mold.serve()
+            try:
+                mold.serve()
+            except (
+                OutOfDescriptors
+            ) as error:  # of no use any more; the next one begins without what it has open
+                channel.send(LoadFailed(f"it cannot fork: {error}"))
     mold.end()
 
 
@@ -199,7 +204,7 @@ class Mold:
         return found
 
     def serve(self) -> None:
-        """Fork what the master asks for. Raises Closed once the master is gone."""
+        """Fork what the master asks for. Raises Closed once the master is gone, OutOfDescriptors."""
         while True:
             message, fds = self._channel.receive()
             if isinstance(message, Fork):

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
-from superwsgi.channel import Channel, Closed
+from superwsgi.channel import Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
@@ -233,6 +233,9 @@ class Worker:
                     self._orphaned = True
                     self._errors.notice("master vanished", next="draining")
                     self._drain(0.0, self._start.site.timeouts.graceful, Going.LAST)
+                    continue
+                except OutOfDescriptors as error:
+                    self._errors.error("log files not reopened", reason=str(error), next="the old ones stay")
                     continue
                 if self._told(message, fds):
                     return
