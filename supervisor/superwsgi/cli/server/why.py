@@ -112,6 +112,10 @@ def _requests(one: Incident) -> str:
     return f"{one.requests[0]} and {len(one.requests) - 1} more"
 
 
+_TOLD = ("requests", "status", "in_application", "taken", "lost")
+"""Fields that the first line has in other words."""
+
+
 def _rest(one: Incident) -> Iterator[tuple[str, str]]:
     if one.times > 1:
         yield "since", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.when))
@@ -123,5 +127,5 @@ def _rest(one: Incident) -> Iterator[tuple[str, str]]:
     if one.memory:
         yield "memory", ", ".join(map(str, one.memory))
     for name, value in one.fields.items():
-        if name not in ("requests", "status"):
+        if name not in _TOLD:
             yield name, value
