@@ -74,6 +74,14 @@ def test_only_so_many_are_kept(incidents):
     assert len(incidents._numbers) <= KEPT
 
 
+def test_whoever_has_many_displaces_only_its_own(incidents):
+    died(incidents)
+    for number in range(2 * KEPT):
+        incidents.add("warning", {"worker": 1}, f"event {chr(0x4E00 + number)}", {}, "")
+    assert [one.number for one in incidents.find("2", 9)] == [1]
+    assert len(incidents) == KEPT
+
+
 def test_refusals_are_counted_by_the_scoreboard(incidents):
     words = {"request": "3f-9", "status": 503, "reason": "too many requests wait"}
     number = incidents.add("warning", WORKER, "request refused", words, "")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -58,8 +59,14 @@ class Incidents:
         self._newest = new.number
         self._kept[new.number] = new
         if len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
+            del self._kept[self._least_needed()]
             self._numbers = {key: number for key, number in self._numbers.items() if number in self._kept}
+
+    def _least_needed(self) -> int:
+        """The oldest one of whoever has most: a worker that has many does not displace what others have had."""
+        owners = Counter(one.worker for one in self._kept.values())
+        (most, _), *_ = owners.most_common(1)
+        return next(number for number, one in self._kept.items() if one.worker == most)
 
     def refused(self, who: Mapping[str, object], status: int, count: int) -> None:
         """A worker has refused so many requests more; the scoreboard knows that better than its words."""
@@ -93,12 +100,12 @@ class Incidents:
 
     def misses(self, worker: int, number: int) -> None:
         """Because of this incident a worker is missing, or is being replaced."""
-        self._missing.setdefault(worker, {}).setdefault(number, time.time())
+        self._missing.setdefault(worker, {}).setdefault(number, time.monotonic())
 
     def serves(self, worker: int) -> None:
         """A worker serves: it may be the replacement of one that was missing."""
         for number, since in self._missing.pop(worker, {}).items():
-            self.ends(number, f"replaced, served again after {duration(time.time() - since)}")
+            self.ends(number, f"replaced, served again after {duration(time.monotonic() - since)}")
 
     # Who asks.
 
