@@ -63,7 +63,7 @@ class Incidents:
             self._numbers = {key: number for key, number in self._numbers.items() if number in self._kept}
 
     def _least_needed(self) -> int:
-        """The oldest one of whoever has most: a worker that has many does not displace what others have had."""
+        """The oldest one of whoever has most: a worker with many does not displace what others have had."""
         owners = Counter(one.worker for one in self._kept.values())
         (most, _), *_ = owners.most_common(1)
         return next(number for number, one in self._kept.items() if one.worker == most)
