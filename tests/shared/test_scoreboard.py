@@ -1,5 +1,6 @@
 """The scoreboard: what a writer writes a reader reads, through another mapping of the same memory."""
 
+import dataclasses
 import fcntl
 import os
 
@@ -22,7 +23,8 @@ def test_worker_fields_round_trip(board):
     for value, name in enumerate(single, start=1):
         writer.set(name, value)
     read = Scoreboard.attach(board.fd, 2).read(1)
-    told = {**{field: getattr(read, field) for field in read.__slots__}, "accepted": read.counts.accepted}
+    names = [field.name for field in dataclasses.fields(read)]
+    told = {**{name: getattr(read, name) for name in names}, "accepted": read.counts.accepted}
     told["turned_away"] = read.counts.turned_away
     names = [n for n in single if n not in ("accepting", "heartbeat", "waiting_since")]
     assert [told[n] for n in names] == [single.index(n) + 1 for n in names]
