@@ -112,11 +112,12 @@ def find(which: Which, request: StatusRequest = _PLAIN) -> list[FoundSite]:
 
 
 def find_again(which: Which, found: Sequence[FoundSite], request: StatusRequest) -> list[FoundSite]:
-    """What was found before, as it is now; where no site was named, also those that have come since. Does not
-    exit: one that is gone may come back."""
+    """What was found before, as it is now, or another master of that name; where no site was named, also
+    those that have come since. Does not exit: one that is gone may come back."""
     if which == Which(None, None, None):
         return find(which, request)
-    return _look_at(found, request)
+    named = [] if which.name is None else [each for each in _everywhere() if each.is_called(which.name)]
+    return _look_at([each for each in named if each.runs()] or found, request)
 
 
 def _look_at(found: Sequence[FoundSite], request: StatusRequest) -> list[FoundSite]:
