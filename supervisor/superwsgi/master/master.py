@@ -282,7 +282,7 @@ class Master:
         )
 
     def _condition(self, now: float) -> Condition:
-        shortage = self._monitor.shortage
+        shortage = self._monitor.short_now()
         return condition(self._generations, self._record, shortage, stopping=self.stopping, now=now)
 
     def _scale(self, difference: int) -> None:

@@ -135,6 +135,19 @@ def test_threads_that_are_short_are_logged_and_so_is_the_end(rooms, monitor):
     assert rooms.agenda == []
 
 
+def test_threads_are_short_now_only_if_the_last_look_has_found_it(rooms, monitor):
+    generation, _ = serving(rooms, threads=2)
+    take_all(generation)
+    monitor.look(rooms.now)
+    assert monitor.short_now() is None, "a burst is what a queue is for"
+    look_for(rooms, monitor, 5)
+    assert monitor.short_now() is not None
+    generation.board.clear(0)
+    monitor.look(rooms.now)
+    assert monitor.shortage is not None, "it is not over before it has not come back for a while"
+    assert monitor.short_now() is None
+
+
 def test_of_workers_that_drain_or_are_stopped_nothing_is_said(rooms, monitor):
     generation, worker = serving(rooms, threads=2)
     take_all(generation, queued=3)

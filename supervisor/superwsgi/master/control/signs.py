@@ -34,7 +34,7 @@ def condition(
             ),
             lately=totals.lately(totals.now(generations.living(), now), now),
             crash_loop=target is not None and crash_loop(target.crashes.early),
-            out_of_threads=now - shortage.since if shortage is not None and shortage.said else None,
+            out_of_threads=None if shortage is None else now - shortage.since,
             trouble=record.trouble,
             expires_in=_expires_in(generations.current),
             mold_lost=_has_lost_mold(generations.current),

@@ -40,6 +40,7 @@ class Monitor:
         self._not_mended = Complaint(context.errors.error, "listener broken")
         self.shortage: shortage.Shortage | None = None  # of threads, as far as it was seen
         self._short: int | None = None  # the incident
+        self._looked_at = 0.0
 
     def begin(self, now: float, seen: shortage.Shortage | None = None) -> None:
         """Start looking; `seen` is what an earlier program of this process saw last."""
@@ -47,6 +48,11 @@ class Monitor:
         self.look(now)
         self._look_for_stopped(now)
         self._take_stock(now)
+
+    def short_now(self) -> shortage.Shortage | None:
+        """The shortage of threads that the last look has found, if there was one, and it is in the log."""
+        seen = self.shortage
+        return seen if seen is not None and seen.said and seen.last == self._looked_at else None
 
     def look(self, now: float) -> None:
         """Look at every worker, now and from now on."""
@@ -148,6 +154,7 @@ class Monitor:
             for worker in generation.workers.values()
             if worker.state is WorkerState.SERVING and worker.stopped_at is None
         ]
+        self._looked_at = now
         self.shortage, said = shortage.judge(self.shortage, views, now)
         if isinstance(said, shortage.Begins):
             self._short = self._errors.warning("out of threads", **said.fields)
