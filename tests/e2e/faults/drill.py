@@ -27,16 +27,16 @@ def lost(path):
 
 
 class Drill:
-    """`daemon`, with the application of the drills."""
+    """`daemon`, with the application of the drills, which is in the folder `code`."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, code=FIXTURE_APPS):
         self.daemon = daemon
-        self.load = None
+        self.code = code
 
     def begin(self, prefix=(), env=None, **keys):
         """Start it, with `prefix` before the command."""
         keys = {"workers": 2, "monitor": {"interval": "200ms"}, "log": {"access": "off"}, **keys}
-        self.daemon.site(app="e2e_faulty:app", chdir=str(FIXTURE_APPS), **keys)
+        self.daemon.site(app="e2e_faulty:app", chdir=str(self.code), **keys)
         self.daemon.spawn([*prefix, *COMMAND, "-c", "site.yaml"], ready=False, env=env)
         wait_for(lambda: self.serves() == keys["workers"], "start", context=lambda: self.daemon.log)
         return self

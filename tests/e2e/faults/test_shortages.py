@@ -4,11 +4,16 @@ import contextlib
 import os
 import resource
 import signal
+import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.e2e.faults.drill import AGAIN, lost
+
+MOST = 50
+"""Processes and threads; the site of the drill has some twenty."""
 
 NOT_FORKED = r"worker \d not forked: .*; a worker is missing.*"
 
@@ -24,6 +29,18 @@ def no_more(pid, what):
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.rlimit(what, before)
+
+
+@contextlib.contextmanager
+def as_many_more(count, user):
+    """So many processes of that user."""
+    processes = [subprocess.Popen(["sleep", "60"], user=user) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture
@@ -60,6 +77,59 @@ def test_descriptors_of_the_mold(site):
         r"there is a new one; workers keep serving; a new mold in \S+"
     )
     assert {*load.lost} <= {b"", str(before[1]).encode()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a user of its own")
+def test_processes(open_drill):
+    """The limit is one of all that a user runs, and none for root."""
+    user = 300_000 + os.getpid()
+    site = open_drill.begin(["prlimit", f"--nproc={MOST}"], user=str(user), threads=2)
+    before = site.workers()
+    with site.under_load() as load:
+        with as_many_more(MOST, user):
+            os.kill(before[1], signal.SIGKILL)
+            site.daemon.wait_log("cannot fork")
+        site.whole(before)
+    site.says(rf"worker 1 died: never started: cannot fork: Resource temporarily unavailable; .*{AGAIN}")
+    assert {*load.lost} <= {b"", str(before[1]).encode()}
+
+
+def new_group():
+    """The file for the limit of memory in a control group below ours, of version 1 or 2."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, own = line.split(":", 2)
+        if controllers in ("memory", ""):
+            folder = Path("/sys/fs/cgroup", controllers, own.lstrip("/"), f"drill-{os.getpid()}")
+            with contextlib.suppress(OSError):
+                folder.mkdir()
+                return folder / ("memory.limit_in_bytes" if controllers else "memory.max")
+    pytest.skip("no right to make a control group")
+
+
+@pytest.fixture
+def group():
+    """One that may have 150 MB; it outlasts the site."""
+    limit = new_group()
+    try:
+        if not limit.exists():
+            pytest.skip("no limit of memory for control groups here")
+        limit.write_text(str(150 << 20))
+        yield limit.parent
+    finally:
+        limit.parent.rmdir()
+
+
+def test_memory_of_a_control_group(group, drill):
+    """The kernel kills the worker."""
+    drill.begin(["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"])
+    before = drill.workers()
+    with drill.under_load() as load:
+        assert drill.ask("/memory") is None
+        drill.whole(before)
+    said = r"signal 9 \(SIGKILL\): memory ran out, and the kernel killed it"
+    told = drill.says(rf"worker \d died: {said}; {lost('/memory')}{AGAIN}")
+    assert told["memory"], "what it had at the last looks"
+    assert len(load.broken) <= 4
 
 
 def test_memory(drill):
