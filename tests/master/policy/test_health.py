@@ -41,9 +41,8 @@ def test_nothing_is_wrong():
         replace(SITE, lately=lately(failed=9)),
         replace(SITE, lately=lately(requests=0)),
         replace(SITE, expires_in=60.0),
-        replace(SITE, crash_loop=True),
     ],
-    ids=["a reload", "one to spare", "clients' mistakes", "a page fails", "no request", "expires", "is over"],
+    ids=["a reload", "one to spare", "clients' mistakes", "a page fails", "no request", "expires"],
 )
 def test_nothing_that_anybody_has_to_be_woken_for(signs):
     assert judge(signs).health is Health.HEALTHY
@@ -54,6 +53,7 @@ def test_nothing_that_anybody_has_to_be_woken_for(signs):
     [
         (replace(SITE, workers=(FINE,)), "1 worker is missing"),
         (replace(SITE, wanted=4), "2 workers are missing"),
+        (replace(SITE, crash_loop=True), "crash loop: workers die right after their start"),
         (
             replace(SITE, workers=(FINE,), crash_loop=True),
             "1 worker is missing: crash loop, they die right after their start",

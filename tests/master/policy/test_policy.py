@@ -45,6 +45,16 @@ def test_an_application_that_dies_at_each_start_is_forked_seldom():
     assert forks <= 12
 
 
+def test_a_crash_loop_is_one_until_a_minute_after_the_last_early_death():
+    crashes = death.Crashes()
+    for now in range(death.FREE + 1):
+        assert not crashes.looping(now)
+        crashes.count(0.1, now, failed=False)
+    assert crashes.looping(death.FREE)
+    assert crashes.looping(death.FREE + death.FORGET - 1), "a worker that serves may not do so for long"
+    assert not crashes.looping(death.FREE + death.FORGET)
+
+
 @pytest.mark.parametrize(
     ("used", "action"), [(50, type(None)), (100, type(None)), (101, RecycleWorker), (201, KillWorker)]
 )

@@ -8,7 +8,6 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.policy import heartbeat
-from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition, SiteSigns, WorkerSigns, judge
 from superwsgi.master.policy.shortage import Shortage, abandoned
 from superwsgi.master.processes.handles import WorkerHandle
@@ -33,7 +32,7 @@ def condition(
                 if worker.state is WorkerState.SERVING
             ),
             lately=totals.lately(totals.now(generations.living(), now), now),
-            crash_loop=target is not None and crash_loop(target.crashes.early),
+            crash_loop=target is not None and target.crashes.looping(now),
             out_of_threads=None if shortage is None else now - shortage.since,
             trouble=record.trouble,
             expires_in=_expires_in(generations.current),

@@ -115,6 +115,10 @@ class Crashes:
             self.last_early = now
         self.fork_at = now + delay(self.early)
 
+    def looping(self, now: float) -> bool:
+        """Whether workers have died early one after another until a moment ago, also while one serves."""
+        return crash_loop(self.early) and now - (self.last_early or now) < FORGET
+
     def blame(self) -> None:
         """Blame the generation for the last death."""
         self.blamed += 1

@@ -109,6 +109,8 @@ def _missing(signs: SiteSigns) -> Iterator[str]:
         who = f"{missing} worker{'s are' if missing != 1 else ' is'}"
         why = ": crash loop, they die right after their start" if signs.crash_loop else ""
         yield f"{who} still starting" if signs.phase == "starting" and not why else f"{who} missing{why}"
+    elif signs.crash_loop:
+        yield "crash loop: workers die right after their start"
 
 
 def _ailing(signs: SiteSigns) -> Iterator[str]:
