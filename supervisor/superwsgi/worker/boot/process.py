@@ -111,7 +111,6 @@ class Worker:
 
     def __init__(self, start: Start, errors: ErrorLog) -> None:
         self._start = start
-        errors.report_to(Reporting(start.channel))
         self._began = time.monotonic()
         self._deadline: float | None = None  # when draining ends, even with requests in hand
         self._at_once = False  # whether to end without waiting for anybody
@@ -132,6 +131,7 @@ class Worker:
         start = self._start
         orphan.end_with(start.master)
         start.channel.send(Started(os.getpid()))  # the master believes this only from a child of its own
+        self._errors.report_to(Reporting(start.channel))  # and nothing else before it
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
         self._dump_fatal_errors()
         try:
