@@ -235,7 +235,7 @@ def test_a_unix_listener_that_the_application_has_shut_down_is_bound_anew(site, 
         mark = site.mark()
         assert over(site, "/unix") == b"hello"
         site.wait_log("listener broken address=unix:.*reason=.shut down by the application", since=mark)
-        site.wait_log("(?s)ended reason=.its listener was shut down.*ended reason=.its listener", since=mark)
+        site.wait_log("(?s)ended reason=.its listener: shut down.*ended reason=.its listener", since=mark)
         assert wait_for(lambda: over(site, "/"), "an answer", context=lambda: site.log) == b"hello"
         assert site.get().text == "hello"
     assert not {*before} & {*site.workers()}

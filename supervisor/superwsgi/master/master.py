@@ -137,6 +137,7 @@ class Master:
         else:
             self._start(now)
         self._monitor.begin(now, self._taken.handover.shortage if self._taken is not None else None)
+        self._control.look(now)
         self._report.starts(now, self._sitewide.site)
 
     def _start(self, now: float) -> None:

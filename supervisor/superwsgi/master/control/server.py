@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from superwsgi.config.schema import Site
 from superwsgi.control import Answer, NotUnderstood, Progress, Refused, Request, decode_request, encode
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.control import by_name, paths
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.sockets.listener import BindError, Listener, bind_private, check_private
@@ -34,6 +35,9 @@ _BACKLOG: Final = 1024
 _AT_ONCE: Final = 16
 _PAUSE: Final = 1.0
 """Seconds before the next try if a connection could not be accepted for want of descriptors."""
+
+_LOOK: Final = 1.0
+"""Seconds between two looks at whether the socket can still be reached."""
 
 _WITHOUT: Final = "superwsgi status cannot reach this site; fix that and send HUP, or set `control` to a path"
 _TELL_APART: Final = "reach it by -c FILE or --control SOCKET, or by its name if no other site has the same"
@@ -74,6 +78,9 @@ class Control:
         self._errors = errors
         self._answers: Answers | None = None
         self._warned: object = None
+        self._site: Site | None = None  # where to listen, if it has said so
+        self._crowded = Complaint(errors.warning, "control socket crowded")
+        self._lost = Complaint(errors.error, "control socket lost")
         self._clients: dict[int, _Client] = {}  # by descriptor, in order of arrival
 
     def answer_by(self, answers: Answers) -> None:
@@ -91,12 +98,25 @@ class Control:
     def open(self, site: Site) -> None:
         """Listen where the site says, and nowhere else. Raises BindError for a socket that the site names;
         failing to bind one in the usual folders is not an error."""
+        self._site = site
         if site.control == paths.OFF:
             self._stop_listening()
         elif site.control is None:
             self._open_by_name(site.name)
         elif self._path() != site.control or not self._can_be_reached():
             self._replace(bind_private(site.control, _BACKLOG))
+
+    def look(self, now: float) -> None:
+        """From now on: listen again where somebody has removed the file, or the folder that it was in."""
+        self._loop.call_at(now + _LOOK, self.look)
+        if self.listener is None or self._site is None or self._can_be_reached():
+            return
+        reason, then = "its file was removed", "bound again"
+        try:
+            self.open(self._site)
+        except BindError as error:
+            reason, then = f"{reason}; {error}", "tried again"
+        self._lost.make(int(now * 1e9), socket=self._path(), reason=reason, next=then)
 
     def _open_by_name(self, name: str) -> None:
         """A site keeps its socket, even if a better one has become free."""
@@ -195,7 +215,7 @@ class Control:
         sock.setblocking(False)
         pid, uid, _ = credentials.of_peer(sock)
         client = _Client(sock, f"uid {uid} pid {pid}", None)
-        room = self._make_room()
+        room = self._make_room(client.who, now)
         self._clients[sock.fileno()] = client
         if uid not in (0, os.geteuid()):
             self._errors.warning("control connection refused", by=client.who)
@@ -206,8 +226,11 @@ class Control:
             self._wait(client, now)
             self._hear(client, now)
 
-    def _make_room(self) -> bool:
+    def _make_room(self, who: str, now: float) -> bool:
         if len(self._clients) >= MOST_CLIENTS:
+            reason = f"more than {MOST_CLIENTS} clients at a time, the last of {who}"
+            then = "who has asked nothing for longest is disconnected"
+            self._crowded.make(int(now * 1e9), reason=reason, next=then)
             longest = next((client for client in self._clients.values() if not client.served), None)
             if longest is None:
                 return False

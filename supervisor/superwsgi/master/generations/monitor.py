@@ -67,14 +67,14 @@ class Monitor:
         self._judge_threads(now)
 
     def _look_at_listeners(self, now: float) -> None:
-        """Look at the listeners of the generations that serve."""
+        """Look at the listeners of the generations that serve. A candidate may be about to replace them."""
         current = self._generations.current
-        if current is None or current.is_leaving():
+        if current is None or current.is_leaving() or self._generations.candidate is not None:
             return
         for listener in list(current.listeners):
             damage = listener.damage()
             if damage:
-                why = " and ".join(each.value for each in damage) + " by the application"
+                why = " and ".join(each.value for each in damage)
                 self._mend(current, listener, damage, why, now)
 
     def _mend(
@@ -91,7 +91,7 @@ class Monitor:
         following = "bound again, its workers are recycled" if replaced else "repaired"
         self._errors.error("listener broken", address=listener, reason=why, next=following)
         if replaced:
-            self._generations.relisten(listener, mended, f"its listener was {why}")
+            self._generations.relisten(listener, mended, f"its listener: {why}")
 
     def _interval(self) -> float:
         """Seconds until the next look."""

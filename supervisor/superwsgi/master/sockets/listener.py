@@ -60,8 +60,9 @@ class Endpoint(NamedTuple):
 class Damage(Enum):
     """What can be wrong with a listener, in the log's words."""
 
-    BLOCKING = "made blocking"
-    DEAF = "shut down"
+    BLOCKING = "made blocking by the application"
+    DEAF = "shut down by the application"
+    REMOVED = "its file was removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,15 @@ class Listener:
         return f"{scheme}://{TcpAddress(endpoint.host, endpoint.port)}"
 
     def damage(self) -> list[Damage]:
-        """What code in a worker has done to the socket, which all processes share."""
+        """What code in a worker has done to the socket, which all processes share, and anybody to its
+        file."""
         if self.sock.fileno() < 0:
             return []
-        found = {Damage.BLOCKING: os.get_blocking(self.sock.fileno()), Damage.DEAF: is_deaf(self.sock)}
+        found = {
+            Damage.BLOCKING: os.get_blocking(self.sock.fileno()),
+            Damage.DEAF: is_deaf(self.sock),
+            Damage.REMOVED: not self.can_be_reached(),
+        }
         return [damage for damage in found if found[damage]]
 
     def stop_listening(self) -> None:

@@ -161,7 +161,7 @@ def mend(listener: Listener, damage: Iterable[Damage], site: Site) -> Listener:
     """Undo its damage, or replace it by another listener if it cannot be mended. Raises BindError."""
     if Damage.BLOCKING in damage:
         listener.sock.setblocking(False)
-    if Damage.DEAF not in damage:
+    if not {Damage.DEAF, Damage.REMOVED} & {*damage}:
         return listener
     with explained(listener.address):
         if isinstance(listener.address, UnixAddress):
