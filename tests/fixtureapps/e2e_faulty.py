@@ -66,6 +66,7 @@ FAULTS = {
     "/loop": loops,
     "/gil": holds_the_gil,
     "/memory": eats_memory,
+    "/slow": lambda: time.sleep(0.7),
     "/sleep": lambda: time.sleep(600),
     "/lock": locks_the_log,
     "/log": lambda: logging.getLogger("drill").warning("said"),
@@ -73,6 +74,8 @@ FAULTS = {
 
 
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/loud":
+        environ["wsgi.errors"].writelines(["x" * 999 + "\n"] * 200)
     FAULTS.get(environ["PATH_INFO"], lambda: None)()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [str(os.getpid()).encode()]

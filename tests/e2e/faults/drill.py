@@ -32,6 +32,7 @@ class Drill:
     def __init__(self, daemon, code=FIXTURE_APPS):
         self.daemon = daemon
         self.code = code
+        self.control = daemon.folder / "control.sock"
 
     def begin(self, prefix=(), env=None, **keys):
         """Start it, with `prefix` before the command."""
@@ -92,7 +93,7 @@ class Drill:
     def _command(self, kind, **fields):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(DEADLINE)
-            sock.connect(str(self.daemon.folder / "control.sock"))
+            sock.connect(str(self.control))
             sock.sendall(json.dumps({"type": kind, **fields}).encode() + b"\n")
             return json.loads(read_all(sock))
 
