@@ -307,10 +307,11 @@ def end(process, number, family=()):
         with contextlib.suppress(psutil.Error):
             each.kill()
     process.wait(DEADLINE)
-    wait_for(lambda: not any(map(_is_alive, left)), "end of all that was killed")
+    wait_for(lambda: not any(map(is_alive, left)), "end of all that was killed")
 
 
-def _is_alive(process):
+def is_alive(process):
+    """Whether it runs; one that has ended may stay until its parent looks."""
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

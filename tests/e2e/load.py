@@ -81,6 +81,7 @@ class Load:
                 self.lost.append(last)
                 connection.close()
                 last = b""
+                self._stop.wait(self._pause)
                 continue
             self.answers.append(Reply(body, time.monotonic() - began, began))
             if response.status != 200 or (self._expect is not None and body not in self._expect):

@@ -1,7 +1,5 @@
 """A worker of two does not go on, under load: the other one serves, and there are two again in time."""
 
-import os
-import signal
 import time
 
 import pytest
@@ -11,8 +9,6 @@ from tests.e2e.faults.drill import AGAIN, CLIENTS, lost
 
 SLACK = 10.0
 """Seconds that a machine with more to do may take beyond what is promised."""
-
-STOPPED = r"worker \d killed: stopped by a signal for \S+ and not continued"
 
 
 @pytest.fixture
@@ -38,25 +34,6 @@ def test_the_gil_is_held(site):
         assert site.whole(before) < 7 + SLACK
     site.says(rf"worker \d hangs: no heartbeat for \S+: something holds the GIL; {lost('/gil')}{AGAIN}")
     assert len(load.broken) <= CLIENTS, load.broken
-
-
-def test_a_busy_worker_is_stopped(site):
-    before = site.workers()
-    with site.under_load() as load, site.asked("/stop"):
-        site.shows("stopped")
-        assert site.whole(before) < 7 + SLACK
-    site.says(rf"{STOPPED}; {lost('/stop')}{AGAIN}")
-    assert len(load.broken) <= CLIENTS, load.broken
-
-
-def test_an_idle_worker_is_stopped(site):
-    before = site.workers()
-    with site.under_load(clients=1, keep_alive=False) as load:
-        os.kill(before[1], signal.SIGSTOP)
-        site.shows("stopped", before[1])
-        assert site.whole(before) < 7 + SLACK
-    site.says(rf"{STOPPED}; (GET / \S+ \S+; 1|no) request lost{AGAIN}")
-    assert len(load.broken) <= 1, load.broken
 
 
 def test_a_deadlock_on_the_logging_lock(site):

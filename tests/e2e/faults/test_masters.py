@@ -12,7 +12,7 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import is_alive, wait_for
 from tests.e2e.faults.drill import AGAIN, CLIENTS
 from tests.e2e.load import Load
 from tests.tools import needed
@@ -34,7 +34,7 @@ def test_the_master_is_killed(drill):
         os.kill(site.daemon.pid, signal.SIGKILL)
         site.daemon.wait_exit()
         assert busy.answer().status == 200
-        wait_for(lambda: not any(worker.is_running() for worker in workers), "end of the workers")
+        wait_for(lambda: not any(map(is_alive, workers)), "end of the workers")
     done = site.daemon.command("status", "-c", "site.yaml")
     assert (done.returncode, done.stderr) == (2, "superwsgi: no master of site.yaml answers\n")
     assert not any(load.lost), "a connection that was accepted"
