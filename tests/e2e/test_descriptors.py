@@ -98,7 +98,7 @@ def test_a_body_that_needs_a_file_is_a_503(exhausted):
     answer = wire.ask(method="POST", body=b"x" * 600_000)
     assert answer.status == 503
     assert "retry-after" in answer.fields
-    assert "body could not be stored" in site.log
+    site.wait_log("body could not be stored")
     wire.ended()
     wait_for(lambda: _asks(site, "/release"), "answer")
     assert site.get("/", "POST", body=b"x" * 600_000).text == "600000"

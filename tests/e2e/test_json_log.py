@@ -101,10 +101,11 @@ def test_stacks_and_sudden_ends(site):
     site.send(signal.SIGUSR2, worker)
     wait_for(lambda: any("Current thread" in each["detail"] for each in site.named("stacks")), "stacks")
     site.send(signal.SIGSEGV, worker)
-    site.wait_event("died")
-    stacks = site.named("stacks")
-    assert {each["generation"] for each in stacks} == {1}
-    assert any("Segmentation fault" in each["detail"] for each in stacks)
+    (died,) = site.wait_event("died")
+    (fatal,) = site.named("fatal error")
+    assert (fatal["generation"], fatal["what"]) == (1, "Segmentation fault")
+    assert "Fatal Python error: Segmentation fault" in fatal["detail"]
+    assert (died["pid"], died["incident"]) == (worker, 2)
 
 
 def test_a_reload_changes_the_style_of_the_master_too_once_it_is_complete(site):

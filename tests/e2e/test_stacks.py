@@ -63,7 +63,7 @@ class TestInTheLog:
         said = site.wait_log(r"(?m)^\S+ error +(.*) fatal error what=(.*)\n((?:    .*\n)+)\S+ .* died how=")
         sock.close()
         assert said[1].endswith(f"worker=1 gen=1 pid={worker}")
-        assert re.fullmatch(rf'"?{what}"? in_hand="GET {path} [\d.]+m?s"', said[2])
+        assert re.fullmatch(rf'"?{what}"? in_hand="GET {path} [0-9a-f]+-\d+ [\d.]+m?s"', said[2])
         assert said[3].startswith(f"    Fatal Python error: {what}\n")
         assert 'app.py", line' in said[3]
         assert site.log.count("Fatal Python error") == 1
@@ -73,7 +73,7 @@ class TestInTheLog:
         with InApplication(site, "/gives_up"):
             site.wait_log(
                 r'(?s)Fatal Python error: .*boom.* died how="signal 6 \(SIGABRT\)" requests=0 '
-                r'reason="the interpreter gave up; why stands on stderr" in_hand="GET /gives_up '
+                r'reason="the interpreter gave up; why stands on stderr" .*in_hand="GET /gives_up '
             )
 
     @pytest.mark.parametrize("preload", ["auto", False])

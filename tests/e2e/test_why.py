@@ -53,7 +53,7 @@ def dies_of(site, path):
     [
         ("/crash", r"signal 11 \(SIGSEGV\): Segmentation fault in crash \(.*app\.py, line 4\)"),
         ("/kill", r"signal 9 \(SIGKILL\): not by the master"),
-        ("/leave", "exit code 7"),
+        ("/leave", r"exit code 7: the application has called os\._exit"),
     ],
 )
 def test_a_death(site, path, cause):
