@@ -1,6 +1,7 @@
 """What the kernel tells of threads."""
 
 import threading
+from pathlib import Path
 
 from superwsgi.system import procfs
 from tests.e2e.daemon import wait_for
@@ -18,6 +19,7 @@ def test_a_thread_that_computes_is_awake():
     assert thread.native_id is not None
     native = thread.native_id
     wait_for(lambda: (procfs.awake(native) or 0) > 0.1, "a tenth of a second")
+    wait_for(lambda: (procfs._computed(Path(f"/proc/self/task/{native}")) or 0) > 0.1, "as much by ticks")
     ends.set()
     thread.join()
     wait_for(lambda: procfs.awake(native) is None, "end of the thread")

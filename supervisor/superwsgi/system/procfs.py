@@ -36,13 +36,26 @@ def threads() -> list[int]:
 
 def awake(thread: int) -> float | None:
     """Seconds that a thread of this process has computed so far, or waited for a processor to do so: by its
-    native id, None where that cannot be known. The first two figures of its schedstat are these, in ns
-    (Documentation/scheduler/sched-stats.rst of the kernel)."""
+    native id, None once it has ended.
+
+    The first two figures of its schedstat are these, in ns, and the third is how often it had a processor
+    (Documentation/scheduler/sched-stats.rst of the kernel). A kernel may keep none of them; then it is what
+    it has computed, utime and stime of proc_pid_stat(5), in clock ticks.
+    """
+    task = _PROC / "self/task" / str(thread)
     try:
-        computed, waited, _ = (_PROC / f"self/task/{thread}/schedstat").read_bytes().split()
-    except (OSError, ValueError):  # it has ended; a kernel without these statistics
+        computed, waited, turns = map(int, (task / "schedstat").read_bytes().split())
+        return (computed + waited) / 1e9 if turns else _computed(task)
+    except (OSError, ValueError):
+        return _computed(task)
+
+
+def _computed(task: Path) -> float | None:
+    try:
+        fields = (task / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
         return None
-    return (int(computed) + int(waited)) / 1e9
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors() -> list[int]:

@@ -6,8 +6,8 @@ from tests.e2e.faults.drill import AGAIN, CLIENTS, lost
 
 DEATHS = {
     "/kill": r"signal 9 \(SIGKILL\): not by the master",
-    "/segv": r"signal 11 \(SIGSEGV\)",
-    "/abort": r"signal 6 \(SIGABRT\)",
+    "/segv": r"signal 11 \(SIGSEGV\): Segmentation fault in reads_nowhere \(\S+, line \d+\)",
+    "/abort": r"signal 6 \(SIGABRT\): Aborted in \w+ \(\S+, line \d+\)",
     "/exit": r"exit code 7: the application has called os\._exit",
 }
 SOON = 10.0
@@ -17,6 +17,13 @@ SOON = 10.0
 @pytest.fixture(scope="module")
 def drill(shared_drill):
     return shared_drill.begin()
+
+
+def test_a_request_that_wants_to_exit_is_an_error_of_its_own(drill):
+    before = drill.workers()
+    assert drill.ask("/leave").status == 500
+    assert drill.workers() == before
+    assert drill.incidents() == []
 
 
 @pytest.mark.parametrize("path", DEATHS)

@@ -111,11 +111,12 @@ class Control:
         self._loop.call_at(now + _LOOK, self.look)
         if self.listener is None or self._site is None or self._can_be_reached():
             return
-        reason, then = "its file was removed", "bound again"
+        reason = "its file was removed"
         try:
             self.open(self._site)
         except BindError as error:
-            reason, then = f"{reason}; {error}", "tried again"
+            reason = f"{reason}; {error}"
+        then = "bound again" if self._can_be_reached() else "tried again"
         self._lost.make(int(now * 1e9), socket=self._path(), reason=reason, next=then)
 
     def _open_by_name(self, name: str) -> None:
