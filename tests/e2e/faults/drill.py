@@ -4,7 +4,9 @@ why` says first, what `superwsgi status` shows meanwhile, and what clients have 
 
 import contextlib
 import json
+import os
 import re
+import signal
 import socket
 import time
 
@@ -16,6 +18,12 @@ CLIENTS = 4
 
 WHEN = r"#\d+ \d\d:\d\d:\d\d \(\S+ ago\) "
 """How a line of `superwsgi why` begins."""
+
+
+def count_lost(incident):
+    """How many requests it says were lost."""
+    return int(re.match(r"(\d+) requests? lost", incident["consequence"])[1])
+
 
 AGAIN = r"; replaced, served again after \S+( \(\d+ times\))?"
 """How it ends where a worker was replaced."""
@@ -33,6 +41,7 @@ class Drill:
         self.daemon = daemon
         self.code = code
         self.control = daemon.folder / "control.sock"
+        self._since = 0.0  # when the fault was begun
 
     def begin(self, prefix=(), env=None, **keys):
         """Start it, with `prefix` before the command."""
@@ -40,6 +49,7 @@ class Drill:
         self.daemon.site(app="e2e_faulty:app", chdir=str(self.code), **keys)
         self.daemon.spawn([*prefix, *COMMAND, "-c", "site.yaml"], ready=False, env=env)
         wait_for(lambda: self.serves() == keys["workers"], "start", context=lambda: self.daemon.log)
+        self._since = time.monotonic()
         return self
 
     def serves(self):
@@ -64,8 +74,13 @@ class Drill:
 
     # What happens.
 
+    def kill(self, pid, number=signal.SIGKILL):
+        self._since = time.monotonic()
+        os.kill(pid, number)
+
     def ask(self, path, **more):
         """The answer; None where there is none."""
+        self._since = time.monotonic()
         with contextlib.suppress(ConnectionError), self._wire() as wire:
             return wire.ask(path, **more)
         return None
@@ -73,6 +88,7 @@ class Drill:
     @contextlib.contextmanager
     def asked(self, path):
         """A client that has asked for it."""
+        self._since = time.monotonic()
         with self._wire() as wire:
             wire.send(request(path))
             yield wire
@@ -127,9 +143,8 @@ class Drill:
         return {w["number"]: w["pid"] for w in workers if w["state"] == "serving" and not w["recycle"]}
 
     def whole(self, before):
-        """Wait until as many serve as should, one of them new; returns how many seconds that took, and prints
-        it."""
-        began = time.monotonic()
+        """Wait until as many serve as should, one of them new; returns how many seconds that took since the
+        fault, and prints it."""
         wanted = self.status()["wanted"]
 
         def serves():
@@ -137,6 +152,6 @@ class Drill:
             return len(now) == wanted and now != before
 
         wait_for(serves, "full capacity", context=lambda: f"{self.status()}\n{self.daemon.log}")
-        took = time.monotonic() - began
+        took = time.monotonic() - self._since
         print(f"full capacity after {took:.2f}s")
         return took

@@ -136,7 +136,7 @@ def test_the_clock_steps(drill, step):
         load.bodies_from_now()
         assert drill.workers() == before
         assert load.broken == []
-        os.kill(before[1], signal.SIGKILL)
+        drill.kill(before[1])
         drill.whole(before)
     told = drill.says(rf"worker 1 died: signal 9 \(SIGKILL\): not by the master; .*{AGAIN}", before[1])
     assert abs(told["when"] - time.time() - step) < DAY

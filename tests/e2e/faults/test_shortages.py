@@ -3,7 +3,6 @@
 import contextlib
 import os
 import resource
-import signal
 import subprocess
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def test_descriptors_of_the_master(site):
     before = site.workers()
     with site.under_load() as load:
         with no_more(site.daemon.pid, resource.RLIMIT_NOFILE):
-            os.kill(before[1], signal.SIGKILL)
+            site.kill(before[1])
             site.daemon.wait_log("not forked")
         site.whole(before)
     site.says(NOT_FORKED + AGAIN)
@@ -70,7 +69,7 @@ def test_descriptors_of_the_master(site):
 def test_descriptors_of_the_mold(site):
     before = site.workers()
     with site.under_load() as load, no_more(site.daemon.mold(), resource.RLIMIT_NOFILE):
-        os.kill(before[1], signal.SIGKILL)
+        site.kill(before[1])
         site.whole(before)
     site.says(
         r"mold lost: it cannot fork: too many open files \(ulimit -n\); no worker can be replaced until "
@@ -87,7 +86,7 @@ def test_processes(open_drill):
     before = site.workers()
     with site.under_load() as load:
         with as_many_more(MOST, user):
-            os.kill(before[1], signal.SIGKILL)
+            site.kill(before[1])
             site.daemon.wait_log("cannot fork")
         site.whole(before)
     site.says(rf"worker 1 died: never started: cannot fork: Resource temporarily unavailable; .*{AGAIN}")

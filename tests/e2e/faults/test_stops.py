@@ -1,6 +1,5 @@
 """A signal stops a worker of two, under load: the other one serves, and there are two again in time."""
 
-import os
 import signal
 
 import pytest
@@ -30,7 +29,7 @@ def test_a_busy_worker_is_stopped(site):
 def test_an_idle_worker_is_stopped(site):
     before = site.workers()
     with site.under_load(clients=1, keep_alive=False) as load:
-        os.kill(before[1], signal.SIGSTOP)
+        site.kill(before[1], signal.SIGSTOP)
         site.shows("stopped", before[1])
         assert site.whole(before) < SOON
     site.says(rf"{STOPPED}; (GET / \S+ \S+; 1|no) request lost{AGAIN}")
