@@ -34,6 +34,7 @@ MOST_ANSWERS: Final = 2000
 Reason = Annotated[str, Meta(max_length=REASON_LIMIT)]
 Detail = Annotated[str, Meta(max_length=DETAIL_LIMIT)]
 ThreadWord = Annotated[str, Meta(max_length=WORD_LIMIT)]
+FieldName = Annotated[str, Meta(max_length=100, pattern=r"^[a-z][a-z0-9_]*\Z")]
 Seconds = Annotated[float, Meta(ge=0)]
 Number = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Identifier = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -245,7 +246,7 @@ class WentWrong(_Message, frozen=True):
 
     level: Literal["debug", "info", "warning", "error"]
     event: Annotated[str, Meta(max_length=100)]
-    fields: Annotated[dict[Annotated[str, Meta(max_length=100)], Reason], Meta(max_length=16)]
+    fields: Annotated[dict[FieldName, Reason], Meta(max_length=16)]
     detail: Detail = ""
 
 

@@ -48,6 +48,14 @@ def flood():
             say(b'{"type":"recycle","reason":"again"}')
 
 
+def incidents():
+    word = b'{"type":"wentwrong","level":"error","event":"x","fields":{"detail":"1","level":"2"}}'
+    with contextlib.suppress(OSError):
+        for _, sock in channels():
+            while True:
+                sock.send(word)
+
+
 def from_a_child():
     """A copy of the worker without the interpreter's hooks for one."""
     for _, sock in channels():
@@ -92,6 +100,8 @@ FORGERIES = {
     "deep": lambda: say(b'{"type":"ready","x":' + b"[" * 100_000),
     "descriptors": lambda: [descriptors(sock) for _, sock in channels()],
     "flood": flood,
+    "incidents": incidents,
+    "field": lambda: say(b'{"type":"wentwrong","level":"error","event":"x","fields":{"a\\n\\u001b[2J":"1"}}'),
     "answers": lambda: say(b'{"type":"threadsat","question":0,"threads":[]}'),
     "child": from_a_child,
     "shut-write": lambda: shut(socket.SHUT_WR),

@@ -41,7 +41,7 @@ def test_each_level_and_what_is_below_the_least(written: Written) -> None:
         log.debug("one")
         log.info("two", reason="asked")
         log.warning("three")
-        log.error("four", detail="below")
+        log.error("four", "below")
     assert written.lines() == [
         "debug   worker=2 one",
         "info    worker=2 two reason=asked",
@@ -133,7 +133,7 @@ def test_lines_of_several_processes_do_not_mix() -> None:
             os.close(read_end)
             log = ErrorLog(write_end, "info", process=name)
             for _ in range(200):
-                log.error("event", detail="\n".join([name * 700] * 9), text=name * 900)
+                log.error("event", "\n".join([name * 700] * 9), text=name * 900)
             os._exit(0)
         children.append(child)
     os.close(write_end)
@@ -316,7 +316,7 @@ def test_in_the_journal_an_object_has_a_priority(written: Written, monkeypatch: 
     status = os.fstat(written.fd)
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     log = ErrorLog(written.fd, "info", style="json")
-    log.error("killed", detail="why\nand where")
+    log.error("killed", "why\nand where")
     log.stream().write("said\n")
     first, second = written.path.read_text().splitlines()
     assert (first[:4], second[:4]) == ("<3>{", "<6>{")
@@ -330,7 +330,7 @@ def test_objects_of_several_processes_do_not_mix(pipe: tuple[int, int]) -> None:
     os.set_blocking(writing, False)
     log = ErrorLog(writing, "info", style="json", process=1)
     for _ in range(100):
-        log.error("event", detail="\u00e9\n" * 5000, text="x" * 900)
+        log.error("event", "\u00e9\n" * 5000, text="x" * 900)
     lines = os.read(reading, 1 << 17).splitlines(keepends=True)
     log.info("works again")
     lines += os.read(reading, 1 << 16).splitlines(keepends=True)
@@ -346,7 +346,7 @@ def test_in_the_journal_lines_have_a_priority_and_no_time(
     monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
     log = ErrorLog(written.fd, "info", worker=2)
     log.info("serving", pid=7)
-    log.warning("killed", detail="why\nand where")
+    log.warning("killed", "why\nand where")
     assert (
         written.path.read_text()
         == "<6>worker=2 serving pid=7\n<4>worker=2 killed\n<4>    why\n<4>    and where\n"

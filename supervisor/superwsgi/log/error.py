@@ -248,11 +248,11 @@ class ErrorLog:
     def debug(self, event: str, /, **fields: object) -> None:
         self._event("debug", event, fields)
 
-    def info(self, event: str, /, detail: str = "", **fields: object) -> None:
+    def info(self, event: str, detail: str = "", /, **fields: object) -> None:
         """`detail`, such as a program's output, is written below the line, indented."""
         self._event("info", event, fields, detail)
 
-    def incident(self, level: str, event: str, /, detail: str = "", **fields: object) -> int | None:
+    def incident(self, level: str, event: str, detail: str = "", /, **fields: object) -> int | None:
         """Something has gone wrong. Returns its number, if this process gives them."""
         report = self._to.report
         number = None if report is None else report(level, self._who, event, fields, detail)
@@ -261,19 +261,19 @@ class ErrorLog:
             self._event(level, event, numbered, detail)
         return number
 
-    def warning(self, event: str, /, detail: str = "", **fields: object) -> int | None:
+    def warning(self, event: str, detail: str = "", /, **fields: object) -> int | None:
         """`detail`, such as stacks, is written below the line, indented. Returns as `incident`."""
         return self.incident("warning", event, detail, **fields)
 
-    def notice(self, event: str, /, detail: str = "", *, level: str = "warning", **fields: object) -> None:
+    def notice(self, event: str, detail: str = "", /, *, level: str = "warning", **fields: object) -> None:
         """A line that is no incident: about a setting, or about an application that has no harm from it."""
         self._event(level, event, fields, detail)
 
-    def error(self, event: str, /, detail: str = "", **fields: object) -> int | None:
+    def error(self, event: str, detail: str = "", /, **fields: object) -> int | None:
         """The same for a traceback."""
         return self.incident("error", event, detail, **fields)
 
-    def alarm(self, event: str, /, detail: str = "", **fields: object) -> None:
+    def alarm(self, event: str, detail: str = "", /, **fields: object) -> None:
         """An error that may keep the log from being read, and so stands on stderr, too."""
         self._aloud("error", event, fields, detail)
 

@@ -80,7 +80,7 @@ def as_json(event: LogEvent, place: Place) -> list[bytes]:
     journal takes the priority off again; its message is the object."""
     said: dict[str, object] = {"time": spell_time(time.time()), "level": event.level, "event": event.what}
     for name, value in (*event.who.items(), *event.fields.items()):
-        said[NAMES.get(name, name)] = _value(value)
+        said.setdefault(NAMES.get(name, name), _value(value))  # a field is not believed to be the time
     if event.detail:
         is_traceback = event.detail.startswith(_TRACEBACK)
         said["traceback" if is_traceback else "detail"] = _encodable(event.detail.rstrip("\n"))

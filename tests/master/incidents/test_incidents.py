@@ -92,6 +92,12 @@ def test_refusals_are_counted_by_the_scoreboard(incidents):
     assert one.consequence == "answered 503"
 
 
+@pytest.mark.parametrize(("said", "times"), [("-9", 0), ("9" * 40, 1_000_000), ("nine", 1)])
+def test_a_forged_number_of_times_is_not_believed(incidents, said, times):
+    incidents.add("error", WORKER, "slow requests", {"times": said}, "")
+    assert incidents.find(None, 9)[0].times == times
+
+
 def test_what_an_ended_worker_had_in_hand_is_added(incidents):
     number = incidents.add("warning", WORKER, "killed", {"reason": "memory"}, "")
     incidents.lost(number, [REPORT], "1 request lost")

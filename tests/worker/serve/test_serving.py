@@ -152,7 +152,7 @@ def test_bytes_behind_a_queued_request_are_not_forgotten():
 def fails_for_requests(self, event, error, **words):
     if event == "request failed":
         raise RuntimeError(event)
-    self.error(event, detail=str(error), **words)
+    self.error(event, str(error), **words)
 
 
 def test_an_error_of_the_server_itself_costs_one_connection(monkeypatch):

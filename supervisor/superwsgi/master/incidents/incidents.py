@@ -21,9 +21,6 @@ KEPT: Final = 300
 AGAIN: Final = 60.0
 """Seconds after its last time in which the same incident is the same one."""
 
-_MOST: Final = 1_000_000
-"""Refusals between two looks that are believed: applications can write to the scoreboard."""
-
 LONGEST: Final = 32 << 10
 """Characters of a detail that are kept."""
 
@@ -70,7 +67,7 @@ class Incidents:
 
     def refused(self, who: Mapping[str, object], status: int, count: int) -> None:
         """A worker has refused so many requests more; the scoreboard knows that better than its words."""
-        self.add("debug", who, wording.REFUSED, {"status": status, "times": min(count, _MOST)}, "")
+        self.add("debug", who, wording.REFUSED, {"status": status, "times": count}, "")
 
     def memory_ran_out(self, kills: int) -> bool:
         """Note how many processes the kernel has killed for want of memory; whether there are more."""

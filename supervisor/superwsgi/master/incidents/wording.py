@@ -57,6 +57,9 @@ _TOLD: Final = {
 
 REFUSED: Final = "request refused"
 
+_MOST: Final = 1_000_000
+"""Times at once that are believed: applications can write to the scoreboard, and forge words."""
+
 _NUMBERS: Final = re.compile(r"[0-9]+")
 
 Key = tuple[object, ...]
@@ -102,10 +105,10 @@ def key(one: Incident) -> Key:
 
 def _times(event: str, fields: Mapping[str, object]) -> int:
     """Refusals are counted on the scoreboard alone: as many as words of a worker say are there, too."""
-    times = _number(fields.get("times"))
     if event == REFUSED and "reason" in fields:
         return 0
-    return 1 if times is None else times
+    times = _number(fields.get("times"))
+    return 1 if times is None else min(max(times, 0), _MOST)
 
 
 def _consequence(event: str, fields: Mapping[str, object]) -> str:
