@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from superwsgi.log.spelling import duration, size
 
+ID_KEPT: Final = 48
+"""Characters of a request's id by which it is known: the scoreboard has no more."""
+
 NAMED: Final = 32
 """How many requests of one incident are named."""
 
@@ -24,6 +27,10 @@ class RequestInHand(Struct, frozen=True):
     id: str = ""
     seconds: float | None = None
     thread: int | None = None
+
+    def is_called(self, request_id: str) -> bool:
+        """Whether it has that id. What comes from the scoreboard, or is asked for, may be cut."""
+        return bool(self.id) and self.id[:ID_KEPT] == request_id[:ID_KEPT]
 
     def __str__(self) -> str:
         """`GET /report 3f08-17 3.2s`."""
@@ -70,7 +77,7 @@ class Incident(Struct, kw_only=True, frozen=True):
     def concerns(self, word: str) -> bool:
         """Whether it has to do with `word`: its number, a worker's number, a process or a request's id."""
         numbers = {f"#{self.number}", *(str(each) for each in (self.worker, self.pid) if each is not None)}
-        return word in numbers or any(request.id == word for request in self.requests)
+        return word in numbers or any(request.is_called(word) for request in self.requests)
 
 
 class Listed(tuple[Any, ...]):

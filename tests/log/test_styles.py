@@ -7,7 +7,7 @@ from signal import Signals
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superwsgi.log.spelling import Whole
@@ -72,6 +72,12 @@ def test_values_keep_their_kind_or_become_text(value: object, found: object) -> 
     assert said({"value": value})["value"] == found
 
 
+def test_no_field_stands_for_what_each_line_has() -> None:
+    found = said({"time": "now", "level": "debug", "event": "other", "worker": 9})
+    assert found["time"] != "now"
+    assert (found["level"], found["event"]) == ("info", "killed")
+
+
 def test_a_traceback_is_one_string_and_so_is_any_other_detail() -> None:
     trace = 'Traceback (most recent call last):\n  File "x"\nValueError: é\n'
     assert said(detail=trace)["traceback"] == trace.rstrip("\n")
@@ -89,6 +95,7 @@ def test_what_has_no_room_is_cut_in_its_middle(char: str) -> None:
     assert len(json.dumps(found)) > PIPE_BUF * 0.7, "and no more of it than has to be"
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.dictionaries(st.sampled_from("abcdefgh"), ANYTHING), ANYTHING, MORE, st.booleans())
 def test_an_object_is_valid_whatever_it_holds(
     fields: dict[str, str], detail: str, times: int, journal: bool
@@ -105,6 +112,7 @@ def test_an_object_is_valid_whatever_it_holds(
     assert {*fields} <= {*json.loads(line[mark:])}
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(ANYTHING, MORE, st.sampled_from([PIPE_BUF, 64 << 10]))
 def test_a_text_in_pieces_is_whole_and_each_fits_a_line(part: str, times: int, limit: int) -> None:
     whole = part * times

@@ -85,6 +85,12 @@ def plain_text(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
+def encodable(text: str) -> str:
+    """`text` with what UTF-8 cannot encode escaped: names of files, and what applications say, may have lone
+    surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def spell_exception(exc: BaseException) -> str:
     """`ValueError: no such thing`, or its type alone where it has nothing to say."""
     name = type(exc).__name__

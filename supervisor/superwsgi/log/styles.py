@@ -18,6 +18,7 @@ from superwsgi.log.spelling import (
     PRIORITY,
     Whole,
     below,
+    encodable,
     event_line,
     journal_line,
     plain_text,
@@ -83,7 +84,7 @@ def as_json(event: LogEvent, place: Place) -> list[bytes]:
         said.setdefault(NAMES.get(name, name), _value(value))  # a field is not believed to be the time
     if event.detail:
         is_traceback = event.detail.startswith(_TRACEBACK)
-        said["traceback" if is_traceback else "detail"] = _encodable(event.detail.rstrip("\n"))
+        said["traceback" if is_traceback else "detail"] = encodable(event.detail.rstrip("\n"))
     mark = PRIORITY[event.level].encode() if place.journal else b""
     return [mark + _within(said, place.limit - len(mark) - 1) + b"\n"]
 
@@ -104,7 +105,7 @@ def pieces(said: str, limit: int) -> Iterator[str]:
 
 
 def _halves(said: str, size: int) -> Iterator[str]:
-    if len(_spelled(_encodable(said))) <= size or len(said) < _LEAST:
+    if len(_spelled(encodable(said))) <= size or len(said) < _LEAST:
         yield said
         return
     half = len(said) // 2
@@ -121,12 +122,7 @@ def _value(value: object) -> object:
         return value
     if type(value) is float and math.isfinite(value):
         return value
-    return _encodable(value if isinstance(value, Whole) else shortened(plain_text(value)))
-
-
-def _encodable(said: str) -> str:
-    """Strict readers refuse an escaped surrogate that is alone, so it is spelled as in the other style."""
-    return as_it_is(said).decode()
+    return encodable(value if isinstance(value, Whole) else shortened(plain_text(value)))
 
 
 def _spelled(said: object) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from superwsgi.channel import Channel
 from superwsgi.log.rate_limit import TokenBucket
-from superwsgi.log.spelling import VALUE_LIMIT, plain_text
+from superwsgi.log.spelling import VALUE_LIMIT, encodable, plain_text
 from superwsgi.messages import DETAIL_LIMIT, WentWrong
 
 _BY_THE_MASTER: Final = 0
@@ -28,9 +28,9 @@ class Reporting:
     ) -> int | None:
         if not self._bucket.take(time.monotonic_ns()):
             return None
-        said = {name: plain_text(value)[:VALUE_LIMIT] for name, value in fields.items()}
+        said = {name: encodable(plain_text(value))[:VALUE_LIMIT] for name, value in fields.items()}
         try:
-            self._channel.offer(WentWrong(level, event, said, detail[-DETAIL_LIMIT:]))
-        except (OSError, ValueError):  # no room, no master; a lone surrogate
+            self._channel.offer(WentWrong(level, event, said, encodable(detail)[-DETAIL_LIMIT:]))
+        except OSError:  # no room, no master
             return None
         return _BY_THE_MASTER

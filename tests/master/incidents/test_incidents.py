@@ -1,10 +1,12 @@
 """What is kept of what has gone wrong, and in which words."""
 
+import msgspec
 import pytest
 
 from superwsgi.cli.server.why import head, spell
-from superwsgi.incidents import NAMED, Listed, MemorySample, RequestInHand
+from superwsgi.incidents import ID_KEPT, NAMED, Listed, MemorySample, RequestInHand
 from superwsgi.master.incidents.incidents import KEPT, Incidents
+from superwsgi.scoreboard import ID_BYTES
 
 WORKER = {"master": 1, "worker": 2, "gen": 3, "pid": 4711}
 REPORT = RequestInHand("GET", "/report/7?x=1", "3f-1", 3.2, 0)
@@ -50,6 +52,22 @@ def test_what_happens_again_is_counted(incidents):
     assert one.times == 40
     assert len(one.requests) == NAMED
     assert incidents.find("3f-39", 9) == [one]
+
+
+def test_a_request_of_which_more_is_told_is_named_once(incidents):
+    for seconds in (5.0, 10.0, 20.0):
+        slow = {"request": "3f-1", "method": "GET", "target": "/report", "seconds": seconds}
+        incidents.add("warning", WORKER, "slow request", slow, "")
+    (one,) = incidents.find(None, 9)
+    assert (one.times, [str(each) for each in one.requests]) == (3, ["GET /report 3f-1 20s"])
+
+
+def test_a_long_id_finds_what_the_scoreboard_has_cut(incidents):
+    assert ID_KEPT == ID_BYTES
+    whole = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8"
+    died(incidents, in_hand=Listed([RequestInHand("GET", "/", whole[:48], 3.2)]))
+    incidents.add("error", WORKER, "request stuck", {"request": whole, "method": "GET", "target": "/"}, "")
+    assert [len(incidents.find(word, 9)) for word in (whole, whole[:48], whole[:47])] == [2, 2, 0]
 
 
 def test_what_is_something_else_is_not(incidents):
@@ -113,6 +131,14 @@ def test_an_upgrade_goes_on_with_them(incidents):
     after.adopt(incidents.hold())
     assert [one.number for one in after.find(None, 9)] == [2, 1]
     assert died(after, how="exit code 2") == 3
+
+
+def test_whatever_was_said_can_be_sent_to_whoever_asks(incidents):
+    """Paths may be no text, as those of a site's files."""
+    odd = "/srv/\udce9"
+    stuck = {"request": odd, "method": odd, "target": odd, "reason": odd, "next": odd, "file": odd}
+    incidents.add("error", WORKER, odd, stuck, odd)
+    assert msgspec.json.encode(incidents.find(None, 9)).count(rb"/srv/\\udce9") == 8
 
 
 def test_nothing_moves_the_terminals_cursor(incidents):

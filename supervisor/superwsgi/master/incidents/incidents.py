@@ -80,8 +80,8 @@ class Incidents:
         """The process that it is about has ended, with these requests in hand."""
         one = self._kept.get(number)
         if one is not None:
-            together = (*one.requests, *(each for each in requests if not one.concerns(each.id)))
-            self._kept[number] = replace(one, requests=together[:NAMED], consequence=consequence)
+            together = _together(one.requests, requests)
+            self._kept[number] = replace(one, requests=together, consequence=consequence)
 
     def explain(self, number: int, detail: str) -> None:
         """Stacks or the like have arrived for it."""
@@ -127,14 +127,19 @@ class Incidents:
 
 
 def _again(one: Incident, new: Incident) -> Incident:
-    requests = (*one.requests, *(each for each in new.requests if each not in one.requests))
     return replace(
         one,
         times=one.times + new.times,
         last=new.last,
         cause=new.cause or one.cause,
         then=new.then or one.then,
-        requests=requests[-NAMED:],
+        requests=_together(one.requests, new.requests),
         memory=new.memory or one.memory,
         detail=new.detail or one.detail,
     )
+
+
+def _together(before: Sequence[RequestInHand], now: Sequence[RequestInHand]) -> tuple[RequestInHand, ...]:
+    """Each request once, as it was seen last."""
+    others = [each for each in before if each not in now and not any(new.is_called(each.id) for new in now)]
+    return (*others, *now)[-NAMED:]

@@ -8,7 +8,7 @@ from typing import Final
 
 from superwsgi.http.request.path_groups import path_group
 from superwsgi.incidents import Incident, Listed, MemorySample, RequestInHand
-from superwsgi.log.spelling import plain_text
+from superwsgi.log.spelling import encodable, plain_text
 
 _CAUSES: Final = ("how", "what", "error", "problem", "reason", "limit")
 """Fields that say why, in the order in which they are told."""
@@ -30,7 +30,6 @@ _CONSEQUENCES: Final = {
     "reload failed": "what was to be deployed does not serve",
     "reload refused": "what was to be deployed does not serve",
     "request stuck": "its client is answered 504",
-    "response broken off": "its client has a part of the response",
     "slow request": "its client waits",
     "too many connections of one client": "its further connections are refused with 429",
     "application did not load": "the site does not serve",
@@ -77,7 +76,7 @@ def incident(
     """`when` is Unix time in seconds."""
     return Incident(
         number=number,
-        event=event,
+        event=encodable(event),
         level=level,
         when=when,
         last=when,
@@ -85,13 +84,13 @@ def incident(
         worker=_number(who.get("worker")),
         gen=_number(who.get("gen")),
         pid=_number(who.get("pid", who.get("mold"))),
-        cause=": ".join(plain_text(fields[name]) for name in _CAUSES if name in fields),
+        cause=": ".join(_text(fields[name]) for name in _CAUSES if name in fields),
         consequence=_consequence(event, fields),
-        then=plain_text(fields.get("next", "")),
+        then=_text(fields.get("next", "")),
         requests=tuple(_requests(fields)),
         memory=tuple(each for each in _listed(fields, "memory") if isinstance(each, MemorySample)),
-        fields={name: plain_text(value) for name, value in fields.items() if name not in _TOLD},
-        detail=detail,
+        fields={name: _text(value) for name, value in fields.items() if name not in _TOLD},
+        detail=encodable(detail),
     )
 
 
@@ -113,9 +112,9 @@ def _times(event: str, fields: Mapping[str, object]) -> int:
 
 def _consequence(event: str, fields: Mapping[str, object]) -> str:
     if "lost" in fields or event == "died":
-        return f"{plain_text(fields.get('lost', 'no request'))} lost"
+        return f"{_text(fields.get('lost', 'no request'))} lost"
     if event == REFUSED:
-        return f"answered {plain_text(fields.get('status'))}"
+        return f"answered {_text(fields.get('status'))}"
     return _CONSEQUENCES.get(event, "")
 
 
@@ -127,9 +126,9 @@ def _requests(fields: Mapping[str, object]) -> list[RequestInHand]:
     seconds = fields.get("seconds")
     return [
         RequestInHand(
-            method=plain_text(fields.get("method", "")),
-            target=plain_text(target),
-            id=plain_text(fields["request"]),
+            method=_text(fields.get("method", "")),
+            target=_text(target),
+            id=_text(fields["request"]),
             seconds=None if seconds is None else _seconds(seconds),
         )
     ]
@@ -140,15 +139,20 @@ def _listed(fields: Mapping[str, object], name: str) -> Listed:
     return value if isinstance(value, Listed) else Listed(())
 
 
+def _text(value: object) -> str:
+    """As it can be sent to whoever asks."""
+    return encodable(plain_text(value))
+
+
 def _number(value: object) -> int | None:
     try:
-        return int(plain_text(value))
+        return int(_text(value))
     except ValueError:
         return None
 
 
 def _seconds(value: object) -> float | None:
     try:
-        return float(plain_text(value))
+        return float(_text(value))
     except ValueError:
         return None

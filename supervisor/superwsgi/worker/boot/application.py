@@ -12,6 +12,7 @@ from superwsgi import apps
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.links import Links, pin
 from superwsgi.config.schema import Site
+from superwsgi.log.spelling import encodable
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
 from superwsgi.system.privileges import PrivilegeError, drop, log_in
 from superwsgi.worker.forks import staying
@@ -24,13 +25,8 @@ class Unloadable(Exception):
     def __init__(self, reason: str, detail: str = "", *, locked: bool = False) -> None:
         super().__init__(reason)
         self.locked = locked
-        self.reason = _sendable(reason)[:REASON_LIMIT]
-        self.detail = _sendable(detail)[-DETAIL_LIMIT:]
-
-
-def _sendable(text: str) -> str:
-    """The text of an exception may contain what UTF-8 cannot encode."""
-    return text.encode("utf-8", "backslashreplace").decode()
+        self.reason = encodable(reason)[:REASON_LIMIT]
+        self.detail = encodable(detail)[-DETAIL_LIMIT:]
 
 
 def settle(site: Site, links: Links, search_path: str | None = None) -> None:

@@ -260,7 +260,7 @@ class Worker:
         except Closed:
             pass  # as will be noticed next
         except Exception as error:
-            self._errors.exception("error in the server", error, next="no answer to `superwsgi stacks`")
+            self._errors.fault("error in the server", error, next="no answer to `superwsgi stacks`")
 
     def _woken_by(self, numbers: bytes) -> bool:
         """Signals, by their numbers, or a zero when the loop has ended; True if the worker should end."""

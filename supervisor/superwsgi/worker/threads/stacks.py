@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Final
 
 from superwsgi.log.frames import DEEPEST, application_stack
+from superwsgi.log.spelling import encodable
 from superwsgi.messages import MOST_HEADS, MOST_PLACES, PLACE_LIMIT, WORD_LIMIT, ThreadHead, ThreadsAt
 from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.threads.thread import WorkerThread
@@ -91,15 +92,10 @@ def _seconds(began: int, now: int) -> float:
 
 
 def _word(text: str) -> str:
-    return _sendable(text)[:WORD_LIMIT]
+    return encodable(text)[:WORD_LIMIT]
 
 
 def _shortened(text: str) -> str:
     """The innermost frames of a longer one."""
-    text = _sendable(text)
+    text = encodable(text)
     return text if len(text) <= PLACE_LIMIT else _CUT + text[len(_CUT) - PLACE_LIMIT :].partition("\n")[2]
-
-
-def _sendable(text: str) -> str:
-    """Names of files and threads may have surrogates, which no message can carry."""
-    return text.encode("utf-8", "backslashreplace").decode()
