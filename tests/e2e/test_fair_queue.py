@@ -153,7 +153,7 @@ def test_one_that_has_waited_too_long_gets_503(site, policy):
         answer = wire.answer()
         assert answer.status == 503
         assert "retry-after" in answer.fields
-    assert "timeouts.queue" in site.daemon.log
+    site.daemon.wait_log("timeouts.queue")
     check_goes_on(site, holding)
     assert sorted(site.begun) == ["A", "B", "Z"]
 
@@ -169,7 +169,7 @@ def test_who_finds_no_place_gets_503(site, policy, places):
         answer = site.ask("/quick?Q").answer()
         assert answer.status == 503
         assert "retry-after" in answer.fields
-    assert "limits.queue" in site.daemon.log
+    site.daemon.wait_log("limits.queue")
     check_goes_on(site, holding)
     assert [wire.answer().body for wire in waiting] == [b"%d" % number for number in range(places)]
     assert "Q" not in site.begun
