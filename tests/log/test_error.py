@@ -237,7 +237,7 @@ def test_a_stream_takes_text_of_any_class_for_its_characters(written: Written) -
     assert written.path.read_text() == "begun and <b>\nbegun and ended\n"
 
 
-def test_that_it_cannot_be_written_is_reported() -> None:
+def test_that_it_cannot_be_written_is_reported_and_so_is_the_end(written: Written) -> None:
     told: list[tuple[str, str, object]] = []
 
     def report(level: str, who: object, event: str, fields: Mapping[str, object], detail: str) -> None:
@@ -248,6 +248,9 @@ def test_that_it_cannot_be_written_is_reported() -> None:
     log.info("serving")
     log.info("serving")
     assert told == [("error", "error log failed", "No space left on device")]
+    log.reopen(os.dup(written.fd))
+    log.info("serving")
+    assert told[1:] == [("warning", "error log dropped", "2 lines")]
 
 
 def test_a_line_without_end_is_not_kept(written: Written) -> None:

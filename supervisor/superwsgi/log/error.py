@@ -151,16 +151,24 @@ class _Trouble:
     def works(self, dropped: int) -> None:
         if self._said:
             self._say("info", "error log works again", dropped=dropped)
+            self._report(
+                "warning", "error log dropped", {"reason": _lines(dropped), "next": "it works again"}
+            )
         self._said = False
 
     def ends(self, dropped: int) -> None:
         """The process does, and so many lines were dropped of which the log does not tell."""
         if dropped:
             self._say("warning", "error log dropped", lines=dropped)
+            self._report("warning", "error log dropped", {"reason": _lines(dropped)})
 
     def _complain(self, event: str, _detail: str, **fields: object) -> None:
         self._say("error", event, **fields)
         self._report("error", event, fields)
+
+
+def _lines(count: int) -> str:
+    return f"{count} line{'s' * (count > 1)}"
 
 
 def _is_same(fd: int, other: int) -> bool:

@@ -70,7 +70,9 @@ class Drill:
             wait_for(lambda: len(load.answers) > 2 * CLIENTS, "answers")
             yield load
             load.bodies_from_now()
-        print(f"{len(load.answers)} answers, {len(load.broken)} broken: {sorted(set(load.broken))}")
+        slowest = max(answer.seconds for answer in load.answers)
+        said = f"{len(load.answers)} answers, slowest {slowest:.2f}s, {len(load.broken)} broken"
+        print(f"{said}: {sorted({*load.broken})}")
 
     # What happens.
 
