@@ -19,11 +19,20 @@ def drill(shared_drill):
     return shared_drill.begin()
 
 
+def test_the_mold_dies(drill):
+    """Nobody notices, unless a worker has to be forked meanwhile."""
+    with drill.under_load() as load:
+        drill.kill(drill.daemon.mold())
+        told = rf"mold lost: mold ended with {DEATHS['/kill'].partition(':')[0]}; .*{AGAIN}"
+        drill.says(told)
+    assert load.broken == []
+
+
 def test_a_request_that_wants_to_exit_is_an_error_of_its_own(drill):
     before = drill.workers()
     assert drill.ask("/leave").status == 500
     assert drill.workers() == before
-    assert drill.incidents() == []
+    assert all(each["event"] != "died" for each in drill.incidents())
 
 
 @pytest.mark.parametrize("path", DEATHS)

@@ -73,7 +73,7 @@ def test_descriptors_of_the_mold(site):
         site.whole(before)
     site.says(
         r"mold lost: it cannot fork: too many open files \(ulimit -n\); no worker can be replaced until "
-        r"there is a new one; workers keep serving; a new mold in \S+"
+        r"there is a new one; replaced, served again after \S+"
     )
     assert {*load.lost} <= {b"", str(before[1]).encode()}
 

@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from superwsgi.channel import Channel, Closed, Forged, Garbled
 from superwsgi.log.spelling import duration, ending
@@ -48,6 +48,12 @@ from superwsgi.system import libc, machine
 _LINGERS: Final = "it closed its channel but keeps running"
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+class MoldOf(NamedTuple):
+    """The mold of a generation, whichever process that is at the time."""
+
+    generation: int
 
 
 class Children:
@@ -146,6 +152,7 @@ class Children:
     def _loaded(self, generation: Generation, mold: MoldHandle, word: Loaded) -> None:
         mold.can_be_forked(harmless=not word.hazards)
         generation.apply(GenerationEvent.LOADED)
+        self._incidents.serves(MoldOf(generation.number))
         took = duration(word.seconds)
         self._errors.info("mold ready", gen=generation.number, pid=mold.pid, took=took)
         if word.hazards:
@@ -238,10 +245,11 @@ class Children:
         worker.goes_because_of(incident)
         self.misses(worker.number, incident)
 
-    def misses(self, number: int, incident: int | None) -> None:
-        """Because of this incident a worker is missing, or will be; its replacement ends that."""
+    def misses(self, who: int | MoldOf, incident: int | None) -> None:
+        """Because of this incident a worker, by its number, or a mold is missing, or will be; its replacement
+        ends that."""
         if incident is not None:
-            self._incidents.misses(number, incident)
+            self._incidents.misses(who, incident)
 
     def _reported(
         self, process: MoldHandle | WorkerHandle, who: dict[str, object], report: WentWrong, now: float

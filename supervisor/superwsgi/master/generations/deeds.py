@@ -9,7 +9,7 @@ import signal
 from superwsgi.log.spelling import duration
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations import record
-from superwsgi.master.generations.children import Children
+from superwsgi.master.generations.children import Children, MoldOf
 from superwsgi.master.generations.generation import CannotFork, Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.policy.actions import (
@@ -120,7 +120,8 @@ class Deeds:
         wait = generation.crashes.count_mold(now)
         then = f"{'workers keep serving; ' if generation.workers else ''}a new mold in {duration(wait)}"
         log = self._errors.bind(gen=generation.number)
-        log.error("mold lost", action.detail, reason=action.reason, next=then)
+        number = log.error("mold lost", action.detail, reason=action.reason, next=then)
+        self._children.misses(MoldOf(generation.number), number)
         self._loop.call_at(now + wait, lambda _: self._agenda.append(StartMold(generation.number)))
 
     def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -34,7 +34,7 @@ class Incidents:
         self._numbers: dict[wording.Key, int] = {}  # of those that may happen again
         self._newest = 0
         self._kills = 0  # for want of memory, at the last look
-        self._missing: dict[int, dict[int, float]] = {}  # since when, by a worker's number and by incident
+        self._missing: dict[Hashable, dict[int, float]] = {}  # since when, by who it is and by incident
 
     def add(
         self, level: str, who: Mapping[str, object], event: str, fields: Mapping[str, object], detail: str
@@ -95,13 +95,13 @@ class Incidents:
         if one is not None:
             self._kept[one.number] = replace(one, then=then)
 
-    def misses(self, worker: int, number: int) -> None:
-        """Because of this incident a worker is missing, or is being replaced."""
-        self._missing.setdefault(worker, {}).setdefault(number, time.monotonic())
+    def misses(self, who: Hashable, number: int) -> None:
+        """Because of this incident a worker, by its number, or a mold is missing, or is being replaced."""
+        self._missing.setdefault(who, {}).setdefault(number, time.monotonic())
 
-    def serves(self, worker: int) -> None:
-        """A worker serves: it may be the replacement of one that was missing."""
-        for number, since in self._missing.pop(worker, {}).items():
+    def serves(self, who: Hashable) -> None:
+        """A worker serves, or a mold can: it may be the replacement of one that was missing."""
+        for number, since in self._missing.pop(who, {}).items():
             self.ends(number, f"replaced, served again after {duration(time.monotonic() - since)}")
 
     # Who asks.
