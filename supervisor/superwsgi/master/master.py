@@ -54,6 +54,9 @@ from superwsgi.worker import forks
 OK: Final = 0
 APP_NOT_LOADED: Final = 3
 
+_LOOK: Final = 1.0
+"""Seconds between two looks at whether control socket and pid file are still there."""
+
 
 class Master:
     """One site, from its first generation until its last process has ended."""
@@ -137,8 +140,13 @@ class Master:
         else:
             self._start(now)
         self._monitor.begin(now, self._taken.handover.shortage if self._taken is not None else None)
-        self._control.look(now)
+        self._look(now)
         self._report.starts(now, self._sitewide.site)
+
+    def _look(self, now: float) -> None:
+        """At what the site needs once, now and from now on."""
+        self._loop.call_at(now + _LOOK, self._look)
+        self._sitewide.look(now)
 
     def _start(self, now: float) -> None:
         try:

@@ -80,14 +80,15 @@ class PidFile:
         """Write another file in place of this one, or this one again if it was removed, perhaps with its
         folder. Raises PidFileError; this one then stays."""
         anew = PidFile(path)
-        if anew._path != self._path or self._is_missing():
+        if anew._path != self._path or self.is_missing():
             anew.take()
             self.release()
             self._path, self._fd = anew._path, anew._fd
 
-    def _is_missing(self) -> bool:
-        """Whether there is nothing at its path. Anything that somebody else put there is left alone."""
-        return self._path is not None and not os.path.lexists(self._path)
+    def is_missing(self) -> bool:
+        """Whether it was taken, and there is nothing at its path now. Anything that somebody else put there
+        is left alone."""
+        return self._path is not None and self._fd is not None and not os.path.lexists(self._path)
 
     def release(self) -> None:
         """Remove the file, if it is still the one that we hold, and release its lock."""

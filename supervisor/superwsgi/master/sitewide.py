@@ -11,6 +11,7 @@ from setproctitle import setproctitle
 
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.control.server import Control
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.pidfile import PidFile, PidFileError
@@ -26,6 +27,18 @@ class SiteWide:
         self._pidfile = pidfile
         self._control = control
         self._errors = errors
+        self._lost = Complaint(errors.error, "pid file lost")
+
+    def look(self, now: float) -> None:
+        """Make again what somebody has removed, perhaps with its folder."""
+        self._control.look(now)
+        if self._pidfile.is_missing():
+            reason, then = "it was removed", "written again"
+            try:
+                self._pidfile.move(self.site.pidfile)
+            except PidFileError as error:
+                reason, then = f"{reason}; {error}", "tried again"
+            self._lost.make(int(now * 1e9), path=self.site.pidfile, reason=reason, next=then)
 
     def take_title(self) -> None:
         setproctitle(f"superwsgi: master [{self.site.name}]")

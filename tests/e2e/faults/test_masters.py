@@ -72,7 +72,8 @@ def test_the_run_folder_is_removed(drill):
     run = drill.daemon.folder / "run"
     run.mkdir()
     drill.control = run / "control.sock"
-    drill.begin(bind=["127.0.0.1:0", "unix:run/site.sock"], control="run/control.sock")
+    bind = ["127.0.0.1:0", "unix:run/site.sock"]
+    drill.begin(bind=bind, control="run/control.sock", pidfile="run/pid")
     with drill.under_load() as load:
         before = drill.workers()
         shutil.rmtree(run)
@@ -81,8 +82,9 @@ def test_the_run_folder_is_removed(drill):
         wait_for(lambda: drill.serves(), "control socket")
         drill.whole(before)
     assert (run / "site.sock").is_socket()
+    assert (run / "pid").read_text() == f"{drill.daemon.pid}\n"
     events = {i["event"] for i in drill.incidents()}
-    assert {"control socket lost", "listener broken"} <= events
+    assert {"control socket lost", "listener broken", "pid file lost"} <= events
     assert load.broken == []
 
 

@@ -36,9 +36,6 @@ _AT_ONCE: Final = 16
 _PAUSE: Final = 1.0
 """Seconds before the next try if a connection could not be accepted for want of descriptors."""
 
-_LOOK: Final = 1.0
-"""Seconds between two looks at whether the socket can still be reached."""
-
 _WITHOUT: Final = "superwsgi status cannot reach this site; fix that and send HUP, or set `control` to a path"
 _TELL_APART: Final = "reach it by -c FILE or --control SOCKET, or by its name if no other site has the same"
 
@@ -107,8 +104,7 @@ class Control:
             self._replace(bind_private(site.control, _BACKLOG))
 
     def look(self, now: float) -> None:
-        """From now on: listen again where somebody has removed the file, or the folder that it was in."""
-        self._loop.call_at(now + _LOOK, self.look)
+        """Listen again where somebody has removed the file, or the folder that it was in."""
         if self.listener is None or self._site is None or self._can_be_reached():
             return
         reason = "its file was removed"

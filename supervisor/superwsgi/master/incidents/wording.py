@@ -21,6 +21,7 @@ _CONSEQUENCES: Final = {
     "listener broken": "new clients do not reach the site until it is mended",
     "control socket lost": "no command reaches this site until then",
     "control socket crowded": "some commands have to be repeated",
+    "pid file lost": "who goes by it finds no master until then",
     "mold lost": "no worker can be replaced until there is a new one",
     "no more connections": "new connections wait, or idle ones are closed for them",
     "no more threads": "requests wait for those that there are",
