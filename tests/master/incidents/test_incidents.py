@@ -151,3 +151,12 @@ def test_nothing_moves_the_terminals_cursor(incidents):
     )
     (one,) = incidents.find(None, 9)
     assert "\x1b" not in "".join(spell(one, one.last))
+
+
+def test_a_kill_for_want_of_memory_is_claimed_by_one_that_ends_later(incidents):
+    incidents.note_kills(17)
+    assert not incidents.claim_kill(17), "long ago"
+    incidents.note_kills(18)
+    assert incidents.claim_kill(18), "seen before it had ended"
+    assert not incidents.claim_kill(18), "by somebody else"
+    assert incidents.claim_kill(19)

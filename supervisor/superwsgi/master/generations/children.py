@@ -368,7 +368,7 @@ class Children:
 
     def _memory_ran_out(self, code: ExitCode | None) -> bool:
         """Whether the kernel may have sent that SIGKILL for want of memory."""
-        return code == -signal.SIGKILL and self._incidents.memory_ran_out(machine.out_of_memory_kills())
+        return code == -signal.SIGKILL and self._incidents.claim_kill(machine.out_of_memory_kills())
 
     def _seen(
         self, generation: Generation, worker: WorkerHandle, code: ExitCode | None, now: float

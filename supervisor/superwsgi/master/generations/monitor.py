@@ -58,7 +58,7 @@ class Monitor:
         """Look at every worker, now and from now on."""
         self._loop.call_at(now + self._interval(), self.look)
         self._look_at_listeners(now)
-        self._incidents.memory_ran_out(machine.out_of_memory_kills())
+        self._incidents.note_kills(machine.out_of_memory_kills())
         for generation in self._generations:
             for worker in list(generation.workers.values()):
                 self._judge_heartbeat(generation, worker, now)

@@ -25,6 +25,10 @@ LONGEST: Final = 32 << 10
 """Characters of a detail that are kept."""
 
 
+ENDS: Final = 10.0
+"""Seconds that a process which the kernel has killed may take to end."""
+
+
 class Incidents:
     """`add` is what the master's ErrorLog reports to, also from the thread that writes its log."""
 
@@ -33,7 +37,9 @@ class Incidents:
         self._kept: dict[int, Incident] = {}  # by number, the oldest first
         self._numbers: dict[wording.Key, int] = {}  # of those that may happen again
         self._newest = 0
-        self._kills = 0  # for want of memory, at the last look
+        self._kills: int | None = None  # for want of memory, at the last look
+        self._unclaimed = 0  # of them, those whose process is not known yet
+        self._last_kill = 0.0  # when they were seen, monotonic seconds
         self._missing: dict[Hashable, dict[int, float]] = {}  # since when, by who it is and by incident
 
     def add(
@@ -69,10 +75,22 @@ class Incidents:
         """A worker has refused so many requests more; the scoreboard knows that better than its words."""
         self.add("debug", who, wording.REFUSED, {"status": status, "times": count}, "")
 
-    def memory_ran_out(self, kills: int) -> bool:
-        """Note how many processes the kernel has killed for want of memory; whether there are more."""
-        before, self._kills = self._kills, kills
-        return kills > before
+    def note_kills(self, kills: int) -> None:
+        """So many processes the kernel has killed for want of memory so far."""
+        if self._kills is not None and kills > self._kills:
+            self._unclaimed += kills - self._kills
+            self._last_kill = time.monotonic()
+        self._kills = kills
+
+    def claim_kill(self, kills: int) -> bool:
+        """A process has ended by SIGKILL: whether it is one of them. It may have been seen before it had
+        ended, since a process takes a while to give back its memory."""
+        self.note_kills(kills)
+        if not self._unclaimed or time.monotonic() - self._last_kill > ENDS:
+            self._unclaimed = 0
+            return False
+        self._unclaimed -= 1
+        return True
 
     # What becomes of one.
 
