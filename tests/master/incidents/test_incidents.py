@@ -141,6 +141,20 @@ def test_whatever_was_said_can_be_sent_to_whoever_asks(incidents):
     assert msgspec.json.encode(incidents.find(None, 9)).count(rb"/srv/\\udce9") == 8
 
 
+@pytest.mark.parametrize(
+    ("first", "shown"),
+    [('  File "/srv/app.py", line 1, in view', "99"), ("Fatal Python error: Aborted", "1")],
+    ids=["the end of a traceback", "the beginning of a dump"],
+)
+def test_a_list_has_the_lines_of_a_detail_that_say_the_most(incidents, first, shown):
+    incidents.add("error", WORKER, "died", {}, "\n".join([first, *map(str, range(1, 100))]))
+    (one,) = incidents.find(None, 9)
+    brief, whole = [*spell(one, one.last, most=20)], [*spell(one, one.last)]
+    assert (len(brief), len(whole)) == (len(whole) - 79, 103)
+    assert f"      | {shown}" in brief
+    assert sum("80 more lines: superwsgi why '#1'" in line for line in brief) == 1
+
+
 def test_nothing_moves_the_terminals_cursor(incidents):
     incidents.add(
         "error",

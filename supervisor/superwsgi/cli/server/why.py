@@ -21,6 +21,9 @@ from superwsgi.master.serve import FAILED
 _WIDTH = 100
 _INDENT = " " * 6
 
+_GLANCE = 20
+"""Lines of a detail in a list; all of them are shown of a single incident."""
+
 _CONCERNED = re.compile("#?[0-9]+|[0-9a-f-]{16,}")
 """What is no name of a site: numbers, and ids of requests as we make them."""
 
@@ -49,9 +52,10 @@ def why(which: Which, what: str | None, most: int, short: bool, as_json: bool) -
         for one in answer.incidents:
             click.echo(msgspec.json.encode(one))
     else:
-        now = time.time()
+        now, room = time.time(), None if len(answer.incidents) == 1 else _GLANCE
         click.echo(
-            "\n".join(line for one in answer.incidents for line in spell(one, now, short=short)), nl=False
+            "\n".join(line for one in answer.incidents for line in spell(one, now, short=short, most=room)),
+            nl=False,
         )
         click.echo("" if answer.incidents else _nothing(answer, what))
     sys.exit(FAILED if what is not None and not answer.incidents else 0)
@@ -74,8 +78,9 @@ def _nothing(answer: Why, what: str | None) -> str:
     return f"{answer.site}: none of {answer.kept} incidents has to do with {printable(what)}"
 
 
-def spell(one: Incident, now: float, *, short: bool = False) -> Iterator[str]:
-    """Its lines: the first says all that matters, the others, indented, have the rest. `now` is Unix time."""
+def spell(one: Incident, now: float, *, short: bool = False, most: int | None = None) -> Iterator[str]:
+    """Its lines: the first says all that matters, the others, indented, have the rest, with at most so many
+    lines of the detail. `now` is Unix time."""
     yield head(one, now)
     if not short:
         for name, text in _rest(one):
@@ -87,8 +92,24 @@ def spell(one: Incident, now: float, *, short: bool = False) -> Iterator[str]:
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-        yield from (f"{_INDENT}| {line}" for line in printable_lines(one.detail) if one.detail)
+        yield from (f"{_INDENT}| {line}" for line in _detail(one, most))
         yield ""
+
+
+def _detail(one: Incident, most: int | None) -> Iterator[str]:
+    """Of a longer one the last lines, which say the most in a traceback; of stacks as faulthandler writes
+    them, the first."""
+    lines = printable_lines(one.detail) if one.detail else []
+    if most is None or len(lines) <= most:
+        yield from lines
+        return
+    rest = f"... ({len(lines) - most} more lines: superwsgi why '#{one.number}')"
+    if "most recent call last" in lines[0] or lines[0].startswith("  File"):
+        yield rest
+        yield from lines[-most:]
+    else:
+        yield from lines[:most]
+        yield rest
 
 
 def head(one: Incident, now: float) -> str:
@@ -128,4 +149,4 @@ def _rest(one: Incident) -> Iterator[tuple[str, str]]:
         yield "memory", ", ".join(map(str, one.memory))
     for name, value in one.fields.items():
         if name not in _TOLD:
-            yield name, value
+            yield printable(name), value
