@@ -156,6 +156,11 @@ def test_a_certificate_that_expires_soon_and_one_that_has(daemon):
         assert bool(code) == ("  a certificate expired 2d12h ago\n" in shown.stdout)
 
 
+def _heed_interrupts():
+    """A shell has what it starts in the background ignore SIGINT, and so would all that the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Watched:
     """`superwsgi status --watch`, with its output as far as it has come."""
 
@@ -170,6 +175,7 @@ class Watched:
             stdout=output[1],
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
         os.close(output[1])
 
