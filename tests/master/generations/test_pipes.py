@@ -1,3 +1,4 @@
+import fcntl
 import os
 import time
 
@@ -94,3 +95,13 @@ def test_who_still_has_it_is_heard_after_the_generation(heard):
 def test_writers_wait_while_it_is_full(heard):
     assert os.get_blocking(heard.output.ends[1])
     assert not os.get_blocking(heard.output.ends[0])
+
+
+def test_a_death_among_a_flood_does_not_hold_up_the_loop(heard):
+    """The reader of a flood takes a default pipe's worth at a death, and the rest in its turns."""
+    lines = b"\n" * (256 << 10)
+    assert fcntl.fcntl(heard.output.ends[1], fcntl.F_SETPIPE_SZ, len(lines)) >= len(lines)
+    heard.write(lines)
+    heard.output.hear_all()
+    assert 64 << 10 <= sum(map(len, heard.said)) <= 80 << 10
+    heard.until(lambda: sum(map(len, heard.said)) == len(lines))

@@ -24,8 +24,9 @@ Ends = tuple[int, int]
 _TURN: Final = 8 << 10
 """Bytes read in a turn of the loop: at worst 4,000 lines, some 40 ms. Who writes more waits for the next."""
 
-_MOST: Final = 1 << 20
-"""Bytes read at a death: what a pipe holds at most (pipe(7), pipe-max-size)."""
+_MOST: Final = 64 << 10
+"""Bytes read at a death: what a pipe holds (pipe(7)), and no more while others go on writing: at worst half
+a second. What is left is read in later turns."""
 
 _PATIENCE: Final = 1.0
 """Seconds for the end of a line."""
@@ -112,7 +113,7 @@ class Output:
             self._loop.call_at(now + _PATIENCE, self._end_line)
 
     def hear_all(self) -> None:
-        """Pass on what has been written so far, unfinished lines too: their writer may be gone."""
+        """Pass on what its writer has left, unfinished lines too."""
         left = _MOST
         while left > 0 and (data := self._read(_TURN)):
             left -= len(data)
