@@ -243,13 +243,7 @@ class Children:
     def goes(self, worker: WorkerHandle, incident: int | None) -> None:
         """A worker is ended or replaced because of this incident."""
         worker.goes_because_of(incident)
-        self.misses(worker.number, incident)
-
-    def misses(self, who: int | MoldOf, incident: int | None) -> None:
-        """Because of this incident a worker, by its number, or a mold is missing, or will be; its replacement
-        ends that."""
-        if incident is not None:
-            self._incidents.misses(who, incident)
+        self._incidents.misses(worker.number, incident)
 
     def _reported(
         self, process: MoldHandle | WorkerHandle, who: dict[str, object], report: WentWrong, now: float

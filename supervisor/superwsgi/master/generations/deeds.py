@@ -48,6 +48,7 @@ class Deeds:
     ) -> None:
         self._loop = context.loop
         self._errors = context.errors
+        self._incidents = context.incidents
         self._generations = generations
         self._children = children
         self._agenda = agenda
@@ -121,7 +122,7 @@ class Deeds:
         then = f"{'workers keep serving; ' if generation.workers else ''}a new mold in {duration(wait)}"
         log = self._errors.bind(gen=generation.number)
         number = log.error("mold lost", action.detail, reason=action.reason, next=then)
-        self._children.misses(MoldOf(generation.number), number)
+        self._incidents.misses(MoldOf(generation.number), number)
         self._loop.call_at(now + wait, lambda _: self._agenda.append(StartMold(generation.number)))
 
     def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:
@@ -146,7 +147,7 @@ class Deeds:
             generation.crashes.put_off(now + _AGAIN)
             log = self._errors.bind(worker=number, gen=generation.number)
             then = f"tried again in {duration(_AGAIN)}"
-            self._children.misses(number, log.warning("not forked", reason=str(error), next=then))
+            self._incidents.misses(number, log.warning("not forked", reason=str(error), next=then))
             return
         self._children.listen_to_worker(generation, worker)
         boot = generation.site.timeouts.boot

@@ -96,12 +96,10 @@ class Dumps:
             who = asked[0].who if asked else _who(generation, worker)
             why = ", ".join(dict.fromkeys(each.why for each in asked if each.tell is None))
             unasked = LATE if dumped.is_of_watchdog(text) else BY_HAND
-            log, number = self._errors.bind(**who), None if worker is None else worker.incident
-            if number is None:
-                log.notice("stacks", text, level="error", why=why or unasked)
-            else:
-                self._incidents.explain(number, text)
-                log.notice("stacks", text, level="error", why=why or unasked, incident=number)
+            number = None if worker is None else worker.incident
+            self._incidents.explain(number, text)
+            fields = {} if number is None else {"incident": number}
+            self._errors.bind(**who).notice("stacks", text, level="error", why=why or unasked, **fields)
 
     def _tell_error(
         self, generation: Generation, worker: WorkerHandle | None, error: str, text: str, now: float

@@ -80,9 +80,8 @@ class Death:
     def _tell_death(self, log: ErrorLog, incidents: Incidents, consequence: dict[str, str]) -> None:
         number = log.error("died", self.worker.detail, **{**dict(self._facts()), **consequence})
         self.worker.goes_because_of(number)
-        if number is not None:
-            incidents.misses(self.worker.number, number)
-            incidents.explain(number, self.worker.dump)
+        incidents.misses(self.worker.number, number)
+        incidents.explain(number, self.worker.dump)
 
     def _tell_expected(self, log: ErrorLog, incidents: Incidents) -> None:
         facts = {"reason": self.worker.asked_to_go or "its generation is ending", **dict(self._facts())}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,7 +23,6 @@ AGAIN: Final = 60.0
 
 LONGEST: Final = 32 << 10
 """Characters of a detail that are kept."""
-
 
 ENDS: Final = 10.0
 """Seconds that a process which the kernel has killed may take to end."""
@@ -92,30 +91,37 @@ class Incidents:
         self._unclaimed -= 1
         return True
 
-    # What becomes of one.
+    # What becomes of one: of None, or of one that is no longer kept, nothing.
 
-    def lost(self, number: int, requests: Sequence[RequestInHand], consequence: str) -> None:
+    def lost(self, number: int | None, requests: Sequence[RequestInHand], consequence: str) -> None:
         """The process that it is about has ended, with these requests in hand."""
-        one = self._kept.get(number)
-        if one is not None:
-            together = _together(one.requests, requests)
-            self._kept[number] = replace(one, requests=together, consequence=consequence)
+        self._change(
+            number,
+            lambda one: replace(one, requests=_together(one.requests, requests), consequence=consequence),
+        )
 
-    def explain(self, number: int, detail: str) -> None:
+    def explain(self, number: int | None, detail: str) -> None:
         """Stacks or the like have arrived for it."""
-        one = self._kept.get(number)
-        if one is not None:
-            self._kept[number] = replace(one, detail=f"{one.detail}\n{detail}".strip("\n")[-LONGEST:])
+        self._change(
+            number,
+            lambda one: replace(one, detail=f"{one.detail}\n{detail}".strip("\n")[-LONGEST:]),
+        )
 
     def ends(self, number: int | None, then: str) -> None:
         """What it was about is over."""
-        one = self._kept.get(number or 0)
-        if one is not None:
-            self._kept[one.number] = replace(one, then=then)
+        self._change(number, lambda one: replace(one, then=then))
 
-    def misses(self, who: Hashable, number: int) -> None:
-        """Because of this incident a worker, by its number, or a mold is missing, or is being replaced."""
-        self._missing.setdefault(who, {}).setdefault(number, time.monotonic())
+    def _change(self, number: int | None, anew: Callable[[Incident], Incident]) -> None:
+        with self._lock:
+            one = self._kept.get(number or 0)
+            if one is not None:
+                self._kept[one.number] = anew(one)
+
+    def misses(self, who: Hashable, number: int | None) -> None:
+        """Because of this incident a worker, by its number, or a mold is missing, or will be; its replacement
+        ends that."""
+        if number is not None:
+            self._missing.setdefault(who, {}).setdefault(number, time.monotonic())
 
     def serves(self, who: Hashable) -> None:
         """A worker serves, or a mold can: it may be the replacement of one that was missing."""
