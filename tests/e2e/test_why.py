@@ -82,7 +82,8 @@ def test_a_request_that_is_stuck_by_its_id(site):
     assert "answered 504" in said
     identity = re.search(r"[0-9a-f]{16}-\d+", said)[0]
     assert len(why(site, identity)) == 1
-    assert "in sleep" in site.command("why", "-c", "site.yaml", identity).stdout
+    assert re.search(r"\n +\| +File .*in sleep\n", site.command("why", "-c", "site.yaml", identity).stdout)
+    site.wait_log(r'request stuck .* next="thread replaced" incident=1\n +File')
 
 
 def test_who_was_refused_is_counted(site):

@@ -29,5 +29,10 @@ def named(request: Request) -> dict[str, str]:
     return named_by(request.id, traceparent(request.environ))
 
 
+def described(request: Request) -> dict[str, str]:
+    """The same with what was asked for, for lines that are all about the request."""
+    return {**named(request), "method": request.method, "target": request.target.decode("latin-1")}
+
+
 def named_by(request_id: str, trace: str) -> dict[str, str]:
     return {"request": request_id, "traceparent": trace} if trace else {"request": request_id}

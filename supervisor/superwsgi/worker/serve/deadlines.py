@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from superwsgi.http.errors import HttpError
-from superwsgi.http.request.trace import named
+from superwsgi.http.request.trace import described, named
 from superwsgi.worker.connection.alarm import GRAIN, NEVER, SECOND, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender
@@ -155,10 +155,8 @@ class Deadlines:
         thread.abandoned = named(request)
         self._errors.error(
             "request stuck",
-            detail=thread.stack(),
-            **named(request),
-            method=request.method,
-            target=request.target.decode("latin-1"),
+            thread.stack(),
+            **described(request),
             seconds=round((now - exchange.began) / SECOND, 1),
             next="thread replaced",
         )

@@ -12,7 +12,7 @@ from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.trace import named, named_by
+from superwsgi.http.request.trace import described, named, named_by
 from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, access_entry
 from superwsgi.http.response.head import Refusal, refusal
 from superwsgi.log.rate_limit import Complaint
@@ -52,7 +52,7 @@ class Ending:
         request_id = request.id if request is not None else self._gateway.ids.make()
         for_head = connection.parser.for_head
         response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
-        self._tell_refusal(error, named_by(request_id, "") if request is None else _told(request), now)
+        self._tell_refusal(error, named_by(request_id, "") if request is None else described(request), now)
         waited = now - connection.arrived if connection.parser.requests else 0
         times = 0.0, waited / SECOND
         self._log(connection, request, request_id, error.status, len(response.body), times)
@@ -172,9 +172,7 @@ class Ending:
             return
         self._errors.info(
             f"{how} during its upload",
-            **named(request),
-            method=request.method,
-            target=request.target.decode("latin-1"),
+            **described(request),
             received=parser.received,
             next="request dropped",
         )
@@ -290,8 +288,3 @@ class Ending:
         date = self._gateway.clock.date(now)
         retry_after = 1 if status in (429, 503) else None
         return refusal(status, date, request_id, advice=advice, body=not for_head, retry_after=retry_after)
-
-
-def _told(request: Request) -> dict[str, str]:
-    """The fields of an incident that concerns a request."""
-    return {**named(request), "method": request.method, "target": request.target.decode("latin-1")}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.config.schema import Site
+from superwsgi.http.request.trace import described
 from superwsgi.http.response.exchange import Exchange
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration
@@ -100,9 +101,7 @@ class SlowRequests:
     def _say(self, noted: _Noted, now: int) -> None:
         stack, request = noted.stack(), noted.exchange.request
         fields: dict[str, object] = {
-            "request": request.id,
-            "method": request.method,
-            "target": request.target.decode("latin-1"),
+            **described(request),
             "seconds": round((now - noted.exchange.began) / SECOND, 1),
         }
         if noted.silent < now - noted.exchange.began:
