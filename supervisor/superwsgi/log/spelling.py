@@ -152,10 +152,10 @@ def duration(seconds: float) -> str:
     return f"{hours // 24}d{hours % 24:02}h"
 
 
-def share(part: float) -> str:
+def share(part: float, whole: float = 1.0) -> str:
     """`88 %` for 0.88, `<1 %`, `0 %`."""
-    percent = 100 * part
-    return f"{percent:.0f} %" if percent >= 0.995 or not percent else "<1 %"
+    percent = 100 * part / whole
+    return f"{percent:.0f} %" if percent >= 1 or not percent else "<1 %"
 
 
 def ending(code: int) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 from superwsgi.config.schema import Site
 from superwsgi.counts import WorkerCounters
 from superwsgi.http.request.path_groups import path_group
-from superwsgi.log.spelling import duration
+from superwsgi.log.spelling import duration, share
 
 PATIENCE: Final = 3.0
 """Seconds for which every look has to find threads short: a burst is what a queue is for."""
@@ -161,14 +161,10 @@ def _shares(requests: Iterable[tuple[str, str]]) -> Iterator[str]:
     for (method, target), count in Counter(requests).items():
         groups[f"{method} {path_group(target.partition('?')[0])}"] += count
     largest, total = groups.most_common(GROUPS), groups.total()
-    yield from (f"{group} {_percent(count, total)}" for group, count in largest)
+    yield from (f"{group} {share(count, total)}" for group, count in largest)
     others = total - sum(count for _, count in largest)
     if others:
-        yield f"others {_percent(others, total)}"
-
-
-def _percent(count: int, total: int) -> str:
-    return f"{100 * count / total:.0f} %" if 100 * count >= total else "<1 %"
+        yield f"others {share(others, total)}"
 
 
 def _course(shortage: Shortage) -> Iterator[tuple[str, str]]:
