@@ -20,7 +20,7 @@ def condition(
 ) -> Condition:
     """How the site is now; `shortage` of threads, if there is one."""
     target = generations.target() or generations.candidate
-    totals = generations.totals
+    totals = generations.totals.now(generations.living(), now)
     return judge(
         SiteSigns(
             phase=phase(generations, stopping=stopping).value,
@@ -31,7 +31,8 @@ def condition(
                 for worker in generation.workers.values()
                 if worker.state is WorkerState.SERVING
             ),
-            lately=totals.lately(totals.now(generations.living(), now), now),
+            lately=generations.totals.lately(totals, now),
+            totals=totals,
             crash_loop=target is not None and target.crashes.looping(now),
             out_of_threads=None if shortage is None else now - shortage.since,
             trouble=record.trouble,

@@ -89,7 +89,7 @@ def snapshot(
         health=condition.health.value,
         reasons=list(condition.reasons),
         serving=signs.serving,
-        totals=_totals(generations.totals.now(generations.living(), now)),
+        totals=_totals(signs.totals),
         minute=_minute(signs.lately),
         certificate=_certificate(generations.current),
         running=_running(generations, now) if requests else None,

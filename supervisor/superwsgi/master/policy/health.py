@@ -8,11 +8,11 @@ do for them is one, however seldom, for as long as it is in the last minute.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from superwsgi.counts import REFUSED
+from superwsgi.counts import REFUSED, Counts
 from superwsgi.log.spelling import duration, share
 from superwsgi.master.policy.last_minute import LastMinute
 
@@ -53,14 +53,16 @@ class WorkerSigns:
 
 @dataclass(frozen=True, slots=True)
 class SiteSigns:
-    """All that health depends on. `phase` says where the site is on its way, `out_of_threads` for how many
-    seconds it has been that, `trouble` why the last reload failed, `expires_in` when its first certificate
-    does; `mold_lost`: there was a mold, and there is none again yet."""
+    """All that health depends on, and `totals`: what was counted since the start, up to the same moment as
+    `lately`. `phase` says where the site is on its way, `out_of_threads` for how many seconds it has been
+    that, `trouble` why the last reload failed, `expires_in` when its first certificate does; `mold_lost`:
+    there was a mold, and there is none again yet."""
 
     phase: str
     wanted: int
     workers: tuple[WorkerSigns, ...]
     lately: LastMinute
+    totals: Counts = field(default_factory=Counts)
     crash_loop: bool = False
     out_of_threads: float | None = None
     trouble: str = ""
