@@ -186,13 +186,8 @@ def check_answer(
 ) -> Refusal:
     """The server's own answer to a health check, a word, without it for HEAD; `fields` are more of the head's
     lines."""
-    text = f"{word}\n".encode("ascii")
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-        f"{date}X-Request-ID: {request_id}\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\n"
-        f"Cache-Control: no-store\r\n{fields}\r\n"
-    )
-    return Refusal(head.encode("ascii"), text if body else b"")
+    before = f"{date}X-Request-ID: {request_id}\r\nContent-Type: text/plain\r\n"
+    return _own_answer(status, before, f"Cache-Control: no-store\r\n{fields}", word, body)
 
 
 def refusal(
@@ -206,14 +201,19 @@ def refusal(
     retry_after: int | None = None,
 ) -> Refusal:
     """The server's own response, without its body for HEAD. `advice` tells the client what to change."""
-    phrase = HTTPStatus(status).phrase
-    text = (f"{status} {phrase}: {advice}\n" if advice else f"{status} {phrase}\n").encode("ascii")
+    line = f"{status} {HTTPStatus(status).phrase}"
+    before = f"Server: superwsgi\r\n{date}X-Request-ID: {request_id}\r\n"
+    before += "Content-Type: text/plain; charset=utf-8\r\n"
+    after = f"Retry-After: {retry_after}\r\n" if retry_after is not None else ""
+    after += "Connection: close\r\n" if close else ""
+    return _own_answer(status, before, after, f"{line}: {advice}" if advice else line, body)
+
+
+def _own_answer(status: int, before: str, after: str, text: str, body: bool) -> Refusal:
+    """With the head's lines `before` and `after` that of Content-Length."""
+    content = f"{text}\n".encode("ascii")
     head = (
-        f"HTTP/1.1 {status} {phrase}\r\n"
-        f"Server: superwsgi\r\n{date}X-Request-ID: {request_id}\r\n"
-        f"Content-Type: text/plain; charset=utf-8\r\nContent-Length: {len(text)}\r\n"
-        + (f"Retry-After: {retry_after}\r\n" if retry_after is not None else "")
-        + ("Connection: close\r\n" if close else "")
-        + "\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"{before}Content-Length: {len(content)}\r\n{after}\r\n"
     )
-    return Refusal(head.encode("ascii"), text if body else b"")
+    return Refusal(head.encode("ascii"), content if body else b"")
