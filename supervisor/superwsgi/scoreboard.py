@@ -218,12 +218,6 @@ class Scoreboard:
         at = self._slot_at(slot) + _WORKER_AT["refused"]
         return tuple([_possible(self.words[at + each]) for each in range(len(REFUSED))])
 
-    def requests(self, slot: int) -> int:
-        """How many requests the worker in `slot` has answered."""
-        first, behind = self._thread_at(slot, 0) + _COUNTS + _ANSWERS, self._slot_at(slot) + self.slot_words
-        classes = range(len(CLASSES))
-        return sum([sum(self.words[first + each : behind : _THREAD_WORDS]) for each in classes])
-
     def abandoned(self, slot: int) -> int:
         """How many threads of the worker in `slot` were written off."""
         return _possible(self.words[self._slot_at(slot) + _WORKER_AT["abandoned"]])

@@ -53,7 +53,7 @@ def test_a_request_done(board):
         thread.begin(1, b"GET", b"/", b"")
         thread.count(status, 100, 3_000_000, 12_000_000)
         thread.end()
-    assert board.requests(0) == 0, "they are shown together"
+    assert board.counts(0).requests == 0, "they are shown together"
     thread.show()
     read = board.read(0)
     assert (read.requests, read.counts.sent, read.in_flight) == (7, 700, ())
@@ -61,7 +61,7 @@ def test_a_request_done(board):
     assert (read.counts.app_time, read.counts.time) == (pytest.approx(0.021), pytest.approx(0.084))
     assert [counts.BOUNDS[b] for b, count in enumerate(read.counts.app_latency) if count] == [0.005]
     assert [counts.BOUNDS[b] for b, count in enumerate(read.counts.latency) if count] == [0.025]
-    assert board.requests(0) == 7
+    assert board.counts(0).requests == 7
 
 
 @pytest.mark.parametrize("bucket", range(counts.BUCKETS))
@@ -170,7 +170,7 @@ class TestHostile:
                 read.busy,
             ]
             assert all(0 <= number < 1 << 63 for number in numbers)
-            assert board.requests(slot) > 0
+            assert board.counts(slot).requests > 0
             assert len(read.in_flight) <= board.threads
             assert board.pulse(slot)[1]
             assert len(list(board.peers(slot))) == board.slots - 1
