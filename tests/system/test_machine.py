@@ -119,6 +119,32 @@ class TestVersion1:
         assert cpu_quota(root) is None
 
 
+class TestKillsForWantOfMemory:
+    """What the kernel has counted."""
+
+    def test_of_version_2(self, tree):
+        events = "low 0\nhigh 0\nmax 41\noom 3\noom_kill 2\noom_group_kill 1"
+        root = tree(["0::/shop"], [V2], **{"shop/memory.events": events, "memory.events": "oom_kill 9"})
+        assert machine.out_of_memory_kills(root) == 2
+        (root / "sys/fs/cgroup/shop/memory.events").write_text("oom_kill 3\n")
+        assert machine.out_of_memory_kills(root) == 3
+
+    def test_of_version_1(self, tree):
+        control = "oom_kill_disable 0\nunder_oom 0\noom_kill 5"
+        groups = ("4:memory:/shop", "0::/shop")
+        root = tree(groups, v1(), **{"memory/shop/memory.oom_control": control})
+        assert machine.out_of_memory_kills(root) == 5
+
+    def test_of_the_whole_machine(self, tree):
+        """The root group has no such file."""
+        root = tree(["0::/"], [V2], **{"cgroup.procs": "1"})
+        (root / "proc/vmstat").write_text("pgpgin 4096\noom_kill 7\n")
+        assert machine.out_of_memory_kills(root) == 7
+
+    def test_that_nobody_counts(self, tmp_path):
+        assert machine.out_of_memory_kills(tmp_path) == 0
+
+
 def test_both_versions_at_once(tree):
     """Hybrid: controllers are in version 1, and the unified hierarchy may have some too."""
     files = {

@@ -13,6 +13,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, NamedTuple
 
@@ -137,8 +138,14 @@ def _own_group(root: Path, controller: str) -> PurePosixPath | None:
     return None
 
 
-def _mounts(root: Path) -> Iterator[_Mount]:
-    """`35 31 0:32 /docker/3f /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory`."""
+@cache
+def _mounts(root: Path) -> tuple[_Mount, ...]:
+    """`35 31 0:32 /docker/3f /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory`. They stay what
+    they are: read once, as a host of containers has thousands of lines."""
+    return tuple(_parsed_mounts(root))
+
+
+def _parsed_mounts(root: Path) -> Iterator[_Mount]:
     for line in _read(root / "proc/self/mountinfo").splitlines():
         mount, _, filesystem = line.partition(" - ")
         kind, _, options = filesystem.split(" ", 2)
