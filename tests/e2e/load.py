@@ -21,22 +21,13 @@ class Reply(NamedTuple):
     began: float
 
 
-class Load:
-    """`clients` threads, each with a connection of its own or one a request; asks while its context lasts."""
+class _Clients:
+    """Threads that ask `address` while the context lasts; each is given its number."""
 
-    def __init__(
-        self, address, clients=8, path="/", pause=0.002, expect=None, keep_alive=True, method="GET", body=None
-    ):
+    def __init__(self, address, clients):
         self._address = address
-        self._request = (method, path, body)
-        self._pause = pause
-        self._expect = expect
-        self._keep_alive = keep_alive
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
-        self.broken = []
-        self.lost = []  # of each connection that broke, its last answer; empty where it had none
-        self.answers = []
+        self._threads = [threading.Thread(target=self._ask, args=(at,), daemon=True) for at in range(clients)]
 
     def __enter__(self):
         for thread in self._threads:
@@ -48,6 +39,22 @@ class Load:
         for thread in self._threads:
             thread.join(30)
             assert not thread.is_alive(), "a client hangs"
+
+
+class Load(_Clients):
+    """`clients` threads, each with a connection of its own or one a request; asks while its context lasts."""
+
+    def __init__(
+        self, address, clients=8, path="/", pause=0.002, expect=None, keep_alive=True, method="GET", body=None
+    ):
+        super().__init__(address, clients)
+        self._request = (method, path, body)
+        self._pause = pause
+        self._expect = expect
+        self._keep_alive = keep_alive
+        self.broken = []
+        self.lost = []  # of each connection that broke, its last answer; empty where it had none
+        self.answers = []
 
     def bodies(self):
         return {answer.body for answer in self.answers}
@@ -67,7 +74,7 @@ class Load:
         taken = sorted(answer.seconds for answer in self.answers[since:])
         return taken[int(len(taken) * 0.99)]
 
-    def _ask(self):
+    def _ask(self, _):
         connection = http.client.HTTPConnection(*self._address, timeout=20)
         last = b""
         while not self._stop.is_set():
@@ -97,30 +104,17 @@ class Load:
             connection.close()
 
 
-class Counting:
+class Counting(_Clients):
     """`clients` threads that ask for one of `requests` (method, path, fields) after another while its context
     lasts, whatever becomes of the server, and count what they are answered: `statuses`, and in `seconds` how
     long each took. A request that is not answered whole is `lost`."""
 
     def __init__(self, address, requests, clients=4):
-        self._address = address
+        super().__init__(address, clients)
         self._requests = requests
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(at,), daemon=True) for at in range(clients)]
         self.statuses = Counter()
         self.seconds = []
         self.lost = 0
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-            assert not thread.is_alive(), "a client hangs"
 
     def quantile(self, share):
         return sorted(self.seconds)[int(len(self.seconds) * share)]

@@ -107,6 +107,13 @@ class Rooms:
         self.reload.start(shared, self.now)
         return self.generations.candidate
 
+    def start_serving(self):
+        """The first generation, which serves."""
+        first = self.start()
+        self.load(first)
+        self.serve(first)
+        return first
+
     def ask(self):
         """Somebody wants a reload, as HUP. Returns the number of the attempt."""
         number = self.reload.ask(self.now)

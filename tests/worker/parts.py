@@ -14,17 +14,17 @@ from typing import Any
 from superwsgi.config.schema import HealthSettings, Limits, Log, Proxy, Requests, Site, Timeouts
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.parser import Parser
-from superwsgi.http.response.exchange import Gateway
+from superwsgi.http.response.exchange import Exchange, Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.messages import Recycle
 from superwsgi.scoreboard import Scoreboard
-from superwsgi.worker.connection.alarm import Alarm, deadline_after
+from superwsgi.worker.connection.alarm import NEVER, Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.outbox import Outbox
-from superwsgi.worker.connection.sender import LISTENING, Sender
-from superwsgi.worker.connection.states import State, waits
+from superwsgi.worker.connection.sender import LISTENING, NO_LEASE, Sender
+from superwsgi.worker.connection.states import Event, State, waits
 from superwsgi.worker.connection.storage import Bulk, Stores
 from superwsgi.worker.queue.queue import RequestQueue
 from superwsgi.worker.serve.acceptor import Acceptor, Listeners
@@ -36,6 +36,7 @@ from superwsgi.worker.serve.deadlines import Deadlines
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.service import Service
 from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads.thread import WorkerThread
 
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -141,6 +142,21 @@ class Parts:
     def peer(self, state: State = State.NEW) -> Peer:
         """A client, and its connection here."""
         return self._stack.enter_context(Peer(self, state))
+
+    def run(self, connection: Connection, now: int, deadline: int, number: int = 1) -> WorkerThread:
+        """Its request is in the application from `now` on, in the hands of that thread."""
+        thread = self.threads[number]
+        connection.parser.feed(GET)
+        connection.become(Event.RUN, now)
+        connection.deadline = NEVER
+        connection.sender.begin(NO_LEASE)
+        request = connection.parser.pop()
+        connection.exchange = Exchange(self.context.gateway, request, connection.sender, now)
+        thread.connection = connection
+        thread.deadline = deadline
+        thread.token.append(None)
+        self.pool.permits.pop()
+        return thread
 
     def queued(self) -> list[Connection]:
         """Those that wait for a thread, in the order in which they came."""

@@ -39,9 +39,7 @@ class Operated:
 
 @pytest.fixture
 def serving(rooms):
-    first = rooms.start()
-    rooms.load(first)
-    rooms.serve(first)
+    first = rooms.start_serving()
     rooms.site = rooms.a_site(workers=1, rollout=RollOutSettings(confirm=10.0))
     return first
 

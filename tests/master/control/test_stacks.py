@@ -38,9 +38,7 @@ def asked_by_signal():
 
 @pytest.fixture
 def generation(rooms):
-    generation = rooms.start()
-    rooms.load(generation)
-    rooms.serve(generation)
+    generation = rooms.start_serving()
     for worker in generation.workers.values():
         rooms.loop.forget(worker.stacks.fd)
         worker.stacks.close()

@@ -25,10 +25,7 @@ NOBODY = 0
 
 @pytest.fixture
 def serving(rooms):
-    generation = rooms.start()
-    rooms.load(generation)
-    rooms.serve(generation)
-    return generation
+    return rooms.start_serving()
 
 
 @pytest.fixture

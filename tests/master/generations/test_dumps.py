@@ -24,10 +24,7 @@ def _deaf():
 
 @pytest.fixture
 def generation(rooms):
-    generation = rooms.start()
-    rooms.load(generation)
-    rooms.serve(generation)
-    return generation
+    return rooms.start_serving()
 
 
 @pytest.fixture

@@ -23,9 +23,7 @@ def monitor(rooms):
 def serving(rooms, **more):
     """A generation with one worker, which serves; and that worker."""
     rooms.site = rooms.sitewide.site = rooms.a_site(workers=1, **more)
-    generation = rooms.start()
-    rooms.load(generation)
-    rooms.serve(generation)
+    generation = rooms.start_serving()
     return generation, generation.workers[0]
 
 

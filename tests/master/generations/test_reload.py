@@ -22,10 +22,7 @@ def outcome(rooms):
 @pytest.fixture
 def serving(rooms):
     """The first generation, which serves."""
-    first = rooms.start()
-    rooms.load(first)
-    rooms.serve(first)
-    return first
+    return rooms.start_serving()
 
 
 class TestStart:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.http.response.exchange import Exchange
 from superwsgi.worker.connection.alarm import NEVER, SECOND
-from superwsgi.worker.connection.sender import NO_LEASE
 from superwsgi.worker.connection.states import Event, State
 from superwsgi.worker.serve.deadlines import RATE, fast_enough
 from tests.worker.parts import GET, Parts
@@ -27,21 +25,6 @@ def idle(peer):
     """Nobody owns it."""
     peer.connection.let_go()
     return peer
-
-
-def running(parts, peer):
-    """Its request is in the application, in the hands of another thread."""
-    connection, thread = peer.connection, parts.threads[1]
-    connection.parser.feed(GET)
-    connection.become(Event.RUN, NOW)
-    connection.deadline = NEVER
-    connection.sender.begin(NO_LEASE)
-    connection.exchange = Exchange(parts.context.gateway, connection.parser.pop(), connection.sender, NOW)
-    thread.connection = connection
-    thread.deadline = NOW + 60 * SECOND
-    thread.token.append(None)
-    parts.pool.permits.pop()
-    return thread
 
 
 @pytest.mark.parametrize(("moved", "enough"), [(0, False), (RATE * 30 - 1, False), (RATE * 30, True)])
@@ -112,7 +95,7 @@ class TestAClientThatTakesTooLittle:
     @pytest.fixture
     def peer(self, parts):
         peer = parts.peer()
-        running(parts, peer)
+        parts.run(peer.connection, NOW, NOW + 60 * SECOND)
         peer.connection.sender.send_piece(bytes(16 << 20))
         return peer
 
@@ -142,7 +125,7 @@ class TestAClientThatTakesTooLittle:
 class TestTheApplication:
     def test_a_thread_without_a_sign_of_life_is_written_off(self, parts):
         peer = parts.peer()
-        thread = running(parts, peer)
+        thread = parts.run(peer.connection, NOW, NOW + 60 * SECOND)
         parts.deadlines.look(NOW + 61 * SECOND)
         assert thread not in parts.pool
         assert len(list(parts.pool)) == len(parts.threads)
@@ -152,7 +135,7 @@ class TestTheApplication:
 
     def test_one_that_says_something_goes_on(self, parts):
         peer = parts.peer()
-        thread = running(parts, peer)
+        thread = parts.run(peer.connection, NOW, NOW + 60 * SECOND)
         peer.connection.sender.spoke = NOW + 59 * SECOND
         parts.deadlines.look(NOW + 61 * SECOND)
         assert thread in parts.pool
@@ -160,13 +143,13 @@ class TestTheApplication:
 
     def test_one_that_has_just_come_back_is_left_alone(self, parts):
         peer = parts.peer()
-        thread = running(parts, peer)
+        thread = parts.run(peer.connection, NOW, NOW + 60 * SECOND)
         thread.token.pop()
         parts.deadlines.look(NOW + 61 * SECOND)
         assert thread in parts.pool
 
     def test_one_that_was_written_off_and_has_ended_is_forgotten(self, parts):
-        running(parts, parts.peer())
+        parts.run(parts.peer().connection, NOW, NOW + 60 * SECOND)
         parts.deadlines.look(NOW + 61 * SECOND)
         parts.deadlines.look(NOW + 200 * SECOND)
         assert parts.recycled == []

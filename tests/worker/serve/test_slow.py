@@ -6,13 +6,10 @@ import re
 
 import pytest
 
-from superwsgi.http.response.exchange import Exchange
-from superwsgi.worker.connection.alarm import NEVER, SECOND
-from superwsgi.worker.connection.sender import NO_LEASE
-from superwsgi.worker.connection.states import Event
+from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.serve.slow import MOST, WHILE
 from tests.fixtureapps.wsgi_paths import app, gate, inside
-from tests.worker.parts import GET, Parts
+from tests.worker.parts import Parts
 from tests.worker.running import eventually, running
 
 NOW = 1_000 * SECOND
@@ -27,16 +24,7 @@ def parts():
 
 def in_application(parts, number=1):
     """A request that began at NOW, in the hands of that thread."""
-    connection, thread = parts.peer().connection, parts.threads[number]
-    connection.parser.feed(GET)
-    connection.become(Event.RUN, NOW)
-    connection.deadline = NEVER
-    connection.sender.begin(NO_LEASE)
-    connection.exchange = Exchange(parts.context.gateway, connection.parser.pop(), connection.sender, NOW)
-    thread.connection = connection
-    thread.deadline = NOW + 5 * SECOND
-    thread.token.append(None)
-    return thread
+    return parts.run(parts.peer().connection, NOW, NOW + 5 * SECOND, number)
 
 
 def told(parts):
