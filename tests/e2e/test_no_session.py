@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import stat
 
 import pytest
@@ -40,8 +41,10 @@ class TestWithoutASession:
         site = nobody.site("shop").start()
         nobody.environ["XDG_RUNTIME_DIR"] = str(nobody.session)
         assert served(nobody, "shop") == {"shop": site.pid}
+        site.send(signal.SIGSTOP)  # it also looks for its folder by itself
         shutil.rmtree(nobody.temporary)
         assert nobody.command("status", "shop").returncode == 2
+        site.send(signal.SIGCONT)
         site.reload()
         wait_for((nobody.temporary / "shop.sock").exists, "socket")
         assert served(nobody) == {"shop": site.pid}
