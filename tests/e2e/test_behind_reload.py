@@ -1,6 +1,7 @@
 """What clients of nginx and HAProxy notice when the site behind is reloaded or loses a worker: nothing."""
 
 import contextlib
+import itertools
 import socketserver
 import threading
 
@@ -10,14 +11,19 @@ from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
+SEVERAL = 6
 FRONTS = pytest.mark.parametrize("front", ["nginx", "haproxy"])
 
 
 class Once(socketserver.StreamRequestHandler):
-    """Answers one request of a connection, and breaks off at the next."""
+    """Answers one request of a connection, and breaks off at the next.
+
+    The first `SEVERAL` are answered when all are there, so that each has a connection of its own.
+    """
 
     def handle(self):
         self._request()
+        self.server.all_there.wait(20)
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         self._request()
 
@@ -27,9 +33,23 @@ class Once(socketserver.StreamRequestHandler):
                 return
 
 
+class Server(socketserver.ThreadingUnixStreamServer):
+    request_queue_size = 128  # with a full queue nginx would go to its second server at once
+
+    def __init__(self, path):
+        super().__init__(path, Once)
+        self.connections = itertools.count(1)
+        self.all_there = threading.Event()
+
+    def process_request(self, request, client_address):
+        if next(self.connections) == SEVERAL:
+            self.all_there.set()
+        super().process_request(request, client_address)
+
+
 @contextlib.contextmanager
 def serving_once(path):
-    with socketserver.ThreadingUnixStreamServer(str(path), Once) as server:
+    with Server(str(path)) as server:
         path.chmod(0o666)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -116,10 +136,10 @@ def test_a_request_tried_again_takes_no_kept_connection(behind):
     """It could be another one to the worker that was killed, and break as well."""
     with serving_once(behind.folder / "run" / "shop.sock"), contextlib.ExitStack() as stack:
         behind.nginx_alone()
-        wires = [stack.enter_context(Wire(behind.front.connect())) for _ in range(6)]
+        wires = [stack.enter_context(Wire(behind.front.connect())) for _ in range(SEVERAL)]
         for wire in wires:
             wire.send(request())
-        assert [wire.answer().body for wire in wires] == [b"ok"] * 6
+        assert [wire.answer().body for wire in wires] == [b"ok"] * SEVERAL
         assert wires[0].ask().body == b"ok"
 
 
