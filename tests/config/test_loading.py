@@ -10,14 +10,14 @@ import pytest
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.loading import load
-from superwsgi.config.schema import (
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import (
     Limits,
     Log,
     Memory,
     MonitorSettings,
     NamedCertificate,
     Requests,
-    Site,
     Timeouts,
     TlsSettings,
 )

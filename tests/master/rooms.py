@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from superwsgi.channel import Channel
-from superwsgi.config.schema import Log, RollOutSettings, Site
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Log, RollOutSettings
 from superwsgi.config.text.addresses import address
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.context import MasterContext, Startup

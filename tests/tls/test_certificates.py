@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from superwsgi.config.schema import NamedCertificate, TlsSettings
+from superwsgi.config.sections import NamedCertificate, TlsSettings
 from superwsgi.tls.interface import CertificateError, Expiry, load
 from tests.certificates import der, encrypted
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from superwsgi.config.schema import HealthSettings, Limits, Log, Proxy, Requests, Site, Timeouts
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import HealthSettings, Limits, Log, Proxy, Requests, Timeouts
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.parser import Parser
 from superwsgi.http.response.exchange import Exchange, Gateway

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from superwsgi.config.schema import HealthSettings, Limits, Log, Proxy, Requests, Site, Timeouts, TlsSettings
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import HealthSettings, Limits, Log, Proxy, Requests, Timeouts, TlsSettings
 from superwsgi.counts import WorkerCounters
 from superwsgi.messages import Recycle
 from superwsgi.scoreboard import Scoreboard

@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from superwsgi.config.schema import Site, Timeouts
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Timeouts
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import Recycle

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from superwsgi.config.listening import Address, TcpAddress, UnixAddress, speaks_tls
-from superwsgi.config.schema import Elastic, Memory, Site, TlsSettings
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Elastic, Memory, TlsSettings
 
 
 class Rule(NamedTuple):

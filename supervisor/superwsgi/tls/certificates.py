@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from superwsgi.apps.types import Environ
-from superwsgi.config import schema
-from superwsgi.config.schema import NamedCertificate
+from superwsgi.config.sections import NamedCertificate, TlsSettings
 from superwsgi.tls.interface import CertificateError, Expiry
 from superwsgi.tls.session import NamedSession, Tls, reason
 
@@ -60,7 +59,7 @@ def _unless_name(
         otherwise(unraisable)
 
 
-def load(tls: schema.TlsSettings, copies: Mapping[str, str]) -> Certificates:
+def load(tls: TlsSettings, copies: Mapping[str, str]) -> Certificates:
     """Raises CertificateError."""
     assert tls.certificate is not None
     first = NamedCertificate(certificate=tls.certificate, key=tls.key)
@@ -89,7 +88,7 @@ class _Pair:
         cls,
         key: str,
         entry: NamedCertificate,
-        tls: schema.TlsSettings,
+        tls: TlsSettings,
         copies: Mapping[str, str],
         problems: list[str],
     ) -> _Pair:
@@ -131,7 +130,7 @@ class _Chooser:
             session.context = chosen
 
 
-def _context(tls: schema.TlsSettings) -> ssl.SSLContext:
+def _context(tls: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _MINIMUM[tls.minimum]
     context.set_ciphers(CIPHERS)
@@ -181,7 +180,7 @@ def _refuse_passphrase() -> str:
 
 
 def _unusable_authorities(
-    tls: schema.TlsSettings, copies: Mapping[str, str], context: ssl.SSLContext
+    tls: TlsSettings, copies: Mapping[str, str], context: ssl.SSLContext
 ) -> Iterator[str]:
     if tls.client_ca is None:
         return

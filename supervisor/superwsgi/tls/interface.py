@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from superwsgi.config import schema
+from superwsgi.config.sections import TlsSettings
 
 
 class CertificateError(Exception):
@@ -60,7 +60,7 @@ class Certificates(Protocol):
     def accept(self, sock: socket.socket, environ: dict[str, Any]) -> Tls: ...
 
 
-def load(tls: schema.TlsSettings, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
+def load(tls: TlsSettings, copies: Mapping[str, str] = MappingProxyType({})) -> Certificates | None:
     """The certificates of a site, None if it has none, from `copies` of the files if there are any. Raises
     CertificateError."""
     if tls.certificate is None:

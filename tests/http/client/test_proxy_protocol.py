@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.client.proxy_protocol import LONGEST, Announcement, crc32c, read
 from superwsgi.http.environ import base_environ, connection_environ

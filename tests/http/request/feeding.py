@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Parser, RequestIds

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.request.parser import Parser, RequestIds
 from tests.http.request.feeding import pieces
 from tests.http.request.legitimate import LEGITIMATE

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.framing import AT_ONCE
 from superwsgi.http.request.parser import Parser, Phase, RequestIds

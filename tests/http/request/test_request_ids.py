@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.parser import REQUEST_ID, Parser, RequestIds
 from tests.http.request.feeding import parse

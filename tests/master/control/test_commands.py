@@ -3,7 +3,7 @@
 import pytest
 
 from superwsgi import control
-from superwsgi.config.schema import RollOutSettings
+from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands

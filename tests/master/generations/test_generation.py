@@ -8,7 +8,8 @@ import time
 import pytest
 
 from superwsgi.channel import Channel
-from superwsgi.config.schema import Log, Site, Timeouts
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Log, Timeouts
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.resources import LogFiles, Shared

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from superwsgi.config.schema import Memory
+from superwsgi.config.sections import Memory
 from superwsgi.master.generations.monitor import Monitor, memory_used, switches_when_stopped
 from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from superwsgi.config.schema import RollOutSettings
+from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Outcome
 from superwsgi.master.policy.actions import DrainWorker, ForkWorker, ReplaceMold, StartMold
 from superwsgi.master.sockets.listener import BindError

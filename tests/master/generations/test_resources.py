@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from superwsgi.config.schema import Log
+from superwsgi.config.sections import Log
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.resources import LogFiles, Opening

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from superwsgi.config.schema import Elastic, Limits, Site
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Elastic, Limits
 from superwsgi.counts import Counts, InFlight, WorkerCounters
 from superwsgi.master.policy.shortage import CALM, PATIENCE, Begins, Ends, Shortage, ThreadsView, judge, view
 

@@ -4,7 +4,8 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import HealthSettings, Limits, Site
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import HealthSettings, Limits
 from superwsgi.config.text.addresses import address
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.inherited import Inherited

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import RollOutSettings
+from superwsgi.config.sections import RollOutSettings
 from superwsgi.counts import Counts
 from superwsgi.master.control.signs import condition
 from superwsgi.master.policy import health

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from superwsgi.config.schema import Timeouts
+from superwsgi.config.sections import Timeouts
 from superwsgi.worker.connection.states import NEXT, NEXT_SENDING, Act, Event, Sending, State, waits
 
 READING = {State.NEW, State.IDLE, State.HEAD, State.BODY}

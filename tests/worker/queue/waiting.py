@@ -6,7 +6,7 @@ import contextlib
 import select
 import socket
 
-from superwsgi.config.schema import Limits, Timeouts
+from superwsgi.config.sections import Limits, Timeouts
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Parser, RequestIds
 from superwsgi.worker.connection.alarm import SECOND, Alarm

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.serve.acceptor import (
     BUSY_PAUSE,

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import Limits, Proxy
+from superwsgi.config.sections import Limits, Proxy
 from superwsgi.worker.connection.states import State
 from superwsgi.worker.serve.connections import Step
 from tests.worker.parts import GET, Parts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.schema import TlsSettings
+from superwsgi.config.sections import TlsSettings
 from tests.worker.running import eventually, running
 
 SIZE = 64 << 20

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from tests.http.request.streams import SMALL, cut, cuts, fuzzing, outcome, streams
 from tests.worker.running import Running, running
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from superwsgi.config.schema import HealthSettings, Limits
+from superwsgi.config.sections import HealthSettings, Limits
 from superwsgi.worker.connection.states import State
 from superwsgi.worker.serve.connections import Step
 from superwsgi.worker.serve.health import Going, is_ready

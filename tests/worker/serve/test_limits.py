@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.config.schema import Limits, Proxy
+from superwsgi.config.sections import Limits, Proxy
 from superwsgi.worker.connection import states
 from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.connection.states import State

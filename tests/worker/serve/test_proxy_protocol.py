@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from superwsgi.config.schema import Proxy
+from superwsgi.config.sections import Proxy
 from tests.http.client.proxy_headers import LOCAL, SSL, V1, summed, v2
 from tests.worker.running import DEADLINE, eventually, running
 

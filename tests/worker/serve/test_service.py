@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.worker.connection.states import Sending, State
 from superwsgi.worker.serve.connections import Step
 from tests.worker.parts import GET, Parts, hello

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from superwsgi.config.schema import Limits, Requests
+from superwsgi.config.sections import Limits, Requests
 from superwsgi.messages import Recycle
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running

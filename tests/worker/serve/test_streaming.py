@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from superwsgi.config.schema import Limits, NamedCertificate, Proxy, TlsSettings
+from superwsgi.config.sections import Limits, NamedCertificate, Proxy, TlsSettings
 from superwsgi.tls.interface import load
 from tests.certificates import Authority, with_bytes_for_a_name
 from tests.fixtureapps.wsgi_paths import app, gate, inside

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from superwsgi.config.schema import HealthSettings
+from superwsgi.config.sections import HealthSettings
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import DEADLINE, eventually, running
 

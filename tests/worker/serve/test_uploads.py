@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from superwsgi.config.schema import Limits, TlsSettings
+from superwsgi.config.sections import Limits, TlsSettings
 from tests.fixtureapps.wsgi_paths import app
 from tests.worker.running import eventually, running
 

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from superwsgi.config.schema import Elastic
+from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm

@@ -17,7 +17,8 @@ from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.cli.site.serve import read_or_exit
 from superwsgi.config.listening import UnixAddress
 from superwsgi.config.rules import surprises
-from superwsgi.config.schema import Site, TlsSettings
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import TlsSettings
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.spelling import duration, ending, printable, printable_lines
 from superwsgi.master.control.paths import OFF

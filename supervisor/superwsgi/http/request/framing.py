@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from superwsgi.apps.types import Environ
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE
 from superwsgi.http.request.body import Body

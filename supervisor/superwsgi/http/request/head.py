@@ -21,7 +21,7 @@ from httptools import (
 )
 
 from superwsgi.apps.types import Environ
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE, EnvironKeys

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Final
 
 from superwsgi.apps.types import Environ
-from superwsgi.config.schema import Limits
+from superwsgi.config.sections import Limits
 from superwsgi.http.client.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.client.peers import UNIX, Trusted
 from superwsgi.http.client.proxy_protocol import Announcement

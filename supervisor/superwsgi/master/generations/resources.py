@@ -14,7 +14,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from superwsgi.config.schema import Log, Site
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Log
 from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import LogTargetError

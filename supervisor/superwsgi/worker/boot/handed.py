@@ -12,13 +12,13 @@ from typing import Final
 
 import msgspec
 
-from superwsgi.config import schema
+from superwsgi.config.sections import TlsSettings
 from superwsgi.system import libc
 
 _PR_SET_DUMPABLE: Final = 4
 
 
-def hand_over(tls: schema.TlsSettings) -> int:
+def hand_over(tls: TlsSettings) -> int:
     """In the master: a descriptor with all the files, except those that cannot be read."""
     files: dict[str, bytes] = {}
     for name in _named(tls):
@@ -51,7 +51,7 @@ def _read(fd: int) -> dict[str, bytes]:
         return msgspec.json.decode(file.read(), type=dict[str, bytes])
 
 
-def _named(tls: schema.TlsSettings) -> Iterator[str]:
+def _named(tls: TlsSettings) -> Iterator[str]:
     names = [tls.certificate, tls.key, tls.client_ca]
     names += [name for entry in tls.sni for name in (entry.certificate, entry.key)]
     yield from (name for name in names if name is not None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-from superwsgi.config.schema import Timeouts
+from superwsgi.config.sections import Timeouts
 from superwsgi.worker.connection.alarm import NEVER, SECOND, deadline_after
 
 LINGER: Final = 2 * SECOND

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from superwsgi.config.schema import Elastic
+from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm

@@ -1,0 +1,280 @@
+"""The sections of the site file: keys whose values are mappings, each with its fields as in schema.py."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from superwsgi.config.kinds import (
+    Backlog,
+    Bytes,
+    Consent,
+    Count,
+    Deadline,
+    FilePath,
+    Function,
+    HealthPath,
+    LogFile,
+    LogFormat,
+    Network,
+    PositiveCount,
+    Seconds,
+    ServerName,
+    Share,
+    Switch,
+    ThreadCount,
+    Threshold,
+)
+from superwsgi.config.listening import Address
+
+ListenAddress = Annotated[Address, Meta(extra_json_schema={"unit": "address"})]
+
+
+class Memory(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`memory:` how much a worker may use before it is replaced. An int is bytes, a float a share."""
+
+    soft: Annotated[
+        Bytes | Share | None, Meta(description="recycle a worker above this", examples=["400M", "40%"])
+    ] = None
+    hard: Annotated[
+        Bytes | Share | None, Meta(description="kill a worker above this at once", examples=["600M"])
+    ] = None
+    measure: Annotated[
+        Literal["rss", "pss", "uss"], Meta(description="which figure is compared: rss, pss or uss")
+    ] = "rss"
+
+
+class Elastic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`threads:` as a mapping: as many as are needed, within bounds."""
+
+    min: Annotated[ThreadCount, Meta(description="threads that are always there")]
+    max: Annotated[ThreadCount, Meta(description="started up to this many while requests wait")]
+    idle: Annotated[Deadline, Meta(description="one that has not been needed for so long ends")] = 30.0
+
+
+class Requests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`requests:` recycling by age in requests."""
+
+    max: Annotated[Count, Meta(description="recycle a worker after this many requests; 0 = never")] = 0
+    jitter: Annotated[Count, Meta(description="plus up to this many, drawn at random for each worker")] = 0
+
+
+class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`timeouts:` every deadline."""
+
+    boot: Annotated[Deadline, Meta(description="loading the application")] = 60.0
+    head: Annotated[Deadline, Meta(description="receiving a request's head")] = 10.0
+    proxy: Annotated[Deadline, Meta(description="receiving a PROXY protocol header")] = 5.0
+    body: Annotated[Deadline, Meta(description="receiving a request's body, at a minimum rate")] = 30.0
+    request: Annotated[Deadline, Meta(description="the application starting or continuing its response")] = (
+        60.0
+    )
+    queue: Annotated[Seconds, Meta(description="a complete request waiting for a free thread")] = 30.0
+    send: Annotated[Deadline, Meta(description="a client taking its response, at a minimum rate")] = 30.0
+    keepalive: Annotated[Seconds, Meta(description="an idle connection between requests")] = 75.0
+    graceful: Annotated[Seconds, Meta(description="draining a worker")] = 30.0
+    linger: Annotated[Seconds, Meta(description="an idle connection while its worker drains")] = 2.0
+    lame_duck: Annotated[Seconds, Meta(description="going on as before once a drain is asked for")] = 0.0
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`limits:` what a client may ask of a worker."""
+
+    line: Annotated[Bytes, Meta(description="request line; 414 beyond")] = 8 << 10
+    head: Annotated[Bytes, Meta(description="request head; 431 beyond")] = 64 << 10
+    fields: Annotated[PositiveCount, Meta(description="header fields; 431 beyond")] = 100
+    body: Annotated[Bytes, Meta(description="request body; 413 beyond; 0 = no limit")] = 100 << 20
+    body_memory: Annotated[Bytes, Meta(description="request body kept in memory; in a file beyond")] = (
+        256 << 10
+    )
+    spool: Annotated[
+        Bytes, Meta(description="temporary files per worker for what clients have not taken yet")
+    ] = 4 << 30
+    queue: Annotated[
+        Count, Meta(description="complete requests per worker that wait for a thread; 503 beyond")
+    ] = 500
+    connections: Annotated[PositiveCount, Meta(description="open connections per worker")] = 1000
+    per_address: Annotated[
+        Count, Meta(description="open connections per client address and worker; 429 beyond; 0 = no limit")
+    ] = 0
+    backlog: Annotated[Backlog, Meta(description="connections the kernel queues until they are accepted")] = (
+        2048
+    )
+
+    @property
+    def largest_body(self) -> int:
+        """Bytes; also where there is no limit."""
+        return self.body or sys.maxsize
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`log:` two logs; `-` is stdout (access) or stderr (error), `off` nothing, else a file."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="lowest level in the error log: debug, info, warning, error"),
+    ] = "info"
+    style: Annotated[
+        Literal["text", "json"], Meta(description="error log's lines: text, or json (one object a line)")
+    ] = "text"
+    access: Annotated[LogFile, Meta(description="access log: - (stdout), off or a file")] = "-"
+    error: Annotated[LogFile, Meta(description="error log: - (stderr), off or a file")] = "-"
+    capture: Annotated[
+        Switch,
+        Meta(description="what the application prints goes to the error log, with its request's id"),
+    ] = False
+    format: Annotated[
+        LogFormat,
+        Meta(
+            description="access log's format: combined, json or a template",
+            examples=['"{time} {method} {target} {status} {duration}"'],
+        ),
+    ] = "combined"
+    slow: Annotated[
+        Threshold,
+        Meta(description="log the stack of a request after this long without a sign of life; off: never"),
+    ] = 5.0
+
+
+class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`proxy:` whom to believe about the client. A network is spelled `10.0.0.0/8`, `::1/128` or `unix`."""
+
+    trusted: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="peers to believe about their clients: networks or unix",
+            examples=["[10.0.0.0/8, unix]"],
+        ),
+    ] = ("127.0.0.1/32", "::1/128")
+    protocol: Annotated[
+        Switch, Meta(description="every connection begins with a PROXY protocol header, version 1 or 2")
+    ] = False
+
+
+class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`health:` pages for balancers and probes, answered by each worker's loop without a thread."""
+
+    live: Annotated[
+        HealthPath | None,
+        Meta(
+            description="path that answers 200 while a worker's loop turns; if none does, nothing answers",
+            examples=["/livez"],
+        ),
+    ] = None
+    ready: Annotated[
+        HealthPath | None,
+        Meta(
+            description="path that answers 200, and 503 once the site stops or no worker is to serve",
+            examples=["/readyz"],
+        ),
+    ] = None
+    bind: Annotated[
+        tuple[ListenAddress, ...],
+        Meta(
+            description="more addresses, on which these paths are answered and nothing else",
+            examples=['"127.0.0.1:8001"'],
+        ),
+    ] = ()
+
+
+class NamedCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An item of `tls.sni:` one more certificate, and the names it is for; by default those that it holds."""
+
+    certificate: FilePath
+    key: FilePath | None = None
+    names: tuple[ServerName, ...] = ()
+
+
+class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`tls:` certificates for the addresses that begin with `https://`; read again at each reload."""
+
+    certificate: Annotated[
+        FilePath | None,
+        Meta(
+            description="PEM file: certificate, its chain, and the key unless tls.key is set",
+            examples=["/etc/letsencrypt/live/example.com/fullchain.pem"],
+        ),
+    ] = None
+    key: Annotated[
+        FilePath | None,
+        Meta(
+            description="PEM file of the private key, unencrypted",
+            examples=["/etc/letsencrypt/live/example.com/privkey.pem"],
+        ),
+    ] = None
+    sni: Annotated[
+        tuple[NamedCertificate, ...],
+        Meta(
+            description="more certificates, chosen by the name a client asks for",
+            examples=["[{certificate: api.pem, key: api.key, names: [api.example.com]}]"],
+        ),
+    ] = ()
+    minimum: Annotated[Literal["1.2", "1.3"], Meta(description="oldest TLS version: 1.2 or 1.3")] = "1.2"
+    client_ca: Annotated[
+        FilePath | None,
+        Meta(
+            description="PEM file of the authorities that sign client certificates", examples=["staff-ca.pem"]
+        ),
+    ] = None
+    client: Annotated[
+        Literal["required", "optional"] | None,
+        Meta(
+            description="whether clients need a certificate; default: required if client_ca is set",
+            examples=["optional"],
+        ),
+    ] = None
+
+
+class RollOutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`rollout:` how the workers move over to a new generation."""
+
+    overlap: Annotated[
+        Consent, Meta(description="start new processes beside the old ones; no: once those are gone")
+    ] = True
+    before: Annotated[
+        str | None,
+        Meta(
+            description="shell command that must succeed before a generation is loaded",
+            examples=["python manage.py migrate --check"],
+        ),
+    ] = None
+    batch: Annotated[PositiveCount, Meta(description="workers replaced at a time, after the first")] = 1
+    confirm: Annotated[
+        Seconds, Meta(description="how long all new workers must serve before the old generation goes")
+    ] = 10.0
+    max_failures: Annotated[
+        PositiveCount, Meta(description="crashes of new workers within that time that cause a rollback")
+    ] = 3
+
+
+class HookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`hooks:` functions that are called in a worker's life, module:function."""
+
+    before_fork: Annotated[
+        Function | None,
+        Meta(
+            description="called in the process that has imported the application, before each fork",
+            examples=["shop.hooks:before_fork"],
+        ),
+    ] = None
+    after_fork: Annotated[
+        Function | None,
+        Meta(
+            description="called in each worker once the application is loaded",
+            examples=["shop.hooks:after_fork"],
+        ),
+    ] = None
+    worker_exit: Annotated[
+        Function | None,
+        Meta(description="called in each worker as it ends", examples=["shop.hooks:worker_exit"]),
+    ] = None
+
+
+class MonitorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`monitor:` how the master watches workers."""
+
+    interval: Annotated[
+        Deadline, Meta(description="time between checks of the workers' memory and heartbeat")
+    ] = 1.0
