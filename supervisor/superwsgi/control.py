@@ -178,16 +178,19 @@ class MinuteStatus(CountsStatus, frozen=True, kw_only=True):
 
 
 class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
-    """Since the start of the master, over all workers, reloads and upgrades. `time` and `app_time` are sums
-    of seconds from arrival to the last byte, and in the application; `latency` and `app_latency` are their
-    histograms: how many requests took at most as many seconds as `bounds` has at the same place, and more
-    than the bound before it. The last count has no bound."""
+    """Since the start of the master, over all workers, reloads and upgrades; none of it ever goes back.
+    `time` and `app_time` are sums of seconds from arrival to the last byte, and in the application; `latency`
+    and `app_latency` are their histograms: how many requests took at most as many seconds as `bounds` has at
+    the same place, and more than the bound before it. The last count has no bound. `methods` has the
+    `answers` of each method that was asked with; `other` are those without a count of their own, and requests
+    that could not be understood."""
 
     time: float
     app_time: float
     bounds: list[float]
     latency: list[int]
     app_latency: list[int]
+    methods: dict[str, dict[str, int]] = {}
 
 
 class CertificateStatus(Struct, frozen=True):

@@ -1,5 +1,5 @@
-"""What a worker counts and has in hand, as it is read from the scoreboard: requests by class of status,
-refusals, and how long requests took.
+"""What a worker counts and has in hand, as it is read from the scoreboard: requests by method and class of
+status, refusals, and how long requests took.
 """
 
 from __future__ import annotations
@@ -24,6 +24,18 @@ BUCKETS: Final = len(BOUNDS) + 1
 CLASSES: Final[tuple[str, ...]] = ("2xx", "3xx", "4xx", "5xx")
 """Classes of status codes: RFC 9110 section 15. 499, the client left, is one of the third."""
 
+METHODS: Final[tuple[str, ...]] = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "other")
+"""Methods that are counted, each under a number of its own; `other` are all further ones, and those of
+requests that could not be understood."""
+
+OTHER_METHOD: Final = len(METHODS) - 1
+
+ANSWERS: Final = len(METHODS) * len(CLASSES)
+"""How many counts of answers there are: for each method those of each class."""
+
+NUMBERS: Final[dict[str, int]] = {method: number for number, method in enumerate(METHODS[:OTHER_METHOD])}
+"""The number of each method that has one of its own."""
+
 REFUSED: Final[tuple[int, ...]] = (400, 408, 413, 414, 417, 421, 429, 431, 501, 503, 504, 505)
 """What the server itself answers, instead of the application; others count as the first of their class."""
 
@@ -43,15 +55,15 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What has been counted since the start: `answers` by class, `refused` as REFUSED, times in seconds. They
-    can be added up, to MOST each, and subtracted."""
+    """What has been counted since the start: `answers` by method, and of each by class; `refused` as REFUSED,
+    times in seconds. They can be added up, to MOST each, and subtracted."""
 
     accepted: int = 0
     turned_away: int = 0
     sent: int = 0
     app_time: float = 0.0
     time: float = 0.0
-    answers: tuple[int, ...] = (0,) * len(CLASSES)
+    answers: tuple[int, ...] = (0,) * ANSWERS
     refused: tuple[int, ...] = (0,) * len(REFUSED)
     app_latency: tuple[int, ...] = (0,) * BUCKETS
     latency: tuple[int, ...] = (0,) * BUCKETS
@@ -59,12 +71,17 @@ class Counts:
     @property
     def requests(self) -> int:
         """All that were answered, by the application or by the server itself."""
-        return min(sum(self.answers), MOST)
+        return _sum_of(self.answers)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Answers by class, whatever the method."""
+        return tuple([_sum_of(self.answers[each :: len(CLASSES)]) for each in range(len(CLASSES))])
 
     @property
     def failures(self) -> int:
         """Answers with a 5xx status."""
-        return self.answers[3]
+        return self.classes[3]
 
     def __add__(self, other: Counts) -> Counts:
         return self._with(other, _sum)
@@ -91,6 +108,10 @@ class Counts:
             app_latency=each(self.app_latency, other.app_latency),
             latency=each(self.latency, other.latency),
         )
+
+
+def _sum_of(counts: tuple[int, ...]) -> int:
+    return min(sum(counts), MOST)
 
 
 def _sum(own: Any, other: Any) -> Any:

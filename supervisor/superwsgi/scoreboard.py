@@ -22,10 +22,20 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from superwsgi.counts import BOUNDS, BUCKETS, CLASSES, MOST, REFUSED, Counts, InFlight, WorkerCounters
+from superwsgi.counts import (
+    ANSWERS,
+    BOUNDS,
+    BUCKETS,
+    CLASSES,
+    MOST,
+    REFUSED,
+    Counts,
+    InFlight,
+    WorkerCounters,
+)
 
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
-VERSION: Final = 3
+VERSION: Final = 4
 WORD: Final = 8
 
 METHOD_BYTES: Final = 16
@@ -67,7 +77,7 @@ THREAD: Final = {
     "sent": 1,  # bytes of response bodies
     "app_time": 1,  # ns in the application
     "time": 1,  # ns from a request's complete arrival until its answer was sent
-    "answers": len(CLASSES),  # by class of status
+    "answers": ANSWERS,  # by method, and of each by class of status
     "app_latency": BUCKETS,  # in the application
     "latency": BUCKETS,  # from arrival to the last byte
 }
@@ -105,9 +115,11 @@ _SENT: Final = 0
 _APP_TIME: Final = 1
 _TIME: Final = 2
 _ANSWERS: Final = 3  # as many counts come before them: the sums
-_APP_LATENCY: Final = _ANSWERS + len(CLASSES)
+_APP_LATENCY: Final = _ANSWERS + ANSWERS
 _LATENCY: Final = _APP_LATENCY + BUCKETS
-_ALL: Final = (1 << _COUNTED) - 1
+_CLASSES: Final = len(CLASSES)
+_TOOK: Final = _LATENCY - _APP_LATENCY  # within the latencies
+_EACH: Final = struct.Struct(f"={_COUNTED}Q")
 
 _BOUNDS_NS: Final = [round(bound * 1e9) for bound in BOUNDS]
 _LAST: Final = BUCKETS - 1
@@ -201,7 +213,7 @@ class Scoreboard:
             sent=total(_SENT),
             app_time=total(_APP_TIME) / 1e9,
             time=total(_TIME) / 1e9,
-            answers=totals(_ANSWERS, len(CLASSES)),
+            answers=totals(_ANSWERS, ANSWERS),
             refused=self.refused(slot),
             app_latency=totals(_APP_LATENCY, BUCKETS),
             latency=totals(_LATENCY, BUCKETS),
@@ -316,19 +328,19 @@ class WorkerWriter:
 
     # Answers that no thread waits for. Any thread.
 
-    def count(self, status: int, sent: int, app: int, took: int) -> None:
+    def count(self, status: int, method: int, sent: int, app: int, took: int) -> None:
         """As ThreadWriter.count."""
         with self._lock:
-            self._late.count(status, sent, app, took)
+            self._late.count(status, method, sent, app, took)
             self._late.show()
 
-    def refuse(self, status: int, sent: int, took: int) -> None:
+    def refuse(self, status: int, method: int, sent: int, took: int) -> None:
         """The server itself has answered; `took` in ns."""
         with self._lock:
             known = status if status in self._refused else _first_alike(status)
             self._refused[known] += 1
             self._words[self._at + _WORKER_AT["refused"] + REFUSED.index(known)] = self._refused[known]
-            self._late.count(status, sent, -1, took)
+            self._late.count(status, method, sent, -1, took)
             self._late.show()
 
     def add(self, name: str, difference: int) -> None:
@@ -357,8 +369,8 @@ class ThreadWriter:
     as others can write to the memory."""
 
     __slots__ = (
-        "_app_time", "_at", "_begin_at", "_bytes", "_changed", "_counts", "_sent", "_state_at", "_time",
-        "_words", "began",
+        "_answered", "_app_time", "_at", "_begin_at", "_bytes", "_changed", "_counts", "_sent", "_state_at",
+        "_time", "_words", "began",
     )  # fmt: skip
 
     def __init__(self, board: Scoreboard, at: int) -> None:
@@ -369,7 +381,8 @@ class ThreadWriter:
         self._at = at + _COUNTS
         self._counts = [_possible(self._words[self._at + each]) for each in range(_COUNTED)]
         self._sent, self._app_time, self._time = self._counts[:_ANSWERS]
-        self._changed = 0  # a bit for each count that is not shown
+        self._answered = 0  # a bit for each count of answers that is not shown
+        self._changed = 0  # the same of the latencies: each fits into a word of the processor
         self.began = 0  # the latest request
 
     def run_by(self, ident: int) -> None:
@@ -385,35 +398,49 @@ class ThreadWriter:
         """The application is done with it."""
         self._words[self._state_at] = IDLE
 
-    def count(self, status: int, sent: int, app: int, took: int) -> None:
+    def count(self, status: int, method: int, sent: int, app: int, took: int) -> None:
         """A request has been answered with `sent` bytes of body, after `app` ns in the application and `took`
-        ns since it had arrived; `app` is -1 for one that the application has not seen."""
+        ns since it had arrived; `app` is -1 for one that the application has not seen. `method` is its number
+        in counts.METHODS."""
         counts = self._counts
-        answer = _ANSWERS + (status // 100 - 2 if 200 <= status < 600 else 3)
-        latency = _LATENCY + _bucket(took)
+        answer = method * _CLASSES + (status // 100 - 2 if 200 <= status < 600 else 3)
+        latency = _TOOK + _bucket(took)
         self._sent += sent
         self._time += took
-        counts[answer] += 1
-        counts[latency] += 1
-        changed = 1 << answer | 1 << latency
+        counts[_ANSWERS + answer] += 1
+        counts[_APP_LATENCY + latency] += 1
+        changed = 1 << latency
         if app >= 0:
-            app_latency = _APP_LATENCY + _bucket(app)
+            app_latency = _bucket(app)
             self._app_time += app
-            counts[app_latency] += 1
+            counts[_APP_LATENCY + app_latency] += 1
             changed |= 1 << app_latency
+        self._answered |= 1 << answer
         self._changed |= changed
 
     def show(self) -> None:
         """Write what has been counted since the last time."""
-        changed, self._changed = self._changed, 0
-        if not changed:
+        answered, changed = self._answered, self._changed
+        if not answered:
             return
+        self._answered = self._changed = 0
         _SUMS.pack_into(self._bytes, self._at * WORD, self._sent, self._app_time, self._time)
-        for each in range(_ANSWERS, _COUNTED):
-            if changed >> each & 1:
-                self._words[self._at + each] = self._counts[each]
+        self._write(_ANSWERS, answered)
+        self._write(_APP_LATENCY, changed)
+
+    def _write(self, first: int, changed: int) -> None:
+        """Of the counts from the `first` on, those that have `changed`: a bit for each. The usual ones come
+        first, so that there is nothing left after a few."""
+        words, counts, at = self._words, self._counts, self._at
+        while changed:
+            if changed & 1:
+                words[at + first] = counts[first]
+            changed >>= 1
+            first += 1
 
     def show_all(self) -> None:
         """Write all of it: another thread may have shown it meanwhile."""
-        self._changed = _ALL
-        self.show()
+        self._answered = self._changed = 0
+        _EACH.pack_into(
+            self._bytes, self._at * WORD, self._sent, self._app_time, self._time, *self._counts[_ANSWERS:]
+        )

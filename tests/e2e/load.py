@@ -106,13 +106,14 @@ class Load(_Clients):
 
 class Counting(_Clients):
     """`clients` threads that ask for one of `requests` (method, path, fields) after another while its context
-    lasts, whatever becomes of the server, and count what they are answered: `statuses`, and in `seconds` how
-    long each took. A request that is not answered whole is `lost`."""
+    lasts, whatever becomes of the server, and count what they are answered: `statuses`, `asked` by method,
+    path and status, and in `seconds` how long each took. A request that is not answered whole is `lost`."""
 
     def __init__(self, address, requests, clients=4):
         super().__init__(address, clients)
         self._requests = requests
         self.statuses = Counter()
+        self.asked = Counter()
         self.seconds = []
         self.lost = 0
 
@@ -120,7 +121,7 @@ class Counting(_Clients):
         return sorted(self.seconds)[int(len(self.seconds) * share)]
 
     def _ask(self, at):
-        statuses, connection = Counter(), http.client.HTTPConnection(*self._address, timeout=20)
+        asked, connection = Counter(), http.client.HTTPConnection(*self._address, timeout=20)
         for method, path, fields in itertools.islice(itertools.cycle(self._requests), at, None):
             if self._stop.is_set():
                 break
@@ -133,7 +134,9 @@ class Counting(_Clients):
                 self.lost += 1
                 connection.close()
                 continue
-            statuses[response.status] += 1
+            asked[method, path, response.status] += 1
             self.seconds.append(time.monotonic() - began)
         connection.close()
-        self.statuses.update(statuses)
+        self.asked.update(asked)
+        for (_, _, status), count in asked.items():
+            self.statuses[status] += count

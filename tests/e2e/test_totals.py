@@ -6,7 +6,7 @@ import re
 import signal
 from collections import Counter
 
-from superwsgi.counts import BOUNDS
+from superwsgi.counts import BOUNDS, METHODS
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import Counting
 
@@ -29,6 +29,10 @@ REQUESTS = [
     ("GET", "/moved", {}),
     ("GET", "/fail", {}),
     ("POST", "/", {"Content-Length": "1000000000"}),  # 413, by the server itself
+    ("POST", "/", {}),
+    ("HEAD", "/missing", {}),
+    ("DELETE", "/orders/7", {}),
+    ("PROPFIND", "/", {}),
 ]
 
 
@@ -86,6 +90,15 @@ def classes(statuses):
     return counted
 
 
+def methods(clients):
+    """What was answered, by method and class, as the server says it."""
+    counted = {}
+    for (method, _, status), count in clients.asked.items():
+        known = method if method in METHODS else "other"
+        counted.setdefault(known, Counter())[f"{status // 100}xx"] += count
+    return counted
+
+
 def test_five_reloads_four_kills_and_two_upgrades_under_load(daemon):
     site = start(daemon)
     with Counting(site.address, REQUESTS) as clients:
@@ -102,6 +115,13 @@ def test_five_reloads_four_kills_and_two_upgrades_under_load(daemon):
     assert clients.lost <= named + 16, told
     assert 0 <= clients.statuses[413] - totals["refused"]["413"] <= named
     assert min(counted.values()) > 100, told
+    more = {
+        (method, each): methods(clients)[method][each] - count
+        for method, answers in totals["methods"].items()
+        for each, count in answers.items()
+    }
+    assert min(more.values()) >= 0, more
+    assert sum(more.values()) <= named, more
     assert sum(totals["latency"]) == totals["requests"]
 
 
@@ -112,6 +132,7 @@ def test_without_deaths_they_count_exactly_the_same(daemon):
         upgrade(site)
     totals = settled(site)
     assert {each: classes(clients.statuses)[each] for each in totals["answers"]} == totals["answers"]
+    assert {method: Counter(answers) for method, answers in totals["methods"].items()} == methods(clients)
     assert totals["refused"] == {"413": clients.statuses[413]}
     assert totals["requests"] == sum(clients.statuses.values())
 

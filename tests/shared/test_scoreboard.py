@@ -7,7 +7,9 @@ import os
 import pytest
 
 from superwsgi import counts, scoreboard
-from superwsgi.scoreboard import Scoreboard
+from superwsgi.scoreboard import Scoreboard, ThreadWriter
+
+GET = counts.NUMBERS["GET"]
 
 
 @pytest.fixture
@@ -51,17 +53,31 @@ def test_a_request_done(board):
     thread = board.writer(0).thread(0)
     for status in (200, 204, 302, 404, 499, 503, 7):
         thread.begin(1, b"GET", b"/", b"")
-        thread.count(status, 100, 3_000_000, 12_000_000)
+        thread.count(status, GET, 100, 3_000_000, 12_000_000)
         thread.end()
     assert board.counts(0).requests == 0, "they are shown together"
     thread.show()
     read = board.read(0)
     assert (read.requests, read.counts.sent, read.in_flight) == (7, 700, ())
-    assert read.counts.answers == (2, 1, 2, 2), "what is no status is the server's failure"
+    assert read.counts.classes == (2, 1, 2, 2), "what is no status is the server's failure"
     assert (read.counts.app_time, read.counts.time) == (pytest.approx(0.021), pytest.approx(0.084))
     assert [counts.BOUNDS[b] for b, count in enumerate(read.counts.app_latency) if count] == [0.005]
     assert [counts.BOUNDS[b] for b, count in enumerate(read.counts.latency) if count] == [0.025]
     assert board.counts(0).requests == 7
+
+
+@pytest.mark.parametrize("show", [ThreadWriter.show, ThreadWriter.show_all])
+def test_answers_by_method(board, show):
+    thread = board.writer(0).thread(0)
+    for number in range(len(counts.METHODS)):
+        for status in (200, 204, 302, 404, 503)[: number + 1]:
+            thread.count(status, number, 1, 2, 3)
+    board.writer(0).refuse(400, counts.OTHER_METHOD, 1, 1)
+    show(thread)
+    read = board.counts(0)
+    assert read.answers[:8] == (1, 0, 0, 0, 2, 0, 0, 0)
+    assert read.answers[-8:] == (2, 1, 1, 1, 2, 1, 2, 1)
+    assert (sum(read.answers), sum(read.latency), sum(read.app_latency)) == (31, 31, 30)
 
 
 @pytest.mark.parametrize("bucket", range(counts.BUCKETS))
@@ -70,7 +86,7 @@ def test_buckets_of_latency(board, bucket):
     bounds = [round(bound * 1e9) for bound in counts.BOUNDS]
     inside = bounds[bucket] if bucket < len(bounds) else bounds[-1] + 1
     thread = board.writer(0).thread(0)
-    thread.count(200, 0, inside, 0)
+    thread.count(200, GET, 0, inside, 0)
     thread.show()
     assert board.counts(0).app_latency.index(1) == bucket
     assert board.counts(0).latency[0] == 1
@@ -79,23 +95,23 @@ def test_buckets_of_latency(board, bucket):
 def test_answers_that_no_thread_waits_for(board):
     writer = board.writer(0)
     for status in (503, 503, 429, 418, 500):
-        writer.refuse(status, 10, 0)
+        writer.refuse(status, counts.OTHER_METHOD, 10, 0)
     writer.add("sending", 2)
-    writer.count(200, 5, 1, 1)
+    writer.count(200, GET, 5, 1, 1)
     writer.add("sending", -1)
     read = board.read(0)
     refused = dict(zip(counts.REFUSED, read.counts.refused, strict=True))
     assert {status: count for status, count in refused.items() if count} == {400: 1, 429: 1, 501: 1, 503: 2}
-    assert (read.requests, read.counts.answers, read.sending) == (6, (1, 0, 2, 3), 1)
+    assert (read.requests, read.counts.classes, read.sending) == (6, (1, 0, 2, 3), 1)
     assert sum(read.counts.app_latency) == 1, "the application has not seen what was refused"
 
 
 def test_counts_add_up(board):
     for slot in (0, 1):
         thread = board.writer(slot).thread(0)
-        thread.count(200, 1, 1, 1)
+        thread.count(200, GET, 1, 1, 1)
         thread.show_all()
-        board.writer(slot).refuse(503, 1, 1)
+        board.writer(slot).refuse(503, GET, 1, 1)
     both = board.counts(0) + board.counts(1)
     assert (both.requests, both.failures, both.sent) == (4, 2, 4)
     assert both - board.counts(1) == board.counts(0)
@@ -182,7 +198,7 @@ class TestHostile:
         thread = thread or board.writer(0).thread(0)
         for _ in range(2):
             thread.begin(1_000_000_000, b"GET", b"/", b"")
-            thread.count(200, 100, 3_000_000, 3_000_000)
+            thread.count(200, GET, 100, 3_000_000, 3_000_000)
             thread.end()
         thread.show()
         assert board.read(0).requests > 0

@@ -5,6 +5,7 @@ import pytest
 from superwsgi import control
 from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
+from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.signs import condition
@@ -93,13 +94,17 @@ def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, se
 def test_status_has_what_was_counted_also_by_workers_that_are_gone(rooms, serving, ask):
     for slot, answer in (0, 200), (1, 404):
         thread = serving.board.writer(slot).thread(0)
-        thread.count(answer, 100, 1_000_000, 2_000_000)
+        thread.count(answer, NUMBERS["GET"], 100, 1_000_000, 2_000_000)
         thread.show()
-    serving.board.writer(1).refuse(503, 50, 3_000_000)
+    serving.board.writer(1).refuse(503, OTHER_METHOD, 50, 3_000_000)
     rooms.worker_ends(serving.workers[1])
     snapshot, _ = ask(control.StatusRequest())
     totals = snapshot.totals
     assert totals.answers == {"2xx": 1, "3xx": 0, "4xx": 1, "5xx": 1}
+    assert totals.methods == {
+        "GET": {"2xx": 1, "3xx": 0, "4xx": 1, "5xx": 0},
+        "other": {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 1},
+    }
     assert (totals.requests, totals.refused, totals.sent) == (3, {"503": 1}, 250)
     assert (sum(totals.latency), sum(totals.app_latency), totals.time) == (3, 2, pytest.approx(0.007))
     assert [worker.requests for worker in snapshot.workers] == [1, 0]
@@ -109,7 +114,7 @@ def test_status_has_the_health_and_why(rooms, serving, ask):
     rooms.generations.totals.look(rooms.generations.living(), rooms.now)
     snapshot, _ = ask(control.StatusRequest())
     assert (snapshot.health, snapshot.reasons, snapshot.serving) == ("healthy", [], 2)
-    serving.board.writer(0).refuse(503, 50, 3_000_000)
+    serving.board.writer(0).refuse(503, OTHER_METHOD, 50, 3_000_000)
     serving.board.writer(1).set("abandoned", 1)
     rooms.now += 12
     snapshot, _ = ask(control.StatusRequest())

@@ -98,7 +98,7 @@ def test_what_workers_spend_and_count_is_noted(rooms, monitor):
     monitor.begin(rooms.now)
     assert worker.cpu is None
     thread = generation.board.writer(0).thread(0)
-    thread.count(200, 10, 1000, 2000)
+    thread.count(200, 0, 10, 1000, 2000)
     thread.show()
     monitor.begin(rooms.now + 10)
     assert worker.cpu >= 0

@@ -5,7 +5,7 @@ import os
 import msgspec
 import pytest
 
-from superwsgi.counts import BUCKETS, MOST, Counts
+from superwsgi.counts import ANSWERS, BUCKETS, MOST, NUMBERS, Counts
 from superwsgi.master.generations.totals import FASTEST, Totals, is_possible
 from superwsgi.master.handover import HeldTotals
 from superwsgi.master.processes.handles import WorkerHandle
@@ -53,7 +53,7 @@ def site(board):
 
 def answer(thread, count, status=200):
     for _ in range(count):
-        thread.count(status, 10, 1000, 2000)
+        thread.count(status, NUMBERS["GET"], 10, 1000, 2000)
     thread.show()
 
 
@@ -62,10 +62,10 @@ def test_workers_that_come_and_go(site):
     answer(site.begin(1), 4, status=404)
     site.end(0)
     answer(site.begin(0), 5, status=503)
-    assert site.count().answers == (3, 0, 4, 5)
+    assert site.count().classes == (3, 0, 4, 5)
     site.end(0)
     site.end(1)
-    assert site.count().answers == (3, 0, 4, 5)
+    assert site.count().classes == (3, 0, 4, 5)
     assert site.count().sent == 120
 
 
@@ -94,7 +94,7 @@ def test_what_nobody_can_have_counted_is_not_believed(site):
 @pytest.mark.parametrize(
     "counts",
     [
-        Counts(answers=(FASTEST * 60, 0, 0, 0)),
+        Counts(answers=(FASTEST * 60,) * ANSWERS),
         Counts(latency=(FASTEST * 60,) * BUCKETS),
         Counts(sent=1 << 40, time=FASTEST * 60.0),
     ],
@@ -105,7 +105,7 @@ def test_what_can_be_counted_in_a_minute_and_not_in_less(counts):
 
 
 def test_sums_do_not_overflow():
-    huge = Counts(answers=(MOST,) * 4, sent=MOST)
+    huge = Counts(answers=(MOST,) * ANSWERS, sent=MOST)
     assert (huge + huge).sent == (huge + huge).requests == MOST
     assert msgspec.json.encode([huge + huge, huge.requests]), "numbers that JSON readers take"
 

@@ -22,6 +22,7 @@ from httptools import (
 
 from superwsgi.apps.types import Environ
 from superwsgi.config.sections import Limits
+from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE, EnvironKeys
@@ -42,12 +43,16 @@ _CR: Final = 13
 class Request:
     """One request: complete as soon as the parser hands it out."""
 
-    __slots__ = ("body", "claim", "environ", "expects", "id", "keep_alive", "method", "target", "version")
+    __slots__ = (
+        "body", "claim", "counted_as", "environ", "expects", "id", "keep_alive", "method", "target",
+        "version",
+    )  # fmt: skip
 
     def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
         self.id = ""
         self.claim = ""  # the field by which an untrusted peer makes a claim about a client
         self.method = method
+        self.counted_as = NUMBERS.get(method, OTHER_METHOD)  # its number in counts.METHODS
         self.target = target.encode("latin-1")
         self.version = version
         self.environ = environ

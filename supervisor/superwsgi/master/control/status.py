@@ -23,7 +23,7 @@ from superwsgi.control import (
     TotalsStatus,
     WorkerStatus,
 )
-from superwsgi.counts import BOUNDS, CLASSES, REFUSED, Counts
+from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
@@ -99,6 +99,7 @@ def snapshot(
 def _totals(counts: Counts) -> TotalsStatus:
     return TotalsStatus(
         **_counted(counts),
+        methods=_methods(counts.answers),
         time=counts.time,
         app_time=counts.app_time,
         bounds=list(BOUNDS),
@@ -124,7 +125,7 @@ def _counted(counts: Counts) -> dict[str, Any]:
     """The fields of a CountsStatus."""
     return {
         "requests": counts.requests,
-        "answers": dict(zip(CLASSES, counts.answers, strict=True)),
+        "answers": _by_class(counts.classes),
         "refused": {
             str(status): count for status, count in zip(REFUSED, counts.refused, strict=True) if count
         },
@@ -132,6 +133,17 @@ def _counted(counts: Counts) -> dict[str, Any]:
         "turned_away": counts.turned_away,
         "sent": counts.sent,
     }
+
+
+def _by_class(counts: tuple[int, ...]) -> dict[str, int]:
+    return dict(zip(CLASSES, counts, strict=True))
+
+
+def _methods(answers: tuple[int, ...]) -> dict[str, dict[str, int]]:
+    """Those that were asked with, each with its answers by class."""
+    width = len(CLASSES)
+    of_each = [answers[at : at + width] for at in range(0, len(answers), width)]
+    return {method: _by_class(own) for method, own in zip(METHODS, of_each, strict=True) if any(own)}
 
 
 def _certificate(current: Generation | None) -> CertificateStatus | None:

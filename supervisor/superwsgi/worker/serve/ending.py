@@ -10,12 +10,14 @@ import time
 from functools import partial
 from typing import Final
 
+from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.trace import described, named, named_by
 from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, access_entry
 from superwsgi.http.response.head import Refusal, refusal
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Event
@@ -54,18 +56,19 @@ class Ending:
         response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
         self._tell_refusal(error, named_by(request_id, "") if request is None else described(request), now)
         waited = now - connection.arrived if connection.parser.requests else 0
+        counted_as = OTHER_METHOD if request is None else request.counted_as
         times = 0.0, waited / SECOND
         self._log(connection, request, request_id, error.status, len(response.body), times)
         connection.follows = Event.LAST
         connection.parser.close()
-        if not self._send(connection, response, error.status, waited):
+        if not self._send(connection, response, error.status, counted_as, waited):
             return self.close(connection)
         if connection.sender.outbox.size:
             connection.become(Event.BLOCK, now)
             return Step.REST
         return self.hang_up(connection, now)
 
-    def _send(self, connection: Connection, response: Refusal, status: int, took: int) -> bool:
+    def _send(self, connection: Connection, response: Refusal, status: int, method: int, took: int) -> bool:
         """Send the server's own answer, and count it. Whether its client was there."""
         self._board.add("sending", 1)
         try:
@@ -73,7 +76,7 @@ class Ending:
         except ClientGone:
             return False
         finally:
-            self._board.refuse(status, len(response.body), took)
+            self._board.refuse(status, method, len(response.body), took)
             self._board.add("sending", -1)
         return True
 
@@ -115,7 +118,8 @@ class Ending:
         if left and (sender.unsent or not exchange.complete):
             target = request.target.decode("latin-1")
             status = self._tell_loss(connection, named(request), target, status, sent)
-        self._board.count(status, sent, now - exchange.began, now - connection.arrived)
+        app, took = now - exchange.began, now - connection.arrived
+        self._board.count(status, request.counted_as, sent, app, took)
         self._log(connection, request, request.id, status, sent, exchange.times(now))
         return self.close(connection)
 
@@ -130,7 +134,7 @@ class Ending:
         self._board.add("sending", 1)
         in_time = connection.sender.overrule(bytes(response))
         sent = len(response.body) if in_time else 0
-        self._board.refuse(504, sent, now - connection.arrived)
+        self._board.refuse(504, request.counted_as, sent, now - connection.arrived)
         self._board.add("sending", -1)
         self._log(connection, request, request.id, 504, sent, exchange.times(now))
         if not in_time:
@@ -138,10 +142,16 @@ class Ending:
         connection.expect_end(exchange)
         return self.hang_up(connection, now)
 
+    def count_failed(self, connection: Connection | None, record: ThreadWriter) -> None:
+        """An error in the server itself has ended the request that a thread had in hand."""
+        exchange = None if connection is None else connection.exchange
+        record.count(500, OTHER_METHOD if exchange is None else exchange.request.counted_as, 0, 0, 0)
+
     def _release(self, connection: Connection, exchange: Exchange, now: int) -> Step:
         if connection.sender.outbox.size:
             return self.leave_to_poller(connection, exchange, now)
-        self._board.count(exchange.status, exchange.sent, now - exchange.began, now - connection.arrived)
+        app, took = now - exchange.began, now - connection.arrived
+        self._board.count(exchange.status, exchange.request.counted_as, exchange.sent, app, took)
         if self._access is not None:
             self._access.log(exchange.entry(connection.remote, now))
         connection.expect_end(exchange)
@@ -155,7 +165,7 @@ class Ending:
         assert request is not None
         self._tell_loss(connection, named(request), request.target.decode("latin-1"), CLIENT_CLOSED, 0)
         queued = time.monotonic_ns() - connection.arrived
-        self._board.count(CLIENT_CLOSED, 0, -1, queued)
+        self._board.count(CLIENT_CLOSED, request.counted_as, 0, -1, queued)
         self._log(connection, request, request.id, CLIENT_CLOSED, 0, (0.0, queued / SECOND))
         return self.close(connection)
 
@@ -241,7 +251,8 @@ class Ending:
             status = self._tell_loss(connection, who, entry.target, entry.status, sent)
             entry = entry._replace(status=status)
         took = time.monotonic_ns() - connection.arrived
-        self._board.count(entry.status, sent, int(entry.duration * SECOND), took)
+        method = NUMBERS.get(entry.method, OTHER_METHOD)
+        self._board.count(entry.status, method, sent, int(entry.duration * SECOND), took)
         self._board.add("sending", -1)
         if self._access is not None:
             self._access.log(entry._replace(sent=sent, duration=max(0.0, time.time() - entry.when)))

@@ -186,7 +186,7 @@ class Service:
             except IndexError:
                 thread.written_off = True  # by deadlines.py, which ended the request and connection
                 return
-            thread.record.count(500, 0, 0, 0)
+            self._ending.count_failed(connection, thread.record)
             self._pool.give_back()
             if connection is not None and connection.sender.outbox.bulky:
                 connection.sender.outbox.end_bulk("", self.connections.now)
@@ -415,7 +415,7 @@ class Service:
             if not exchange.keep_alive:
                 connection.expect_end(exchange)
             app, took = now - exchange.began, now - connection.arrived
-            thread.record.count(exchange.status, exchange.sent, app, took)
+            thread.record.count(exchange.status, exchange.request.counted_as, exchange.sent, app, took)
             following = self._sent(connection, now)
         exchange.request.environ = _FORGOTTEN
         return following
