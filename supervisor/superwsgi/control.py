@@ -34,9 +34,11 @@ class _ControlMessage(Struct, frozen=True, kw_only=True, tag_field="type", tag=_
 
 
 class StatusRequest(_ControlMessage, frozen=True):
-    """Answered by one Snapshot; with `requests`, it has those that run."""
+    """Answered by one Snapshot; with `requests`, it has those that run, and with `pss` its workers have
+    theirs, from the second time on."""
 
     requests: bool = False
+    pss: bool = False
 
 
 class ReloadRequest(_ControlMessage, frozen=True):
@@ -110,9 +112,12 @@ class ThreadsStatus(Struct, frozen=True):
 
 class WorkerStatus(Struct, frozen=True):
     """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
-    bytes, `cpu` in seconds a second (1.0: one core), None for the first second; `recycle` is why it is to be
-    replaced, `state` as in master/states.py, or `missing`, `crash-loop`, or of one that has not gone on for
-    seconds `stopped` (by a signal) or `hangs`.
+    bytes, as is `pss`, what of shared pages is its part: that is measured only for a minute after somebody
+    has asked for it, one worker a second, and so is None at first and up to as many seconds old as there are
+    workers. `cpu` is in seconds a second (1.0: one core), None for the first second, `cpu_seconds` what it
+    has spent since its start; both are up to a second old. `recycle` is why it is to be replaced, `state` as
+    in master/states.py, or `missing`, `crash-loop`, or of one that has not gone on for seconds `stopped` (by
+    a signal) or `hangs`.
 
     `requests` and `failures` (5xx) are what it has answered. In hand it has `in_flight` requests in the
     application, `threads.queued` that wait, `taken` that it is about to run or count, and `sending` answers
@@ -135,6 +140,8 @@ class WorkerStatus(Struct, frozen=True):
     cpu: float | None = None
     taken: int = 0
     sending: int = 0
+    pss: int | None = None
+    cpu_seconds: float | None = None
 
 
 class RunningStatus(Struct, frozen=True):
@@ -183,7 +190,11 @@ class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
     and `app_latency` are their histograms: how many requests took at most as many seconds as `bounds` has at
     the same place, and more than the bound before it. The last count has no bound. `methods` has the
     `answers` of each method that was asked with; `other` are those without a count of their own, and requests
-    that could not be understood."""
+    that could not be understood.
+
+    `restarts` are workers that had to be replaced, by cause (master/policy/causes.py), `reloads` those that
+    have ended, by outcome, and `incidents` what `why` tells of, each time it happened, by event. `cpu` is in
+    seconds, of all workers there are and were."""
 
     time: float
     app_time: float
@@ -191,6 +202,10 @@ class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
     latency: list[int]
     app_latency: list[int]
     methods: dict[str, dict[str, int]] = {}
+    restarts: dict[str, int] = {}
+    reloads: dict[str, int] = {}
+    incidents: dict[str, int] = {}
+    cpu: float = 0.0
 
 
 class CertificateStatus(Struct, frozen=True):
@@ -210,8 +225,9 @@ class Snapshot(_ControlMessage, frozen=True):
 
     `health` is healthy, degraded or down, for these `reasons`. `serving` of the workers serve, `totals` is
     what has been counted since the start, `minute` lately; `running` are the requests that run, the longest
-    first, if they were asked for. A master of an earlier version leaves out what it does not know.
-    """
+    first, if they were asked for. `program` is superwsgi's version, `python` that of the interpreter, and
+    `compiled` says whether the modules on the request path are. A master of an earlier version leaves out
+    what it does not know."""
 
     site: str
     program: str
@@ -234,6 +250,8 @@ class Snapshot(_ControlMessage, frozen=True):
     minute: MinuteStatus | None = None
     certificate: CertificateStatus | None = None
     running: list[RunningStatus] | None = None
+    python: str = ""
+    compiled: bool = False
 
 
 class Stage(Enum):

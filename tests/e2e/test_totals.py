@@ -2,6 +2,7 @@
 
 import bisect
 import json
+import platform
 import re
 import signal
 from collections import Counter
@@ -19,6 +20,10 @@ APP = """
         path = environ["PATH_INFO"]
         if path.startswith("/sleep/"):
             time.sleep(float(path[7:]))
+        if path.startswith("/burn/"):
+            until = time.thread_time() + float(path[6:])
+            while time.thread_time() < until:
+                pass
         start_response(STATUS.get(path, "200 OK"), [("Content-Type", "text/plain")])
         return [b"done"]
 """
@@ -123,6 +128,25 @@ def test_five_reloads_four_kills_and_two_upgrades_under_load(daemon):
     assert min(more.values()) >= 0, more
     assert sum(more.values()) <= named, more
     assert sum(totals["latency"]) == totals["requests"]
+    assert totals["restarts"] == {"killed": 4}
+    assert totals["reloads"] == {"complete": 7}, "an upgrade ends with one"
+    assert totals["incidents"]["died"] == 4
+
+
+def test_cpu_of_workers_that_come_and_go_is_that_of_their_processes(daemon):
+    """Each second of a request is one of CPU, whatever becomes of the worker and the master."""
+    site = start(daemon, workers=1)
+    told = []
+    for event in (kill_one, reload, upgrade, reload):
+        assert site.get("/burn/0.3").status == 200
+        told.append(look(site)["totals"]["cpu"])
+        event(site)
+        told.append(look(site)["totals"]["cpu"])
+    assert told == sorted(told)
+    assert told[-1] >= 4 * 0.3
+    worker = look(site)["workers"][0]
+    assert told[-1] > worker["cpu_seconds"] >= 0
+    assert look(site)["python"] == platform.python_version()
 
 
 def test_without_deaths_they_count_exactly_the_same(daemon):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.machinery import ExtensionFileLoader
-from importlib.util import find_spec
-
 import click
 
-from superwsgi import __version__
+from superwsgi import __version__, build
 from superwsgi.cli.server.reload import reload
 from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
@@ -32,9 +28,7 @@ Signals to the master process:
 
 def _build() -> str:
     """What runs: `Python 3.13.0, compiled`, where mypyc made C of the modules on the request path."""
-    module = find_spec("superwsgi.http.request.parser")
-    compiled = module is not None and isinstance(module.loader, ExtensionFileLoader)
-    return f"Python {sys.version.split()[0]}, {'compiled' if compiled else 'pure Python'}"
+    return f"Python {build.python()}, {'compiled' if build.is_compiled() else 'pure Python'}"
 
 
 @click.group(

@@ -18,8 +18,10 @@ from msgspec import Struct
 from superwsgi import scoreboard
 from superwsgi.config.listening import Address
 from superwsgi.config.schema import Site
+from superwsgi.control import Outcome
 from superwsgi.counts import Counts
 from superwsgi.incidents import Incident
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
@@ -57,7 +59,7 @@ class HeldMold(Struct, frozen=True):
 
 class HeldWorker(Struct, frozen=True):
     """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds. `counts` is
-    the most that it has counted at any look."""
+    the most that it has counted at any look, `cpu_seconds` what it had spent at the last one."""
 
     number: int
     slot: int
@@ -74,13 +76,18 @@ class HeldWorker(Struct, frozen=True):
     stacks: int | None = None
     question: int = 0
     counts: Counts = Counts()
+    cause: Cause | None = None
+    cpu_seconds: float | None = None
 
 
 class HeldTotals(Struct, frozen=True):
-    """What the site has counted: all workers that have `ended`, and the totals of the last minute."""
+    """What the site has counted: all workers that have `ended`, the `cpu` seconds that they had spent, how
+    many were replaced by cause, and the totals of the last minute."""
 
     ended: Counts
     samples: list[Sample] = []
+    cpu: float = 0.0
+    restarts: dict[Cause, int] = {}
 
 
 class HeldGeneration(Struct, frozen=True):
@@ -106,7 +113,8 @@ class HeldGeneration(Struct, frozen=True):
 
 class Handover(Struct, frozen=True):
     """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
-    path and its descriptor, `shortage` is one of threads that was seen, `incidents` are those kept."""
+    path and its descriptor, `shortage` is one of threads that was seen, `incidents` are those kept, `events`
+    how many there were by event, `reloads` how many by outcome."""
 
     version: int
     current: int
@@ -119,6 +127,8 @@ class Handover(Struct, frozen=True):
     shortage: Shortage | None = None
     incidents: list[Incident] = []
     totals: HeldTotals | None = None
+    events: dict[str, int] = {}
+    reloads: dict[Outcome, int] = {}
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""

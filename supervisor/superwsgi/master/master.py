@@ -159,7 +159,8 @@ class Master:
     def _adopt(self, taken: Taken, now: float) -> None:
         """Continue with the processes of an earlier program of this process, then roll out what is new."""
         held = taken.handover
-        self._incidents.adopt(held.incidents)
+        self._incidents.adopt(held.incidents, held.events)
+        self._record.reloads.update(held.reloads)
         if taken.control is not None:
             self._control.adopt(taken.control)
         adopted = taken.generations(self._startup.origin, self._startup.launch, self._loop)
@@ -192,6 +193,8 @@ class Master:
             shortage=self._monitor.shortage,
             incidents=self._incidents.hold(),
             totals=self._generations.totals.hold(),
+            events=self._incidents.events,
+            reloads=self._record.reloads,
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.
@@ -277,11 +280,15 @@ class Master:
         """The site's."""
         return self._sitewide.site.name
 
-    def snapshot(self, now: float, *, requests: bool = False) -> Snapshot:
-        """The site as it is, with the `requests` that run if they are wanted."""
+    def snapshot(self, now: float, *, requests: bool = False, pss: bool = False) -> Snapshot:
+        """The site as it is, with the `requests` that run if they are wanted; from now on with the `pss` of
+        its workers, if that is wanted."""
+        if pss:
+            self._monitor.want_pss(now)
         return status.snapshot(
             self._generations,
             self._record,
+            self._incidents,
             self._condition(now),
             name=self.name,
             file=self._startup.site_file,

@@ -1,8 +1,10 @@
 """What commands do, and how reloads, upgrades and stops are followed."""
 
+import signal
+
 import pytest
 
-from superwsgi import control
+from superwsgi import build, control
 from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
 from superwsgi.counts import NUMBERS, OTHER_METHOD
@@ -10,6 +12,8 @@ from superwsgi.master.control import status
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.signs import condition
 from superwsgi.master.control.stacks import Inquiries
+from superwsgi.master.policy.actions import RecycleWorker
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.messages import LoadFailed
 
@@ -23,11 +27,11 @@ class Operated:
         self.stopping = False
         self.upgrade = Upgrades(rooms.context, lambda: None, rooms.children.watch, None)
 
-    def snapshot(self, now, *, requests):
-        known = self.rooms.generations, self.rooms.record
+    def snapshot(self, now, *, requests, pss):
+        known, incidents = (self.rooms.generations, self.rooms.record), self.rooms.incidents
         how = condition(*known, None, stopping=self.stopping, now=now)
-        began = now - 60
-        return status.snapshot(*known, how, name="x", file=None, began=began, requests=requests, now=now)
+        site = {"name": "x", "file": None, "began": now - 60}
+        return status.snapshot(*known, incidents, how, **site, requests=requests, now=now)
 
     def reload(self, now):
         return self.rooms.record.next if self.stopping else self.rooms.ask()
@@ -108,6 +112,28 @@ def test_status_has_what_was_counted_also_by_workers_that_are_gone(rooms, servin
     assert (totals.requests, totals.refused, totals.sent) == (3, {"503": 1}, 250)
     assert (sum(totals.latency), sum(totals.app_latency), totals.time) == (3, 2, pytest.approx(0.007))
     assert [worker.requests for worker in snapshot.workers] == [1, 0]
+
+
+def test_status_has_why_workers_were_replaced_and_how_reloads_ended(rooms, serving, ask):
+    rooms.deeds.do(
+        RecycleWorker(1, serving.workers[0].key, "memory.soft: rss 2M", Cause.MEMORY_SOFT), rooms.now
+    )
+    rooms.turn()
+    rooms.serve(serving)
+    rooms.worker_ends(serving.workers[0])
+    rooms.worker_ends(serving.workers[1], -signal.SIGSEGV)
+    rooms.site = ValueError("no such key")
+    with pytest.raises(ValueError, match="no such key"):
+        ask(control.ReloadRequest())
+    totals = ask(control.StatusRequest())[0].totals
+    assert totals.restarts == {"memory.soft": 1, "crash": 1}
+    assert totals.reloads == {"complete": 0, "refused": 1}
+    assert totals.incidents == {"to be recycled": 1, "died": 1, "reload refused": 1}
+
+
+def test_status_says_what_runs(ask):
+    snapshot, _ = ask(control.StatusRequest())
+    assert (snapshot.python, snapshot.compiled) == (build.python(), build.is_compiled())
 
 
 def test_status_has_the_health_and_why(rooms, serving, ask):

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from superwsgi.config.sections import Memory
-from superwsgi.master.generations.monitor import Monitor, memory_used, switches_when_stopped
+from superwsgi.master.generations.monitor import PSS_WANTED, Monitor, memory_used, switches_when_stopped
 from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from tests.e2e.daemon import wait_for
@@ -103,6 +103,17 @@ def test_what_workers_spend_and_count_is_noted(rooms, monitor):
     monitor.begin(rooms.now + 10)
     assert worker.cpu >= 0
     assert worker.counts.requests == 1
+
+
+def test_shared_memory_is_measured_while_somebody_asks(rooms, monitor):
+    _, worker = serving(rooms)
+    monitor.begin(rooms.now)
+    assert worker.pss is None
+    monitor.want_pss(rooms.now)
+    monitor.begin(rooms.now + 1)
+    assert 0 < worker.pss <= memory_used(os.getpid(), "rss")
+    monitor.begin(rooms.now + PSS_WANTED)
+    assert worker.pss is None
 
 
 def take_all(generation, queued=0):

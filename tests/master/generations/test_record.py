@@ -15,6 +15,17 @@ def test_an_attempt_ends_once():
     assert (ended.outcome, ended.seconds, ended.generation) == (Outcome.FAILED, 2.5, 7)
 
 
+def test_reloads_are_counted_by_outcome_but_not_the_start():
+    record = Record()
+    record.begin(0.0, start=True)
+    record.complete(1.0)
+    for outcome in (Outcome.REFUSED, Outcome.REFUSED, Outcome.SUPERSEDED):
+        record.begin(2.0)
+        record.end(outcome, 3.0)
+        record.end(Outcome.COMPLETE, 4.0)
+    assert record.reloads == {Outcome.COMPLETE: 0, Outcome.REFUSED: 2, Outcome.SUPERSEDED: 1}
+
+
 def test_the_next_one_is_not_there_yet():
     record = Record()
     record.begin(0.0)

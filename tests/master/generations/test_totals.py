@@ -8,6 +8,7 @@ import pytest
 from superwsgi.counts import ANSWERS, BUCKETS, MOST, NUMBERS, Counts
 from superwsgi.master.generations.totals import FASTEST, Totals, is_possible
 from superwsgi.master.handover import HeldTotals
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.scoreboard import Scoreboard
 
@@ -137,6 +138,30 @@ def test_another_program_goes_on_with_them(site):
     assert before.requests == 11
     assert after.totals.lately(before, 160.0) == site.totals.lately(before, 160.0)
     assert after.totals.lately(before, 160.0).counts == Counts()
+
+
+def test_cpu_of_workers_that_are_and_were_never_goes_back(site):
+    for slot, seconds in (0, 3.0), (1, 4.0):
+        site.begin(slot)
+        site.workers[slot].spent(NOW, seconds)
+    assert site.totals.cpu(site.living()) == 7.0
+    site.workers[1].spent(NOW, 3.9)
+    site.workers[1].spent(NOW, None)
+    site.end(0)
+    assert site.totals.cpu(site.living()) == 7.0
+    held = msgspec.json.decode(msgspec.json.encode(site.totals.hold()), type=HeldTotals)
+    after = Totals()
+    after.restore(held)
+    assert after.cpu(site.living()) == 7.0
+
+
+def test_why_workers_were_replaced(site):
+    for cause in (Cause.HANG, None, Cause.HANG, Cause.ASKED):
+        site.totals.restarted(cause)
+    held = msgspec.json.decode(msgspec.json.encode(site.totals.hold()), type=HeldTotals)
+    after = Totals()
+    after.restore(held)
+    assert after.restarts == {Cause.HANG: 2, Cause.ASKED: 1}
 
 
 def test_the_cpu_of_a_worker_is_that_since_the_last_look():

@@ -5,7 +5,7 @@ import pytest
 
 from superwsgi.cli.server.why import head, spell
 from superwsgi.incidents import ID_KEPT, NAMED, Listed, MemorySample, RequestInHand
-from superwsgi.master.incidents.incidents import KEPT, Incidents
+from superwsgi.master.incidents.incidents import EVENTS, KEPT, Incidents
 from superwsgi.scoreboard import ID_BYTES
 
 WORKER = {"master": 1, "worker": 2, "gen": 3, "pid": 4711}
@@ -128,9 +128,21 @@ def test_an_upgrade_goes_on_with_them(incidents):
     died(incidents)
     died(incidents, how="exit code 1")
     after = Incidents()
-    after.adopt(incidents.hold())
+    after.adopt(incidents.hold(), incidents.events)
     assert [one.number for one in after.find(None, 9)] == [2, 1]
     assert died(after, how="exit code 2") == 3
+    assert after.events == {"died": 3}
+
+
+def test_each_time_is_counted_also_of_those_that_are_not_kept(incidents):
+    for _ in range(3):
+        incidents.add("warning", WORKER, "killed", {"reason": "memory"}, "")
+    incidents.refused(WORKER, 503, 7)
+    for number in range(2 * EVENTS):
+        incidents.add("error", WORKER, f"made up {number}", {}, "")
+    assert (incidents.events["killed"], incidents.events["request refused"]) == (3, 7)
+    assert (len(incidents.events), incidents.events["other"]) == (EVENTS + 1, EVENTS + 2)
+    assert incidents.events.total() == 10 + 2 * EVENTS
 
 
 def test_whatever_was_said_can_be_sent_to_whoever_asks(incidents):

@@ -50,7 +50,7 @@ def test_a_worker_too_many_is_drained():
 
 def test_a_deadline_that_has_passed_kills():
     late = worker(1, 1, state=S.DRAINING, deadline=99.0, overdue="too slow")
-    assert actions(late, worker(2, 2), worker(3, 1)) == [KillWorker(1, 1, "too slow")]
+    assert actions(late, worker(2, 2), worker(3, 1)) == [KillWorker(1, 1, "too slow", cause=None)]
 
 
 def test_a_deadline_to_come_is_when_to_ask_again():
@@ -207,7 +207,7 @@ class TestOneAfterAnother:
 
     def test_deadlines_are_kept(self):
         late = worker(1, 1, state=S.DRAINING, deadline=99.0, overdue="too slow")
-        assert self.actions(late, target=None, alone=2) == [KillWorker(1, 1, "too slow")]
+        assert self.actions(late, target=None, alone=2) == [KillWorker(1, 1, "too slow", cause=None)]
 
 
 def test_repeating_decisions_comes_to_rest():

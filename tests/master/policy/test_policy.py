@@ -6,6 +6,7 @@ import pytest
 
 from superwsgi.master.policy import death, heartbeat, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 
 
@@ -68,9 +69,9 @@ def test_memory_without_limits():
 
 
 def test_memory_in_words():
-    limits = MemoryLimits(600 << 20, 700 << 20, "pss")
-    assert limits.decide(1, 7, 612 << 20) == RecycleWorker(1, 7, "memory.soft: pss 612M over 600M")
-    assert limits.decide(1, 7, 712 << 20) == KillWorker(1, 7, "memory.hard: pss 712M over 700M")
+    limits, soft, hard = MemoryLimits(600 << 20, 700 << 20, "pss"), Cause.MEMORY_SOFT, Cause.MEMORY_HARD
+    assert limits.decide(1, 7, 612 << 20) == RecycleWorker(1, 7, "memory.soft: pss 612M over 600M", soft)
+    assert limits.decide(1, 7, 712 << 20) == KillWorker(1, 7, "memory.hard: pss 712M over 700M", hard)
 
 
 def test_a_share_of_memory():

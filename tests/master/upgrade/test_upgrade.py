@@ -7,10 +7,12 @@ import time
 import pytest
 from msgspec.structs import replace
 
+from superwsgi.control import Outcome
 from superwsgi.counts import Counts
 from superwsgi.master import handover
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.handover import VERSION, Handover, HandoverError, HeldTotals
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.release import Origin
@@ -33,7 +35,11 @@ def held(rooms):
         generations=[first.hold()],
         given=[],
         environ={},
-        totals=HeldTotals(Counts(answers=(7, 0, 0, 1)), [Sample(5.0, Counts())]),
+        totals=HeldTotals(
+            Counts(answers=(7, *(0,) * 30, 1)), [Sample(5.0, Counts())], cpu=2.5, restarts={Cause.CRASH: 2}
+        ),
+        events={"died": 2},
+        reloads={Outcome.ROLLED_BACK: 1},
         shortage=Shortage(since=12.5, last=15.5, queued=2, oldest=3.0, said=True),
     )
 

@@ -44,7 +44,7 @@ class Commanded(Protocol):
     @property
     def upgrade(self) -> Upgrades: ...
 
-    def snapshot(self, now: float, *, requests: bool) -> Snapshot: ...
+    def snapshot(self, now: float, *, requests: bool, pss: bool) -> Snapshot: ...
 
     def reload(self, now: float) -> int:
         """The number of the attempt that will answer the request."""
@@ -76,7 +76,7 @@ class Commands:
         """Do as `who` asked; returns the first answer, if there is one yet, and how to go on if more is
         wanted."""
         if isinstance(request, StatusRequest):
-            return self._master.snapshot(now, requests=request.requests), None
+            return self._master.snapshot(now, requests=request.requests, pss=request.pss), None
         if isinstance(request, WhyRequest):
             return self._why(request), None
         if isinstance(request, StacksRequest):

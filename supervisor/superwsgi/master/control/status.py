@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from superwsgi import __version__
+from superwsgi import __version__, build
 from superwsgi.control import (
     CertificateStatus,
     DeathStatus,
@@ -28,6 +28,7 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.record import Record
+from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import shortage
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition
@@ -49,12 +50,16 @@ _HANGS = "hangs"
 MOST_RUNNING: Final = 1000
 """How many of the requests that run are shown."""
 
+_PYTHON: Final = build.python()
+_COMPILED: Final = build.is_compiled()
+
 _DAY: Final = 24 * 60 * 60
 
 
 def snapshot(
     generations: Generations,
     record: Record,
+    incidents: Incidents,
     condition: Condition,
     *,
     name: str,
@@ -89,14 +94,17 @@ def snapshot(
         health=condition.health.value,
         reasons=list(condition.reasons),
         serving=signs.serving,
-        totals=_totals(signs.totals),
+        totals=_totals(signs.totals, generations, record, incidents),
         minute=_minute(signs.lately),
         certificate=_certificate(generations.current),
         running=_running(generations, now) if requests else None,
+        python=_PYTHON,
+        compiled=_COMPILED,
     )
 
 
-def _totals(counts: Counts) -> TotalsStatus:
+def _totals(counts: Counts, generations: Generations, record: Record, incidents: Incidents) -> TotalsStatus:
+    totals = generations.totals
     return TotalsStatus(
         **_counted(counts),
         methods=_methods(counts.answers),
@@ -105,6 +113,10 @@ def _totals(counts: Counts) -> TotalsStatus:
         bounds=list(BOUNDS),
         latency=list(counts.latency),
         app_latency=list(counts.app_latency),
+        restarts={cause.value: count for cause, count in totals.restarts.items()},
+        reloads={outcome.value: count for outcome, count in record.reloads.items()},
+        incidents=dict(incidents.events),
+        cpu=totals.cpu(generations.living()),
     )
 
 
@@ -231,6 +243,8 @@ def _worker(
         cpu=worker.cpu,
         taken=counters.taken,
         sending=counters.sending,
+        pss=worker.pss,
+        cpu_seconds=worker.cpu_seconds,
     )
 
 

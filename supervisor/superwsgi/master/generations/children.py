@@ -16,8 +16,9 @@ from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.dumps import Dumps
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
+from superwsgi.master.generations.monitor import cpu_seconds
 from superwsgi.master.generations.record import Death, Record
-from superwsgi.master.policy import death
+from superwsgi.master.policy import causes, death
 from superwsgi.master.policy.actions import (
     Action,
     DismissMold,
@@ -27,6 +28,7 @@ from superwsgi.master.policy.actions import (
     ReplaceMold,
     StartMold,
 )
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.program import ExitCode
 from superwsgi.master.processes.strays import Strays
@@ -225,17 +227,17 @@ class Children:
     def _asks_to_be_recycled(self, worker: WorkerHandle, word: Recycle) -> None:
         """That its time has come is no incident; that a thread of it is stuck is one."""
         if word.stuck is None:
-            worker.replace(word.reason)
+            worker.replace(word.reason, _asked_because_of(word))
             self._errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
             return
         stuck = word.stuck
         request = {"request": stuck.id, "method": stuck.method, "target": stuck.target}
-        self.recycle(worker, word.reason, **request, seconds=round(stuck.seconds, 1))
+        self.recycle(worker, word.reason, Cause.STUCK, **request, seconds=round(stuck.seconds, 1))
 
-    def recycle(self, worker: WorkerHandle, reason: str, **fields: object) -> None:
+    def recycle(self, worker: WorkerHandle, reason: str, cause: Cause, **fields: object) -> None:
         """Have a worker that serves replaced, because something is wrong with it; the first reason counts."""
         if worker.state is WorkerState.SERVING and worker.recycle is None:
-            worker.replace(reason)
+            worker.replace(reason, cause)
             log = self._errors.bind(**worker.who())
             then = "drained once its replacement serves"
             self.goes(worker, log.warning("to be recycled", "", reason=reason, **fields, next=then))
@@ -346,14 +348,18 @@ class Children:
         """A worker is gone; `code` is None if we never saw it as a process."""
         self._read_worker(generation, worker, now)
         counters = generation.board.read(worker.slot)
+        worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))  # not reaped yet
         self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
         self._generations.totals.bury(worker, counters.counts, now)
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)
+        memory_ran_out = self._memory_ran_out(code)
+        if verdict is not death.Verdict.ROLL_BACK:
+            self._generations.totals.restarted(causes.classify(_end(worker, seen, memory_ran_out)))
         if death.blames(seen):
             generation.crashes.blame()
-        died = Death(worker, code, counters, generation.crashes, now, self._memory_ran_out(code))
+        died = Death(worker, code, counters, generation.crashes, now, memory_ran_out)
         died.tell(self._errors.bind(**worker.who()), self._incidents, verdict)
         if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL or worker.recycle is not None:
             self._record.note(died)
@@ -378,6 +384,22 @@ class Children:
             failures=generation.crashes.blamed,
             max_failures=generation.site.rollout.max_failures,
         )
+
+
+def _asked_because_of(word: Recycle) -> Cause:
+    """Why a worker wants to be replaced that has served for as long, or as often, as it is to."""
+    return Cause.REQUESTS_AGE if word.reason.startswith("age") else Cause.REQUESTS_MAX
+
+
+def _end(worker: WorkerHandle, seen: death.DeathView, memory_ran_out: bool) -> causes.EndView:
+    return causes.EndView(
+        code=seen.code,
+        asked_to_go=seen.asked_to_go,
+        cause=worker.cause if worker.asked_to_go is not None else None,
+        failed=seen.boot_failed,
+        served=seen.served is not None,
+        memory_ran_out=memory_ran_out,
+    )
 
 
 def _how_ended(code: ExitCode) -> str:

@@ -28,6 +28,7 @@ from superwsgi.master.policy.actions import (
     StartMold,
     WorkerAction,
 )
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.heartbeat import SECOND_LOOK
 from superwsgi.master.processes import launch
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
@@ -78,13 +79,13 @@ class Deeds:
         if isinstance(action, DrainWorker):
             self._drain(generation, worker, action, now)
         elif isinstance(action, KillWorker):
-            self._kill(generation, worker, action.reason, now)
+            self._kill(generation, worker, action, now)
         elif isinstance(action, KillBroken):
-            generation.kill(worker, "broken", now)
+            generation.kill(worker, "broken", now, Cause.BROKEN)
         elif isinstance(action, RemindWorker):
             worker.signal(signal.SIGTERM)
         elif isinstance(action, RecycleWorker):
-            self._children.recycle(worker, action.reason)
+            self._children.recycle(worker, action.reason, action.cause)
         elif isinstance(action, DumpWorker):
             self._dump(generation, worker, action.reason, now)
 
@@ -177,9 +178,10 @@ class Deeds:
         if worker.can(WorkerEvent.DRAIN):
             generation.drain(worker, reason, now, last=last)
 
-    def _kill(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
+    def _kill(self, generation: Generation, worker: WorkerHandle, action: KillWorker, now: float) -> None:
         if worker.state is WorkerState.ENDING and worker.deadline is not None and now < worker.deadline:
             return  # for another reason, or just now
+        reason = action.reason
         if worker.pid is not None and worker.state is WorkerState.BOOTING:
             reason = self._generations.explain_wait(generation, worker.pid, reason)
         log = self._errors.bind(**worker.who())
@@ -187,7 +189,7 @@ class Deeds:
             self._children.goes(worker, log.warning("killed", reason=reason))
         else:
             log.notice("killed", reason=reason, incident=worker.incident)
-        generation.kill(worker, reason, now)
+        generation.kill(worker, reason, now, action.cause)
 
     def _dump(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.state is WorkerState.SERVING:

@@ -21,6 +21,7 @@ from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.pipes import Pipes
 from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.handover import HeldGeneration
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
@@ -196,7 +197,7 @@ class Generation:
         message = Relisten(secured(self.listeners), for_checks(self.listeners))
         self._tell_mold(message, [listener.sock.fileno() for listener in self.listeners])
         for worker in self.workers.values():
-            worker.replace(worker.recycle or reason)
+            worker.replace(worker.recycle or reason, worker.cause or Cause.LISTENER)
 
     def clear(self, now: float) -> None:
         """Get rid of processes that may be in another generation's way. A mold that holds nothing stays, for
@@ -346,11 +347,11 @@ class Generation:
         else:
             worker.signal(signal.SIGKILL)
 
-    def kill(self, worker: WorkerHandle, reason: str, now: float) -> None:
+    def kill(self, worker: WorkerHandle, reason: str, now: float, cause: Cause | None = None) -> None:
         """End a worker by SIGKILL."""
         if worker.cut_off or worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
             worker.fail(worker.failure or reason, worker.detail)
-        worker.ask_to_go(reason)
+        worker.ask_to_go(reason, cause)
         worker.apply(WorkerEvent.STOP)
         worker.killed(now)
         worker.signal(signal.SIGKILL)

@@ -16,6 +16,7 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError, Damage, Listener
@@ -26,6 +27,9 @@ _STUCK: Final = 504
 
 STOCK: Final = 1.0
 """Seconds between two looks at the CPU time of workers, which the kernel counts in steps of 10 ms."""
+
+PSS_WANTED: Final = 60.0
+"""Seconds for which the proportional memory of workers is measured after somebody has asked."""
 
 
 class Monitor:
@@ -41,6 +45,7 @@ class Monitor:
         self.shortage: shortage.Shortage | None = None  # of threads, as far as it was seen
         self._short: int | None = None  # the incident
         self._looked_at = 0.0
+        self._pss_until = 0.0
 
     def begin(self, now: float, seen: shortage.Shortage | None = None) -> None:
         """Start looking; `seen` is what an earlier program of this process saw last."""
@@ -107,14 +112,30 @@ class Monitor:
             if isinstance(process, MoldHandle):
                 self._agenda.append(EndMold(generation.number, process.pid, reason))
             elif process.state is not WorkerState.ENDING:
-                self._agenda.append(KillWorker(generation.number, process.key, reason))
+                self._agenda.append(KillWorker(generation.number, process.key, reason, Cause.STOPPED))
 
     def _take_stock(self, now: float) -> None:
         """Note what the workers have spent and counted."""
         self._loop.call_at(now + STOCK, self._take_stock)
         for _, worker in self._generations.living():
             worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))
+        self._measure_pss(now)
         self._generations.totals.look(self._generations.living(), now)
+
+    def want_pss(self, now: float) -> None:
+        """Somebody wants to know what of the memory is whose. That is measured for the next minute, one
+        worker a second: the kernel looks at each page for it, some milliseconds for a large process."""
+        self._pss_until = now + PSS_WANTED
+
+    def _measure_pss(self, now: float) -> None:
+        """Look at the worker that has not been looked at for longest; forget all once nobody asks."""
+        workers = [worker for _, worker in self._generations.living() if worker.pid is not None]
+        if self._pss_until <= now:
+            for worker in workers:
+                worker.shares(now, None)
+        elif workers:
+            worker = min(workers, key=lambda each: each.pss_at)
+            worker.shares(now, memory_used(worker.pid or 0, "pss"))
 
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline

@@ -5,7 +5,7 @@ one failed; and how workers died, in the log and, for each worker's number, the 
 from __future__ import annotations
 
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -40,6 +40,7 @@ class Attempt:
 
     number: int
     began: float
+    start: bool = False
     generation: int | None = None
     ended: Ended | None = None
 
@@ -158,12 +159,13 @@ def in_hand(requests: Iterable[InFlight], now: float) -> Listed:
 class Record:
     """One site's record. `deaths` are the last ones by worker number: when (monotonic seconds), how, and the
     number of the incident, or 0; `newest` is the number of the last attempt, the only one that can still be
-    going on."""
+    going on; `reloads` is how many had which outcome, without the start."""
 
     def __init__(self) -> None:
         self.trouble = ""  # why the last start or reload failed; empty once one has succeeded
         self.deaths: dict[int, tuple[float, str, int]] = {}
         self.newest = 0
+        self.reloads: Counter[Outcome] = Counter()
         self._attempts: deque[Attempt] = deque(maxlen=_REMEMBERED)
 
     @property
@@ -175,10 +177,10 @@ class Record:
         """None for an attempt that is still to come, or long over."""
         return next((attempt for attempt in self._attempts if attempt.number == number), None)
 
-    def begin(self, now: float) -> int:
-        """Begin a new attempt; returns its number."""
+    def begin(self, now: float, *, start: bool = False) -> int:
+        """Begin a new attempt, a reload or the start; returns its number."""
         self.newest += 1
-        self._attempts.append(Attempt(self.newest, now))
+        self._attempts.append(Attempt(self.newest, now, start))
         return self.newest
 
     def generation(self, number: int) -> None:
@@ -207,6 +209,7 @@ class Record:
                 reason=reason,
                 detail=detail,
             )
+            self.reloads[outcome] += not attempt.start
 
     def note(self, death: Death) -> None:
         """A worker has ended in an unexpected way."""

@@ -78,7 +78,7 @@ class Reloads:
 
     def start(self, shared: Shared, now: float) -> None:
         """Start the first generation, with what has been opened already. Raises OSError."""
-        self._record.begin(now)
+        self._record.begin(now, start=True)
         self._add(self._sitewide.site, shared, now)
 
     def ask(self, now: float) -> int:

@@ -6,12 +6,14 @@ could have counted in the time that a worker has served is not believed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 from superwsgi.counts import Counts
 from superwsgi.master.handover import HeldTotals
 from superwsgi.master.policy import last_minute
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import LastMinute, Sample
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.scoreboard import Scoreboard
@@ -32,19 +34,33 @@ class Totals:
 
     def __init__(self) -> None:
         self._ended = Counts()
+        self._ended_cpu = 0.0
+        self.restarts: Counter[Cause] = Counter()
         self._samples: list[Sample] = []
 
     def restore(self, held: HeldTotals) -> None:
         """Go on with those of an earlier program of this process."""
         self._ended, self._samples = held.ended, list(held.samples)
+        self._ended_cpu, self.restarts = held.cpu, Counter(held.restarts)
 
     def hold(self) -> HeldTotals:
-        return HeldTotals(self._ended, self._samples)
+        return HeldTotals(self._ended, self._samples, self._ended_cpu, self.restarts)
 
     def bury(self, worker: WorkerHandle, counts: Counts, now: float) -> None:
         """A worker has ended, and counts no more."""
         _look_at(worker, counts, now)
         self._ended += worker.counts
+        self._ended_cpu += worker.cpu_seconds or 0.0
+
+    def restarted(self, cause: Cause | None) -> None:
+        """A worker has ended because of this, and is to be replaced; None for one that was to go."""
+        if cause is not None:
+            self.restarts[cause] += 1
+
+    def cpu(self, living: Living) -> float:
+        """CPU seconds of all workers that there are, at the last look at each, and of those that there
+        were."""
+        return self._ended_cpu + sum(worker.cpu_seconds or 0.0 for _, worker in living)
 
     def now(self, living: Living, now: float) -> Counts:
         """All that has been counted so far."""

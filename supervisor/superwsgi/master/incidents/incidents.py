@@ -21,6 +21,11 @@ KEPT: Final = 300
 AGAIN: Final = 60.0
 """Seconds after its last time in which the same incident is the same one."""
 
+EVENTS: Final = 100
+"""How many kinds of incidents are counted by themselves: our own code has half as many."""
+
+OTHER: Final = "other"
+
 LONGEST: Final = 32 << 10
 """Characters of a detail that are kept."""
 
@@ -36,6 +41,7 @@ class Incidents:
         self._kept: dict[int, Incident] = {}  # by number, the oldest first
         self._numbers: dict[wording.Key, int] = {}  # of those that may happen again
         self._newest = 0
+        self.events: Counter[str] = Counter()  # how often each has happened, whether it is still kept or not
         self._kills: int | None = None  # for want of memory, at the last look
         self._unclaimed = 0  # of them, those whose process is not known yet
         self._last_kill = 0.0  # when they were seen, monotonic seconds
@@ -48,6 +54,7 @@ class Incidents:
         now = time.time()
         with self._lock:
             new = wording.incident(self._newest + 1, level, who, event, fields, detail[-LONGEST:], now)
+            self._count(new)
             key = wording.key(new)
             same = self._kept.get(self._numbers.get(key, 0))
             if same is not None and now - same.last < AGAIN:
@@ -56,6 +63,11 @@ class Incidents:
             self._keep(new)
             self._numbers[key] = new.number
             return new.number
+
+    def _count(self, new: Incident) -> None:
+        """A worker can make up events: those beyond the first EVENTS count together."""
+        known = new.event in self.events or len(self.events) < EVENTS
+        self.events[new.event if known else OTHER] += new.times
 
     def _keep(self, new: Incident) -> None:
         self._newest = new.number
@@ -144,8 +156,9 @@ class Incidents:
         with self._lock:
             return list(self._kept.values())
 
-    def adopt(self, held: Iterable[Incident]) -> None:
-        """Go on with those of an earlier program."""
+    def adopt(self, held: Iterable[Incident], events: Mapping[str, int]) -> None:
+        """Go on with those of an earlier program, and with what it has counted."""
+        self.events.update(events)
         for one in held:
             self._keep(one)
 

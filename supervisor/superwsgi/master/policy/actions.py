@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from superwsgi.master.policy.causes import Cause
+
 
 @dataclass(frozen=True, slots=True)
 class StartMold:
@@ -61,9 +63,12 @@ class DrainWorker:
 
 @dataclass(frozen=True, slots=True)
 class KillWorker:
+    """`cause` is None for one that is overdue: what it is overdue for has one, or was planned."""
+
     generation: int
     worker: int
     reason: str
+    cause: Cause | None = Cause.ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class RecycleWorker:
     generation: int
     worker: int
     reason: str
+    cause: Cause = Cause.ASKED
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ def rolled_out(view: SiteView) -> bool:
 def _kills(view: SiteView, now: float) -> Iterator[KillWorker]:
     for worker in view.workers:
         if worker.deadline is not None and now >= worker.deadline:
-            yield KillWorker(worker.generation, worker.key, worker.overdue)
+            yield KillWorker(worker.generation, worker.key, worker.overdue, cause=None)
 
 
 def _proven_at(target: int, workers: Iterable[WorkerView]) -> float | None:

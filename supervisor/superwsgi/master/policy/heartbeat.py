@@ -6,6 +6,7 @@ from typing import Final
 
 from superwsgi.log.spelling import duration
 from superwsgi.master.policy.actions import DumpWorker, KillWorker
+from superwsgi.master.policy.causes import Cause
 from superwsgi.scoreboard import BEAT, IDLE_BEAT
 
 BEATS: Final = 3
@@ -40,5 +41,7 @@ def decide(
     the request for its stacks, if there was one."""
     if silent <= limit or (dumped_ago is not None and dumped_ago < SECOND_LOOK):
         return None
-    action = DumpWorker if dumped_ago is None else KillWorker
-    return action(generation, worker, f"no heartbeat for {duration(silent)}: something holds the GIL")
+    reason = f"no heartbeat for {duration(silent)}: something holds the GIL"
+    if dumped_ago is None:
+        return DumpWorker(generation, worker, reason)
+    return KillWorker(generation, worker, reason, Cause.HANG)

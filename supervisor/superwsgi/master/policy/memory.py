@@ -7,6 +7,7 @@ from typing import Literal
 
 from superwsgi.log.spelling import size
 from superwsgi.master.policy.actions import KillWorker, RecycleWorker
+from superwsgi.master.policy.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,9 @@ class MemoryLimits:
     def decide(self, generation: int, worker: int, used: int) -> RecycleWorker | KillWorker | None:
         """What to do with a worker that uses `used` bytes."""
         if self.hard is not None and used > self.hard:
-            return KillWorker(generation, worker, self._spell("hard", used, self.hard))
+            return KillWorker(generation, worker, self._spell("hard", used, self.hard), Cause.MEMORY_HARD)
         if self.soft is not None and used > self.soft:
-            return RecycleWorker(generation, worker, self._spell("soft", used, self.soft))
+            return RecycleWorker(generation, worker, self._spell("soft", used, self.soft), Cause.MEMORY_SOFT)
         return None
 
     def _spell(self, name: str, used: int, limit: int) -> str:

@@ -20,6 +20,7 @@ from superwsgi.counts import REFUSED, Counts
 from superwsgi.log.rate_limit import BURST, TokenBucket
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.governor import WorkerView
 from superwsgi.master.processes import hearing
 from superwsgi.master.processes.hearing import Said
@@ -76,6 +77,10 @@ class WorkerHandle:
     told: list[ThreadsAt] = field(default_factory=list)  # what it has answered so far
     counts: Counts = field(default_factory=Counts)  # the most that it has counted at any look
     cpu: float | None = None  # of the last look: CPU seconds a second, None before the second one
+    cpu_seconds: float | None = None  # what it has spent since its start, at the last look
+    cause: Cause | None = None  # of `recycle` and `asked_to_go`, if that was not planned
+    pss: int | None = None  # bytes, if somebody has asked lately
+    pss_at: float = 0.0  # when that was measured
     _spent: tuple[float, float] | None = None  # the CPU seconds until then, and when that was
 
     @classmethod
@@ -99,6 +104,8 @@ class WorkerHandle:
             stacks=None if held.stacks is None else Stacks(held.stacks),
             question=held.question,
             counts=held.counts,
+            cause=held.cause,
+            cpu_seconds=held.cpu_seconds,
         )
 
     def hold(self) -> HeldWorker:
@@ -119,6 +126,8 @@ class WorkerHandle:
             stacks=None if self.stacks is None else self.stacks.fd,
             question=self.question,
             counts=self.counts,
+            cause=self.cause,
+            cpu_seconds=self.cpu_seconds,
         )
 
     def apply(self, event: WorkerEvent) -> None:
@@ -180,13 +189,16 @@ class WorkerHandle:
         self.pid = pid if self.pid is None else self.pid
         self.failure = reason
 
-    def replace(self, reason: str) -> None:
+    def replace(self, reason: str, cause: Cause) -> None:
         """It should be replaced, for this reason."""
-        self.recycle = reason
+        self.recycle, self.cause = reason, cause
 
-    def ask_to_go(self, reason: str) -> None:
-        """It is being drained or ended; the first reason counts."""
-        self.asked_to_go = self.asked_to_go or reason
+    def ask_to_go(self, reason: str, cause: Cause | None = None) -> None:
+        """It is being drained or ended; the first reason counts. What is planned has no cause: one for which
+        it was to be replaced before is that of this end only if it is the reason."""
+        if self.asked_to_go is None:
+            self.cause = cause or (self.cause if reason == self.recycle else None)
+            self.asked_to_go = reason
 
     def hangs(self, now: float) -> None:
         """It hangs, and is asked for its stacks."""
@@ -219,9 +231,15 @@ class WorkerHandle:
         if seconds is None:
             self.cpu = self._spent = None
             return
+        self.cpu_seconds = max(seconds, self.cpu_seconds or 0.0)
         if self._spent is not None and now > self._spent[1]:
             self.cpu = max(0.0, seconds - self._spent[0]) / (now - self._spent[1])
         self._spent = seconds, now
+
+    def shares(self, now: float, pss: int | None) -> None:
+        """A look from outside: its memory, of which shared pages count in part. None if nobody wants to
+        know."""
+        self.pss, self.pss_at = pss, now
 
     def cut(self, now: float) -> None:
         """Its channel has ended: it is exiting, or it closed the channel but keeps running."""
