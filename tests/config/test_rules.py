@@ -59,11 +59,22 @@ NO_ERROR_LOG = (
     "log.capture needs the error log, which is off: "
     "what the application prints goes there: set log.error to - or a file, or leave capture out"
 )
+NO_ACCESS_LOG = (
+    "log.skip and log.sample have no effect while log.access is off: they say what the access log leaves out"
+)
+SKIPPED = (
+    "log.skip and log.sample name the same path: skip logs no request there, sample a share of them: "
+    "keep one (a share alone is that of /)"
+)
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ("log: {skip: /z, access: off}", f"2:13: {NO_ACCESS_LOG}"),
+        ("log: {access: off, sample: 10%}", f"2:28: {NO_ACCESS_LOG}"),
+        ("log: {skip: [/z, /], sample: 10%}", f"2:30: {SKIPPED}"),
+        ("log: {sample: {/a/: 10%}, skip: /a}", f"2:15: {SKIPPED}"),
         ("log: {error: off, capture: on}", f"2:28: {NO_ERROR_LOG}"),
         ("log: {capture: on, error: off}", f"2:16: {NO_ERROR_LOG}"),
         ("health: {live: /z, ready: /z}", f"2:27: {SAME_PATHS}"),

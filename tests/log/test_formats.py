@@ -96,7 +96,7 @@ def test_combined_escapes_as_apache_does() -> None:
 
 def test_json_has_every_name_in_order() -> None:
     said = json.loads(spelled("json"))
-    assert tuple(said) == ACCESS_NAMES
+    assert (*said, "sample") == ACCESS_NAMES
     assert said == {
         "time": "2026-11-22T17:20:01.123Z",
         "remote": "192.0.2.7",
@@ -120,12 +120,23 @@ def test_json_has_every_name_in_order() -> None:
     }
 
 
+def test_json_has_a_share_where_some_requests_have_no_line() -> None:
+    spell = compile_format("json", WRITER, sampled=True)
+    assert tuple(json.loads(spell(ENTRY))) == ACCESS_NAMES
+    assert [json.loads(spell(ENTRY._replace(sample=share)))["sample"] for share in (1.0, 0.1, 1e-6)] == [
+        1,
+        0.1,
+        1e-6,
+    ]
+
+
 def test_a_template_may_use_every_name() -> None:
     template = " ".join(f"{{{name}}}" for name in ACCESS_NAMES)
     assert spelled(template) == (
         "2026-11-22T17:20:01.123Z 192.0.2.7 GET /shop?page=3 HTTP/1.1 200 5123 0.001230 0.000400 0.001100 "
         "example.com https://example.com/ curl/8 c0ffee-7 "
-        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 4bf92f3577b34da6a3ce929d0e0e4736 812 2 3\n"
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 "
+        "4bf92f3577b34da6a3ce929d0e0e4736 812 2 3 1.0\n"
     )
     assert spelled("{traceparent} {trace_id}", SILENT) == "- -\n"
 

@@ -60,5 +60,11 @@ Network = Annotated[str, Meta(extra_json_schema={"unit": "network"})]
 ImportString = Annotated[str, Meta(extra_json_schema={"unit": "application"})]
 Function = Annotated[str, Meta(extra_json_schema={"unit": "function"})]
 HealthPath = Annotated[str, Meta(extra_json_schema={"unit": "health"})]
+PathPrefix = Annotated[str, Meta(extra_json_schema={"unit": "prefix"})]
+"""A path, and what is below it."""
+
+Sample = Annotated[float, Meta(gt=0, le=1, extra_json_schema={"unit": "sample"})]
+"""A share of the access log's lines, 0 < share <= 1; in a site file `10%` or `0.1`."""
+
 Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
 ServerName = Annotated[str, Meta(extra_json_schema={"unit": "server_name"})]

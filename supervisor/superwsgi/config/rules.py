@@ -179,6 +179,18 @@ RULES: Final = (
         "what the application prints goes there: set log.error to - or a file, or leave capture out",
     ),
     Rule(
+        ("log.access", "log.skip", "log.sample"),
+        lambda site: bool(site.log.shares) and site.log.access == "off",
+        "log.skip and log.sample have no effect while log.access is off",
+        "they say what the access log leaves out",
+    ),
+    Rule(
+        ("log.skip", "log.sample"),
+        lambda site: not site.log.samples.keys().isdisjoint(site.log.skip),
+        "log.skip and log.sample name the same path",
+        "skip logs no request there, sample a share of them: keep one (a share alone is that of /)",
+    ),
+    Rule(
         ("bind", "health.bind", "control"),
         _control_is_bound,
         "control and bind name the same socket",

@@ -19,7 +19,9 @@ from superwsgi.config.kinds import (
     LogFile,
     LogFormat,
     Network,
+    PathPrefix,
     PositiveCount,
+    Sample,
     Seconds,
     ServerName,
     Share,
@@ -132,10 +134,37 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=['"{time} {method} {target} {status} {duration}"'],
         ),
     ] = "combined"
+    skip: Annotated[
+        tuple[PathPrefix, ...],
+        Meta(
+            description="paths, with what is below them, of which only what went wrong or was slow is logged",
+            examples=["[/healthz, /static]"],
+        ),
+    ] = ()
+    sample: Annotated[
+        Sample | Annotated[dict[PathPrefix, Sample], Meta(min_length=1)] | None,
+        Meta(
+            description="share of the other requests that is logged, also by path; the longest prefix wins",
+            examples=["10%", "{/api: 10%, /feed: 0.1%}"],
+        ),
+    ] = None
     slow: Annotated[
         Threshold,
         Meta(description="log the stack of a request after this long without a sign of life; off: never"),
     ] = 5.0
+
+    @property
+    def samples(self) -> dict[str, float]:
+        """By path, the share of requests there that `sample` says."""
+        if isinstance(self.sample, dict):
+            return self.sample
+        return {} if self.sample is None else {"/": self.sample}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """By path, the share of requests there and below that has a line in the access log, if they went
+        well; below no path all have."""
+        return {**self.samples, **dict.fromkeys(self.skip, 0.0)}
 
 
 class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -48,16 +48,25 @@ def slice_size(backlog: int) -> int:
 
 
 class AccessLog:
-    """Entries go to `fd` (None: nowhere) as `format`, from this process: `pid`, `worker`, `generation`.
+    """Entries go to `fd` (None: nowhere) as `format`, from this process: `pid`, `worker`, `generation`;
+    `sampled` if some requests have none.
 
     Raises ValueError for a template that `parse_template` refuses.
     """
 
     def __init__(
-        self, fd: int | None, format: str, errors: ErrorLog, *, pid: int, worker: int, generation: int
+        self,
+        fd: int | None,
+        format: str,
+        errors: ErrorLog,
+        *,
+        pid: int,
+        worker: int,
+        generation: int,
+        sampled: bool = False,
     ) -> None:
         self._sink = None if fd is None else Sink(fd)
-        self._format: Formatter = compile_format(format, Writer(pid, worker, generation))
+        self._format: Formatter = compile_format(format, Writer(pid, worker, generation), sampled=sampled)
         self._errors = errors
         self._queue: SimpleQueue[AccessEntry | None] = SimpleQueue()
         self._thread: threading.Thread | None = None

@@ -26,6 +26,7 @@ _CUTS: Final = (600, 50, 0)
 class AccessEntry(NamedTuple):
     """One answered request. `when` is wall time in seconds when the application was called, `sent` bytes.
     Seconds: `duration` from then to the last byte, `app` until the application was done, `queued` before.
+    `sample` is the share of its like that have a line.
 
     Text is as WSGI has it: bytes as latin-1; empty where the client said nothing.
     """
@@ -45,6 +46,7 @@ class AccessEntry(NamedTuple):
     agent: str
     request_id: str
     traceparent: str
+    sample: float = 1.0
 
 
 class Writer(NamedTuple):
@@ -59,12 +61,13 @@ Formatter = Callable[[AccessEntry], bytes]
 """An entry as one line with its newline, at most PIPE_BUF bytes."""
 
 
-def compile_format(name: str, writer: Writer) -> Formatter:
-    """The function for `log.format`. Raises ValueError for a template that `parse_template` refuses."""
+def compile_format(name: str, writer: Writer, *, sampled: bool = False) -> Formatter:
+    """The function for `log.format`; `sampled` if some requests have no line. Raises ValueError for a
+    template that `parse_template` refuses."""
     if name == "combined":
         return _within_pipe_buf(_combined())
     if name == "json":
-        return _within_pipe_buf(_json(writer))
+        return _within_pipe_buf(_json(writer, sampled))
     return _within_pipe_buf(_template(name, writer))
 
 
@@ -140,6 +143,7 @@ def _template(template: str, writer: Writer) -> Formatter:
             entry.traceparent or "-",
             _trace_id(entry.traceparent) or "-",
             *writer,
+            entry.sample,
         )
 
     def line(entry: AccessEntry) -> bytes:
@@ -159,8 +163,9 @@ def _placeholder(name: str | None) -> str:
     return "" if name is None else f"{{{ACCESS_NAMES.index(name)}}}"
 
 
-def _json(writer: Writer) -> Formatter:
-    """An object with every name, in their order; characters outside of ASCII as \\u escapes."""
+def _json(writer: Writer, sampled: bool) -> Formatter:
+    """An object with every name, in their order, but `sample` only where it may be less than 1; characters
+    outside of ASCII as \\u escapes."""
     clock = _utc_clock()
     encode = msgspec.json.Encoder().encode
 
@@ -189,6 +194,8 @@ def _json(writer: Writer) -> Formatter:
 
     def line(entry: AccessEntry) -> bytes:
         said = values(entry)
+        if sampled:
+            said["sample"] = entry.sample
         try:
             text = encode(said)
         except UnicodeEncodeError:  # a lone surrogate

@@ -45,6 +45,39 @@ def test_no_threshold(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "share"),
+    [("10%", 0.1), ("0.1", 0.1), ("0.7%", 0.007), ("100%", 1.0), ("0.0001%", 1e-6), ("33.333%", 0.33333)],
+)
+def test_sample(text: str, share: float) -> None:
+    assert grammar.sample(text) == share
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("150%", "100% is all of them"),
+        ("10", "did you mean '10%'?"),
+        ("1", "write 1%, or 100% for all"),
+        ("1.0", "write 1%, or 100% for all"),
+        ("0%", "to log none of them, name their path in log.skip"),
+        ("0.0", "to log none of them, name their path in log.skip"),
+        ("0.00009%", "the least is 0.0001%"),
+        ("1000", "100% is all of them"),
+        ("10 %", ""),
+        ("1/10", ""),
+        ("-5%", ""),
+        ("10%%", ""),
+        ("%", ""),
+        ("", ""),
+    ],
+)
+def test_no_sample(text: str, hint: str) -> None:
+    with pytest.raises(Invalid, match="a share such as 10%") as caught:
+        grammar.sample(text)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
     ("text", "size"),
     [
         ("8K", 8192),

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import function, health_path, import_string, mount, page
+from superwsgi.config.text.import_strings import (
+    function,
+    health_path,
+    import_string,
+    mount,
+    page,
+    path_prefix,
+)
 
 
 @pytest.mark.parametrize(
@@ -167,3 +174,46 @@ def test_health_path_refused(text: str, hint: str) -> None:
     with pytest.raises(Invalid) as caught:
         health_path(text)
     assert (caught.value.expected, caught.value.hint) == ("a path such as /livez", hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/", "/"),
+        ("/healthz", "/healthz"),
+        ("/static/", "/static"),
+        ("/api/v1", "/api/v1"),
+        ("/größe", "/größe"),
+    ],
+)
+def test_path_prefix(text: str, path: str) -> None:
+    assert path_prefix(text) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", ""),
+        ("healthz", "did you mean '/healthz'?"),
+        ("/static/*", "did you mean '/static'? It stands for all that is below it, too, without a star"),
+        ("/static*", "did you mean '/static'? It stands for all that is below it, too, without a star"),
+        ("/static/**", "did you mean '/static'? It stands for all that is below it, too, without a star"),
+        ("/*", "did you mean '/'? It stands for all that is below it, too, without a star"),
+        ("*.js", "it stands for all that is below it, too, and takes no star"),
+        ("/*/js", "it stands for all that is below it, too, and takes no star"),
+        ("http://x/static", "a path has no scheme and no host: it is meant on every host"),
+        ("x.example/static", "a path has no scheme and no host: it is meant on every host"),
+        ("/a?b", "a query is not looked at: leave it out"),
+        ("/a#b", "a query is not looked at: leave it out"),
+        ("/%61", "write the path decoded"),
+        ("off", "for none leave the key out"),
+        ("/a//b", ""),
+        ("/a/../b", ""),
+        ("/./a", ""),
+        ("/a b", ""),
+    ],
+)
+def test_path_prefix_refused(text: str, hint: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        path_prefix(text)
+    assert (caught.value.expected, caught.value.hint) == ("a path such as /healthz or /static", hint)

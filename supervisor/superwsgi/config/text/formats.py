@@ -41,6 +41,7 @@ ACCESS_NAMES: Final = (
     "pid",
     "worker",
     "generation",
+    "sample",
 )
 
 

@@ -39,6 +39,8 @@ _BYTES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LARGEST: Final = 1 << 53
 """Bytes; beyond it a float would no longer count them one by one."""
 
+_LEAST_SAMPLE: Final = 1e-6
+
 _TRUTH: Final = {
     **dict.fromkeys(("true", "yes", "on"), True),
     **dict.fromkeys(("false", "no", "off"), False),
@@ -112,6 +114,29 @@ def percent(text: str) -> float:
     if not found or found[2] or not text.endswith("%") or not 0 < float(found[1]) <= 100:
         raise Invalid("a percentage such as 40%")
     return float(found[1]) / 100
+
+
+def sample(text: str) -> float:
+    """A share of the lines of a log: `10%` or `0.1`, and up to `100%`."""
+    number = text.removesuffix("%")
+    found = _QUANTITY.fullmatch(number)
+    value = float(found[1]) if found and not found[2] else -1.0
+    share = round(value / 100, 9) if number != text else value
+    if not _LEAST_SAMPLE <= share <= 1 or (text == number and share == 1):
+        raise Invalid("a share such as 10% or 0.1", _sample_meant(number, value))
+    return share
+
+
+def _sample_meant(number: str, value: float) -> str:
+    if value < 0:
+        return ""
+    if value == 0:
+        return "to log none of them, name their path in log.skip"
+    if value < 1:
+        return "the least is 0.0001%"
+    if value == 1:
+        return "write 1%, or 100% for all"
+    return f"did you mean '{number}%'?" if value <= 100 else "100% is all of them"
 
 
 def octal(text: str) -> int:

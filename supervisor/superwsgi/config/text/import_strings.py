@@ -66,6 +66,30 @@ def _health_path_meant(text: str) -> str:
     return f"did you mean '/{text}'?" if _SEGMENTS.fullmatch(f"/{text}") else ""
 
 
+def path_prefix(text: str) -> str:
+    """`/path`: that path and all that is below it, decoded; without a final slash but that of the root."""
+    if "*" in text or not _PREFIX.fullmatch(text) or not {".", ".."}.isdisjoint(text.split("/")):
+        raise Invalid("a path such as /healthz or /static", _path_prefix_meant(text))
+    return text.rstrip("/") or "/"
+
+
+def _path_prefix_meant(text: str) -> str:
+    bare = text.rstrip("*").rstrip("/") or "/"
+    if text.endswith("*") and _PREFIX.fullmatch(bare) and "*" not in bare:
+        return f"did you mean '{bare}'? It stands for all that is below it, too, without a star"
+    if "*" in text:
+        return "it stands for all that is below it, too, and takes no star"
+    if "://" in text or ("/" in text[1:] and not text.startswith("/")):
+        return "a path has no scheme and no host: it is meant on every host"
+    if "?" in text or "#" in text:
+        return "a query is not looked at: leave it out"
+    if "%" in text:
+        return "write the path decoded"
+    if text in ("off", "no", "none", "false"):
+        return "for none leave the key out"
+    return f"did you mean '/{text}'?" if text and _PREFIX.fullmatch(f"/{text}") else ""
+
+
 def _page_meant(text: str) -> str:
     _, scheme, rest = text.partition("://")
     if scheme:

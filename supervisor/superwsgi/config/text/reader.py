@@ -52,6 +52,8 @@ class Reader:
             "page": import_strings.page,
             "path": partial(grammar.path, folder=folder),
             "percent": grammar.percent,
+            "prefix": import_strings.path_prefix,
+            "sample": grammar.sample,
             "server_name": addresses.server_name,
             "size": grammar.size,
             "socket": partial(addresses.socket_path, folder=folder),

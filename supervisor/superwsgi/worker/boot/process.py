@@ -355,6 +355,7 @@ class Worker:
             pid=os.getpid(),
             worker=start.worker,
             generation=start.generation,
+            sampled=bool(start.site.log.shares),
         )
 
 

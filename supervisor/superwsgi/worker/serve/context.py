@@ -11,6 +11,7 @@ from superwsgi.http.client.peers import Trusted
 from superwsgi.http.response.exchange import Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.sampling import Sampling
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.connection.alarm import Alarm
 from superwsgi.worker.connection.states import State
@@ -18,7 +19,8 @@ from superwsgi.worker.connection.states import State
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off."""
+    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off, and
+    `sampling` if it has a line for each request."""
 
     site: Site
     gateway: Gateway
@@ -29,3 +31,4 @@ class Context:
     alarm: Alarm
     waits: dict[State, int]
     trusted: Trusted
+    sampling: Sampling | None = None

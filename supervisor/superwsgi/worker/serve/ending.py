@@ -17,6 +17,7 @@ from superwsgi.http.request.trace import described, named, named_by
 from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, access_entry
 from superwsgi.http.response.head import Refusal, refusal
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.log.sampling import ALL
 from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.connection.connection import Connection
@@ -40,6 +41,7 @@ class Ending:
         self._gateway = context.gateway
         self._errors = context.errors
         self._access = context.access
+        self._sampling = context.sampling
         self._alarm = context.alarm
         self._board = context.board
         self._acceptor = acceptor
@@ -238,6 +240,14 @@ class Ending:
 
     # The logs.
 
+    def log_sampled(self, connection: Connection, exchange: Exchange, now: int) -> None:
+        """Write the access log's line for an answer that has been sent, if it is to have one."""
+        assert self._sampling is not None
+        took = now - connection.arrived
+        share = self._sampling.share(exchange.request.target, exchange.status, took)
+        if share and self._access is not None:
+            self._access.log(exchange.entry(connection.remote, now)._replace(sample=share))
+
     def log_late(self, connection: Connection) -> None:
         """Write the access log's line for a response sent after its application was done, if one is due."""
         entry = connection.entry
@@ -254,8 +264,14 @@ class Ending:
         method = NUMBERS.get(entry.method, OTHER_METHOD)
         self._board.count(entry.status, method, sent, int(entry.duration * SECOND), took)
         self._board.add("sending", -1)
-        if self._access is not None:
-            self._access.log(entry._replace(sent=sent, duration=max(0.0, time.time() - entry.when)))
+        if self._access is None:
+            return
+        share = ALL
+        if self._sampling is not None and not unsent:
+            share = self._sampling.share(entry.target.encode("latin-1"), entry.status, took)
+        if share:
+            duration = max(0.0, time.time() - entry.when)
+            self._access.log(entry._replace(sent=sent, duration=duration, sample=share))
 
     def _log(
         self,

@@ -22,10 +22,11 @@ from superwsgi.http.response.exchange import App, Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.log.sampling import Sampling
 from superwsgi.messages import Recycle, ThreadsAt
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
-from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Sending, State, waits
 from superwsgi.worker.connection.storage import Bulk
@@ -88,6 +89,7 @@ class Loop:
             gateway=Gateway(app, errors, closing=site.timeouts.keepalive == 0),
             errors=errors,
             access=access if access is not None and access.enabled else None,
+            sampling=Sampling(site.log.shares, deadline_after(site.log.slow)) if site.log.shares else None,
             board=board,
             epoll=self._epoll,
             alarm=Alarm(),

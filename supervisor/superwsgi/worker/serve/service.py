@@ -82,7 +82,8 @@ class Service:
         site, requests = context.site, context.site.requests
         self._context = context
         self._gateway = context.gateway
-        self._access = context.access
+        self._access = context.access if context.sampling is None else None
+        self._sampled = context.sampling is not None
         self._lines = context.errors.lines
         self.lost = LostThreads(deadline_after(context.site.timeouts.request), on_recycle)
         self._begun = self._lines.begun  # looking it up each time would be measurable
@@ -412,6 +413,8 @@ class Service:
         else:
             if self._access is not None:
                 self._access.log(exchange.entry(connection.remote, now))
+            elif self._sampled:
+                self._ending.log_sampled(connection, exchange, now)
             if not exchange.keep_alive:
                 connection.expect_end(exchange)
             app, took = now - exchange.began, now - connection.arrived

@@ -1,0 +1,85 @@
+"""Which answers have a line in the access log, where `log.skip` and `log.sample` leave some out.
+
+Only what went well and in time may be left out. Of each path's answers so many in a row have so many lines,
+at 10 % one of ten: so a line stands for ten requests, and sums can be scaled. Which one of the ten is drawn:
+of clients that ask for ten pages in turn, each tenth would always be the same page. By a hash of a request's
+id all machines would agree, but no count would be exact, and who chooses ids would choose what is not logged.
+
+A path is compared as an application sees it, in PATH_INFO: decoded, without the query, and whatever the Host.
+One that might mean another page to somebody is never left out.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from fractions import Fraction
+from random import Random
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+ALL: Final = 1.0
+
+_FINEST: Final = 1_000_000
+"""A share is taken as a fraction with at most this denominator."""
+
+_ODD: Final = re.compile(rb"/[./]|[\\%\x00-\x1f\x7f]")
+"""Dot segments (RFC 3986 section 5.2.4), hidden files, empty segments, backslashes, what was encoded twice,
+control characters: how pages are reached by a path that seems to be another one."""
+
+
+class _Group:
+    """The answers of one path: of each `block` of them `lines` have a line, drawn one by one (Knuth, The Art
+    of Computer Programming, volume 2, section 3.4.2, algorithm S)."""
+
+    __slots__ = ("_ahead", "_block", "_due", "_lines", "share")
+
+    def __init__(self, share: float) -> None:
+        exact = Fraction(share).limit_denominator(_FINEST)
+        self.share = share
+        self._lines, self._block = exact.numerator, exact.denominator
+        self._due = self._ahead = 0  # lines and answers that this block has still to come
+
+    def draws(self, number: float) -> bool:
+        """Whether the next answer has a line; `number` is random, from 0 to below 1."""
+        if not self._ahead:
+            self._due, self._ahead = self._lines, self._block
+        drawn = number * self._ahead < self._due
+        self._ahead -= 1
+        self._due -= drawn
+        return drawn
+
+
+class Sampling:
+    """`shares` has the share of each path and what is below it; the longest path wins, and what is below none
+    has all lines. What took `slow` ns has one in any case. For one process, made after the fork."""
+
+    def __init__(self, shares: Mapping[str, float], slow: int) -> None:
+        paths = {path.rstrip("/").encode(): share for path, share in shares.items()}
+        longest_first = sorted(paths, key=len, reverse=True)
+        self._prefix = re.compile(b"(" + b"|".join(map(re.escape, longest_first)) + b")(?![^/])")
+        self._groups = {path: _Group(share) for path, share in paths.items()}
+        self._slow = slow
+        self._random = Random().random
+        self._lock = threading.Lock()
+
+    def share(self, target: bytes, status: int, took: int) -> float:
+        """For an answer that was sent as a whole, `took` ns after its request had arrived: 0 if it is to have
+        no line, or else how large a share of its like has one. Any thread."""
+        if status >= 400 or took >= self._slow:
+            return ALL
+        group = self._group(target)
+        if group is None:
+            return ALL
+        with self._lock:
+            return group.share if group.draws(self._random()) else 0.0
+
+    def _group(self, target: bytes) -> _Group | None:
+        path = target.partition(b"?")[0]
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        prefix = self._prefix.match(path)
+        if prefix is None or _ODD.search(path, prefix.end()):
+            return None
+        return self._groups[prefix[1]]
