@@ -161,7 +161,8 @@ class RunningStatus(Struct, frozen=True):
 class CountsStatus(Struct, frozen=True, kw_only=True):
     """What was counted: `requests` answered, in `answers` by class of status (`2xx` to `5xx`), and of these
     in `refused` by status those that the server itself has answered. `accepted` connections, `turned_away`
-    those that were closed unanswered as nobody knew whose they were; `sent` bytes of response bodies."""
+    those that were closed unanswered as nobody knew whose they were; `sent` bytes of response bodies. The
+    access log has no line of `unlogged` requests, as `log.skip` and `log.sample` want it."""
 
     requests: int
     answers: dict[str, int]
@@ -169,6 +170,7 @@ class CountsStatus(Struct, frozen=True, kw_only=True):
     accepted: int
     turned_away: int
     sent: int
+    unlogged: int = 0
 
 
 class MinuteStatus(CountsStatus, frozen=True, kw_only=True):

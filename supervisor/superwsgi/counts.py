@@ -60,6 +60,7 @@ class Counts:
 
     accepted: int = 0
     turned_away: int = 0
+    unlogged: int = 0
     sent: int = 0
     app_time: float = 0.0
     time: float = 0.0
@@ -100,6 +101,7 @@ class Counts:
         return Counts(
             accepted=of(self.accepted, other.accepted),
             turned_away=of(self.turned_away, other.turned_away),
+            unlogged=of(self.unlogged, other.unlogged),
             sent=of(self.sent, other.sent),
             app_time=of(self.app_time, other.app_time),
             time=of(self.time, other.time),

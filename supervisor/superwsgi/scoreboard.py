@@ -63,6 +63,7 @@ WORKER: Final = {
     "taken": 1,  # requests that arrived together, while not all of them are answered and counted
     "sending": 1,  # answers that their clients have not taken yet, and that are not counted yet
     "turned_away": 1,  # connections closed without an answer, as their client is not known
+    "unlogged": 1,  # answers that have no line in the access log, as log.skip and log.sample want it
     "refused": len(REFUSED),  # answers of the server itself, each in the order of REFUSED
     "heartbeat": 1,  # monotonic ns, last turn of the loop
 }
@@ -210,6 +211,7 @@ class Scoreboard:
         return Counts(
             accepted=_possible(words[at + _WORKER_AT["accepted"]]),
             turned_away=_possible(words[at + _WORKER_AT["turned_away"]]),
+            unlogged=_possible(words[at + _WORKER_AT["unlogged"]]),
             sent=total(_SENT),
             app_time=total(_APP_TIME) / 1e9,
             time=total(_TIME) / 1e9,

@@ -41,6 +41,7 @@ COUNTED = {
     "accepted": 2,
     "turned_away": 0,
     "sent": 100,
+    "unlogged": 1,
 }
 SNAPSHOT = Snapshot(
     site="shop",

@@ -28,6 +28,7 @@ def test_worker_fields_round_trip(board):
     names = [field.name for field in dataclasses.fields(read)]
     told = {**{name: getattr(read, name) for name in names}, "accepted": read.counts.accepted}
     told["turned_away"] = read.counts.turned_away
+    told["unlogged"] = read.counts.unlogged
     names = [n for n in single if n not in ("accepting", "heartbeat", "waiting_since")]
     assert [told[n] for n in names] == [single.index(n) + 1 for n in names]
     assert read.accepting is True

@@ -143,6 +143,7 @@ def _counted(counts: Counts) -> dict[str, Any]:
         },
         "accepted": counts.accepted,
         "turned_away": counts.turned_away,
+        "unlogged": counts.unlogged,
         "sent": counts.sent,
     }
 

@@ -90,5 +90,5 @@ def _look_at(worker: WorkerHandle, counts: Counts, now: float) -> None:
 def is_possible(counts: Counts, seconds: float) -> bool:
     """Whether a worker can have counted as much in that time."""
     each = (*counts.answers, *counts.refused, *counts.app_latency, *counts.latency)
-    most = max(*each, counts.accepted, counts.turned_away, counts.app_time, counts.time)
+    most = max(*each, counts.accepted, counts.turned_away, counts.unlogged, counts.app_time, counts.time)
     return most <= FASTEST * seconds and counts.sent <= _WIDEST * seconds

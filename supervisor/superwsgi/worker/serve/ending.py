@@ -245,7 +245,9 @@ class Ending:
         assert self._sampling is not None
         took = now - connection.arrived
         share = self._sampling.share(exchange.request.target, exchange.status, took)
-        if share and self._access is not None:
+        if not share:
+            self._board.add("unlogged", 1)
+        elif self._access is not None:
             self._access.log(exchange.entry(connection.remote, now)._replace(sample=share))
 
     def log_late(self, connection: Connection) -> None:
@@ -269,7 +271,9 @@ class Ending:
         share = ALL
         if self._sampling is not None and not unsent:
             share = self._sampling.share(entry.target.encode("latin-1"), entry.status, took)
-        if share:
+        if not share:
+            self._board.add("unlogged", 1)
+        else:
             duration = max(0.0, time.time() - entry.when)
             self._access.log(entry._replace(sent=sent, duration=duration, sample=share))
 
