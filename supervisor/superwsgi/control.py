@@ -65,6 +65,41 @@ class StopRequest(_ControlMessage, frozen=True):
     follow: bool = False
 
 
+class RecycleRequest(_ControlMessage, frozen=True):
+    """Have a worker replaced, by its number or process id, or all in turn. Answered as ReloadRequest."""
+
+    worker: str | None = None
+    follow: bool = False
+
+
+class KillRequest(_ControlMessage, frozen=True):
+    """End a worker by SIGKILL, and have it replaced. Answered as ReloadRequest."""
+
+    worker: str
+    follow: bool = False
+
+
+class WorkersRequest(_ControlMessage, frozen=True):
+    """Have this `number` of workers, or so many more or fewer, until the next reload: as TTIN and TTOU.
+    Answered as ReloadRequest."""
+
+    number: int | None = None
+    difference: int | None = None
+    follow: bool = False
+
+
+class LogsRequest(_ControlMessage, frozen=True):
+    """As USR1. Answered as ReloadRequest."""
+
+    follow: bool = False
+
+
+class ConfigRequest(_ControlMessage, frozen=True):
+    """Answered by one Configuration; if it is to `compare`, with what a reload would change."""
+
+    compare: bool = False
+
+
 class WhyRequest(_ControlMessage, frozen=True):
     """What has gone wrong: the last `most` incidents, all or those of one worker, process, request or number.
     Answered by one Why."""
@@ -80,8 +115,18 @@ class StacksRequest(_ControlMessage, frozen=True):
     of: str | None = None
 
 
+Acting = RecycleRequest | KillRequest | WorkersRequest | LogsRequest
+"""What is done to workers and logs, and goes on while the site serves."""
+
 Request = (
-    StatusRequest | WhyRequest | StacksRequest | ReloadRequest | UpgradeRequest | WatchRequest | StopRequest
+    StatusRequest
+    | WhyRequest
+    | StacksRequest
+    | ReloadRequest
+    | UpgradeRequest
+    | WatchRequest
+    | StopRequest
+    | Acting
 )
 
 
@@ -265,15 +310,21 @@ class Stage(Enum):
     ROLLING_OUT = "rolling out"
     CONFIRMING = "confirming"  # rolled out, but the old generation is kept for a while (rollout.confirm)
     STOPPING = "stopping"
+    RECYCLING = "recycling"
+    KILLING = "killing"
+    SCALING = "scaling"  # another number of workers
+    REOPENING = "reopening"  # log files
 
 
 class Progress(_ControlMessage, frozen=True):
-    """How far it is: `done` of `total` workers serve the new generation, or are still there at a stop."""
+    """How far it is: `done` of `total` workers serve the new generation, are replaced, or are still there at
+    a stop. `waits_for` says in words what is to happen next."""
 
     stage: Stage
     generation: int | None = None
     done: int = 0
     total: int = 0
+    waits_for: str = ""
 
 
 class Outcome(Enum):
@@ -286,8 +337,8 @@ class Outcome(Enum):
 
 
 class Ended(_ControlMessage, frozen=True):
-    """The end of a reload: of `generation`, after `seconds`; `detail` is the traceback's text, if there is
-    one."""
+    """The end of what was asked for, after `seconds`: of a reload to `generation`, or with a `reason` that
+    says what was done or why not; `detail` is the traceback's text, if there is one."""
 
     outcome: Outcome
     seconds: float
@@ -302,6 +353,27 @@ class Why(_ControlMessage, frozen=True):
     site: str
     kept: int
     incidents: list[Incident]
+
+
+class ConfigKey(Struct, frozen=True):
+    """A key of the configuration, with dots; its value as in a site file, `***` where that is not to be seen;
+    and where that is from: `site.yaml:12`, `default`, `--bind`."""
+
+    key: str
+    value: str
+    source: str
+
+
+class Configuration(_ControlMessage, frozen=True):
+    """The configuration that runs, of `generation`, from that site file. If a comparison was asked for:
+    `changed` are the keys that a reload would change, with the values that they would get, and `trouble` says
+    why the file cannot be loaded any more."""
+
+    file: str | None
+    keys: list[ConfigKey]
+    generation: int | None = None
+    changed: list[ConfigKey] = []
+    trouble: str = ""
 
 
 class Refused(_ControlMessage, frozen=True):

@@ -9,11 +9,14 @@ from superwsgi.control import (
     CertificateStatus,
     DeathStatus,
     Ended,
+    KillRequest,
+    LogsRequest,
     MinuteStatus,
     NotUnderstood,
     Outcome,
     ProcessStacks,
     Progress,
+    RecycleRequest,
     Refused,
     ReloadRequest,
     RunningStatus,
@@ -27,6 +30,7 @@ from superwsgi.control import (
     TotalsStatus,
     UpgradeRequest,
     WatchRequest,
+    WorkersRequest,
     WorkerStatus,
     decode_answer,
     decode_request,
@@ -95,10 +99,15 @@ def test_requests_come_back_as_they_were(request_):
         (UpgradeRequest(), "upgrade"),
         (WatchRequest(), "watch"),
         (StopRequest(), "stop"),
+        (RecycleRequest(worker="2", follow=True), "recycle"),
+        (KillRequest(worker="812"), "kill"),
+        (WorkersRequest(difference=-1), "workers"),
+        (LogsRequest(), "logs"),
     ],
 )
 def test_requests_are_called_as_every_version_calls_them(request_, type_):
     """A command may be of another version than the master."""
+    assert decode_request(encode(request_)) == request_
     assert msgspec.json.decode(encode(request_))["type"] == type_
 
 

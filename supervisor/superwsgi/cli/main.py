@@ -5,11 +5,13 @@ from __future__ import annotations
 import click
 
 from superwsgi import __version__, build
-from superwsgi.cli.server.reload import reload
+from superwsgi.cli.acting.logs import logs
+from superwsgi.cli.acting.reload import reload
+from superwsgi.cli.acting.stop import stop
+from superwsgi.cli.acting.upgrade import upgrade
+from superwsgi.cli.acting.workers import kill, recycle, workers
 from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
-from superwsgi.cli.server.stop import stop
-from superwsgi.cli.server.upgrade import upgrade
 from superwsgi.cli.server.why import why
 from superwsgi.cli.site.check import check
 from superwsgi.cli.site.run import run
@@ -51,6 +53,8 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi why                     show what has gone wrong, and what followed
     superwsgi stacks shop             show what its threads do right now
     superwsgi reload shop --wait      load new code, and wait until it serves
+    superwsgi recycle shop --wait     replace all workers by fresh ones
+    superwsgi workers shop +1         have one worker more, until the next reload
     superwsgi upgrade shop --wait     replace superwsgi or Python, in place
     """
     if context.invoked_subcommand is not None:
@@ -65,5 +69,5 @@ def main(context: click.Context, path: str | None) -> None:
     context.invoke(serve, path=path)
 
 
-for command in (serve, run, check, status, why, stacks, reload, upgrade, stop):
+for command in (serve, run, check, status, why, stacks, reload, recycle, kill, workers, logs, upgrade, stop):
     main.add_command(command)

@@ -23,6 +23,7 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import spell_exception
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
+from superwsgi.master.control.acting import Acts
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.server import Control
 from superwsgi.master.control.signs import condition
@@ -63,6 +64,7 @@ class Master:
 
     def __init__(self, site: Site, shared: Shared, startup: Startup, taken: Taken | None = None) -> None:
         """`taken` is what an earlier program of this process left."""
+        self.stopping = False
         self._shared = shared
         self._startup = startup
         self._taken = taken
@@ -100,9 +102,10 @@ class Master:
         origin = startup.origin if startup.launch is execute else None
         self.upgrade = Upgrades(context, self._hold, self._children.watch, origin)
         inquiries = Inquiries(context, self._generations, self._children.dumps)
-        commands = Commands(self, self._generations, self._record, self._reloads, inquiries, context)
+        known = self._generations, self._record
+        acts = Acts(context, *known, self._reopening, self._agenda, lambda: self.stopping)
+        commands = Commands(self, *known, self._reloads, inquiries, acts, context)
         self._control.answer_by(commands)
-        self.stopping = False
         self._began = time.monotonic()
 
     def run(self) -> int:

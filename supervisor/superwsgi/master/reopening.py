@@ -37,6 +37,16 @@ class Reopening:
             if generation.logs.opened:
                 self._open(generation, now)
 
+    @property
+    def busy(self) -> bool:
+        """Whether files are being opened."""
+        return bool(self._busy)
+
+    @property
+    def trouble(self) -> str:
+        """Why the old files stay in use, or why it takes long; empty if nothing is wrong."""
+        return next(filter(None, self._failed.values()), "")
+
     def _open(self, generation: Generation, now: float) -> None:
         number = generation.number
         if number in self._busy:

@@ -9,11 +9,13 @@ from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
 from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.master.control import status
+from superwsgi.master.control.acting import Acts
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.signs import condition
 from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.policy.actions import RecycleWorker
 from superwsgi.master.policy.causes import Cause
+from superwsgi.master.reopening import Reopening
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.messages import LoadFailed
 
@@ -53,8 +55,10 @@ def serving(rooms):
 def ask(rooms, serving):
     master = Operated(rooms)
     inquiries = Inquiries(rooms.context, rooms.generations, rooms.children.dumps)
-    known = rooms.generations, rooms.record, rooms.reload, inquiries
-    commands = Commands(master, *known, rooms.context)
+    known = rooms.generations, rooms.record
+    reopening = Reopening(rooms.context, rooms.generations)
+    acts = Acts(rooms.context, *known, reopening, rooms.agenda, lambda: master.stopping)
+    commands = Commands(master, *known, rooms.reload, inquiries, acts, rooms.context)
     return lambda request: commands.answer(request, "uid 0 pid 1", rooms.now)
 
 
@@ -174,9 +178,15 @@ def test_a_reload_is_followed_through_its_stages(rooms, ask):
     assert progress == Progress(stage=Stage.LOADING, generation=2, done=0, total=1)
     second = rooms.generations.candidate
     rooms.load(second)
-    assert follow(rooms.now) == Progress(stage=Stage.ROLLING_OUT, generation=2, done=0, total=1)
+    begins = "worker 1 is being forked"
+    assert follow(rooms.now) == Progress(
+        stage=Stage.ROLLING_OUT, generation=2, done=0, total=1, waits_for=begins
+    )
     rooms.serve(second)
-    assert follow(rooms.now) == Progress(stage=Stage.CONFIRMING, generation=2, done=1, total=1)
+    lasts = "all have to serve for 10s (rollout.confirm)"
+    assert follow(rooms.now) == Progress(
+        stage=Stage.CONFIRMING, generation=2, done=1, total=1, waits_for=lasts
+    )
     rooms.now += 11
     rooms.turn()
     assert follow(rooms.now).outcome is Outcome.COMPLETE
@@ -226,7 +236,8 @@ def test_an_upgrade_that_is_not_possible(ask):
 
 def test_a_stop_says_how_many_are_left(rooms, serving, ask):
     progress, follow = ask(control.StopRequest(follow=True))
-    assert progress == Progress(stage=Stage.STOPPING, done=2, total=2)
+    drains = f"worker 1 (pid {serving.workers[0].pid}) drains"
+    assert progress == Progress(stage=Stage.STOPPING, done=2, total=2, waits_for=drains)
     rooms.worker_ends(serving.workers[0])
     assert follow(rooms.now).done == 1
 

@@ -1,1 +1,1 @@
-"""Commands that speak with the master of a running site."""
+"""Commands that ask the master of a running site, and how it is found and spoken to."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from superwsgi.control import (
+    Acting,
     Answer,
     Ended,
     Outcome,
@@ -24,6 +25,7 @@ from superwsgi.control import (
 )
 from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
+from superwsgi.master.control.acting import Acts
 from superwsgi.master.control.server import Follow
 from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.generations.generations import Generations
@@ -62,6 +64,7 @@ class Commands:
         record: Record,
         reloads: Reloads,
         inquiries: Inquiries,
+        acts: Acts,
         context: MasterContext,
     ) -> None:
         self._master = master
@@ -69,6 +72,7 @@ class Commands:
         self._record = record
         self._reloads = reloads
         self._inquiries = inquiries
+        self._acts = acts
         self._errors = context.errors
         self._incidents = context.incidents
 
@@ -82,6 +86,8 @@ class Commands:
         if isinstance(request, StacksRequest):
             begun = self._inquiries.begin(request.of, now)
             return (begun, None) if isinstance(begun, Refused) else (None, begun)
+        if isinstance(request, Acting):
+            return self._acts.do(request, who, now)
         if isinstance(request, ReloadRequest):
             self._errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)

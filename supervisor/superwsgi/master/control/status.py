@@ -24,6 +24,7 @@ from superwsgi.control import (
     WorkerStatus,
 )
 from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts
+from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import memory_used
@@ -266,6 +267,7 @@ def reloading(generations: Generations, *, rolled_out: bool) -> Progress:
         generation=candidate.number,
         done=sum(worker.state is WorkerState.SERVING for worker in candidate.workers.values()),
         total=candidate.wanted,
+        waits_for=waiting.for_reload(candidate, rolled_out=rolled_out),
     )
 
 
@@ -280,4 +282,4 @@ def _stage(candidate: Generation, *, rolled_out: bool) -> Stage:
 def stopping(generations: Generations) -> Progress:
     """How many workers are still there."""
     left = sum(len(generation.workers) for generation in generations)
-    return Progress(stage=Stage.STOPPING, done=left, total=left)
+    return Progress(stage=Stage.STOPPING, done=left, total=left, waits_for=waiting.for_stop(generations))

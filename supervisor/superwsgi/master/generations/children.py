@@ -227,12 +227,17 @@ class Children:
     def _asks_to_be_recycled(self, worker: WorkerHandle, word: Recycle) -> None:
         """That its time has come is no incident; that a thread of it is stuck is one."""
         if word.stuck is None:
-            worker.replace(word.reason, _asked_because_of(word))
-            self._errors.bind(**worker.who()).info("to be recycled", reason=word.reason)
+            self.is_due(worker, word.reason, Cause.REQUESTS_MAX)
             return
         stuck = word.stuck
         request = {"request": stuck.id, "method": stuck.method, "target": stuck.target}
         self.recycle(worker, word.reason, Cause.STUCK, **request, seconds=round(stuck.seconds, 1))
+
+    def is_due(self, worker: WorkerHandle, reason: str, cause: Cause) -> None:
+        """Have a worker that serves replaced, as its time has come; the first reason counts."""
+        if worker.state is WorkerState.SERVING and worker.recycle is None:
+            worker.replace(reason, cause)
+            self._errors.bind(**worker.who()).info("to be recycled", reason=reason)
 
     def recycle(self, worker: WorkerHandle, reason: str, cause: Cause, **fields: object) -> None:
         """Have a worker that serves replaced, because something is wrong with it; the first reason counts."""
@@ -384,11 +389,6 @@ class Children:
             failures=generation.crashes.blamed,
             max_failures=generation.site.rollout.max_failures,
         )
-
-
-def _asked_because_of(word: Recycle) -> Cause:
-    """Why a worker wants to be replaced that has served for as long, or as often, as it is to."""
-    return Cause.REQUESTS_AGE if word.reason.startswith("age") else Cause.REQUESTS_MAX
 
 
 def _end(worker: WorkerHandle, seen: death.DeathView, memory_ran_out: bool) -> causes.EndView:

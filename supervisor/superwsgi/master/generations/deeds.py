@@ -28,7 +28,7 @@ from superwsgi.master.policy.actions import (
     StartMold,
     WorkerAction,
 )
-from superwsgi.master.policy.causes import Cause
+from superwsgi.master.policy.causes import PLANNED, Cause
 from superwsgi.master.policy.heartbeat import SECOND_LOOK
 from superwsgi.master.processes import launch
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
@@ -85,7 +85,8 @@ class Deeds:
         elif isinstance(action, RemindWorker):
             worker.signal(signal.SIGTERM)
         elif isinstance(action, RecycleWorker):
-            self._children.recycle(worker, action.reason, action.cause)
+            recycle = self._children.is_due if action.cause in PLANNED else self._children.recycle
+            recycle(worker, action.reason, action.cause)
         elif isinstance(action, DumpWorker):
             self._dump(generation, worker, action.reason, now)
 

@@ -136,9 +136,8 @@ class Death:
         return in_hand(self.counters.in_flight, self.now)
 
     def _lost(self) -> str:
-        """`2 requests`: of those that were `taken` together, one may be in the application."""
-        counters = self.counters
-        count = len(counters.in_flight) + max(0, counters.taken - 1) + counters.queued + counters.sending
+        """`2 requests`."""
+        count = unanswered(self.counters)
         return f"{count} request{'s' * (count > 1)}" if count else ""
 
     def _consequence(self) -> Iterator[tuple[str, str]]:
@@ -146,6 +145,11 @@ class Death:
         yield "next", f"replaced in {duration(wait)}" if wait > 0 else "replaced at once"
         if crash_loop(self.crashes.early):
             yield "state", "crash-loop"
+
+
+def unanswered(counters: WorkerCounters) -> int:
+    """How many requests: of those that were `taken` together, one may be in the application."""
+    return len(counters.in_flight) + max(0, counters.taken - 1) + counters.queued + counters.sending
 
 
 def in_hand(requests: Iterable[InFlight], now: float) -> Listed:

@@ -31,6 +31,10 @@ class Cause(Enum):
     ASKED = "asked"  # by an operator
 
 
+PLANNED: Final = (Cause.REQUESTS_MAX, Cause.REQUESTS_AGE, Cause.ASKED)
+"""Nothing is wrong with a worker that is replaced because of these."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndView:
     """A worker that has ended: `code` as of os.waitstatus_to_exitcode, None if there never was a process.

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import click
 
-from superwsgi.cli.server.follow import follow
-from superwsgi.cli.server.reach import Conversation, NotReached, fail
-from superwsgi.cli.server.which import Which, find_one, which_site
+from superwsgi.cli.acting.follow import act
+from superwsgi.cli.server.which import Which, which_site
 from superwsgi.control import ReloadRequest
-from superwsgi.master.serve import FAILED
 
 
 @click.command(short_help="Load new configuration and code, without losing a request.")
@@ -30,11 +28,4 @@ def reload(which: Which, wait: bool) -> None:
       1  it failed or was rolled back; the reason is on stderr
       2  usage or configuration, or no master answers
     """
-    path = find_one(which)
-    try:
-        with Conversation(path) as master:
-            follow("reload", master.ask(ReloadRequest(follow=wait)), wait=wait)
-    except NotReached as error:
-        fail(str(error), error.code)
-    if wait:
-        fail("the master ended before the reload did", FAILED)
+    act("reload", which, ReloadRequest(follow=wait), wait=wait)

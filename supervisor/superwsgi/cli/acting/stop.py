@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 from collections.abc import Iterator
 
 import click
 
+from superwsgi.cli.acting.follow import Line, follow
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
 from superwsgi.control import StopRequest
+from superwsgi.log.spelling import duration
 
 
 @click.command(short_help="End a site.")
 @which_site
 @click.option("--fast", is_flag=True, help="End at once; requests in hand are lost.")
-@click.option("-w", "--wait", is_flag=True, help="Wait until the master and all its processes have ended.")
+@click.option(
+    "-w",
+    "--wait",
+    is_flag=True,
+    help="Wait until the master and all its processes have ended, and show what is left.",
+)
 def stop(which: Which, fast: bool, wait: bool) -> None:
     """End a site: its workers answer what they have in hand, within timeouts.graceful. NAME is the name of
     the site, and is not needed where only one runs.
@@ -27,16 +35,16 @@ def stop(which: Which, fast: bool, wait: bool) -> None:
       0  it stops (with --wait: it has ended)
       2  usage or configuration, or no master answers
     """
-    path = find_one(which)
+    path, began = find_one(which), time.monotonic()
     try:
         with Conversation(path) as master, _process(master.master) as process:
-            for _ in master.ask(StopRequest(fast=fast, follow=wait)):
-                if not wait:
-                    return
-            if process is not None:
+            follow("stop", master.ask(StopRequest(fast=fast, follow=wait)), Line(), wait=wait)
+            if wait and process is not None:
                 select.select([process], [], [])
     except NotReached as error:
         fail(str(error), error.code)
+    if wait:
+        click.echo(f"stopped, after {duration(time.monotonic() - began)}")
 
 
 @contextlib.contextmanager

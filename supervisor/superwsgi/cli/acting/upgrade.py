@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from superwsgi.cli.server.follow import follow
+from superwsgi.cli.acting.follow import Line, follow
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
 from superwsgi.control import UpgradeRequest, WatchRequest
@@ -27,13 +27,13 @@ def upgrade(which: Which, wait: bool) -> None:
       1  it was refused, or its workers failed; the reason is on stderr
       2  usage or configuration, or no master answers
     """
-    path = find_one(which)
+    path, line = find_one(which), Line()
     try:
         with Conversation(path) as master:
-            follow("upgrade", master.ask(UpgradeRequest(follow=wait)), wait=wait)
+            follow("upgrade", master.ask(UpgradeRequest(follow=wait)), line, wait=wait)
         if wait:
             with Conversation(path) as successor:
-                follow("upgrade", successor.ask(WatchRequest()), wait=True)
+                follow("upgrade", successor.ask(WatchRequest()), line, wait=True)
     except NotReached as error:
         fail(str(error), error.code)
     if wait:

@@ -1,0 +1,1 @@
+"""Commands that change a running site, and show how that goes."""
