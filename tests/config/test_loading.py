@@ -346,3 +346,13 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "site.yaml", {})
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "extra_requests", "extra_age"),
+    [("{max: 1000, jitter: 100}", 100, 0.1), ("{max: 1000, jitter: 20%, age: 12h}", 200, 0.2)],
+)
+def test_jitter_is_a_number_of_requests_or_a_share(tmp_path, line, extra_requests, extra_age):
+    (tmp_path / "site.yaml").write_text(f"app: shop:app\nrequests: {line}\n")
+    requests = load(tmp_path / "site.yaml", {}).requests
+    assert (requests.most_extra, requests.extra_age) == (extra_requests, extra_age)

@@ -14,7 +14,10 @@ MEMORY = (
     "memory.soft must be below memory.hard: a worker is recycled at soft, before it has to be killed at hard"
 )
 LINE = "limits.line must not be above limits.head: the request line is part of the head"
-JITTER = "requests.jitter has no effect while requests.max is 0: set requests.max, or leave jitter out"
+JITTER = (
+    "requests.jitter has no effect while requests.max is 0: set requests.max, or leave jitter out;"
+    " for requests.age it is a share such as 20%"
+)
 EITHER = "an address speaks either TLS or plain HTTP: leave out one of them"
 NO_CERTIFICATE = (
     "https:// needs a certificate: name its file in tls.certificate (on a command line: --certificate)"
@@ -91,6 +94,8 @@ SKIPPED = (
         ("memory: {soft: 50%, hard: 40%}", f"2:27: {MEMORY}"),
         ("requests: {jitter: 5}", f"2:20: {JITTER}"),
         ("requests: {jitter: 5, max: 0}", f"2:20: {JITTER}"),
+        ("requests: {jitter: 20%}", f"2:20: {JITTER}"),
+        ("requests: {age: 12h, jitter: 5}", f"2:30: {JITTER}"),
         ("limits: {line: 65K}", f"2:16: {LINE}"),
         ("limits: {head: 4K}", f"2:16: {LINE}"),
         ("bind: [':80', '127.0.0.1:80']", f"2:7: {WILDCARD}"),
@@ -119,6 +124,9 @@ def test_broken(tmp_path: Path, line: str, said: str) -> None:
         "memory: {hard: 1G}",
         "requests: {max: 5, jitter: 50}",
         "requests: {jitter: 0}",
+        "requests: {age: 12h}",
+        "requests: {age: 12h, jitter: 20%}",
+        "requests: {max: 5, jitter: 100%}",
         "limits: {line: 8K, head: 8K}",
         "limits: {body: 1K, body_memory: 1M}",
         "group: www-data",

@@ -5,7 +5,7 @@ import re
 import psutil
 import pytest
 
-from tests.e2e.daemon import BOTH, FIXTURE_APPS, wait_for
+from tests.e2e.daemon import BOTH, FIXTURE_APPS, saying, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import request
 
@@ -124,3 +124,15 @@ def test_jitter_keeps_workers_from_going_at_the_same_time(site):
     requests = [int(n) for n in re.findall(r" ended reason=requests .*requests=(\d+)", site.log)]
     assert min(requests) >= 20
     assert len(set(requests)) > 1
+
+
+def test_by_age_each_at_another_moment_and_nothing_is_lost(daemon):
+    daemon.write("app.py", saying("hello"))
+    daemon.site(workers=2, requests={"age": "1s", "jitter": "50%"}, monitor={"interval": "100ms"})
+    daemon.start()
+    before = daemon.wait_workers(2)
+    with Load(daemon.address, clients=2) as load:
+        daemon.wait_log("(?s)" + r"to be recycled reason=\"requests.age: has served for .*" * 2)
+        wait_for(lambda: not {*before} & {*daemon.workers()}, "other workers")
+    assert not load.broken
+    assert "warning" not in daemon.log

@@ -129,7 +129,9 @@ def _entries(value: Struct) -> Iterator[str]:
 
 
 def _quantity(value: float, unit: str) -> str:
-    """In the largest unit that leaves no fraction."""
+    """In the largest unit that leaves no fraction; a threshold of 0 is none."""
+    if unit == "threshold" and not value:
+        return "off"
     fitting = (pair for pair in _UNITS[unit] if pair[0] <= max(value, 1) and value % pair[0] == 0)
     factor, suffix = next(fitting, _UNITS[unit][-1])
     return f"{value / factor:g}{suffix}"

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from superwsgi.config.listening import Address, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.config.schema import Site
-from superwsgi.config.sections import Elastic, Memory, TlsSettings
+from superwsgi.config.sections import Elastic, Memory, Requests, TlsSettings
 
 
 class Rule(NamedTuple):
@@ -37,6 +37,11 @@ def _soft_is_not_below_hard(memory: Memory) -> bool:
     if memory.soft is None or memory.hard is None or type(memory.soft) is not type(memory.hard):
         return False
     return memory.soft >= memory.hard
+
+
+def _jitter_is_in_vain(requests: Requests) -> bool:
+    by_age = bool(requests.age) and isinstance(requests.jitter, float)
+    return bool(requests.jitter) and not requests.max and not by_age
 
 
 def _with_ports(addresses: Iterable[Address]) -> list[TcpAddress]:
@@ -102,9 +107,9 @@ RULES: Final = (
     ),
     Rule(
         ("requests.max", "requests.jitter"),
-        lambda site: bool(site.requests.jitter) and not site.requests.max,
+        lambda site: _jitter_is_in_vain(site.requests),
         "requests.jitter has no effect while requests.max is 0",
-        "set requests.max, or leave jitter out",
+        "set requests.max, or leave jitter out; for requests.age it is a share such as 20%",
     ),
     Rule(
         ("limits.line", "limits.head"),

@@ -57,10 +57,27 @@ class Elastic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Requests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`requests:` recycling by age in requests."""
+    """`requests:` recycling by number of requests, and by age. A `jitter` that is a float is a share."""
 
     max: Annotated[Count, Meta(description="recycle a worker after this many requests; 0 = never")] = 0
-    jitter: Annotated[Count, Meta(description="plus up to this many, drawn at random for each worker")] = 0
+    age: Annotated[
+        Threshold, Meta(description="recycle a worker after this long, plus up to a tenth; off: never")
+    ] = 0.0
+    jitter: Annotated[
+        Count | Share,
+        Meta(description="plus up to this many, drawn at random for each worker; 20%: of max and age"),
+    ] = 0
+
+    @property
+    def most_extra(self) -> int:
+        """Requests that a worker may answer beyond `max`."""
+        return int(self.max * self.jitter) if isinstance(self.jitter, float) else self.jitter
+
+    @property
+    def extra_age(self) -> float:
+        """The share of `age` that a worker may serve beyond it: without one, all that were forked together
+        would have to go together."""
+        return self.jitter if isinstance(self.jitter, float) else 0.1
 
 
 class Timeouts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

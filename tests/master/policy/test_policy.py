@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from superwsgi.master.policy import death, heartbeat, stopped
+from superwsgi.master.policy import age, death, heartbeat, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
@@ -149,3 +149,19 @@ def test_a_stopped_process_is_given_time_to_go_on(stopped_at, lost):
     assert stopped.is_lost(stopped_at, 10.0) is lost
     assert 2 * stopped.LOOK <= stopped.PATIENCE
     assert stopped.PATIENCE + stopped.LOOK < 5
+
+
+@pytest.mark.parametrize(
+    ("served", "drawn", "due"),
+    [(99.9, 0.0, False), (100.0, 0.0, True), (119.9, 1.0, False), (120.0, 1.0, True)],
+)
+def test_a_worker_is_due_at_its_age_and_a_part_of_the_extra_share(served, drawn, due):
+    action = age.decide(3, 7, served=served, limit=100.0, extra=0.2, drawn=drawn)
+    assert (action is not None) == due
+    if action is not None:
+        assert (action.worker, action.due) == (7, True)
+        assert action.reason.startswith("requests.age: has served for ")
+
+
+def test_without_an_age_none_is_due():
+    assert age.decide(3, 7, served=1e9, limit=0.0, extra=0.2, drawn=0.0) is None

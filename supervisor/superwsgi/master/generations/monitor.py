@@ -1,6 +1,7 @@
 """Watches the processes from outside: with psutil their memory and whether they run, on the scoreboard their
-heartbeat and their threads. What follows is decided in policy/ (memory.py, heartbeat.py, stopped.py) and put
-on the agenda; that threads are short (shortage.py) is only logged, and what they spend and count only noted.
+heartbeat and their threads. What follows is decided in policy/ (memory.py, age.py, heartbeat.py, stopped.py)
+and put on the agenda; that threads are short (shortage.py) is only logged, and what they spend and count only
+noted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.policy import heartbeat, shortage, stopped
+from superwsgi.master.policy import age, heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
@@ -68,6 +69,7 @@ class Monitor:
             for worker in list(generation.workers.values()):
                 self._judge_heartbeat(generation, worker, now)
                 self._judge_memory(generation, worker, now)
+                self._judge_age(generation, worker, now)
                 self._count_refusals(generation, worker)
         self._judge_threads(now)
 
@@ -160,6 +162,15 @@ class Monitor:
         worker.uses(used, now)
         if worker.state is not WorkerState.ENDING:
             self._put(limits.decide(generation.number, worker.key, used))
+
+    def _judge_age(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
+        if worker.state is WorkerState.SERVING and worker.recycle is None:
+            requests, served = generation.site.requests, now - (worker.ready_at or now)
+            limit, extra = requests.age, requests.extra_age
+            key, drawn = worker.key, worker.drawn
+            self._put(
+                age.decide(generation.number, key, served=served, limit=limit, extra=extra, drawn=drawn)
+            )
 
     def _count_refusals(self, generation: Generation, worker: WorkerHandle) -> None:
         refused = generation.board.refused(worker.slot)

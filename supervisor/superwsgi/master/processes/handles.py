@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class WorkerHandle:
     cause: Cause | None = None  # of `recycle` and `asked_to_go`, if that was not planned
     pss: int | None = None  # bytes, if somebody has asked lately
     pss_at: float = 0.0  # when that was measured
+    drawn: float = field(default_factory=random.random)  # from 0 to 1: when it is due
     _spent: tuple[float, float] | None = None  # the CPU seconds until then, and when that was
 
     @classmethod

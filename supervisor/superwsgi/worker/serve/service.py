@@ -101,7 +101,7 @@ class Service:
         self._checks = self.health.paths
         self._bulk = bulk
         self._on_recycle = on_recycle
-        self._last_request = requests.max + randint(0, requests.jitter) if requests.max else 0
+        self._last_request = requests.max + randint(0, requests.most_extra) if requests.max else 0
         self._requests = count(1)
 
     # Who owns a connection, and what follows.
