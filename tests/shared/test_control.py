@@ -6,12 +6,9 @@ import pytest
 from superwsgi import control
 from superwsgi.control import (
     AllStacks,
-    CertificateStatus,
-    DeathStatus,
     Ended,
     KillRequest,
     LogsRequest,
-    MinuteStatus,
     NotUnderstood,
     Outcome,
     ProcessStacks,
@@ -19,24 +16,29 @@ from superwsgi.control import (
     RecycleRequest,
     Refused,
     ReloadRequest,
-    RunningStatus,
     Snapshot,
     StacksRequest,
     Stage,
     StatusRequest,
     StopRequest,
-    ThreadsStatus,
     ThreadStack,
-    TotalsStatus,
     UpgradeRequest,
     WatchRequest,
     WorkersRequest,
-    WorkerStatus,
     decode_answer,
     decode_request,
     encode,
 )
 from superwsgi.incidents import RequestInHand
+from superwsgi.snapshot import (
+    CertificateStatus,
+    DeathStatus,
+    MinuteStatus,
+    RunningStatus,
+    ThreadsStatus,
+    TotalsStatus,
+    WorkerStatus,
+)
 
 COUNTED = {
     "requests": 3,

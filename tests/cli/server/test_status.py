@@ -6,17 +6,17 @@ from msgspec.structs import replace
 
 from superwsgi.cli.server.screen import spell, spell_running
 from superwsgi.cli.server.watch import Watchable
-from superwsgi.control import (
+from superwsgi.control import Snapshot
+from superwsgi.counts import BOUNDS, BUCKETS
+from superwsgi.snapshot import (
     CertificateStatus,
     DeathStatus,
     MinuteStatus,
     RunningStatus,
-    Snapshot,
     ThreadsStatus,
     TotalsStatus,
     WorkerStatus,
 )
-from superwsgi.counts import BOUNDS, BUCKETS
 
 QUIET = WorkerStatus(1, 3, "serving", 1234567, 7500.0, 61422, 0, 1, 17, 112 << 20)
 SITE = Snapshot(

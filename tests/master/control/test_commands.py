@@ -18,6 +18,7 @@ from superwsgi.master.policy.causes import Cause
 from superwsgi.master.reopening import Reopening
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.messages import LoadFailed
+from superwsgi.snapshot import ThreadsStatus
 
 
 class Operated:
@@ -93,10 +94,10 @@ def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, se
         (1, 8, 1),
     ]
     most = serving.site.most_threads
-    assert snapshot.threads == control.ThreadsStatus(2, 16, 2 * most, 4, pytest.approx(1.5))
+    assert snapshot.threads == ThreadsStatus(2, 16, 2 * most, 4, pytest.approx(1.5))
     serving.drain(serving.workers[0], "one worker fewer", rooms.now)
     snapshot, _ = ask(control.StatusRequest())
-    assert snapshot.threads == control.ThreadsStatus(1, 8, most, 1, pytest.approx(0.5))
+    assert snapshot.threads == ThreadsStatus(1, 8, most, 1, pytest.approx(0.5))
 
 
 def test_status_has_what_was_counted_also_by_workers_that_are_gone(rooms, serving, ask):

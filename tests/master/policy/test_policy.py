@@ -159,7 +159,7 @@ def test_a_worker_is_due_at_its_age_and_a_part_of_the_extra_share(served, drawn,
     action = age.decide(3, 7, served=served, limit=100.0, extra=0.2, drawn=drawn)
     assert (action is not None) == due
     if action is not None:
-        assert (action.worker, action.due) == (7, True)
+        assert (action.worker, action.cause) == (7, Cause.REQUESTS_AGE)
         assert action.reason.startswith("requests.age: has served for ")
 
 

@@ -10,18 +10,18 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from superwsgi.control import (
+from superwsgi.control import Snapshot
+from superwsgi.counts import BOUNDS
+from superwsgi.log.spelling import duration, printable, share, size
+from superwsgi.master.policy.health import period, spell_health
+from superwsgi.snapshot import (
     CertificateStatus,
     CountsStatus,
     MinuteStatus,
     RunningStatus,
-    Snapshot,
     ThreadsStatus,
     WorkerStatus,
 )
-from superwsgi.counts import BOUNDS
-from superwsgi.log.spelling import duration, printable, share, size
-from superwsgi.master.policy.health import period, spell_health
 
 _COLUMNS: Final = (
     "worker", "pid", "gen", "state", "age", "cpu", "requests", "threads", "abandoned", "queued",

@@ -11,18 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from superwsgi import __version__, build
-from superwsgi.control import (
-    CertificateStatus,
-    DeathStatus,
-    MinuteStatus,
-    Progress,
-    RunningStatus,
-    Snapshot,
-    Stage,
-    ThreadsStatus,
-    TotalsStatus,
-    WorkerStatus,
-)
+from superwsgi.control import Progress, Snapshot, Stage
 from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts
 from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
@@ -36,6 +25,15 @@ from superwsgi.master.policy.health import Condition
 from superwsgi.master.policy.last_minute import LastMinute, quantile
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.snapshot import (
+    CertificateStatus,
+    DeathStatus,
+    MinuteStatus,
+    RunningStatus,
+    ThreadsStatus,
+    TotalsStatus,
+    WorkerStatus,
+)
 from superwsgi.tls.interface import Expiry
 
 _STAGES = {

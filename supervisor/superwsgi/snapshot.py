@@ -1,0 +1,138 @@
+"""What a Snapshot (control.py) is made of: the state of a site in plain numbers and words; times in seconds,
+sizes in bytes.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class DeathStatus(Struct, frozen=True):
+    """An unexpected end of a worker, or its replacement: how, in words, and `ago` in seconds; `incident` is
+    its number, 0 if it has none."""
+
+    how: str
+    ago: float
+    incident: int = 0
+
+
+class ThreadsStatus(Struct, frozen=True):
+    """The threads of a worker, or of all workers that serve: `busy` of `total` have a request in hand, and
+    there may be `most`. `queued` requests wait for one, the first for `oldest` seconds, None if that is not
+    known. `abandoned` were written off after a 504, and are in the application still."""
+
+    busy: int = 0
+    total: int = 0
+    most: int = 0
+    queued: int = 0
+    oldest: float | None = None
+    abandoned: int = 0
+
+
+class WorkerStatus(Struct, frozen=True):
+    """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
+    bytes, as is `pss`, what of shared pages is its part: that is measured only for a minute after somebody
+    has asked for it, one worker a second, and so is None at first and up to as many seconds old as there are
+    workers. `cpu` is in seconds a second (1.0: one core), None for the first second, `cpu_seconds` what it
+    has spent since its start; both are up to a second old. `recycle` is why it is to be replaced, `state` as
+    in master/states.py, or `missing`, `crash-loop`, or of one that has not gone on for seconds `stopped` (by
+    a signal) or `hangs`.
+
+    `requests` and `failures` (5xx) are what it has answered. In hand it has `in_flight` requests in the
+    application, `threads.queued` that wait, `taken` that it is about to run or count, and `sending` answers
+    that their clients have not taken yet.
+    """
+
+    number: int
+    generation: int
+    state: str
+    pid: int | None = None
+    age: float | None = None
+    requests: int = 0
+    failures: int = 0
+    in_flight: int = 0
+    connections: int = 0
+    rss: int | None = None
+    recycle: str | None = None
+    last_death: DeathStatus | None = None
+    threads: ThreadsStatus = ThreadsStatus()
+    cpu: float | None = None
+    taken: int = 0
+    sending: int = 0
+    pss: int | None = None
+    cpu_seconds: float | None = None
+
+
+class RunningStatus(Struct, frozen=True):
+    """A request that is in the application of a worker, in that `thread`, for so many `seconds`. `target` and
+    `id` may be cut."""
+
+    worker: int
+    generation: int
+    pid: int | None
+    thread: int
+    method: str
+    target: str
+    id: str
+    seconds: float
+
+
+class CountsStatus(Struct, frozen=True, kw_only=True):
+    """What was counted: `requests` answered, in `answers` by class of status (`2xx` to `5xx`), and of these
+    in `refused` by status those that the server itself has answered. `accepted` connections, `turned_away`
+    those that were closed unanswered as nobody knew whose they were; `sent` bytes of response bodies. The
+    access log has no line of `unlogged` requests, as `log.skip` and `log.sample` want it."""
+
+    requests: int
+    answers: dict[str, int]
+    refused: dict[str, int]
+    accepted: int
+    turned_away: int
+    sent: int
+    unlogged: int = 0
+
+
+class MinuteStatus(CountsStatus, frozen=True, kw_only=True):
+    """The last `seconds`, about a minute, less after the start; `rate` is in requests a second. Half of the
+    requests took at most `p50` seconds from arrival to the last byte, 99 % `p99`; `app_p50` and `app_p99` are
+    in the application. None if there were none; 60 means 60 or more."""
+
+    seconds: float
+    rate: float
+    p50: float | None = None
+    p99: float | None = None
+    app_p50: float | None = None
+    app_p99: float | None = None
+
+
+class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
+    """Since the start of the master, over all workers, reloads and upgrades; none of it ever goes back.
+    `time` and `app_time` are sums of seconds from arrival to the last byte, and in the application; `latency`
+    and `app_latency` are their histograms: how many requests took at most as many seconds as `bounds` has at
+    the same place, and more than the bound before it. The last count has no bound. `methods` has the
+    `answers` of each method that was asked with; `other` are those without a count of their own, and requests
+    that could not be understood.
+
+    `restarts` are workers that had to be replaced, by cause (master/policy/causes.py), `reloads` those that
+    have ended, by outcome, and `incidents` what `why` tells of, each time it happened, by event. `cpu` is in
+    seconds, of all workers there are and were."""
+
+    time: float
+    app_time: float
+    bounds: list[float]
+    latency: list[int]
+    app_latency: list[int]
+    methods: dict[str, dict[str, int]] = {}
+    restarts: dict[str, int] = {}
+    reloads: dict[str, int] = {}
+    incidents: dict[str, int] = {}
+    cpu: float = 0.0
+
+
+class CertificateStatus(Struct, frozen=True):
+    """The one that expires first: its file, when, in seconds since 1970, and in how many `days`; less than 0
+    once it has."""
+
+    file: str
+    expires: float
+    days: float
