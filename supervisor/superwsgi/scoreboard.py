@@ -120,6 +120,7 @@ _APP_LATENCY: Final = _ANSWERS + ANSWERS
 _LATENCY: Final = _APP_LATENCY + BUCKETS
 _CLASSES: Final = len(CLASSES)
 _TOOK: Final = _LATENCY - _APP_LATENCY  # within the latencies
+_IN_HAND: Final = struct.Struct(f"=QQQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")  # of its fields, all before
 _EACH: Final = struct.Struct(f"={_COUNTED}Q")
 
 _BOUNDS_NS: Final = [round(bound * 1e9) for bound in BOUNDS]
@@ -176,9 +177,10 @@ class Scoreboard:
     def writer(self, slot: int) -> WorkerWriter:
         return WorkerWriter(self, slot)
 
-    def read(self, slot: int) -> WorkerCounters:
-        """What the worker in `slot` has counted so far, and has in hand."""
-        at = self._slot_at(slot)
+    def read(self, slot: int, counts: Counts | None = None) -> WorkerCounters:
+        """What the worker in `slot` has counted so far, and has in hand. Whoever has just read its `counts`
+        gives them: that is half of the work."""
+        at, in_flight = self._slot_at(slot), self.in_flight(slot)
         own = {name: _possible(self.words[at + offset]) for name, offset in _WORKER_AT.items()}
         return WorkerCounters(
             pid=own["pid"],
@@ -188,14 +190,21 @@ class Scoreboard:
             waiting_since=own["waiting_since"] / 1e9,
             threads=own["threads"],
             free=own["free"],
-            busy=_possible(self._busy(slot)),
+            busy=len(in_flight),
             abandoned=own["abandoned"],
             taken=own["taken"],
             sending=own["sending"],
             heartbeat=own["heartbeat"] / 1e9,
-            counts=self.counts(slot),
-            in_flight=tuple(self._in_flight(slot)),
+            counts=self.counts(slot) if counts is None else counts,
+            in_flight=in_flight,
         )
+
+    def in_flight(self, slot: int) -> tuple[InFlight, ...]:
+        """What the worker in `slot` has in hand: some 2 us a request."""
+        first = self._thread_at(slot, 0)
+        states = self.words[first + _STATE : first + self.threads * _THREAD_WORDS : _THREAD_WORDS].tolist()
+        busy = [thread for thread, state in enumerate(states) if state == IN_REQUEST]
+        return tuple([self._in_hand(thread, first + thread * _THREAD_WORDS) for thread in busy])
 
     def counts(self, slot: int) -> Counts:
         """What the worker in `slot` has counted so far: some 2 us, and 1 us a thread."""
@@ -260,22 +269,13 @@ class Scoreboard:
         first = self._thread_at(slot, 0) + _STATE
         return sum(self.words[first : first + self.threads * _THREAD_WORDS : _THREAD_WORDS])
 
-    def _in_flight(self, slot: int) -> Iterator[InFlight]:
-        for thread in range(self.threads):
-            at = self._thread_at(slot, thread)
-            if self.words[at + _STATE] == IN_REQUEST:
-                yield InFlight(
-                    thread=thread,
-                    ident=self.words[at + _THREAD_AT["ident"]],
-                    started=self.words[at + _THREAD_AT["started"]] / 1e9,
-                    method=self._text(at + _THREAD_AT["method"], METHOD_BYTES),
-                    path=self._text(at + _THREAD_AT["path"], PATH_BYTES),
-                    id=self._text(at + _THREAD_AT["id"], ID_BYTES),
-                )
+    def _in_hand(self, thread: int, at: int) -> InFlight:
+        ident, _, started, method, path, request_id = _IN_HAND.unpack_from(self.bytes, at * WORD)
+        return InFlight(thread, ident, started / 1e9, _text(method), _text(path), _text(request_id))
 
-    def _text(self, at: int, size: int) -> str:
-        raw = bytes(self.bytes[at * WORD : at * WORD + size])
-        return raw.split(b"\0", 1)[0].decode("latin-1")
+
+def _text(raw: bytes) -> str:
+    return raw.split(b"\0", 1)[0].decode("latin-1")
 
 
 def _size(slots: int, threads: int) -> int:

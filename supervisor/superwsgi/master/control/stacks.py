@@ -201,7 +201,7 @@ class _Case:
                 None, self.generation.number, pid, state, note, [*threads], 0, by_faulthandler
             )
         here = worker.state is not WorkerState.GONE
-        in_flight = self.generation.board.read(worker.slot).in_flight if here else ()
+        in_flight = self.generation.board.in_flight(worker.slot) if here else ()
         return ProcessStacks(
             worker.number,
             worker.generation,
@@ -218,7 +218,7 @@ class _Case:
         """A worker's requests as the scoreboard has them, by the identifiers of their threads."""
         if self.worker is None:
             return {}
-        in_flight = self.generation.board.read(self.worker.slot).in_flight
+        in_flight = self.generation.board.in_flight(self.worker.slot)
         return {each.ident: in_hand([each], self.now)[0] for each in in_flight}
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from superwsgi import __version__, build
 from superwsgi.control import Progress, Snapshot, Stage
-from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts
+from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters
 from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
@@ -55,6 +55,19 @@ _COMPILED: Final = build.is_compiled()
 _DAY: Final = 24 * 60 * 60
 
 
+class _Present(NamedTuple):
+    """A worker that there is, and what it has in hand. Its counts have just been looked at, for the
+    totals."""
+
+    generation: Generation
+    worker: WorkerHandle
+    counters: WorkerCounters
+
+    @classmethod
+    def read(cls, generation: Generation, worker: WorkerHandle) -> _Present:
+        return cls(generation, worker, generation.board.read(worker.slot, worker.counts))
+
+
 def snapshot(
     generations: Generations,
     record: Record,
@@ -72,8 +85,13 @@ def snapshot(
     signs = condition.signs
     target = generations.target() or generations.candidate
     listeners = target.listeners if target is not None else []
+    present = [
+        _Present.read(generation, worker)
+        for generation in generations
+        for worker in generation.workers.values()
+    ]
     workers = sorted(
-        _workers(generations, record, target, now), key=lambda worker: (worker.number, worker.generation)
+        _workers(present, record, target, now), key=lambda worker: (worker.number, worker.generation)
     )
     return Snapshot(
         site=name,
@@ -96,7 +114,7 @@ def snapshot(
         totals=_totals(signs.totals, generations, record, incidents),
         minute=_minute(signs.lately),
         certificate=_certificate(generations.current),
-        running=_running(generations, now) if requests else None,
+        running=_running(present, now) if requests else None,
         python=_PYTHON,
         compiled=_COMPILED,
     )
@@ -165,21 +183,21 @@ def _certificate(current: Generation | None) -> CertificateStatus | None:
     return CertificateStatus(expires.file, expires.when, (expires.when - time.time()) / _DAY)
 
 
-def _running(generations: Generations, now: float) -> list[RunningStatus]:
+def _running(present: list[_Present], now: float) -> list[RunningStatus]:
     """The longest first."""
     running = [
         RunningStatus(
-            worker.number,
-            worker.generation,
-            worker.pid,
+            each.worker.number,
+            each.worker.generation,
+            each.worker.pid,
             request.thread,
             request.method,
             request.path,
             request.id,
             max(0.0, now - request.started),
         )
-        for board, worker in generations.living()
-        for request in board.read(worker.slot).in_flight
+        for each in present
+        for request in each.counters.in_flight
     ]
     return sorted(running, key=lambda each: -each.seconds)[:MOST_RUNNING]
 
@@ -197,27 +215,22 @@ def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
 
 
 def _workers(
-    generations: Generations, record: Record, target: Generation | None, now: float
+    present: list[_Present], record: Record, target: Generation | None, now: float
 ) -> Iterator[WorkerStatus]:
     deaths = {
         number: DeathStatus(how, now - when, incident)
         for number, (when, how, incident) in record.deaths.items()
     }
-    present = set()
-    for generation in generations:
-        for worker in generation.workers.values():
-            present.add(worker.number)
-            yield _worker(generation, worker, deaths.get(worker.number), now)
+    for each in present:
+        yield _worker(each, deaths.get(each.worker.number), now)
     if target is not None and not target.is_leaving():
         state = _CRASH_LOOP if crash_loop(target.crashes.early) else _MISSING
-        for number in set(range(1, target.wanted + 1)) - present:
+        for number in set(range(1, target.wanted + 1)) - {each.worker.number for each in present}:
             yield WorkerStatus(number, target.number, state, last_death=deaths.get(number))
 
 
-def _worker(
-    generation: Generation, worker: WorkerHandle, last_death: DeathStatus | None, now: float
-) -> WorkerStatus:
-    counters = generation.board.read(worker.slot)
+def _worker(present: _Present, last_death: DeathStatus | None, now: float) -> WorkerStatus:
+    generation, worker, counters = present
     threads = shortage.view(counters, generation.site, worker.ready_at, now)
     return WorkerStatus(
         number=worker.number,

@@ -197,7 +197,7 @@ class Deeds:
             worker.hangs(now)
             then = f"its stacks follow; killed unless it recovers within {duration(SECOND_LOOK)}"
             log = self._errors.bind(**worker.who())
-            in_hand = record.in_hand(generation.board.read(worker.slot).in_flight, now)
+            in_hand = record.in_hand(generation.board.in_flight(worker.slot), now)
             self._children.goes(worker, log.error("hangs", reason=reason, in_hand=in_hand, next=then))
             self._children.dumps.ask(generation, worker, "hangs")
 

@@ -108,7 +108,7 @@ class Dumps:
         fields: dict[str, object] = {"what": error}
         if worker is not None:
             worker.dump = dumped.shortened(text, KEPT)
-            requests = in_hand(generation.board.read(worker.slot).in_flight, now)
+            requests = in_hand(generation.board.in_flight(worker.slot), now)
             fields |= {"in_hand": requests} if requests else {}
         log = self._errors.bind(**_who(generation, worker))
         log.notice("fatal error", text, level="error", **fields)
