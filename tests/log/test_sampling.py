@@ -4,6 +4,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from posixpath import normpath
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -105,6 +107,16 @@ def test_the_longest_path_wins_at_the_borders_of_segments(target: str, share: fl
 )
 def test_a_path_that_may_mean_another_page_always_has_a_line(target: str) -> None:
     assert lines(Sampling({"/": 0.0, "/static": 0.0}, SLOW), target, 20) == {1.0: 20}
+
+
+PIECES = ["/", "static", "..", ".", "%2e", "%2F", "%5c", "\\", "a", ";", "%25", "%252e", "%252f", "?", "%00"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "/static" + "".join(pieces)))
+def test_whoever_reads_the_path_of_what_is_left_out_reads_that_path(target: str) -> None:
+    if Sampling({"/static": 0.0}, SLOW).share(target.encode(), 200, 1) == 0:
+        path = unquote(unquote(target.partition("?")[0])).replace("\\", "/")
+        assert f"{normpath(path)}/".startswith("/static/")
 
 
 @pytest.mark.parametrize(("status", "took"), [(400, 1), (404, 1), (499, 1), (500, 1), (504, 1), (200, SLOW)])

@@ -82,8 +82,8 @@ class Service:
         site, requests = context.site, context.site.requests
         self._context = context
         self._gateway = context.gateway
-        self._access = context.access if context.sampling is None else None
         self._sampled = context.sampling is not None
+        self._access = None if self._sampled else context.access  # with it, log_sampled decides
         self._lines = context.errors.lines
         self.lost = LostThreads(deadline_after(context.site.timeouts.request), on_recycle)
         self._begun = self._lines.begun  # looking it up each time would be measurable
