@@ -96,6 +96,7 @@ def test_the_longest_path_wins_at_the_borders_of_segments(target: str, share: fl
         "/static/x\\..\\admin",
         "/static/%252e%252e/admin",
         "/static/%zz",
+        "/static/%3f/../admin",
         "/static/a%00.css",
         "/static/a%0a127.0.0.1",
         "/static//x",
@@ -109,7 +110,24 @@ def test_a_path_that_may_mean_another_page_always_has_a_line(target: str) -> Non
     assert lines(Sampling({"/": 0.0, "/static": 0.0}, SLOW), target, 20) == {1.0: 20}
 
 
-PIECES = ["/", "static", "..", ".", "%2e", "%2F", "%5c", "\\", "a", ";", "%25", "%252e", "%252f", "?", "%00"]
+PIECES = [
+    "/",
+    "static",
+    "..",
+    ".",
+    "%2e",
+    "%2F",
+    "%5c",
+    "\\",
+    "a",
+    ";",
+    "%25",
+    "%3f",
+    "%252e",
+    "%252f",
+    "?",
+    "%00",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "/static" + "".join(pieces)))
