@@ -135,6 +135,18 @@ class TellThreads(_Message, frozen=True):
     question: int
 
 
+class SampleThreads(_Message, frozen=True):
+    """Sample the stacks of your threads that are in requests for so many `seconds`, `rate` times a second;
+    with `cpu`, as far as they compute; only requests for `path` and what is below it. Descriptors: a pipe,
+    into which a Sampled (samples.py) of about `room` bytes goes at the end, as a line."""
+
+    seconds: float
+    rate: float
+    cpu: bool = False
+    path: str | None = None
+    room: int = 1 << 20
+
+
 # Mold to master.
 
 
@@ -182,9 +194,10 @@ class Started(_Message, frozen=True):
 
 
 class Ready(_Message, frozen=True):
-    """Serving; it took `seconds` since the fork."""
+    """Serving; it took `seconds` since the fork. `samples`: it understands SampleThreads."""
 
     seconds: Seconds
+    samples: bool = False
 
 
 class BootFailed(_Message, frozen=True):
@@ -264,7 +277,7 @@ Word = (
 )
 """Messages that the master receives."""
 
-Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | TellThreads | Word
+Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | TellThreads | SampleThreads | Word
 
 encode: Final[Callable[[Message], bytes]] = msgspec.json.encode
 

@@ -52,11 +52,12 @@ def application_stack(frame: FrameType) -> str:
     """The text of the stack down to `frame`, at most its innermost DEEPEST frames, without those of the
     server and of threading above the application's; empty without any of the application."""
     stack = traceback.extract_stack(frame, DEEPEST)
-    first = next((at for at, each in enumerate(stack) if not _is_above(each.filename)), len(stack))
+    first = next((at for at, each in enumerate(stack) if not is_above(each.filename)), len(stack))
     return "".join(traceback.format_list(stack[first:]))
 
 
-def _is_above(filename: str) -> bool:
+def is_above(filename: str) -> bool:
+    """Whether code in that file leads to the application: the server's, and threading's."""
     return filename == threading.__file__ or _is_own(filename)
 
 

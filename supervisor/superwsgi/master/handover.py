@@ -78,6 +78,7 @@ class HeldWorker(Struct, frozen=True):
     counts: Counts = Counts()
     cause: Cause | None = None
     cpu_seconds: float | None = None
+    samples: bool = False
 
 
 class HeldTotals(Struct, frozen=True):

@@ -27,7 +27,7 @@ from superwsgi.master.processes import hearing
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.states import WorkerEvent, WorkerState
-from superwsgi.messages import MOST_ANSWERS, Become, Fork, TellThreads, ThreadsAt, Word
+from superwsgi.messages import MOST_ANSWERS, Become, Fork, Ready, TellThreads, ThreadsAt, Word
 
 GRACE: Final = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
@@ -75,6 +75,7 @@ class WorkerHandle:
     stacks: Stacks | None = None  # if it has a pipe of its own for them
     dump: str = ""  # what it wrote of a fatal error
     question: int = 0  # the one about its threads that it has not answered yet
+    samples: bool = False  # it understands SampleThreads
     told: list[ThreadsAt] = field(default_factory=list)  # what it has answered so far
     counts: Counts = field(default_factory=Counts)  # the most that it has counted at any look
     cpu: float | None = None  # of the last look: CPU seconds a second, None before the second one
@@ -105,6 +106,7 @@ class WorkerHandle:
             refused=None,
             stacks=None if held.stacks is None else Stacks(held.stacks),
             question=held.question,
+            samples=held.samples,
             counts=held.counts,
             cause=held.cause,
             cpu_seconds=held.cpu_seconds,
@@ -127,6 +129,7 @@ class WorkerHandle:
             said=self.said,
             stacks=None if self.stacks is None else self.stacks.fd,
             question=self.question,
+            samples=self.samples,
             counts=self.counts,
             cause=self.cause,
             cpu_seconds=self.cpu_seconds,
@@ -144,6 +147,8 @@ class WorkerHandle:
         self.said = hearing.after(hearing.WORKER, self.said, word, sender=sender, of=self.pid)
         if isinstance(word, ThreadsAt):
             self._answer(word, sender)
+        elif isinstance(word, Ready):
+            self.samples = word.samples
 
     def ask(self) -> list[ThreadsAt] | None:
         """Ask what its threads do, unless it still owes an answer to that. Returns where the answer will be,

@@ -28,7 +28,18 @@ from superwsgi.config.schema import Site
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.writer import Sink
-from superwsgi.messages import BootFailed, Drain, Message, Ready, Recycle, Reopen, Started, Stop, TellThreads
+from superwsgi.messages import (
+    BootFailed,
+    Drain,
+    Message,
+    Ready,
+    Recycle,
+    Reopen,
+    SampleThreads,
+    Started,
+    Stop,
+    TellThreads,
+)
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.system import descriptors, lineage, orphan
 from superwsgi.system.signals import Signals, ignore
@@ -45,6 +56,7 @@ from superwsgi.worker.reporting import Reporting
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.health import Going
 from superwsgi.worker.serve.loop import Loop
+from superwsgi.worker.threads.sampler import Sampler
 from superwsgi.worker.threads.thread import request_in_hand
 
 BOOT_FAILED = 3
@@ -120,6 +132,7 @@ class Worker:
         self._hooks = start.hooks
         self._asks = itertools.count()
         self._loop: Loop | None = None
+        self._sampler: Sampler | None = None  # of the last profile
         self._signals = Signals()
         start.board.set("pid", os.getpid())
         lineage.carry()
@@ -158,7 +171,7 @@ class Worker:
             start.channel.send(BootFailed(_too_many_threads(start.site.elastic.min)))
             return BOOT_FAILED
         # Sent first: once anything has been served, the master can know that we serve before it ends us.
-        start.channel.send(Ready(time.monotonic() - self._began))
+        start.channel.send(Ready(time.monotonic() - self._began, samples=True))
         self._loop.start()
         self._obey()
         return self._end()
@@ -249,6 +262,8 @@ class Worker:
             take_log_files(message, fds, self._errors, self._access)
         elif isinstance(message, TellThreads):
             self._tell_threads(message)
+        elif isinstance(message, SampleThreads):
+            self._sample(message, fds)
         self._at_once = isinstance(message, Stop)
         return self._at_once
 
@@ -261,6 +276,14 @@ class Worker:
             pass  # as will be noticed next
         except Exception as error:
             self._errors.fault("error in the server", error, next="no answer to `superwsgi stacks`")
+
+    def _sample(self, order: SampleThreads, fds: list[int]) -> None:
+        assert self._loop is not None
+        last, self._sampler = self._sampler, Sampler(order, fds[0], self._loop.threads)
+        try:
+            self._sampler.start(last)
+        except RuntimeError as error:
+            self._errors.warning("not profiled", reason=str(error), next="allow more threads (ulimit -u)")
 
     def _woken_by(self, numbers: bytes) -> bool:
         """Signals, by their numbers, or a zero when the loop has ended; True if the worker should end."""
@@ -280,6 +303,8 @@ class Worker:
     def _end(self) -> int:
         """Run what an ordinary exit of the interpreter would, in the time that is left."""
         assert self._loop is not None
+        if self._sampler is not None:
+            self._sampler.end("the worker ended", patience=0.3)
         self._loop.stop()
         windup = WindUp(self._errors, self._start.stacks_fd, self._time_left(), lambda: self._leave(0.3))
         windup.do(self._call_exit_hook, *[] if self._at_once else [windup.end_threads])
@@ -336,6 +361,8 @@ class Worker:
         """In a child that the application forked."""
         self._errors.begin_child()
         self._start.channel.close()
+        if self._sampler is not None:
+            self._sampler.close_in_child()
         self._signals.close_in_child()
 
     def _ask_for_replacement(self, why: Recycle) -> None:

@@ -13,7 +13,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from superwsgi.config.schema import Site
@@ -154,6 +154,11 @@ class Loop:
     def threads_at(self, question: int) -> Iterator[ThreadsAt]:
         """What all threads of this process do, for the master. Called by the main thread."""
         return threads_at(question, self._pool, self._service.lost.threads)
+
+    @property
+    def threads(self) -> Iterable[WorkerThread]:
+        """Those of the pool, whichever these are when it is gone through."""
+        return self._pool
 
     def join(self, timeout: float | None) -> bool:
         """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""

@@ -24,6 +24,7 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads.baton import Baton
+from superwsgi.worker.threads.switching import sleep_as_usual
 from superwsgi.worker.threads.thread import WorkerThread
 
 _REMEDY: Final = (
@@ -151,14 +152,13 @@ class Pool:
         now = time.monotonic_ns()
         if now < self._known_until:
             return not self._futile
-        back = self._probe(now)
+        back = self._probe()
         return not self._futile or self._stalled(back)
 
-    def _probe(self, now: int) -> int:
+    def _probe(self) -> int:
         """Find out whether threads compute; returns the time."""
-        time.sleep(PROBE)
+        self._futile = sleep_as_usual(PROBE) > _COMPUTING
         back = time.monotonic_ns()
-        self._futile = back - now > _COMPUTING
         self._known_until = back + _KNOWN
         self.look_at = self._known_until if self._futile else NEVER
         return back

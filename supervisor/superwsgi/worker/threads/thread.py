@@ -88,6 +88,11 @@ class WorkerThread:
         """As threading.get_ident() in it; 0 before it runs."""
         return self._python.ident or 0
 
+    @property
+    def native_id(self) -> int:
+        """As threading.get_native_id() in it; 0 before it runs."""
+        return self._python.native_id or 0
+
     def is_alive(self) -> bool:
         return self._python.is_alive()
 
