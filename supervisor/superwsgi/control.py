@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from superwsgi.incidents import Incident, RequestInHand
+from superwsgi.samples import Sampled
 from superwsgi.snapshot import (
     CertificateStatus,
     MinuteStatus,
@@ -123,6 +124,18 @@ class StacksRequest(_ControlMessage, frozen=True):
     of: str | None = None
 
 
+class ProfileRequest(_ControlMessage, frozen=True):
+    """Sample the stacks of threads that are in requests for so many `seconds`, `rate` times a second; with
+    `cpu`, as far as they compute; only requests for `path` and what is below it. `of`: a worker's number or
+    process id, or None for all workers. Answered by Progress, each second, and a Profile."""
+
+    of: str | None = None
+    seconds: float = 10.0
+    rate: float = 100.0
+    cpu: bool = False
+    path: str | None = None
+
+
 Acting = RecycleRequest | KillRequest | WorkersRequest | LogsRequest
 """What is done to workers and logs, and goes on while the site serves."""
 
@@ -130,6 +143,7 @@ Request = (
     StatusRequest
     | WhyRequest
     | StacksRequest
+    | ProfileRequest
     | ReloadRequest
     | UpgradeRequest
     | WatchRequest
@@ -191,11 +205,12 @@ class Stage(Enum):
     KILLING = "killing"
     SCALING = "scaling"  # another number of workers
     REOPENING = "reopening"  # log files
+    SAMPLING = "sampling"  # for a profile
 
 
 class Progress(_ControlMessage, frozen=True):
     """How far it is: `done` of `total` workers serve the new generation, are replaced, or are still there at
-    a stop. `waits_for` says in words what is to happen next."""
+    a stop; of a profile, so many seconds have passed. `waits_for` says in words what is to happen next."""
 
     stage: Stage
     generation: int | None = None
@@ -294,7 +309,30 @@ class AllStacks(_ControlMessage, frozen=True):
     processes: list[ProcessStacks]
 
 
-Answer = Snapshot | Why | AllStacks | Progress | Ended | Refused
+class WorkerProfile(Struct, frozen=True):
+    """What was found of one worker, or nothing: `note` says why, or what is to be known about it."""
+
+    number: int
+    generation: int
+    pid: int | None
+    note: str = ""
+    sampled: Sampled | None = None
+
+
+class Profile(_ControlMessage, frozen=True):
+    """The answer to a ProfileRequest; superwsgi/profiles/ has what to make of it. `of` is None where all
+    workers were meant."""
+
+    site: str
+    of: str | None
+    seconds: float
+    rate: float
+    cpu: bool
+    path: str | None
+    workers: list[WorkerProfile]
+
+
+Answer = Snapshot | Why | AllStacks | Profile | Progress | Ended | Refused
 
 _Decoded = TypeVar("_Decoded")
 

@@ -10,6 +10,7 @@ from superwsgi.cli.acting.reload import reload
 from superwsgi.cli.acting.stop import stop
 from superwsgi.cli.acting.upgrade import upgrade
 from superwsgi.cli.acting.workers import kill, recycle, workers
+from superwsgi.cli.profile import profile
 from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
 from superwsgi.cli.server.why import why
@@ -52,6 +53,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi status shop             show what one of them does
     superwsgi why                     show what has gone wrong, and what followed
     superwsgi stacks shop             show what its threads do right now
+    superwsgi profile shop            find the slow line of code
     superwsgi reload shop --wait      load new code, and wait until it serves
     superwsgi recycle shop --wait     replace all workers by fresh ones
     superwsgi workers shop +1         have one worker more, until the next reload
@@ -69,5 +71,8 @@ def main(context: click.Context, path: str | None) -> None:
     context.invoke(serve, path=path)
 
 
-for command in (serve, run, check, status, why, stacks, reload, recycle, kill, workers, logs, upgrade, stop):
+_SHOW = (status, why, stacks, profile)
+_ACT = (reload, recycle, kill, workers, logs, upgrade, stop)
+
+for command in (serve, run, check, *_SHOW, *_ACT):
     main.add_command(command)

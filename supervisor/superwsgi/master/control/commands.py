@@ -10,6 +10,7 @@ from superwsgi.control import (
     Answer,
     Ended,
     Outcome,
+    ProfileRequest,
     Progress,
     Refused,
     ReloadRequest,
@@ -26,6 +27,7 @@ from superwsgi.control import (
 from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
 from superwsgi.master.control.acting import Acts
+from superwsgi.master.control.profiles import Profiles
 from superwsgi.master.control.server import Follow
 from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.generations.generations import Generations
@@ -73,6 +75,7 @@ class Commands:
         self._reloads = reloads
         self._inquiries = inquiries
         self._acts = acts
+        self._profiles = Profiles(context, generations)
         self._errors = context.errors
         self._incidents = context.incidents
 
@@ -88,6 +91,9 @@ class Commands:
             return (begun, None) if isinstance(begun, Refused) else (None, begun)
         if isinstance(request, Acting):
             return self._acts.do(request, who, now)
+        if isinstance(request, ProfileRequest):
+            started = self._profiles.begin(request, self._master.name, now)
+            return (started, None) if isinstance(started, Refused) else (started(now), started)
         if isinstance(request, ReloadRequest):
             self._errors.info("asked to reload", by=who)
             return self._follow(self._master.reload(now), now, go_on=request.follow)

@@ -1,0 +1,165 @@
+"""`superwsgi profile`: where the time of requests goes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from superwsgi.cli.server.reach import Conversation, NotReached, fail
+from superwsgi.cli.server.which import Which, find_one, which_site_and
+from superwsgi.control import Profile, ProfileRequest, Progress
+from superwsgi.log.spelling import printable
+from superwsgi.master.serve import FAILED
+from superwsgi.profiles.formats import ENDINGS, FORMATS
+from superwsgi.profiles.hottest import spell
+from superwsgi.profiles.summing import sampled, workers_not_told
+from superwsgi.samples import RATE, SECONDS
+
+
+def _is_worker(word: str) -> bool:
+    return word.isascii() and word.isdigit()
+
+
+@click.command(short_help="Show where the time of requests goes.")
+@which_site_and("worker", _is_worker)
+@click.option(
+    "--seconds", type=click.FloatRange(*SECONDS), default=10.0, show_default=True, help="How long to look."
+)
+@click.option(
+    "--rate", type=click.FloatRange(*RATE), default=100.0, show_default=True, help="Samples a second."
+)
+@click.option(
+    "--cpu", is_flag=True, help="Only as far as threads compute; else what they wait for counts, too."
+)
+@click.option("--path", metavar="PREFIX", help="Only requests for /PREFIX and what is below it.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write it to FILE; .html, .json or .txt says the format."
+)
+@click.option(
+    "--format",
+    "wanted",
+    type=click.Choice([*FORMATS]),
+    help="A flame graph, speedscope's JSON or collapsed stacks; to stdout without -o.",
+)
+def profile(
+    which: Which,
+    worker: str | None,
+    seconds: float,
+    rate: float,
+    cpu: bool,
+    path: str | None,
+    output: str | None,
+    wanted: str | None,
+) -> None:
+    """Find the slow line: sample the stacks of threads that are in requests, in workers as they serve, and
+    sum them by groups of paths. Nothing has to be installed or restarted. NAME is the name of the site, and
+    is not needed where only one runs. WORKER is the number or the process id of a worker; without it, all
+    workers are sampled. Without -o and --format, the hottest functions of each group are shown, with their
+    lines.
+
+    \b
+    superwsgi profile shop                             the hottest functions, as text
+    superwsgi profile shop -o report.html              a flame graph, for a browser
+    superwsgi profile shop --path /report --cpu        what computes below /report
+
+    \b
+    Exit codes:
+      0  it is shown, or written
+      1  there is no such worker, or none could be sampled
+      2  usage or configuration, or no master answers
+    """
+    if worker is not None and not _is_worker(worker):
+        raise click.UsageError(f"WORKER is a number or a process id, not {worker!r}")
+    if path is not None and not path.startswith("/"):
+        raise click.UsageError(f"--path begins with /, as in --path /{path}")
+    wanted = wanted or (None if output is None else _format_of(output))
+    socket = find_one(which)
+    request = ProfileRequest(of=worker, seconds=seconds, rate=rate, cpu=cpu, path=path)
+    with _made(output) as file:
+        found = _ask(socket, request)
+        if wanted is None:
+            _show(found)
+        else:
+            _write(FORMATS[wanted](found), file, found)
+    sys.exit(0 if sampled(found) else FAILED)
+
+
+def _format_of(output: str) -> str:
+    ending = Path(output).suffix.lower()
+    if ending not in ENDINGS:
+        raise click.UsageError(
+            f"how {output} ends does not say its format: name it *.html, *.json or *.txt, or give --format"
+        )
+    return ENDINGS[ending]
+
+
+@contextlib.contextmanager
+def _made(output: str | None) -> Iterator[Path | None]:
+    """The file, found to be writable before anybody waits for a profile. A new one is removed if nothing
+    comes of it."""
+    if output is None or output == "-":
+        yield None
+        return
+    file, new = Path(output), not os.path.lexists(output)
+    try:
+        file.open("ab").close()
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror}", FAILED)
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):
+            if new and not file.stat().st_size:
+                file.unlink()
+
+
+def _ask(socket: Path, request: ProfileRequest) -> Profile:
+    found = None
+    try:
+        with Conversation(socket) as master:
+            for answer in master.ask(request):
+                if isinstance(answer, Profile):
+                    found = answer
+                elif isinstance(answer, Progress):
+                    _tell(f"sampling, {answer.total - answer.done}s left")
+    except NotReached as error:
+        _tell("")
+        fail(str(error), error.code)
+    _tell("")
+    return found or fail("the master ended before it answered", FAILED)
+
+
+def _tell(text: str) -> None:
+    """How it goes, on a terminal: what goes to stdout may be a file."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\033[K{text}", nl=False, err=True)
+
+
+def _show(found: Profile) -> None:
+    for text in spell(found):
+        click.echo(text)
+    if sampled(found):
+        click.echo(f"\nas a flame graph: {_again(found)} -o profile.html")
+
+
+def _again(found: Profile) -> str:
+    words = ["superwsgi", "profile", found.site, found.of, *(("--path", found.path) if found.path else ())]
+    return printable(" ".join([*filter(None, words), *["--cpu"] * found.cpu]))
+
+
+def _write(text: str, file: Path | None, found: Profile) -> None:
+    if file is None:
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        try:
+            file.write_text(text, "utf-8", "surrogateescape")
+        except OSError as error:
+            fail(f"{file} cannot be written: {error.strerror}", FAILED)
+        click.echo(f"written to {file}", err=True)
+    for note in workers_not_told(found):
+        click.echo(f"superwsgi: {printable(note)}", err=True)

@@ -1,0 +1,74 @@
+"""A flame graph: one HTML file that needs no network.
+
+Written here: the page of pyinstrument, the library that comes closest, has a tree of calls and a timeline of
+one thread, puts names into its script as they are, and comes with an extension module for the application's
+environment.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+from superwsgi.control import Profile
+from superwsgi.profiles.summing import (
+    Error,
+    Stacks,
+    function_of,
+    label,
+    sampled,
+    summed,
+    workers_not_told,
+)
+from superwsgi.profiles.wording import said_of
+from superwsgi.samples import Frame
+
+
+def flame_graph(profile: Profile, title: str) -> str:
+    """`title` is its first line; that of its window, too."""
+    notes = [*said_of(Error.of(sampled(profile)), profile), *workers_not_told(profile)]
+    data = {"title": title, "notes": notes, "root": tree(summed(sampled(profile)))}
+    page = files("superwsgi.profiles").joinpath("flame_graph.html").read_text("utf-8")
+    return page.replace("/*data*/", _in_script(data), 1)
+
+
+def tree(stacks: Stacks) -> dict[str, Any]:
+    """Nodes: `n` its name, `v` its seconds, `l` the line where it spent most, `c` the nodes below it."""
+    root = _Node("all requests")
+    for frames, seconds in stacks.items():
+        node = root
+        node.seconds += seconds
+        for frame in frames:
+            node = node.below(frame)
+            node.seconds += seconds
+            node.lines[frame.line] = node.lines.get(frame.line, 0.0) + seconds
+    return root.told()
+
+
+class _Node:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seconds = 0.0
+        self.lines: dict[int, float] = {}
+        self.nodes: dict[Frame, _Node] = {}
+
+    def below(self, frame: Frame) -> _Node:
+        key = function_of(frame)
+        if key not in self.nodes:
+            self.nodes[key] = _Node(label(frame))
+        return self.nodes[key]
+
+    def told(self) -> dict[str, Any]:
+        lines = sorted(self.lines.items(), key=lambda item: -item[1])
+        told: dict[str, Any] = {"n": self.name, "v": round(self.seconds, 6)}
+        if lines and lines[0][0]:
+            told["l"] = [[line, round(seconds, 6)] for line, seconds in lines[:3]]
+        if self.nodes:
+            told["c"] = [node.told() for node in self.nodes.values()]
+        return told
+
+
+def _in_script(data: dict[str, Any]) -> str:
+    """As JavaScript inside of <script>, which no text in it can end: its names are the application's."""
+    return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

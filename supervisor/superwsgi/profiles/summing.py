@@ -1,0 +1,84 @@
+"""Profiles of several workers, summed. Seconds are those of threads: two requests at a time take two seconds
+a second.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from superwsgi.control import Profile
+from superwsgi.samples import Frame, Sampled
+
+Stacks = dict[tuple[Frame, ...], float]
+"""Seconds by frames, outermost first; the first one is a group of requests, as `GET /report/*`."""
+
+
+def sampled(profile: Profile) -> list[Sampled]:
+    """What those workers have found that have found something."""
+    return [each.sampled for each in profile.workers if each.sampled is not None]
+
+
+def summed(parts: Iterable[Sampled]) -> Stacks:
+    """By lines: one function is several frames if it has been at several lines. Sorted, so that stacks with
+    the same callers are neighbours."""
+    sums: dict[tuple[Frame, ...], float] = defaultdict(float)
+    for part in parts:
+        for stack in part.stacks:
+            frames = Frame(part.groups[stack.group]), *(part.frames[each] for each in stack.frames)
+            sums[frames] += stack.seconds
+    return dict(sorted(sums.items(), key=lambda item: [_rank(frame) for frame in item[0]]))
+
+
+def by_function(stacks: Stacks) -> Stacks:
+    """The same without lines."""
+    sums: dict[tuple[Frame, ...], float] = defaultdict(float)
+    for frames, seconds in stacks.items():
+        sums[tuple(function_of(frame) for frame in frames)] += seconds
+    return dict(sums)
+
+
+def function_of(frame: Frame) -> Frame:
+    return Frame(frame.function, frame.file, frame.defined)
+
+
+def _rank(frame: Frame) -> tuple[str, str, int, int]:
+    return frame.function, frame.file, frame.defined, frame.line
+
+
+def label(frame: Frame) -> str:
+    """`report (/srv/shop/views.py:31)`, with the line of its `def`."""
+    return f"{frame.function} ({frame.file}:{frame.defined})" if frame.file else frame.function
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """How far to believe it: of `due` samples `taken` were; `late` on average, `latest` at worst, seconds.
+    `share` of a CPU was taken by sampling, in the worker where that was most."""
+
+    due: int
+    taken: int
+    late: float
+    latest: float
+    share: float
+
+    @classmethod
+    def of(cls, parts: list[Sampled]) -> Error:
+        taken = sum(each.taken for each in parts)
+        return cls(
+            sum(each.due for each in parts),
+            taken,
+            sum(each.late * each.taken for each in parts) / max(1, taken),
+            max((each.latest for each in parts), default=0.0),
+            max((each.spent / each.seconds for each in parts if each.seconds), default=0.0),
+        )
+
+
+def workers_not_told(profile: Profile) -> Iterator[str]:
+    """A line for each worker of which something is to be known."""
+    for each in profile.workers:
+        if each.note:
+            lost = "not in it" if each.sampled is None else f"in it for {each.sampled.seconds:.1f}s only"
+            pid = f" (pid {each.pid})" if each.pid is not None else ""
+            yield f"worker {each.number}{pid} is {lost}: {each.note}"
