@@ -106,7 +106,7 @@ class Profiling:
         self._request = request
         self._site = site
         self._share = share
-        self._cases: dict[int, _Sampling] = {}  # by key of the worker
+        self._cases: dict[int, _Participant] = {}  # by key of the worker
         self._wanted = True  # somebody has asked how it goes since the last look
 
     @property
@@ -156,7 +156,7 @@ class Profiling:
         if worker.state not in (WorkerState.SERVING, WorkerState.DRAINING) or worker.ready_at is None:
             return
         if seconds >= LEAST or not self._cases:
-            self._cases[worker.key] = case = _Sampling(
+            self._cases[worker.key] = case = _Participant(
                 self._loop, worker, self.end + PATIENCE, 4 * self._share
             )
             request = self._request
@@ -170,7 +170,7 @@ class Profiling:
 
 
 @dataclass(slots=True)
-class _Sampling:
+class _Participant:
     """One worker that samples, until `found` is set; it may write `most` bytes."""
 
     loop: EventLoop
