@@ -153,7 +153,7 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("timeouts: {threads: 8}", "2:12: unknown key 'timeouts.threads': did you mean 'threads'?"),
         ("timeouts: {lame-duck: 8}", "2:12: unknown key 'timeouts.lame-duck': did you mean 'lame_duck'?"),
         ("memory: {xyz: 8}", "2:10: unknown key 'memory.xyz': known: soft, hard, measure"),
-        ("admin: {bind: x}", "2:1: unknown key 'admin': not available in this version"),
+        ("admin: {bind: '127.0.0.1:9000', host: x}", "2:33: unknown key 'admin.host': did you mean 'hosts'?"),
         ("log: {slow: 0}", "2:13: log.slow: expected a duration such as 250ms, 30s or 5m, or off, got '0'"),
         ("tls: {certificates: x}", "2:7: unknown key 'tls.certificates': did you mean 'certificate'?"),
         ("tls: {sni: [{key: x}]}", "2:13: tls.sni: key 'certificate' is missing"),

@@ -35,6 +35,7 @@ def test_the_reference_has_every_key() -> None:
 def test_every_example_of_the_reference_loads(tmp_path: Path) -> None:
     """Each commented key, in the place of its default, is a site file too."""
     (tmp_path / ".env").touch()
+    (tmp_path / "admin.token").write_text("0123456789abcdef")
     for example in re.findall(r"^ *# \w+: .*$", reference(), re.MULTILINE):
         key = example.split()[1]
         text = in_company(key, example)
@@ -53,6 +54,8 @@ def in_company(key: str, example: str) -> str:
         text = text.replace("\nbind: ", "\nbind: https://" if key in keys else "\nbind: ")
         for other in {"certificate:", "client_ca:"} - {key}:
             text = text.replace(f"# {other}", other)
+    if key in ("token:", "hosts:") or "superwsgi-admin" in example:
+        text = re.sub(r"bind: \[\] *# where its page.*", "bind: 127.0.0.1:9000", text)
     return text.replace("# ready:", "ready:") if "127.0.0.1:8001" in example else text
 
 
@@ -65,6 +68,7 @@ def test_the_table_has_every_key_with_a_value() -> None:
         "limits",
         "proxy",
         "health",
+        "admin",
         "tls",
         "log",
         "rollout",

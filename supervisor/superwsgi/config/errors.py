@@ -5,6 +5,7 @@ Nothing here knows YAML or the keys.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,6 +13,9 @@ from typing import Final
 
 _WIDEST_EXCERPT: Final = 160
 """Source lines longer than this are not shown below their problem."""
+
+_SECRET: Final = re.compile(r"\btoken\b")
+"""What a source line has that may hold a secret: whoever reads a log is not to see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class SourcePlace:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     def excerpt(self) -> str:
-        """The line and a caret below the column; empty where there is nothing to show."""
-        if not self.source.strip() or len(self.source) > _WIDEST_EXCERPT:
+        """The line and a caret below the column; empty where there is nothing to show, or a secret."""
+        if not self.source.strip() or len(self.source) > _WIDEST_EXCERPT or _SECRET.search(self.source):
             return ""
         number = f"{self.line:5}"
         source = "".join(char if char.isprintable() else " " for char in self.source).rstrip()

@@ -7,12 +7,21 @@ as a size with `memory.hard` as a share (which is larger depends on the machine)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from superwsgi.config.listening import Address, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.config.schema import Site
-from superwsgi.config.sections import Elastic, Memory, Requests, TlsSettings
+from superwsgi.config.sections import AdminSettings, Elastic, Memory, Requests, TlsSettings
+
+SHORTEST_TOKEN: Final = 16
+"""Characters of admin.token: fewer can be guessed."""
+
+_TOKEN: Final = re.compile(r"[!-~]*")
+"""What every client can send in a field."""
+
+_LOOPBACK: Final = re.compile(r"127\.[0-9.]+")
 
 
 class Rule(NamedTuple):
@@ -61,7 +70,9 @@ def _plain_and_tls(site: Site) -> bool:
 
 
 def _control_is_bound(site: Site) -> bool:
-    paths = [address.path for address in site.addresses if isinstance(address, UnixAddress)]
+    paths = [
+        address.path for address in (*site.addresses, *site.admin.bind) if isinstance(address, UnixAddress)
+    ]
     return site.control in paths
 
 
@@ -76,6 +87,35 @@ def _place(address: Address) -> str:
     if isinstance(address, TcpAddress) and not address.port:
         return str(id(address))
     return str(address).removeprefix("https://")
+
+
+def _shared_with_admin(site: Site) -> bool:
+    """Whether an address of admin.bind is another one's, too; `systemd` alone is every socket of systemd."""
+    ours, theirs = ({_place(address) for address in each} for each in (site.admin.bind, site.addresses))
+    given = any(isinstance(address, InheritedAddress) for address in site.admin.bind)
+    return not ours.isdisjoint(theirs) or (given and "systemd" in theirs)
+
+
+def _admin_is_covered(site: Site) -> bool:
+    """As _covered_by_wildcard, with one of the two in admin.bind."""
+    ours, theirs = _with_ports(site.admin.bind), _with_ports(site.addresses)
+    return _one_covers(ours, theirs) or _one_covers(theirs, ours) or _one_covers(ours, ours)
+
+
+def _one_covers(some: Iterable[TcpAddress], others: Iterable[TcpAddress]) -> bool:
+    wild = {address.port for address in some if address.host == "0.0.0.0"}
+    return any(_is_ipv4(address.host) and address.port in wild for address in others)
+
+
+def _is_exposed(address: Address) -> bool:
+    """Whether others than programs of this machine may reach it, as far as is known by now."""
+    if isinstance(address, TcpAddress):
+        return address.host not in ("localhost", "::1") and not _LOOPBACK.fullmatch(address.host)
+    return isinstance(address, InheritedAddress)
+
+
+def _usable_token(token: str | None) -> bool:
+    return token is None or (len(token) >= SHORTEST_TOKEN and bool(_TOKEN.fullmatch(token)))
 
 
 def _checked_alone(site: Site) -> bool:
@@ -196,7 +236,7 @@ RULES: Final = (
         "skip logs no request there, sample a share of them: keep one (a share alone is that of /)",
     ),
     Rule(
-        ("bind", "health.bind", "control"),
+        ("bind", "health.bind", "admin.bind", "control"),
         _control_is_bound,
         "control and bind name the same socket",
         "one serves the application, the other controls the site",
@@ -218,6 +258,48 @@ RULES: Final = (
         _shared_with_health,
         "health.bind and bind name the same address",
         "on those of bind the paths are answered anyway: leave it out of health.bind, or name another port",
+    ),
+    Rule(
+        ("bind", "health.bind", "admin.bind"),
+        _shared_with_admin,
+        "admin.bind needs an address of its own",
+        "the site is served at this one: name another port, or unix:run/admin.sock",
+    ),
+    Rule(
+        ("bind", "health.bind", "admin.bind"),
+        _admin_is_covered,
+        "0.0.0.0 and another IPv4 address cannot share a port",
+        "name another port in admin.bind",
+    ),
+    Rule(
+        ("admin.bind",),
+        lambda site: any(map(speaks_tls, site.admin.bind)),
+        "admin.bind speaks no TLS",
+        "leave out https://; from elsewhere it is reached by ssh -L, or through a proxy that speaks TLS",
+    ),
+    Rule(
+        ("admin.bind", "admin.token"),
+        lambda site: site.admin.token is None and any(map(_is_exposed, site.admin.bind)),
+        "admin.bind can be reached by other machines, and there is no admin.token",
+        "set admin.token (openssl rand -hex 32 makes one), or bind it to 127.0.0.1 or a unix socket",
+    ),
+    Rule(
+        ("admin.token",),
+        lambda site: not _usable_token(site.admin.token),
+        f"admin.token must have at least {SHORTEST_TOKEN} characters, all of them visible ASCII",
+        "openssl rand -hex 32 makes one",
+    ),
+    Rule(
+        ("user", "admin.user"),
+        lambda site: site.admin.user is not None and site.admin.user in ("root", "0", site.user),
+        "admin.user must be neither root nor the user of the site",
+        "who breaks into one is not to have the other: leave it out for nobody, or make a user for it",
+    ),
+    Rule(
+        ("admin.token", "admin.user", "admin.hosts", "admin.bind"),
+        lambda site: not site.admin.bind and site.admin != AdminSettings(),
+        "admin has no effect without admin.bind",
+        "write, for example, bind: 127.0.0.1:9000",
     ),
 )
 

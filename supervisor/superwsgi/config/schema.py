@@ -25,6 +25,7 @@ from superwsgi.config.kinds import (
 )
 from superwsgi.config.listening import Address, TcpAddress
 from superwsgi.config.sections import (
+    AdminSettings,
     Elastic,
     HealthSettings,
     HookSettings,
@@ -164,6 +165,9 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         HealthSettings,
         Meta(description="pages that tell balancers whether it lives and is ready, without the application"),
     ] = HealthSettings()
+    admin: Annotated[
+        AdminSettings, Meta(description="page, metrics and actions, in a process of its own; extra `admin`")
+    ] = AdminSettings()
     tls: Annotated[
         TlsSettings, Meta(description="certificates for the addresses that begin with https://")
     ] = TlsSettings()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from superwsgi.config.kinds import (
+    Account,
     Backlog,
     Bytes,
     Consent,
@@ -222,6 +223,36 @@ class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             description="more addresses, on which these paths are answered and nothing else",
             examples=['"127.0.0.1:8001"'],
         ),
+    ] = ()
+
+
+class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`admin:` a process of its own, with a page, metrics and an interface to act on the site."""
+
+    bind: Annotated[
+        tuple[ListenAddress, ...],
+        Meta(
+            description="where its page and metrics are; default: there is no such process",
+            examples=['"127.0.0.1:9000"', "{unix: run/admin.sock, mode: 0660}"],
+        ),
+    ] = ()
+    token: Annotated[
+        str | None,
+        Meta(
+            description="secret for whatever changes something, and for all where other machines can ask",
+            examples=["${file:admin.token}"],
+        ),
+    ] = None
+    user: Annotated[
+        Account | None,
+        Meta(
+            description="who it runs as where superwsgi is started by root; default: nobody",
+            examples=["superwsgi-admin"],
+        ),
+    ] = None
+    hosts: Annotated[
+        tuple[ServerName, ...],
+        Meta(description="more host names by which it is asked", examples=["[ops.example.com]"]),
     ] = ()
 
 

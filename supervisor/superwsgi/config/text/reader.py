@@ -24,9 +24,6 @@ _FAILED: Final[Any] = object()
 _TRUTHS: Final[Mapping[str | None, str]] = {"switch": "on or off", "consent": "yes or no"}
 """The words that a message expects; each accepts the words of the others, too."""
 
-_NOT_IN_THIS_VERSION: Final = frozenset({"admin"})
-"""Unknown keys for which no similar key is suggested."""
-
 
 class Reader:
     """Reads values by type. `places` has the keys that were read, `failed` those with a problem."""
@@ -103,12 +100,10 @@ class Reader:
         return not missing
 
     def _unknown(self, path: str, key: Text, fields: Iterable[str]) -> None:
-        hint = "not available in this version"
-        if path not in _NOT_IN_THIS_VERSION:
-            nested = "." in path
-            known = list(fields) if nested else ["app", *fields]
-            hint = "" if nested else other_servers.hint(key.text)
-            hint = hint or _elsewhere(key.text) or nearest(key.text, known) or f"known: {', '.join(known)}"
+        nested = "." in path
+        known = list(fields) if nested else ["app", *fields]
+        hint = "" if nested else other_servers.hint(key.text)
+        hint = hint or _elsewhere(key.text) or nearest(key.text, known) or f"known: {', '.join(known)}"
         self._problems.append(Problem(key.place, f"unknown key {path!r}", hint))
 
     def _value(self, kind: inspect.Type, node: Node, path: str, unit: str | None = None) -> Any:
