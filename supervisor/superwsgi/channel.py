@@ -22,8 +22,8 @@ _MAX_FDS: Final = 250  # SCM_MAX_FD is 253
 _SO_PASSRIGHTS: Final = 83
 """Since Linux 6.16; the socket module does not know it."""
 
-MOLD_FD = 3
-"""Where a freshly executed mold finds its end of the channel."""
+CHANNEL_FD = 3
+"""Where a freshly executed mold, or admin process, finds its end of the channel."""
 
 
 class Closed(Exception):

@@ -16,6 +16,7 @@ from msgspec import Struct
 from superwsgi.incidents import Incident, RequestInHand
 from superwsgi.samples import Sampled
 from superwsgi.snapshot import (
+    AdminStatus,
     CertificateStatus,
     MinuteStatus,
     RunningStatus,
@@ -190,6 +191,7 @@ class Snapshot(_ControlMessage, frozen=True):
     running: list[RunningStatus] | None = None
     python: str = ""
     compiled: bool = False
+    admin: AdminStatus | None = None
 
 
 class Stage(Enum):

@@ -5,7 +5,7 @@ status, refusals, and how long requests took.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -143,3 +143,25 @@ class WorkerCounters:
     @property
     def requests(self) -> int:
         return self.counts.requests
+
+
+def quantile(buckets: Sequence[int], share: float) -> float | None:
+    """The seconds that this share of what is in a histogram (BOUNDS) took at most; None if it is
+    empty.
+
+    Within a bucket they are taken to be spread evenly. What is beyond the last bound counts as that bound:
+    nothing is known but that it took longer.
+    """
+    below, wanted = 0, share * sum(buckets)
+    for bucket, count in enumerate(buckets):
+        if count and below + count >= wanted:
+            return _within(bucket, (wanted - below) / count)
+        below += count
+    return None
+
+
+def _within(bucket: int, share: float) -> float:
+    if bucket == len(BOUNDS):
+        return BOUNDS[-1]
+    lower = BOUNDS[bucket - 1] if bucket else 0.0
+    return lower + (BOUNDS[bucket] - lower) * share

@@ -1,4 +1,4 @@
-"""Every message between the master, the molds and the workers, on one screen.
+"""Every message between the master, the molds, the workers and the admin process, on one screen.
 
 Frozen types with an explicit encoding: one JSON object per message, its type under "type". Descriptors travel
 beside a message (SCM_RIGHTS); the docstrings say which, in order. `channel.py` moves them.
@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from superwsgi.config.links import Links
 from superwsgi.config.schema import Site
+from superwsgi.config.sections import AdminSettings, Log
 
 REASON_LIMIT: Final = 2 << 10
 DETAIL_LIMIT: Final = 16 << 10
@@ -100,7 +101,30 @@ class Relisten(_Message, frozen=True):
     checks: tuple[bool, ...] = ()
 
 
-# Master to mold and worker.
+# Master to admin process.
+
+
+class BootAdmin(_Message, frozen=True):
+    """Be the admin process of the site called `name`; `master` is the process that asks. It becomes `user`
+    first, if there is one. `exposed`: other machines may reach it.
+
+    Descriptors: the memory for its history, error log if `error_log`, listeners.
+    """
+
+    master: int
+    name: str
+    settings: AdminSettings
+    log: Log
+    error_log: bool
+    exposed: bool = False
+    user: str | None = None
+
+
+class Connected(_Message, frozen=True):
+    """The answer to Connect. Descriptor: a connection for one request, as on the control socket."""
+
+
+# Master to mold, worker and admin process.
 
 
 class Reopen(_Message, frozen=True):
@@ -194,7 +218,8 @@ class Started(_Message, frozen=True):
 
 
 class Ready(_Message, frozen=True):
-    """Serving; it took `seconds` since the fork. `samples`: it understands SampleThreads."""
+    """Serving; it took `seconds` since the fork. `samples`: it understands SampleThreads. The admin
+    process says so, too."""
 
     seconds: Seconds
     samples: bool = False
@@ -251,7 +276,19 @@ class ThreadsAt(_Message, frozen=True):
     last: bool = False
 
 
-# Mold and worker to master.
+# Admin process to master.
+
+
+class Alive(_Message, frozen=True):
+    """Its loop turns: said every other second."""
+
+
+class Connect(_Message, frozen=True):
+    """A connection is wanted, for one request to the master (control.py). Answered by Connected, or not at
+    all where it has too many. It sends no descriptor: to close one may hold up whoever has to (SO_LINGER)."""
+
+
+# All of them to master.
 
 
 class WentWrong(_Message, frozen=True):
@@ -273,11 +310,26 @@ Word = (
     | BootFailed
     | Recycle
     | ThreadsAt
+    | Alive
+    | Connect
     | WentWrong
 )
 """Messages that the master receives."""
 
-Message = Boot | Fork | Become | Relisten | Reopen | Drain | Stop | TellThreads | SampleThreads | Word
+Message = (
+    Boot
+    | Fork
+    | Become
+    | Relisten
+    | BootAdmin
+    | Connected
+    | Reopen
+    | Drain
+    | Stop
+    | TellThreads
+    | SampleThreads
+    | Word
+)
 
 encode: Final[Callable[[Message], bytes]] = msgspec.json.encode
 

@@ -136,3 +136,10 @@ class CertificateStatus(Struct, frozen=True):
     file: str
     expires: float
     days: float
+
+
+class AdminStatus(Struct, frozen=True):
+    """The admin process: `pid` is None while there is none, `addresses` are those of its page."""
+
+    pid: int | None
+    addresses: list[str]

@@ -112,6 +112,14 @@ class HeldGeneration(Struct, frozen=True):
     expires: Expiry | None = None
 
 
+class HeldAdmin(Struct, frozen=True):
+    """The admin process, its listeners, and the memory with its history."""
+
+    pid: int | None
+    listeners: list[HeldListener]
+    history: int | None
+
+
 class Handover(Struct, frozen=True):
     """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
     path and its descriptor, `shortage` is one of threads that was seen, `incidents` are those kept, `events`
@@ -130,6 +138,7 @@ class Handover(Struct, frozen=True):
     totals: HeldTotals | None = None
     events: dict[str, int] = {}
     reloads: dict[Outcome, int] = {}
+    admin: HeldAdmin | None = None
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""
@@ -145,6 +154,9 @@ class Handover(Struct, frozen=True):
         yield from (fd for _, fd in self.given)
         yield from [self.control.fd] if self.control is not None else []
         yield from [self.pidfile[1]] if self.pidfile is not None else []
+        if self.admin is not None:
+            yield from (listener.fd for listener in self.admin.listeners)
+            yield from [self.admin.history] if self.admin.history is not None else []
 
     def write(self) -> int:
         """Write it; returns a descriptor to read it from."""

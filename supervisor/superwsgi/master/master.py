@@ -21,6 +21,7 @@ from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import spell_exception
+from superwsgi.master.admin.admin import Admin
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
 from superwsgi.master.control.acting import Acts
@@ -86,10 +87,11 @@ class Master:
         self._children = Children(context, self._generations, self._record, self._agenda)
         self._deeds = Deeds(context, self._generations, self._children, self._agenda)
         self._monitor = Monitor(context, self._generations, self._agenda)
-        self._reopening = Reopening(context, self._generations)
         self._report = Report(startup.notifier, self._generations, self._record, loop, self._condition)
         self._control = Control(loop, os.environ, self._errors)
-        self._sitewide = SiteWide(site, startup.pidfile, self._control, self._errors)
+        self._admin = Admin(context, startup, self._control, self._children.watch)
+        self._reopening = Reopening(context, self._generations, self._admin.reopen)
+        self._sitewide = SiteWide(site, startup.pidfile, self._control, self._admin, self._errors)
         self._reloads = Reloads(
             context,
             startup,
@@ -127,8 +129,9 @@ class Master:
             self._take_signals()
             self._begin(time.monotonic())
             ask_at: float | None = time.monotonic()
-            while self._generations or self._children.strays:
+            while self._generations or self._children.strays or self._admin.lives:
                 ask_at = self._turn(ask_at)
+            self._admin.close()
             self._children.strays.name_programs(time.monotonic())
             self._control.finish(time.monotonic())
             sockets.close(self._shared.listeners, stored=self._report.listeners_stored)
@@ -154,6 +157,7 @@ class Master:
     def _start(self, now: float) -> None:
         try:
             self._control.open(self._sitewide.site)
+            self._admin.settle(self._sitewide.site)
         except BindError:
             sockets.close(self._shared.listeners)
             raise
@@ -173,6 +177,8 @@ class Master:
         for generation in self._generations:
             generation.pipes.tell(self._errors, generation.number)
             self._children.adopt(generation, now)
+        self._admin.adopt(held.admin, now)
+        self._admin.settle(self._sitewide.site)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)
         self._children.reap(now)
         python = platform.python_version()
@@ -198,6 +204,7 @@ class Master:
             totals=self._generations.totals.hold(),
             events=self._incidents.events,
             reloads=self._record.reloads,
+            admin=self._admin.hold(),
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.
@@ -209,6 +216,8 @@ class Master:
         self._loop.guard(self._children.look_for_strays, now, None)
         self._loop.guard(lambda now: self._report.update(now, stopping=self.stopping), now, None)
         self._loop.guard(self._control.update, now, None)
+        if not self._generations:  # it shows the stop until the end
+            self._loop.guard(self._admin.finish, now, None)
         return ask_at
 
     def _govern(self, now: float) -> float | None:
@@ -268,6 +277,7 @@ class Master:
         if self._generations.candidate is not None and self._generations.current is not None:
             self._reloads.withdraw(now)
         self.stopping = True
+        self._admin.stop()
         self.upgrade.call_off()
         self._report.stops()
         for generation in self._generations:
@@ -297,6 +307,7 @@ class Master:
             file=self._startup.site_file,
             began=self._began,
             requests=requests,
+            admin=self._admin.status(),
             now=now,
         )
 

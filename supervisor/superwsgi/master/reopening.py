@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -22,7 +23,11 @@ _SLOW: Final = 5.0
 class Reopening:
     """`ask` is SIGUSR1."""
 
-    def __init__(self, context: MasterContext, generations: Generations) -> None:
+    def __init__(
+        self, context: MasterContext, generations: Generations, reopened: Callable[[], None]
+    ) -> None:
+        """`reopened` is called when the current generation, and so the master, has another file."""
+        self._reopened = reopened
         self._loop = context.loop
         self._errors = context.errors
         self._generations = generations
@@ -82,6 +87,7 @@ class Reopening:
         generation.switch_logs(anew, now)
         if generation is self._generations.current:
             generation.logs.lead(self._errors)
+            self._reopened()
         has_failed = self._failed.pop(generation.number, None) is not None
         say = self._errors.all_clear if has_failed else self._errors.info
         say("log files reopened", gen=generation.number)

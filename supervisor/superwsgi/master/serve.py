@@ -12,6 +12,7 @@ from typing import Final
 
 from superwsgi.config.errors import ConfigError
 from superwsgi.log.files import LogTargetError
+from superwsgi.master.admin.needs import require
 from superwsgi.master.context import ReadSite, Startup
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
@@ -58,6 +59,7 @@ def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> 
 def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     inherited, notifier = Inherited.from_environ(os.environ), Notifier(os.environ)
     site = read_site()
+    require(site)
     with _pid_file(PidFile(site.pidfile)) as pidfile:
         shared = Shared.prepare(site, inherited)
         for name in inherited.left_over():

@@ -1,6 +1,6 @@
-"""What exists once for all generations: the master's title, its pid file, the control socket, and the
-backlog, owner and mode of listeners. It follows the current generation; a candidate's settings are only
-checked.
+"""What exists once for all generations: the master's title, its pid file, the control socket, the admin
+process, and the backlog, owner and mode of listeners. It follows the current generation; a candidate's
+settings are only checked.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ from setproctitle import setproctitle
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
+from superwsgi.master.admin.admin import Admin
 from superwsgi.master.control.server import Control
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError
+from superwsgi.system.privileges import PrivilegeError
 
 
 class SiteWide:
     """`site` is the configuration in effect."""
 
-    def __init__(self, site: Site, pidfile: PidFile, control: Control, errors: ErrorLog) -> None:
+    def __init__(
+        self, site: Site, pidfile: PidFile, control: Control, admin: Admin, errors: ErrorLog
+    ) -> None:
         self.site = site
+        self._admin = admin
         self._pidfile = pidfile
         self._control = control
         self._errors = errors
@@ -44,9 +49,11 @@ class SiteWide:
         setproctitle(f"superwsgi: master [{self.site.name}]")
 
     def check(self, site: Site) -> None:
-        """Find out whether `settle` would succeed. Raises PidFileError, BindError."""
+        """Find out whether `settle` would succeed. Raises PidFileError, BindError, ConfigError,
+        PrivilegeError."""
         self._pidfile.check_move(site.pidfile)
         self._control.check(site)
+        self._admin.check(site)
 
     def settle(self, current: Generation) -> None:
         """Another generation has become current. What cannot be changed stays as it was, and is logged."""
@@ -55,9 +62,10 @@ class SiteWide:
         self._change(lambda: sockets.adapt(current.listeners, current.site))
         self._change(lambda: self._pidfile.move(current.site.pidfile))
         self._change(lambda: self._control.open(current.site))
+        self._change(lambda: self._admin.settle(current.site))
 
     def _change(self, change: Callable[[], None]) -> None:
         try:
             change()
-        except (BindError, PidFileError) as error:
+        except (BindError, PidFileError, PrivilegeError) as error:
             self._errors.error("not changed", reason=str(error), next="stays as it was")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from superwsgi.counts import BOUNDS, BUCKETS, Counts
-from superwsgi.master.policy.last_minute import EVERY, Sample, due, keep, quantile, since
+from superwsgi.counts import BOUNDS, BUCKETS, Counts, quantile
+from superwsgi.master.policy.last_minute import EVERY, Sample, due, keep, since
 
 
 def answered(count):

@@ -93,6 +93,9 @@ def _head(snapshot: Snapshot, where: str) -> Iterator[str]:
     yield f"{' '.join(snapshot.addresses)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
     if snapshot.checks:
         yield f"health checks: {' '.join(snapshot.checks)}"
+    if snapshot.admin is not None:
+        pid = snapshot.admin.pid
+        yield f"admin: {' '.join(snapshot.admin.addresses)}, {'not running' if pid is None else f'pid {pid}'}"
     if where:
         yield where
     if snapshot.certificate is not None:

@@ -15,12 +15,14 @@ import msgspec
 
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.cli.site.serve import read_or_exit
+from superwsgi.config.errors import ConfigError
 from superwsgi.config.listening import UnixAddress
 from superwsgi.config.rules import surprises
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import TlsSettings
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
 from superwsgi.log.spelling import duration, ending, printable, printable_lines
+from superwsgi.master.admin.needs import require
 from superwsgi.master.control.paths import OFF
 from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.processes import hearing, launch
@@ -134,7 +136,7 @@ def _runs_alone(site: Site) -> bool:
 
 def _loadable(site: Site) -> Site:
     """The site as far as it can be loaded here, so that one problem does not hide the next."""
-    site = msgspec.structs.replace(site, tls=TlsSettings())
+    site = msgspec.structs.replace(launch.without_admin(site), tls=TlsSettings())
     try:
         identity(site.user, site.group)
     except PrivilegeError:
@@ -151,6 +153,10 @@ def _surroundings(site: Site) -> Iterator[str]:
     except PrivilegeError as error:
         yield str(error)
     try:
+        require(site)
+    except (ConfigError, PrivilegeError) as error:
+        yield str(error)
+    try:
         certificates = interface.load(site.tls)
         for warning in certificates.warnings if certificates is not None else ():
             click.echo(f"warning: {warning}", err=True)  # it would start all the same
@@ -164,7 +170,11 @@ def _surroundings(site: Site) -> Iterator[str]:
         except LogTargetError as error:
             yield f"{key}: {error}"
     tries: list[tuple[str, str | None, Callable[[Path], None]]] = [("pidfile", site.pidfile, try_writing)]
-    for key, addresses in (("bind", site.bind), ("health.bind", site.health.bind)):
+    for key, addresses in (
+        ("bind", site.bind),
+        ("health.bind", site.health.bind),
+        ("admin.bind", site.admin.bind),
+    ):
         tries += [(key, each.path, _try_socket) for each in addresses if isinstance(each, UnixAddress)]
     tries += [("control", site.control if site.control != OFF else None, _try_socket)]
     for key, name, attempt in tries:

@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from superwsgi.config.schema import Site
-from superwsgi.control import Answer, NotUnderstood, Progress, Refused, Request, decode_request, encode
+from superwsgi.control import (
+    Answer,
+    NotUnderstood,
+    Progress,
+    Refused,
+    ReloadRequest,
+    Request,
+    StacksRequest,
+    StatusRequest,
+    WhyRequest,
+    decode_request,
+    encode,
+)
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.control import by_name, paths
@@ -27,6 +39,12 @@ MOST_CLIENTS: Final = 32
 
 PATIENCE: Final = 10.0
 """Seconds that a client may take to ask, and to read its answer."""
+
+MOST_GUESTS: Final = 16
+"""Connections of the admin process at a time; they take no place from other clients."""
+
+GUESTS_MAY: Final = (StatusRequest, WhyRequest, StacksRequest, ReloadRequest)
+"""What the admin process may ask for. It hears from whoever reaches it, so it is not believed like others."""
 
 LONGEST_REQUEST: Final = 4 << 10
 """Bytes."""
@@ -53,13 +71,15 @@ class Answers(Protocol):
 
 @dataclass(slots=True)
 class _Client:
-    """`who` it is, as text; `follow` is how its answer goes on, `last` is the last answer it was sent."""
+    """`who` it is, as text; a `guest` is the admin process. `follow` is how its answer goes on, `last` is the
+    last answer it was sent."""
 
     sock: socket.socket
     who: str
     deadline: float | None
     asked: bytearray = field(default_factory=bytearray)
     unsent: bytearray = field(default_factory=bytearray)
+    guest: bool = False
     served: bool = False  # its request was read
     follow: Follow | None = None
     last: Answer | None = None
@@ -223,12 +243,25 @@ class Control:
             self._wait(client, now)
             self._hear(client, now)
 
+    def invite(self, now: float) -> socket.socket | None:
+        """The other end of a connection that is served already, for the admin process; None if it has
+        MOST_GUESTS. Raises OSError."""
+        if sum(client.guest for client in self._clients.values()) >= MOST_GUESTS:
+            return None
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        client = _Client(ours, "the admin process", None, guest=True)
+        self._clients[ours.fileno()] = client
+        self._wait(client, now)
+        return theirs
+
     def _make_room(self, who: str, now: float) -> bool:
-        if len(self._clients) >= MOST_CLIENTS:
+        others = [client for client in self._clients.values() if not client.guest]
+        if len(others) >= MOST_CLIENTS:
             reason = f"more than {MOST_CLIENTS} clients at a time, the last of {who}"
             then = "who has asked nothing for longest is disconnected"
             self._crowded.make(int(now * 1e9), reason=reason, next=then)
-            longest = next((client for client in self._clients.values() if not client.served), None)
+            longest = next((client for client in others if not client.served), None)
             if longest is None:
                 return False
             self._let_go(longest)
@@ -253,7 +286,10 @@ class Control:
         client.served = True
         assert self._answers is not None
         try:
-            answer, client.follow = self._answers.answer(decode_request(line), client.who, now)
+            request = decode_request(line)
+            if client.guest and not isinstance(request, GUESTS_MAY):
+                raise NotUnderstood(f"{client.who} may not ask for that")
+            answer, client.follow = self._answers.answer(request, client.who, now)
         except NotUnderstood as error:
             answer = Refused(reason=str(error))
         except Exception:

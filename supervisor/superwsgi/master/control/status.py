@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from superwsgi import __version__, build
 from superwsgi.control import Progress, Snapshot, Stage
-from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters
+from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters, quantile
 from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
@@ -22,10 +22,11 @@ from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import shortage
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition
-from superwsgi.master.policy.last_minute import LastMinute, quantile
+from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.snapshot import (
+    AdminStatus,
     CertificateStatus,
     DeathStatus,
     MinuteStatus,
@@ -79,6 +80,7 @@ def snapshot(
     began: float,
     now: float,
     requests: bool = False,
+    admin: AdminStatus | None = None,
 ) -> Snapshot:
     """The site called `name`, from `file`, whose master started at `began` (monotonic seconds); with the
     `requests` that run if they are wanted."""
@@ -117,6 +119,7 @@ def snapshot(
         running=_running(present, now) if requests else None,
         python=_PYTHON,
         compiled=_COMPILED,
+        admin=admin,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from superwsgi.counts import BOUNDS, Counts
+from superwsgi.counts import Counts
 
 MINUTE: Final = 60.0
 EVERY: Final = 5.0
@@ -56,25 +56,3 @@ def since(samples: Sequence[Sample], now: Sample) -> LastMinute:
     if not kept:
         return LastMinute(0.0, Counts())
     return LastMinute(now.when - kept[0].when, now.counts - kept[0].counts)
-
-
-def quantile(buckets: Sequence[int], share: float) -> float | None:
-    """The seconds that this share of what is in a histogram (counts.BOUNDS) took at most; None if it is
-    empty.
-
-    Within a bucket they are taken to be spread evenly. What is beyond the last bound counts as that bound:
-    nothing is known but that it took longer.
-    """
-    below, wanted = 0, share * sum(buckets)
-    for bucket, count in enumerate(buckets):
-        if count and below + count >= wanted:
-            return _within(bucket, (wanted - below) / count)
-        below += count
-    return None
-
-
-def _within(bucket: int, share: float) -> float:
-    if bucket == len(BOUNDS):
-        return BOUNDS[-1]
-    lower = BOUNDS[bucket - 1] if bucket else 0.0
-    return lower + (BOUNDS[bucket] - lower) * share

@@ -1,4 +1,4 @@
-"""What a mold or a worker may say, and when: one table for each.
+"""What a mold, a worker or the admin process may say, and when: one table for each.
 
 Application code runs in both and has their channels, so anything may be forged, by that code or by a process
 that it forked. The master believes only what this process can say after what it said before; a pair that is
@@ -15,7 +15,9 @@ from typing import Final
 
 from superwsgi.channel import Forged
 from superwsgi.messages import (
+    Alive,
     BootFailed,
+    Connect,
     ForkFailed,
     Loaded,
     LoadFailed,
@@ -52,6 +54,13 @@ MOLD: Final[Table] = {
     Said.STARTED: {},
     Said.READY: {WentWrong: Said.READY, ForkFailed: Said.READY, LoadFailed: Said.LAST},
     Said.LAST: {WentWrong: Said.LAST},
+}
+
+ADMIN: Final[Table] = {
+    Said.NOTHING: {WentWrong: Said.NOTHING, Ready: Said.READY},
+    Said.STARTED: {},
+    Said.READY: {WentWrong: Said.READY, Alive: Said.READY, Connect: Said.READY},
+    Said.LAST: {},
 }
 
 

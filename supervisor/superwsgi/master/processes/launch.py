@@ -1,4 +1,5 @@
-"""Starting programs below the master: molds, which are freshly executed interpreters, and others.
+"""Starting programs below the master: molds and the admin process, which are freshly executed interpreters,
+and others.
 
 A mold is a new program, so a deploy may replace any package, even those that superwsgi itself uses. Nothing
 of that program is imported here: a worker's loop would take 2 MB of the master's memory.
@@ -10,6 +11,7 @@ environment, a file named by PYTHONPATH or LD_PRELOAD, a `sitecustomize`. So roo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -24,20 +26,23 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from superwsgi.channel import MOLD_FD, Channel
+from superwsgi.channel import CHANNEL_FD, Channel
 from superwsgi.config.schema import Site
+from superwsgi.config.sections import AdminSettings
 from superwsgi.master.processes.handles import MoldHandle
 from superwsgi.master.release import Release
 from superwsgi.messages import Boot
-from superwsgi.system.privileges import PrivilegeError, becomes_another, drop, log_in
+from superwsgi.system.privileges import Identity, PrivilegeError, account, becomes_another, drop, log_in
 from superwsgi.worker import forks
 
 _SAFE = "PYTHONSAFEPATH"
+_SEARCH = "PYTHONPATH"
+_MODULE = "MODULE"
 _FORGET = f"import os; os.environ.pop({_SAFE!r}, None)\n"
 _PROGRAM = """\
 import sys
 if sys.path[:1] == ['']: del sys.path[0]
-from superwsgi.worker.boot.mold import main
+from MODULE import main
 main()
 """
 _AS_ROOT = """\
@@ -49,11 +54,19 @@ def is_roots(folder):
 site.addsitepackages(site.venv(site.removeduppaths()))
 folders = [os.path.realpath(folder) for folder in sys.path if os.path.exists(folder)]
 sys.path[:] = filter(is_roots, folders)
-from superwsgi.worker.boot.mold import main
+from MODULE import main
 main()
 """
 """For -I and -S: additions by the environment, `sitecustomize` and links from .pth files into other users'
 folders follow once the rights of root are gone (worker/boot/application.py)."""
+
+_MOLD: Final = "superwsgi.worker.boot.mold"
+_ADMIN: Final = "superwsgi.admin.process"
+
+_PLAIN: Final = frozenset(
+    {"HOME", "JOURNAL_STREAM", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", _SEARCH, "TZ", "VIRTUAL_ENV"}
+)
+"""Variables that the admin process gets: any other may hold a secret."""
 
 Launch = Callable[[Site, Release, socket.socket, Iterable[int]], int]
 """(site, its release, the mold's end of its channel, descriptors that only the master may hold) -> process
@@ -71,6 +84,7 @@ def launch_mold(
 ) -> MoldHandle:
     """Launch a mold whose first message is `boot`, with these files; `private` are the descriptors that only
     the master may hold. Raises OSError, PrivilegeError."""
+    boot = msgspec.structs.replace(boot, site=without_admin(boot.site))
     channel, theirs = Channel.pair()
     try:
         # Sent first: a process that ends at once is then noticed by its exit, not by a failing send.
@@ -83,6 +97,11 @@ def launch_mold(
         theirs.close()
 
 
+def without_admin(site: Site) -> Site:
+    """The site as its processes are told of it: application code is not to find the token."""
+    return msgspec.structs.replace(site, admin=AdminSettings())
+
+
 def execute(site: Site, release: Release, theirs: socket.socket, _private: Iterable[int]) -> int:
     """A mold that is a fresh interpreter, executed as the site's user; everything private is close-on-exec.
     Raises OSError, PrivilegeError.
@@ -91,15 +110,51 @@ def execute(site: Site, release: Release, theirs: socket.socket, _private: Itera
     it, it is executed by root, isolated, and becomes that user a moment later: see worker/boot/mold.py.
     """
     try:
-        return _spawn(_ordinary(site, release), theirs, partial(drop, site.user, site.group, site.umask))
+        program = _ordinary(release.python, environ_of(site, release), _MOLD)
+        return _spawn(program, theirs, partial(drop, site.user, site.group, site.umask))
     except PermissionError as error:
         if not becomes_another(site.user, site.group):
             raise
-        if not _is_roots(Path(release.python)):
-            advice = f"user {site.user!r} must be able to read and execute it, and to enter the folders above"
-            raise PermissionError(error.errno, f"{error.strerror}; {advice}") from None
-    isolated = [release.python, "-I", "-S", "-c", _AS_ROOT]
-    return _spawn((isolated, os.environ), theirs, lambda: None)
+        _require_roots(release.python, site.user, error)
+    return _spawn(_isolated(release.python, os.environ, _MOLD), theirs, lambda: None)
+
+
+def execute_admin(python: str, user: str | None, theirs: socket.socket) -> int:
+    """The admin process, likewise, as `user` if there is one: in the root folder, with none of the site's
+    variables. Raises OSError, PrivilegeError."""
+    environ = {name: value for name, value in os.environ.items() if name in _PLAIN or name.startswith("LC_")}
+    if _SEARCH in environ:
+        environ[_SEARCH] = os.pathsep.join(map(os.path.abspath, environ[_SEARCH].split(os.pathsep)))
+    become = partial(drop, user, None, None)
+    try:
+        if user is None or _can_read(account(user), Path(__file__)):
+            return _spawn(_ordinary(python, environ, _ADMIN), theirs, become, folder="/")
+        denied = PermissionError(errno.EACCES, f"{Path(__file__).parents[2]}: {os.strerror(errno.EACCES)}")
+    except PermissionError as error:
+        if user is None:
+            raise
+        denied = error
+    _require_roots(python, user, denied)
+    return _spawn(_isolated(python, environ, _ADMIN), theirs, lambda: None, folder="/")
+
+
+def _can_read(who: Identity, file: Path) -> bool:
+    """Whether that user may enter the folders above a file, and read it, by their permission bits."""
+
+    def allows(path: Path, bit: int) -> bool:
+        status = path.stat()
+        if status.st_uid == who.uid:
+            return bool(status.st_mode & bit << 6)
+        return bool(status.st_mode & (bit << 3 if status.st_gid in who.groups() else bit))
+
+    return all(allows(folder, stat.S_IXOTH) for folder in file.parents) and allows(file, stat.S_IROTH)
+
+
+def _require_roots(python: str, user: str | None, error: PermissionError) -> None:
+    """Raises PermissionError, with advice, if somebody but root can have changed the interpreter."""
+    if not _is_roots(Path(python)):
+        advice = f"user {user!r} must be able to read and execute it, and to enter the folders above"
+        raise PermissionError(error.errno, f"{error.strerror}; {advice}") from None
 
 
 def environ_of(site: Site, release: Release) -> dict[str, str]:
@@ -114,25 +169,31 @@ def why(error: OSError | PrivilegeError) -> str:
     return error.strerror or "" if isinstance(error, OSError) else str(error)
 
 
-def _ordinary(site: Site, release: Release) -> tuple[list[str], Mapping[str, str]]:
+def _ordinary(python: str, environ: Mapping[str, str], module: str) -> tuple[list[str], Mapping[str, str]]:
     """Its arguments and environment. It must not look for modules in the working folder: that may have been
     removed with an old release, and then Python 3.13 fails at the first missing attribute of any module.
     Versions before 3.11 do not know the variable, and need it less.
     """
-    environ = environ_of(site, release)
     program = _PROGRAM if _SAFE in environ else _FORGET + _PROGRAM
     # The last one: setproctitle looks for the arguments before the first.
-    return [release.python, "-c", program], {**environ, _SAFE: "1"}
+    return [python, "-c", program.replace(_MODULE, module)], {**environ, _SAFE: "1"}
+
+
+def _isolated(python: str, environ: Mapping[str, str], module: str) -> tuple[list[str], Mapping[str, str]]:
+    return [python, "-I", "-S", "-c", _AS_ROOT.replace(_MODULE, module)], environ
 
 
 def _spawn(
-    program: tuple[list[str], Mapping[str, str]], theirs: socket.socket, become: Callable[[], None]
+    program: tuple[list[str], Mapping[str, str]],
+    theirs: socket.socket,
+    become: Callable[[], None],
+    folder: str | None = None,
 ) -> int:
     arguments, environ = program
     until_it_writes_stacks = [signal.SIGUSR2]
-    files = {MOLD_FD: theirs.fileno()}
+    files = {CHANNEL_FD: theirs.fileno()}
     try:
-        return spawn(Execution(arguments, environ, become, files, blocked=until_it_writes_stacks))
+        return spawn(Execution(arguments, environ, become, files, folder, blocked=until_it_writes_stacks))
     except OSError as error:
         raise OSError(error.errno, f"{arguments[0]}: {error.strerror}") from None
 

@@ -23,7 +23,7 @@ from typing import NoReturn
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
-from superwsgi.channel import MOLD_FD, Channel, Closed, OutOfDescriptors
+from superwsgi.channel import CHANNEL_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
@@ -62,10 +62,10 @@ _MASTERS = (
 def main() -> NoReturn:
     """The program of a freshly executed mold."""
     try:
-        os.set_inheritable(MOLD_FD, False)
+        os.set_inheritable(CHANNEL_FD, False)
     except OSError:  # executed again, as the reloaders of development servers do
         sys.exit("superwsgi: a mold was executed again; does the module call app.run(debug=True)?")
-    begin(Channel(socket.socket(fileno=MOLD_FD)))
+    begin(Channel(socket.socket(fileno=CHANNEL_FD)))
 
 
 def is_program() -> bool:

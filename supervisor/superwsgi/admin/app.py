@@ -1,0 +1,235 @@
+"""The WSGI application of the admin process: a table of pages, each with its methods."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from msgspec import Struct
+
+from superwsgi.admin import shown
+from superwsgi.admin.asking import Asking, Unanswered
+from superwsgi.admin.events import MOST, Stream
+from superwsgi.admin.guard import MOST_CONTENT, Policy, Refusal, refusal
+from superwsgi.admin.history import History
+from superwsgi.admin.watching import Watching
+from superwsgi.control import (
+    AllStacks,
+    Ended,
+    Outcome,
+    ReloadRequest,
+    Request,
+    StacksRequest,
+    Why,
+    WhyRequest,
+)
+
+Environ = dict[str, Any]
+Wanted = TypeVar("Wanted")
+
+JSON: Final = "application/json"
+
+_FIELDS: Final = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+_NOTHING_ELSE: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+_REASONS: Final = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    503: "Service Unavailable",
+}
+
+_WORK: Final = 600.0
+"""Seconds that the master may take to act."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`body` is closed at its end, if it can be."""
+
+    body: Iterable[bytes]
+    kind: str = JSON
+    status: int = 200
+    fields: Mapping[str, str] = field(default_factory=dict)
+    policy: str = _NOTHING_ELSE
+
+
+Page = Callable[[Environ], Response]
+
+
+class Wrong(Exception):
+    """A request that cannot be answered otherwise: its status, and why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class OfReload(Struct, forbid_unknown_fields=True):
+    """Nothing is to be said."""
+
+
+class OfStacks(Struct, forbid_unknown_fields=True):
+    """As StacksRequest."""
+
+    of: str | None = None
+
+
+class Application:
+    """`pages` are what there is, by path and method."""
+
+    def __init__(self, policy: Policy, asking: Asking, watching: Watching, history: History) -> None:
+        self._policy = policy
+        self._asking = asking
+        self._watching = watching
+        self._history = history
+        page = _page()
+        self._index = Response([page], "text/html; charset=utf-8", policy=_only_inline(page.decode()))
+        self.pages: dict[str, dict[str, Page]] = {
+            "/": {"GET": lambda _: self._index},
+            "/api/status": {"GET": self._status},
+            "/api/events": {"GET": self._stream},
+            "/api/history": {"GET": lambda _: Response([self._history.shown()])},
+            "/api/incidents": {"GET": self._incidents},
+            "/api/reload": {"POST": self._reload},
+            "/api/stacks": {"POST": self._stacks},
+        }
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        response = self._respond(environ)
+        fields = [
+            ("Content-Type", response.kind),
+            ("Content-Security-Policy", response.policy),
+            *_FIELDS,
+            *response.fields.items(),
+        ]
+        if isinstance(response.body, list):
+            fields.append(("Content-Length", str(sum(map(len, response.body)))))
+        start_response(f"{response.status} {_REASONS[response.status]}", fields)
+        return response.body
+
+    def _respond(self, environ: Environ) -> Response:
+        refused = refusal(environ, self._policy)
+        if refused is not None:
+            return _refused(refused)
+        methods = self.pages.get(environ["PATH_INFO"])
+        if methods is None:
+            return _refused(Refusal(404, "there is no such page"))
+        method = environ["REQUEST_METHOD"]
+        page = methods.get("GET" if method == "HEAD" else method)
+        if page is None:
+            return _refused(Refusal(405, f"{method} means nothing here", {"Allow": ", ".join(methods)}))
+        try:
+            return page(environ)
+        except Wrong as error:
+            return _refused(Refusal(error.status, str(error)))
+        except Unanswered as error:
+            return _refused(Refusal(503, str(error)))
+
+    # What is shown.
+
+    def _status(self, _environ: Environ) -> Response:
+        return Response([self._watching.fresh().encoded()])
+
+    def _stream(self, environ: Environ) -> Response:
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return Response([b""], "text/event-stream")
+        if not self._watching.join(MOST):
+            raise Wrong(503, f"{MOST} streams are open already")
+        return Response(Stream(self._watching), "text/event-stream", fields={"X-Accel-Buffering": "no"})
+
+    def _incidents(self, environ: Environ) -> Response:
+        query = parse_qs(environ["QUERY_STRING"], max_num_fields=8)
+        most = query.get("most", ["20"])[-1]
+        if not re.fullmatch(r"[0-9]{1,3}", most):
+            raise Wrong(400, "most is a number of incidents")
+        concerning = query.get("of", [None])[-1]
+        answer = self._asking.ask(WhyRequest(concerning=concerning, most=int(most)))
+        assert isinstance(answer, Why)
+        return _json(shown.why(answer))
+
+    # What is done.
+
+    def _reload(self, environ: Environ) -> Response:
+        _content(environ, OfReload)
+        return self._done(ReloadRequest(follow=True))
+
+    def _stacks(self, environ: Environ) -> Response:
+        answer = self._asking.ask(StacksRequest(of=_content(environ, OfStacks).of))
+        assert isinstance(answer, AllStacks)
+        return _json(shown.stacks(answer))
+
+    def _done(self, request: Request) -> Response:
+        """What became of something that takes a while."""
+        answer = self._asking.ask(request, _WORK)
+        assert isinstance(answer, Ended)
+        return _json(answer, 200 if answer.outcome is Outcome.COMPLETE else 409)
+
+
+def _json(answer: Struct, status: int = 200) -> Response:
+    return Response([msgspec.json.encode(answer)], status=status)
+
+
+def _refused(refused: Refusal) -> Response:
+    content = msgspec.json.encode({"error": refused.reason}) + b"\n"
+    return Response([content], status=refused.status, fields=refused.fields)
+
+
+def _content(environ: Environ, kind: type[Wanted]) -> Wanted:
+    """What was posted. Raises Wrong."""
+    content = environ["wsgi.input"].read(MOST_CONTENT + 1)
+    if len(content) > MOST_CONTENT:
+        raise Wrong(413, "the content is too large")
+    try:
+        return msgspec.json.decode(content or b"{}", type=kind)
+    except (ValueError, RecursionError) as error:
+        raise Wrong(400, f"the content does not say what to do: {error}") from None
+
+
+# The page: one file, whose own scripts and styles may run, and nothing else.
+
+_BARE: Final = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>superwsgi</title>
+<ul><li><a href="/api/status">status</a><li><a href="/api/incidents">incidents</a></ul></html>
+"""
+
+
+def _page() -> bytes:
+    file = Path(__file__).with_name("page.html")
+    return file.read_bytes() if file.is_file() else _BARE
+
+
+def _only_inline(page: str) -> str:
+    """The policy (CSP level 3) for a page that asks this origin alone: each inline script and style by its
+    hash."""
+    scripts, styles = (" ".join(_hashes(page, tag)) or "'none'" for tag in ("script", "style"))
+    return (
+        f"{_NOTHING_ELSE}; script-src {scripts}; style-src {styles}; connect-src 'self'; "
+        "img-src 'self' data:; frame-src blob:; worker-src 'none'"
+    )
+
+
+def _hashes(page: str, tag: str) -> Iterable[str]:
+    for content in re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", page, re.DOTALL | re.IGNORECASE):
+        digest = hashlib.sha256(content.encode()).digest()
+        yield f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -1,0 +1,254 @@
+"""The last hour, for the charts: a sample each second for five minutes, before that one for each ten seconds.
+
+It is kept in memory that the master holds, so it outlives this process, reloads and upgrades. There are two
+areas, written in turn, each with the whole history and its checksum: whoever is killed while it writes one
+leaves the other as it was, which lacks nothing but the sample that was being taken. What another version has
+written, or anything else, is no history: it begins anew.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+import time
+import zlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from superwsgi.control import Snapshot
+from superwsgi.counts import quantile
+from superwsgi.snapshot import TotalsStatus, WorkerStatus
+
+VERSION: Final = 1
+
+FINE: Final = 300
+"""Samples of a second that are kept."""
+
+EVERY: Final = 10
+"""Seconds of a sample after that."""
+
+COARSE: Final = 360
+"""How many of those: an hour."""
+
+WORKERS: Final = 64
+"""Whose memory and CPU are kept, the first by number."""
+
+MARKS: Final = 300
+
+_AREAS: Final = 2
+_HEAD: Final = struct.Struct("=8sQQI")
+"""Magic, the number of the write, bytes, checksum."""
+
+_MAGIC: Final = b"SWSGIHI%d" % VERSION
+
+COLUMNS: Final = ["t", "rate", "p50", "p95", "p99", "queued", "busy", "threads", "errors", "generation"]
+"""Of a sample: Unix time in seconds at its end, requests a second, quantiles of their seconds, None where
+there were none; requests that wait and threads that are busy, the most at any look; threads; answers with a
+5xx status a second; the number of the generation, None before the first one serves."""
+
+Row = list[Any]
+
+
+class Mark(Struct, frozen=True):
+    """Something that has happened at `t`, Unix time in seconds: `text` says what, `incident` is its number,
+    0 if it is none."""
+
+    t: float
+    kind: str
+    text: str
+    incident: int = 0
+
+
+class Series(Struct):
+    """What a worker has used, by the times of samples: `rss` in bytes, `cpu` in cores."""
+
+    t: list[float] = []
+    rss: list[int | None] = []
+    cpu: list[float | None] = []
+
+    def add(self, when: float, rss: int | None, cpu: float | None) -> None:
+        self.t.append(when)
+        self.rss.append(rss)
+        self.cpu.append(None if cpu is None else round(cpu, 3))
+
+    def drop_before(self, when: float) -> None:
+        old = bisect_left(self.t, when)
+        del self.t[:old], self.rss[:old], self.cpu[:old]
+
+
+class Known(Struct):
+    """What was counted at a look, at `when`, monotonic seconds, so that the next sample says what is new."""
+
+    when: float
+    requests: int
+    failures: int
+    latency: list[int]
+
+
+class Kept(Struct):
+    """The whole history."""
+
+    fine: list[Row] = []
+    coarse: list[Row] = []
+    workers: dict[str, Series] = {}
+    marks: list[Mark] = []
+    last: Known | None = None  # at the last sample
+    begun: Known | None = None  # where the coarse sample began that is being taken
+    seen: dict[str, Any] = {}  # what marks.py knows of the last look
+
+
+class Memory:
+    """The two areas in a memfd. Raises ValueError if that is not as large as it says."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, os.fstat(fd).st_size)
+        self._size = len(self._map) // _AREAS
+        self._written = 0
+
+    def read(self) -> bytes | None:
+        """What was written last and is whole."""
+        found = [each for each in map(self._area, range(_AREAS)) if each is not None]
+        if not found:
+            return None
+        self._written, content = max(found)
+        return content
+
+    def write(self, content: bytes) -> bool:
+        """Replace what was written before the last time. Whether there was room."""
+        if _HEAD.size + len(content) > self._size:
+            return False
+        number = self._written + 1
+        at = number % _AREAS * self._size
+        head = _HEAD.pack(_MAGIC, number, len(content), zlib.crc32(content))
+        self._map[at : at + _HEAD.size + len(content)] = head + content
+        self._written = number
+        return True
+
+    def _area(self, index: int) -> tuple[int, bytes] | None:
+        at = index * self._size
+        magic, number, length, checksum = _HEAD.unpack_from(self._map, at)
+        if magic != _MAGIC or length > self._size - _HEAD.size:
+            return None
+        content = self._map[at + _HEAD.size : at + _HEAD.size + length]
+        return (number, content) if zlib.crc32(content) == checksum else None
+
+
+class History:
+    """`note` is called by one thread, `shown` by any."""
+
+    def __init__(self, memory: Memory, marks: Callable[[Snapshot, dict[str, Any], float], Iterable[Mark]]):
+        """`marks` finds what has happened since the last look, and notes in a dict what it has seen."""
+        self._memory = memory
+        self._marks = marks
+        self._lock = threading.Lock()
+        self._kept = _decoded(memory.read()) or Kept()
+
+    def note(self, snapshot: Snapshot, now: float) -> None:
+        """Take a sample, at `now`, monotonic seconds."""
+        when = round(time.time(), 2)
+        found = list(self._marks(snapshot, self._kept.seen, when))
+        with self._lock:
+            _take(self._kept, snapshot, now, when)
+            self._kept.marks = [*self._kept.marks, *found][-MARKS:]
+            content = msgspec.msgpack.encode(self._kept)
+        self._memory.write(content)
+
+    def shown(self) -> bytes:
+        """As JSON."""
+        with self._lock:
+            kept = self._kept
+            begins = kept.fine[0][0] if kept.fine else 0.0
+            samples = [*(row for row in kept.coarse if row[0] < begins), *kept.fine]
+            return msgspec.json.encode(
+                {
+                    "now": time.time(),
+                    "columns": COLUMNS,
+                    "samples": samples,
+                    "workers": kept.workers,
+                    "marks": kept.marks,
+                }
+            )
+
+
+def _decoded(content: bytes | None) -> Kept | None:
+    try:
+        return None if content is None else msgspec.msgpack.decode(content, type=Kept)
+    except ValueError:
+        return None
+
+
+def _take(kept: Kept, snapshot: Snapshot, now: float, when: float) -> None:
+    known = _known(snapshot.totals, now)
+    kept.fine = [*kept.fine, _row(snapshot, kept.last or known, known, when)][-FINE:]
+    kept.last = known
+    if kept.begun is None or _is_other(kept.begun, known):
+        kept.begun = known
+    elif now - kept.begun.when >= EVERY:
+        kept.coarse = [*kept.coarse, _coarse(kept, snapshot, known, when)][-COARSE:]
+        kept.begun = known
+        _note_workers(kept.workers, snapshot.workers, when)
+
+
+def _known(totals: TotalsStatus | None, now: float) -> Known:
+    if totals is None:
+        return Known(now, 0, 0, [])
+    return Known(now, totals.requests, totals.answers.get("5xx", 0), totals.latency)
+
+
+def _is_other(before: Known, now: Known) -> bool:
+    """Whether these cannot be compared: counts of another program, or time itself, have begun anew."""
+    return len(before.latency) != len(now.latency) or before.requests > now.requests or before.when > now.when
+
+
+def _row(snapshot: Snapshot, before: Known, now: Known, when: float) -> Row:
+    if _is_other(before, now):
+        before = now
+    seconds = now.when - before.when
+    new = [count - earlier for count, earlier in zip(now.latency, before.latency, strict=True)]
+    threads = snapshot.threads
+    return [
+        when,
+        round((now.requests - before.requests) / seconds, 2) if seconds else 0.0,
+        *(_rounded(quantile(new, share)) for share in (0.5, 0.95, 0.99)),
+        threads.queued,
+        threads.busy,
+        threads.total,
+        round((now.failures - before.failures) / seconds, 2) if seconds else 0.0,
+        snapshot.generation,
+    ]
+
+
+def _coarse(kept: Kept, snapshot: Snapshot, now: Known, when: float) -> Row:
+    assert kept.begun is not None
+    row = _row(snapshot, kept.begun, now, when)
+    begun = when - (now.when - kept.begun.when)
+    since = [each for each in kept.fine if each[0] > begun]
+    for column in (COLUMNS.index("queued"), COLUMNS.index("busy")):
+        row[column] = max(each[column] for each in since)
+    return row
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+def _note_workers(kept: dict[str, Series], workers: Iterable[WorkerStatus], when: float) -> None:
+    """Of two with one number the one that serves, or comes."""
+    for worker in sorted(workers, key=lambda each: (each.state == "serving", each.generation)):
+        name = str(worker.number)
+        if worker.pid is None or (name not in kept and len(kept) >= WORKERS):
+            continue
+        series = kept.setdefault(name, Series())
+        if series.t and series.t[-1] == when:
+            del series.t[-1], series.rss[-1], series.cpu[-1]
+        series.add(when, worker.rss, worker.cpu)
+    for name, series in list(kept.items()):
+        series.drop_before(when - EVERY * COARSE)
+        if not series.t:
+            del kept[name]

@@ -1,0 +1,1 @@
+"""The admin process as the master sees it: what it needs, its sockets, its life."""
