@@ -18,6 +18,7 @@ from superwsgi.config.schema import Site
 from superwsgi.config.sections import Log, RollOutSettings
 from superwsgi.config.text.addresses import address
 from superwsgi.log.error import ErrorLog
+from superwsgi.master.admin.admin import Admin
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control.server import Control
 from superwsgi.master.eventloop import EventLoop
@@ -61,9 +62,10 @@ class Rooms:
         self.deeds = Deeds(context, self.generations, self.children, self.agenda)
         self.pidfile = PidFile(None)
         self.control = Control(loop, {"RUNTIME_DIRECTORY": str(folder)}, self.errors)
-        self.sitewide = SiteWide(self.site, self.pidfile, self.control, self.errors)
         origin = Origin("/", sys.executable)
         startup = Startup(self.read, self.launch, origin, self.pidfile, Inherited(), Notifier({}))
+        self.admin = Admin(context, startup, self.control, self.children.watch)
+        self.sitewide = SiteWide(self.site, self.pidfile, self.control, self.admin, self.errors)
         self.reload = Reloads(
             context,
             startup,

@@ -14,6 +14,7 @@ from superwsgi import channel, messages
 from superwsgi.channel import Channel, Closed, Forged, Garbled, OutOfDescriptors
 from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.schema import Site
+from superwsgi.config.sections import AdminSettings, Log
 
 SITE = Site(
     name="shop", apps={"/": "shop:app"}, bind=(TcpAddress("::1", 80), UnixAddress("/run/x", owner="www"))
@@ -23,6 +24,17 @@ EXAMPLES = [
     messages.Fork(2, 17),
     messages.Become(1, 0, proven=True),
     messages.Relisten((False, True), (True, False)),
+    messages.BootAdmin(
+        812,
+        "shop",
+        AdminSettings(bind=(UnixAddress("/run/a"),), token="0123456789abcdef"),
+        Log(),
+        True,
+        user="x",
+    ),
+    messages.Connected(),
+    messages.Connect(),
+    messages.Alive(),
     messages.Reopen(True, True),
     messages.Drain(0.5, 30.0, last=True),
     messages.Stop(),

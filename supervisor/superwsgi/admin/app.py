@@ -17,7 +17,7 @@ from msgspec import Struct
 from superwsgi.admin import shown
 from superwsgi.admin.asking import Asking, Unanswered
 from superwsgi.admin.events import MOST, Stream
-from superwsgi.admin.guard import MOST_CONTENT, Policy, Refusal, refusal
+from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
 from superwsgi.admin.history import History
 from superwsgi.admin.watching import Watching
 from superwsgi.control import (
@@ -77,7 +77,7 @@ class Response:
 Page = Callable[[Environ], Response]
 
 
-class Wrong(Exception):
+class Denied(Exception):
     """A request that cannot be answered otherwise: its status, and why."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -134,17 +134,17 @@ class Application:
             return _refused(refused)
         methods = self.pages.get(environ["PATH_INFO"])
         if methods is None:
-            return _refused(Refusal(404, "there is no such page"))
+            return _refused(Denial(404, "there is no such page"))
         method = environ["REQUEST_METHOD"]
         page = methods.get("GET" if method == "HEAD" else method)
         if page is None:
-            return _refused(Refusal(405, f"{method} means nothing here", {"Allow": ", ".join(methods)}))
+            return _refused(Denial(405, f"{method} means nothing here", {"Allow": ", ".join(methods)}))
         try:
             return page(environ)
-        except Wrong as error:
-            return _refused(Refusal(error.status, str(error)))
+        except Denied as error:
+            return _refused(Denial(error.status, str(error)))
         except Unanswered as error:
-            return _refused(Refusal(503, str(error)))
+            return _refused(Denial(503, str(error)))
 
     # What is shown.
 
@@ -155,14 +155,14 @@ class Application:
         if environ["REQUEST_METHOD"] == "HEAD":
             return Response([b""], "text/event-stream")
         if not self._watching.join(MOST):
-            raise Wrong(503, f"{MOST} streams are open already")
+            raise Denied(503, f"{MOST} streams are open already")
         return Response(Stream(self._watching), "text/event-stream", fields={"X-Accel-Buffering": "no"})
 
     def _incidents(self, environ: Environ) -> Response:
         query = parse_qs(environ["QUERY_STRING"], max_num_fields=8)
         most = query.get("most", ["20"])[-1]
         if not re.fullmatch(r"[0-9]{1,3}", most):
-            raise Wrong(400, "most is a number of incidents")
+            raise Denied(400, "most is a number of incidents")
         concerning = query.get("of", [None])[-1]
         answer = self._asking.ask(WhyRequest(concerning=concerning, most=int(most)))
         assert isinstance(answer, Why)
@@ -190,20 +190,20 @@ def _json(answer: Struct, status: int = 200) -> Response:
     return Response([msgspec.json.encode(answer)], status=status)
 
 
-def _refused(refused: Refusal) -> Response:
+def _refused(refused: Denial) -> Response:
     content = msgspec.json.encode({"error": refused.reason}) + b"\n"
     return Response([content], status=refused.status, fields=refused.fields)
 
 
 def _content(environ: Environ, kind: type[Wanted]) -> Wanted:
-    """What was posted. Raises Wrong."""
+    """What was posted. Raises Denied."""
     content = environ["wsgi.input"].read(MOST_CONTENT + 1)
     if len(content) > MOST_CONTENT:
-        raise Wrong(413, "the content is too large")
+        raise Denied(413, "the content is too large")
     try:
         return msgspec.json.decode(content or b"{}", type=kind)
     except (ValueError, RecursionError) as error:
-        raise Wrong(400, f"the content does not say what to do: {error}") from None
+        raise Denied(400, f"the content does not say what to do: {error}") from None
 
 
 # The page: one file, whose own scripts and styles may run, and nothing else.

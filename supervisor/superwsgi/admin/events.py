@@ -1,5 +1,6 @@
 """Server-sent events (HTML standard, section 9.2): what the site does, at once and then each second, until
-the client leaves or this process ends. A stream that has nothing to say sends a comment, so that it finds out.
+the client leaves or this process ends. A stream that has nothing to say sends a comment, so that it
+finds out.
 """
 
 from __future__ import annotations

@@ -40,17 +40,17 @@ class Policy:
     exposed: bool
 
 
-class Refusal(NamedTuple):
+class Denial(NamedTuple):
     status: int
     reason: str
     fields: Mapping[str, str] = {}
 
 
-def refusal(environ: Mapping[str, Any], policy: Policy) -> Refusal | None:
+def refusal(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     """Why a request is refused, None if it is not. Whether there is such a page is not asked here."""
     host = environ.get("HTTP_HOST", "")
     if not _is_our_host(host, environ, policy):
-        return Refusal(403, f"{host or 'no host'!r} is not a name of this page: see admin.hosts")
+        return Denial(403, f"{host or 'no host'!r} is not a name of this page: see admin.hosts")
     if environ["REQUEST_METHOD"] in SAFE:
         return _foreign(environ, host) or _reads(environ, policy)
     return _foreign(environ, host) or _acts(environ, policy)
@@ -85,14 +85,14 @@ def _spelled(name: str) -> str:
 # What a browser says of where a request comes from: it lets no page change these fields.
 
 
-def _foreign(environ: Mapping[str, Any], host: str) -> Refusal | None:
+def _foreign(environ: Mapping[str, Any], host: str) -> Denial | None:
     origin = environ.get("HTTP_ORIGIN")
     if origin is not None and not _is_own(origin, host):
-        return Refusal(403, f"{origin!r} is another origin")
+        return Denial(403, f"{origin!r} is another origin")
     site = environ.get("HTTP_SEC_FETCH_SITE", "none")
     if site in ("same-origin", "none") or _is_navigation(environ):
         return None
-    return Refusal(403, "a page of another origin may not ask for this")
+    return Denial(403, "a page of another origin may not ask for this")
 
 
 def _is_own(origin: str, host: str) -> bool:
@@ -118,24 +118,24 @@ def _is_navigation(environ: Mapping[str, Any]) -> bool:
 # The token.
 
 
-def _reads(environ: Mapping[str, Any], policy: Policy) -> Refusal | None:
+def _reads(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     if not policy.exposed:
         return None
     if policy.token is None:  # rules.py keeps that from a start
-        return Refusal(403, "other machines can reach this, and admin.token is not set")
+        return Denial(403, "other machines can reach this, and admin.token is not set")
     given = _bearer(environ) or _password(environ)
-    return None if _is_token(given, policy.token) else Refusal(401, "admin.token is needed", _CHALLENGE)
+    return None if _is_token(given, policy.token) else Denial(401, "admin.token is needed", _CHALLENGE)
 
 
-def _acts(environ: Mapping[str, Any], policy: Policy) -> Refusal | None:
+def _acts(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     if policy.token is None:
-        return Refusal(403, "what changes something needs admin.token, which is not set")
+        return Denial(403, "what changes something needs admin.token, which is not set")
     if not _is_token(_bearer(environ), policy.token):
-        return Refusal(401, "admin.token is needed, as Authorization: Bearer TOKEN", _BEARER)
+        return Denial(401, "admin.token is needed, as Authorization: Bearer TOKEN", _BEARER)
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != _JSON:
-        return Refusal(415, f"the content has to be {_JSON}")
-    return Refusal(413, "the content is too large") if _is_too_large(environ) else None
+        return Denial(415, f"the content has to be {_JSON}")
+    return Denial(413, "the content is too large") if _is_too_large(environ) else None
 
 
 def _is_too_large(environ: Mapping[str, Any]) -> bool:

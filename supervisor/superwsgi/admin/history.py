@@ -55,7 +55,7 @@ there were none; requests that wait and threads that are busy, the most at any l
 Row = list[Any]
 
 
-class Mark(Struct, frozen=True):
+class ChartMark(Struct, frozen=True):
     """Something that has happened at `t`, Unix time in seconds: `text` says what, `incident` is its number,
     0 if it is none."""
 
@@ -97,13 +97,13 @@ class Kept(Struct):
     fine: list[Row] = []
     coarse: list[Row] = []
     workers: dict[str, Series] = {}
-    marks: list[Mark] = []
+    marks: list[ChartMark] = []
     last: Known | None = None  # at the last sample
     begun: Known | None = None  # where the coarse sample began that is being taken
     seen: dict[str, Any] = {}  # what marks.py knows of the last look
 
 
-class Memory:
+class Areas:
     """The two areas in a memfd. Raises ValueError if that is not as large as it says."""
 
     def __init__(self, fd: int) -> None:
@@ -125,7 +125,7 @@ class Memory:
             return False
         number = self._written + 1
         at = number % _AREAS * self._size
-        head = _HEAD.pack(_MAGIC, number, len(content), zlib.crc32(content))
+        head = _HEAD.pack(_MAGIC, number, len(content), _checksum(number, content))
         self._map[at : at + _HEAD.size + len(content)] = head + content
         self._written = number
         return True
@@ -136,13 +136,20 @@ class Memory:
         if magic != _MAGIC or length > self._size - _HEAD.size:
             return None
         content = self._map[at + _HEAD.size : at + _HEAD.size + length]
-        return (number, content) if zlib.crc32(content) == checksum else None
+        return (number, content) if _checksum(number, content) == checksum else None
+
+
+def _checksum(number: int, content: bytes) -> int:
+    """Of the number, too: a new one before old content is no new content."""
+    return zlib.crc32(content, number & 0xFFFFFFFF)
 
 
 class History:
     """`note` is called by one thread, `shown` by any."""
 
-    def __init__(self, memory: Memory, marks: Callable[[Snapshot, dict[str, Any], float], Iterable[Mark]]):
+    def __init__(
+        self, memory: Areas, marks: Callable[[Snapshot, dict[str, Any], float], Iterable[ChartMark]]
+    ):
         """`marks` finds what has happened since the last look, and notes in a dict what it has seen."""
         self._memory = memory
         self._marks = marks

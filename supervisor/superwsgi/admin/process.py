@@ -24,7 +24,7 @@ from setproctitle import setproctitle
 from superwsgi.admin.app import Application
 from superwsgi.admin.asking import Asking
 from superwsgi.admin.guard import Policy
-from superwsgi.admin.history import History, Memory
+from superwsgi.admin.history import Areas, History
 from superwsgi.admin.watching import Watching
 from superwsgi.channel import CHANNEL_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.listening import TcpAddress
@@ -67,7 +67,7 @@ def main() -> NoReturn:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         message, fds = channel.receive()
         assert isinstance(message, BootAdmin)
-        admin = Admin(channel, message, fds)  # first: only root may read the package, perhaps
+        admin = AdminProcess(channel, message, fds)  # first: only root may read the package, perhaps
         _seclude(message)
         code = admin.live()
     except Closed:
@@ -90,7 +90,7 @@ def _seclude(boot: BootAdmin) -> None:
     setproctitle(f"superwsgi: admin [{boot.name}]")
 
 
-class Admin:
+class AdminProcess:
     """The parts, and what the master says to them."""
 
     def __init__(self, channel: Channel, boot: BootAdmin, fds: Sequence[int]) -> None:
@@ -107,7 +107,7 @@ class Admin:
         )
         self._errors.report_to(Reporting(channel))
         self._asking = Asking(channel)
-        kept = History(Memory(history), lambda *_: ())
+        kept = History(Areas(history), lambda *_: ())
         self._watching = Watching(self._asking, kept.note)
         app = Application(_policy(boot), self._asking, self._watching, kept)
         site = _site(boot)

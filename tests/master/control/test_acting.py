@@ -29,7 +29,7 @@ class Acting:
         self.rooms = rooms
         self.stopping = False
         known = rooms.generations, rooms.record
-        reopening = Reopening(rooms.context, rooms.generations)
+        reopening = Reopening(rooms.context, rooms.generations, lambda: None)
         self._acts = Acts(rooms.context, *known, reopening, rooms.agenda, lambda: self.stopping)
 
     def do(self, request):

@@ -57,7 +57,7 @@ def ask(rooms, serving):
     master = Operated(rooms)
     inquiries = Inquiries(rooms.context, rooms.generations, rooms.children.dumps)
     known = rooms.generations, rooms.record
-    reopening = Reopening(rooms.context, rooms.generations)
+    reopening = Reopening(rooms.context, rooms.generations, lambda: None)
     acts = Acts(rooms.context, *known, reopening, rooms.agenda, lambda: master.stopping)
     commands = Commands(master, *known, rooms.reload, inquiries, acts, rooms.context)
     return lambda request: commands.answer(request, "uid 0 pid 1", rooms.now)

@@ -57,8 +57,9 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 @dataclass(eq=False, slots=True)
-class _Process:
-    """One admin process; times in monotonic seconds. `asked_to_go`: its end is meant; `killed`: why it had to be."""
+class _AdminHandle:
+    """One admin process; times in monotonic seconds. `asked_to_go`: its end is meant; `killed`: why it had to
+    be."""
 
     pid: int
     channel: Channel | None  # None: an earlier program of the master has started it
@@ -85,7 +86,7 @@ class Admin:
         self._site: Site | None = None  # whose settings are in effect
         self._listeners: list[Listener] = []
         self._history: int | None = None
-        self._process: _Process | None = None
+        self._process: _AdminHandle | None = None
         self._early = 0  # deaths in a row
         self._last_early: float | None = None
         self._stopping = False
@@ -146,7 +147,7 @@ class Admin:
         self._listeners = [Listener.restore(each, reopened(each.fd)) for each in held.listeners]
         self._history = held.history
         if held.pid is not None:
-            process = _Process(held.pid, None, now, now, TokenBucket(), TokenBucket())
+            process = _AdminHandle(held.pid, None, now, now, TokenBucket(), TokenBucket())
             self._process = process
             self._watch(held.pid, partial(self._ended, process))
             self._end(process, now)
@@ -194,7 +195,7 @@ class Admin:
             again = self._put_off(None, now)
             self._errors.error("admin not started", reason=why(error), next=f"tried again in {again}")
             return
-        process = _Process(pid, channel, now, now + _BOOT - PATIENCE, TokenBucket(), TokenBucket(_ASKS))
+        process = _AdminHandle(pid, channel, now, now + _BOOT - PATIENCE, TokenBucket(), TokenBucket(_ASKS))
         self._process = process
         self._watch(pid, partial(self._ended, process))
         self._loop.on_readable(channel.fileno(), partial(self._hear, process))
@@ -228,7 +229,7 @@ class Admin:
 
     # What it says.
 
-    def _hear(self, process: _Process, now: float) -> None:
+    def _hear(self, process: _AdminHandle, now: float) -> None:
         channel = process.channel
         assert channel is not None
         try:
@@ -246,7 +247,7 @@ class Admin:
             self._loop.forget(channel.fileno())
             self._kill(process, f"impossible message: {error}", now)
 
-    def _heed(self, process: _Process, channel: Channel, word: Word, now: float) -> None:
+    def _heed(self, process: _AdminHandle, channel: Channel, word: Word, now: float) -> None:
         """Raises Forged."""
         if isinstance(word, Ready):
             took = duration(word.seconds)
@@ -259,7 +260,7 @@ class Admin:
             log = self._errors.as_of(admin=process.pid)
             log.incident(word.level, word.event, word.detail, **word.fields)
 
-    def _connect(self, process: _Process, channel: Channel, now: float) -> None:
+    def _connect(self, process: _AdminHandle, channel: Channel, now: float) -> None:
         """Raises Forged."""
         if not process.asks.take(int(now * 1e9)):
             raise Forged("more requests than our code would make", process.pid)
@@ -268,7 +269,7 @@ class Admin:
             with theirs, contextlib.suppress(Closed, BlockingIOError):
                 channel.send(Connected(), [theirs.fileno()])
 
-    def _look(self, process: _Process, now: float) -> None:
+    def _look(self, process: _AdminHandle, now: float) -> None:
         """Whether it lives."""
         if self._process is process:
             self._loop.call_at(now + _LOOK, partial(self._look, process))
@@ -277,7 +278,7 @@ class Admin:
 
     # How it ends.
 
-    def _end(self, process: _Process, now: float) -> None:
+    def _end(self, process: _AdminHandle, now: float) -> None:
         if process.asked_to_go:
             return
         process.asked_to_go = True
@@ -286,13 +287,13 @@ class Admin:
                 process.channel.send(Stop())
         self._loop.call_at(now + GRACE, partial(self._kill, process, ""))
 
-    def _kill(self, process: _Process, reason: str, _now: float) -> None:
+    def _kill(self, process: _AdminHandle, reason: str, _now: float) -> None:
         """Unless it has ended: then its process id may be somebody else's."""
         if self._process is process:
             process.killed = process.killed or reason
             os.kill(process.pid, signal.SIGKILL)
 
-    def _ended(self, process: _Process, code: ExitCode, now: float) -> None:
+    def _ended(self, process: _AdminHandle, code: ExitCode, now: float) -> None:
         self._process = None
         if process.channel is not None:
             self._loop.forget(process.channel.fileno())
