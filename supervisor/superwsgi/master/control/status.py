@@ -87,11 +87,7 @@ def snapshot(
     signs = condition.signs
     target = generations.target() or generations.candidate
     listeners = target.listeners if target is not None else []
-    present = [
-        _Present.read(generation, worker)
-        for generation in generations
-        for worker in generation.workers.values()
-    ]
+    present = [_Present.read(*each) for each in _present(generations)]
     workers = sorted(
         _workers(present, record, target, now), key=lambda worker: (worker.number, worker.generation)
     )
@@ -121,6 +117,12 @@ def snapshot(
         compiled=_COMPILED,
         admin=admin,
     )
+
+
+def _present(generations: Generations) -> Iterator[tuple[Generation, WorkerHandle]]:
+    for generation in generations:
+        for worker in generation.workers.values():
+            yield generation, worker
 
 
 def _totals(counts: Counts, generations: Generations, record: Record, incidents: Incidents) -> TotalsStatus:
