@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from superwsgi.config.reference import markdown_table, reference
+from superwsgi.config.shown.reference import markdown_table, reference
 
 REPOSITORY = Path(__file__).parents[1]
 ANEW = "is not what the schema says: run python -m tests.generate"

@@ -145,6 +145,7 @@ Request = (
     | WhyRequest
     | StacksRequest
     | ProfileRequest
+    | ConfigRequest
     | ReloadRequest
     | UpgradeRequest
     | WatchRequest
@@ -260,8 +261,8 @@ class ConfigKey(Struct, frozen=True):
 
 class Configuration(_ControlMessage, frozen=True):
     """The configuration that runs, of `generation`, from that site file. If a comparison was asked for:
-    `changed` are the keys that a reload would change, with the values that they would get, and `trouble` says
-    why the file cannot be loaded any more."""
+    `changed` are the keys that a reload would change, with the values that they would get, and `trouble` is
+    where the file has become wrong."""
 
     file: str | None
     keys: list[ConfigKey]
@@ -334,7 +335,7 @@ class Profile(_ControlMessage, frozen=True):
     workers: list[WorkerProfile]
 
 
-Answer = Snapshot | Why | AllStacks | Profile | Progress | Ended | Refused
+Answer = Snapshot | Why | AllStacks | Profile | Configuration | Progress | Ended | Refused
 
 _Decoded = TypeVar("_Decoded")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from superwsgi.config.errors import ConfigError
@@ -42,10 +43,15 @@ pidfile: run/shop.pid
 """
 
 
+def values(site: Site) -> Site:
+    """Without where they were written."""
+    return msgspec.structs.replace(site, sources={})
+
+
 def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Site:
     file = folder / "site.yaml"
     file.write_text(text, encoding="utf-8")
-    return load(file, environ or {})
+    return values(load(file, environ or {}))
 
 
 def problems(folder: Path, text: str | bytes, environ: Mapping[str, str] | None = None) -> list[str]:

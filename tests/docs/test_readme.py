@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from superwsgi.config.reference import markdown_table
+from superwsgi.config.shown.reference import markdown_table
 from superwsgi.config.text.formats import ACCESS_NAMES
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.generate import ANEW, generated

@@ -63,7 +63,9 @@ class Rooms:
         self.pidfile = PidFile(None)
         self.control = Control(loop, {"RUNTIME_DIRECTORY": str(folder)}, self.errors)
         origin = Origin("/", sys.executable)
-        startup = Startup(self.read, self.launch, origin, self.pidfile, Inherited(), Notifier({}))
+        self.startup = startup = Startup(
+            self.read, self.launch, origin, self.pidfile, Inherited(), Notifier({})
+        )
         self.admin = Admin(context, startup, self.control, self.children.watch)
         self.sitewide = SiteWide(self.site, self.pidfile, self.control, self.admin, self.errors)
         self.reload = Reloads(

@@ -6,6 +6,9 @@ import pytest
 from superwsgi import control
 from superwsgi.control import (
     AllStacks,
+    ConfigKey,
+    ConfigRequest,
+    Configuration,
     Ended,
     KillRequest,
     LogsRequest,
@@ -105,6 +108,7 @@ def test_requests_come_back_as_they_were(request_):
         (KillRequest(worker="812"), "kill"),
         (WorkersRequest(difference=-1), "workers"),
         (LogsRequest(), "logs"),
+        (ConfigRequest(compare=True), "config"),
     ],
 )
 def test_requests_are_called_as_every_version_calls_them(request_, type_):
@@ -118,6 +122,9 @@ def test_requests_are_called_as_every_version_calls_them(request_, type_):
     [
         SNAPSHOT,
         STACKS,
+        Configuration(
+            file="/srv/site.yaml", keys=[ConfigKey("app", "shop:app", "site.yaml:1")], generation=3
+        ),
         Progress(stage=Stage.ROLLING_OUT, generation=4, done=1, total=2),
         Ended(outcome=Outcome.FAILED, seconds=0.5, generation=4, reason="no\nmodule", detail="Traceback"),
         Refused(reason="not allowed"),

@@ -11,6 +11,7 @@ from superwsgi.cli.acting.stop import stop
 from superwsgi.cli.acting.upgrade import upgrade
 from superwsgi.cli.acting.workers import kill, recycle, workers
 from superwsgi.cli.profile import profile
+from superwsgi.cli.server.config import config
 from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
 from superwsgi.cli.server.why import why
@@ -54,6 +55,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi why                     show what has gone wrong, and what followed
     superwsgi stacks shop             show what its threads do right now
     superwsgi profile shop            find the slow line of code
+    superwsgi config shop             show its configuration, and where it comes from
     superwsgi reload shop --wait      load new code, and wait until it serves
     superwsgi recycle shop --wait     replace all workers by fresh ones
     superwsgi workers shop +1         have one worker more, until the next reload
@@ -71,7 +73,7 @@ def main(context: click.Context, path: str | None) -> None:
     context.invoke(serve, path=path)
 
 
-_SHOW = (status, why, stacks, profile)
+_SHOW = (status, why, stacks, profile, config)
 _ACT = (reload, recycle, kill, workers, logs, upgrade, stop)
 
 for command in (serve, run, check, *_SHOW, *_ACT):

@@ -14,11 +14,12 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
-from superwsgi.config import naming
+from superwsgi.config import naming, sources
 from superwsgi.config.errors import ConfigError, Problem, SourcePlace
 from superwsgi.config.links import as_spelled
 from superwsgi.config.rules import broken_rules
 from superwsgi.config.schema import Application, Site
+from superwsgi.config.sources import Source
 from superwsgi.config.text import dotenv, yaml
 from superwsgi.config.text.reader import SITE, Reader
 from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text
@@ -40,13 +41,17 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str]) -> Site:
     folder = Path(spelled).parent
     problems: list[Problem] = []
     first = yaml.parse(content, file, environ, [], folder)
-    variables = _env_file(_top(first, file), folder, environ, problems)
+    lines: dict[str, int] = {}
+    variables = _env_file(_top(first, file), folder, environ, problems, lines)
     both = {**environ, **variables}
     root = yaml.parse(content, file, both, problems, folder, frozenset(variables))
-    site = _site(_top(root, file), folder, naming.of_file(spelled), problems)
+    top = _top(root, file)
+    site = _site(top, folder, naming.of_file(spelled), problems)
     env = {**variables, **site.env}
     _check_lengths(env, file)
-    return msgspec.structs.replace(site, env=env)
+    places = {name: f"{Path(str(site.env_file)).name}:{line}" for name, line in lines.items()}
+    written = {**sources.of_variables(places), **sources.of_tree(top, places)}
+    return msgspec.structs.replace(site, env=env, sources=written)
 
 
 def _check_lengths(env: Mapping[str, str], file: str) -> None:
@@ -59,14 +64,17 @@ def _check_lengths(env: Mapping[str, str], file: str) -> None:
         )
 
 
-def _env_file(top: Keys, folder: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
-    """The variables of the file that the site file names, if it does: its name cannot be one of them."""
+def _env_file(
+    top: Keys, folder: Path, environ: Mapping[str, str], problems: list[Problem], lines: dict[str, int]
+) -> dict[str, str]:
+    """The variables of the file that the site file names, if it does, and in `lines` where it sets them: its
+    name cannot be one of them."""
     named = top.entries.get("env_file")
     node = named.value if named else None
     if not isinstance(node, Text) or node.null:
         return {}
     try:
-        return dotenv.read(folder / node.text, environ, problems)
+        return dotenv.read(folder / node.text, environ, problems, lines)
     except FileNotFoundError as error:
         problem = Problem(node.place, f"env_file: {folder / node.text} cannot be read: {error.strerror}")
     except UnusableFile as error:
@@ -101,7 +109,16 @@ def from_options(
     if tls := _texts({"certificate": certificate, "key": key}):
         top["tls"] = _keys(tls)
     folder = Path(as_spelled(chdir))
-    return _site(_keys(top), folder, naming.of_module(app, folder), [], prefix)
+    site = _site(_keys(top), folder, naming.of_module(app, folder), [], prefix)
+    given = [*top, *(f"tls.{key}" for key in tls), *(["chdir"] if chdir != "." else [])]
+    return msgspec.structs.replace(site, sources={key: Source(_option(key, prefix)) for key in given})
+
+
+def _option(key: str, prefix: str) -> str:
+    """How a key is given without a site file."""
+    if not prefix:
+        return "superwsgi.run()"
+    return "MODULE:APP" if key == "app" else prefix + key.removeprefix("tls.")
 
 
 def _texts(options: Mapping[str, object]) -> dict[str, Node]:

@@ -40,6 +40,7 @@ from superwsgi.config.sections import (
     Timeouts,
     TlsSettings,
 )
+from superwsgi.config.sources import Source
 
 Application = Annotated[
     ImportString,
@@ -183,6 +184,9 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     monitor: Annotated[MonitorSettings, Meta(description="how the master watches workers")] = (
         MonitorSettings()
     )
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    """No key: where those that are set were written, without any value."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:

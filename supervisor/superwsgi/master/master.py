@@ -15,7 +15,7 @@ from typing import Final
 
 from superwsgi import __version__
 from superwsgi.config.schema import Site
-from superwsgi.control import Outcome, Snapshot
+from superwsgi.control import Configuration, Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback
@@ -26,6 +26,7 @@ from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
 from superwsgi.master.control.acting import Acts
 from superwsgi.master.control.commands import Commands
+from superwsgi.master.control.configuration import configuration
 from superwsgi.master.control.server import Control
 from superwsgi.master.control.signs import condition
 from superwsgi.master.control.stacks import Inquiries
@@ -310,6 +311,10 @@ class Master:
             admin=self._admin.status(),
             now=now,
         )
+
+    def configuration(self, *, compare: bool) -> Configuration:
+        """The configuration that runs; if it is to `compare`, with what a reload would change."""
+        return configuration(self._generations, self._startup, compare=compare)
 
     def _condition(self, now: float) -> Condition:
         shortage = self._monitor.short_now()

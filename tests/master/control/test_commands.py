@@ -11,6 +11,7 @@ from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.master.control import status
 from superwsgi.master.control.acting import Acts
 from superwsgi.master.control.commands import Commands
+from superwsgi.master.control.configuration import configuration
 from superwsgi.master.control.signs import condition
 from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.policy.actions import RecycleWorker
@@ -35,6 +36,9 @@ class Operated:
         how = condition(*known, None, stopping=self.stopping, now=now)
         site = {"name": "x", "file": None, "began": now - 60}
         return status.snapshot(*known, incidents, how, **site, requests=requests, now=now)
+
+    def configuration(self, *, compare):
+        return configuration(self.rooms.generations, self.rooms.startup, compare=compare)
 
     def reload(self, now):
         return self.rooms.record.next if self.stopping else self.rooms.ask()

@@ -35,13 +35,19 @@ _IN_DOUBLE: Final = re.compile(r"\\([\\'\"abfnrtv])")
 _ESCAPES: Final = dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True))
 
 
-def read(path: Path, environ: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
+def read(
+    path: Path, environ: Mapping[str, str], problems: list[Problem], lines: dict[str, int] | None = None
+) -> dict[str, str]:
     """The variables of a file; `${NAME}` is one set above, or one of `environ`. Problems with lines are
-    added to `problems`. Raises FileNotFoundError, UnusableFile."""
+    added to `problems`, and to `lines` where each is set. Raises FileNotFoundError, UnusableFile."""
     text = read_text(path, _LARGEST)
     if "\0" in text:
         raise UnusableFile("contains a NUL")
-    return _File(str(path), text, environ, problems).read()
+    file = _File(str(path), text, environ, problems)
+    variables = file.read()
+    if lines is not None:
+        lines.update(file.lines)
+    return variables
 
 
 class _Wrong(Exception):
@@ -59,7 +65,7 @@ class _File:
         self._at = 0
         self._line = 1
         self._found: dict[str, str] = {}
-        self._lines: dict[str, int] = {}
+        self.lines: dict[str, int] = {}
 
     def read(self) -> dict[str, str]:
         while self._at < len(self._text):
@@ -78,9 +84,9 @@ class _File:
         if not found:
             raise _Wrong("not NAME=value", "a name has letters, digits and '_'; comments begin with #")
         name = found[1]
-        if name in self._lines:
-            raise _Wrong(f"{name} is set twice", f"first on line {self._lines[name]}")
-        self._lines[name] = self._line
+        if name in self.lines:
+            raise _Wrong(f"{name} is set twice", f"first on line {self.lines[name]}")
+        self.lines[name] = self._line
         self._found[name] = self._value(name)
 
     def _value(self, name: str) -> str:

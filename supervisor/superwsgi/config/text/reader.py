@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from msgspec import inspect
 
 from superwsgi.config.errors import Problem, SourcePlace, nearest, one_of
@@ -241,7 +242,7 @@ def mappings(kind: inspect.Type) -> Iterator[inspect.StructType]:
 def _type_of_site() -> inspect.StructType:
     kind = inspect.type_info(Site)
     assert isinstance(kind, inspect.StructType)
-    return kind
+    return msgspec.structs.replace(kind, fields=tuple(each for each in kind.fields if each.name != "sources"))
 
 
 SITE: Final = _type_of_site()

@@ -15,12 +15,13 @@ from superwsgi.config.errors import SourcePlace
 @dataclass(frozen=True, slots=True)
 class Text:
     """A scalar. `null` is one that says nothing: `key:`, `~`, or a variable without content; `private` is how
-    one was written whose text is not to be shown."""
+    one was written whose text is not to be shown, `variables` are those that were put in."""
 
     text: str
     place: SourcePlace | None = None
     null: bool = False
     private: str = ""
+    variables: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.private:

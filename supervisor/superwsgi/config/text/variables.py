@@ -36,11 +36,16 @@ def expand(text: str, environ: Mapping[str, str], folder: Path | None = None) ->
     return "".join(_pieces(text, environ, folder))
 
 
+def references(text: str) -> tuple[str, ...]:
+    """What the text refers to, `NAME` or `file:/path`, without defaults."""
+    found = (reference[1] for reference in _REFERENCE.finditer(text))
+    return tuple(each.partition(":-")[0] for each in found if each)
+
+
 def is_private(text: str, names: frozenset[str]) -> bool:
     """Whether the text refers to a file, or to one of the variables `names`: then its value must not be
     shown."""
-    found = [reference[1] or "" for reference in _REFERENCE.finditer(text)]
-    return any(each.startswith("file:") or each.partition(":-")[0] in names for each in found)
+    return any(each.startswith("file:") or each in names for each in references(text))
 
 
 def _pieces(text: str, environ: Mapping[str, str], folder: Path | None) -> Iterator[str]:

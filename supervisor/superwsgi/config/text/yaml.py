@@ -14,7 +14,7 @@ import yaml
 
 from superwsgi.config.errors import ConfigError, Problem, SourcePlace
 from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text, Unusable
-from superwsgi.config.text.variables import Unset, expand, is_private
+from superwsgi.config.text.variables import Unset, expand, is_private, references
 from superwsgi.config.text.yaml_errors import explain
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -112,7 +112,7 @@ class _Document:
         plain = source.style is None
         null = plain and (source.tag == _TAG + "null" or not text)
         private = source.value if is_private(source.value, self._private) else ""
-        return Text(text, self._place(source), null, private)
+        return Text(text, self._place(source), null, private, references(source.value))
 
     def _entries(self, source: yaml.MappingNode) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}

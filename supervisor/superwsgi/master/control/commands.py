@@ -8,6 +8,8 @@ from typing import Protocol
 from superwsgi.control import (
     Acting,
     Answer,
+    ConfigRequest,
+    Configuration,
     Ended,
     Outcome,
     ProfileRequest,
@@ -50,6 +52,8 @@ class Commanded(Protocol):
 
     def snapshot(self, now: float, *, requests: bool, pss: bool) -> Snapshot: ...
 
+    def configuration(self, *, compare: bool) -> Configuration: ...
+
     def reload(self, now: float) -> int:
         """The number of the attempt that will answer the request."""
 
@@ -89,6 +93,8 @@ class Commands:
         if isinstance(request, StacksRequest):
             begun = self._inquiries.begin(request.of, now)
             return (begun, None) if isinstance(begun, Refused) else (None, begun)
+        if isinstance(request, ConfigRequest):
+            return self._master.configuration(compare=request.compare), None
         if isinstance(request, Acting):
             return self._acts.do(request, who, now)
         if isinstance(request, ProfileRequest):

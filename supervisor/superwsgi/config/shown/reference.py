@@ -98,20 +98,24 @@ def _keys(kind: inspect.StructType) -> Iterator[_Key]:
 def _key(name: str, kind: inspect.Type, default: Any = NODEFAULT) -> _Key:
     assert isinstance(kind, inspect.Metadata)
     about = kind.extra_json_schema or {}
-    spelled = None if default in (NODEFAULT, None) else _spell(default, about.get("unit", ""))
+    spelled = None if default in (NODEFAULT, None) else spell(default, about.get("unit", ""))
     return _Key(name, kind.type, about["description"], spelled, about.get("examples", []))
 
 
-def _spell(value: Any, unit: str) -> str:
-    """A default as a site file has it."""
+def spell(value: Any, unit: str) -> str:
+    """A value as a site file has it."""
     if unit in _UNITS:
         return _quantity(value, unit)
+    if unit == "percent":
+        return f"{value * 100:g}%"
+    if unit == "octal":
+        return f'"{value:04o}"'
     if unit in _TRUTHS:
         return _TRUTHS[unit][value]
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        items = ", ".join(_spell(str(item), unit) for item in value)
+        items = ", ".join(spell(str(item), unit) for item in value)
         return items if len(value) == 1 else f"[{items}]"
     if isinstance(value, Struct):
         return f"{{{', '.join(_entries(value))}}}"
