@@ -9,7 +9,7 @@ Application code runs in the workers and can write anything anywhere on it. So i
 (memfd_create(2)), a reader does not believe impossible counts, and nothing trusts the header, which is for
 people with a debugger.
 
-    header | slot 0: worker record, thread record 0 .. T-1 | slot 1: ...
+    header | slot 0: worker record, thread record 0 .. T-1, table of paths if there is one | slot 1: ...
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import Final
 
 from superwsgi.counts import (
     ANSWERS,
-    BOUNDS,
     BUCKETS,
     CLASSES,
     MOST,
@@ -32,7 +31,10 @@ from superwsgi.counts import (
     Counts,
     InFlight,
     WorkerCounters,
+    bucket,
+    class_of,
 )
+from superwsgi.path_table import TABLE_WORDS, PathTableWriter
 
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
 VERSION: Final = 4
@@ -123,44 +125,43 @@ _TOOK: Final = _LATENCY - _APP_LATENCY  # within the latencies
 _IN_HAND: Final = struct.Struct(f"=QQQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")  # of its fields, all before
 _EACH: Final = struct.Struct(f"={_COUNTED}Q")
 
-_BOUNDS_NS: Final = [round(bound * 1e9) for bound in BOUNDS]
-_LAST: Final = BUCKETS - 1
-
 
 class Scoreboard:
     """The whole board in one memfd. `create` in the master, `attach` in every process that was sent `fd`."""
 
-    def __init__(self, fd: int, slots: int, threads: int) -> None:
-        """`threads` is the number of threads per worker: one more than the requests it runs at once. Raises
-        ValueError if `fd` is not sealed memory of that size: if it shrank, readers got a SIGBUS."""
-        _require(fd, _size(slots, threads))
+    def __init__(self, fd: int, slots: int, threads: int, paths: bool = False) -> None:
+        """`threads` is the number of threads per worker: one more than the requests it runs at once; with
+        `paths` it has a table of these, too. Raises ValueError if `fd` is not sealed memory of that size: if
+        it shrank, readers got a SIGBUS."""
+        _require(fd, _size(slots, threads, paths))
         self.fd = fd
         self.slots = slots
         self.threads = threads
-        self.slot_words = _slot_words(threads)
-        self._map = mmap.mmap(fd, _size(slots, threads))
+        self.slot_words = _slot_words(threads, paths)
+        self.paths = paths
+        self._map = mmap.mmap(fd, _size(slots, threads, paths))
         self.words = memoryview(self._map).cast("Q")
         self.bytes = memoryview(self._map)
 
     @classmethod
-    def create(cls, slots: int, threads: int) -> Scoreboard:
+    def create(cls, slots: int, threads: int, paths: bool = False) -> Scoreboard:
         """A board of `slots` workers with `threads` threads each, all zero. Raises OSError."""
         fd = os.memfd_create("superwsgi-scoreboard", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, _size(slots, threads))
+        os.ftruncate(fd, _size(slots, threads, paths))
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-        board = cls(fd, slots, threads)
+        board = cls(fd, slots, threads, paths)
         for name, value in (("magic", MAGIC), ("version", VERSION), ("slots", slots), ("threads", threads)):
             board.words[_HEADER_AT[name]] = value
         return board
 
     @classmethod
-    def attach(cls, fd: int, threads: int, version: int = VERSION) -> Scoreboard:
+    def attach(cls, fd: int, threads: int, version: int = VERSION, *, paths: bool = False) -> Scoreboard:
         """The board in `fd`, made by a program of that `version`, whatever workers have written on it. Raises
         ValueError if it has another version, or is not sealed."""
         if version != VERSION:
             raise ValueError(f"scoreboard version {version}, but this program reads {VERSION}")
-        slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // _slot_words(threads)
-        return cls(fd, slots, threads)
+        slots = (os.fstat(fd).st_size // WORD - _HEADER_WORDS) // _slot_words(threads, paths)
+        return cls(fd, slots, threads, paths)
 
     def close(self) -> None:
         """Release the memory. Writers made from this board must not be used any more."""
@@ -209,7 +210,7 @@ class Scoreboard:
     def counts(self, slot: int) -> Counts:
         """What the worker in `slot` has counted so far: some 2 us, and 1 us a thread."""
         words, at = self.words, self._slot_at(slot)
-        first, behind = at + _WORKER_WORDS + _COUNTS, at + self.slot_words
+        first, behind = at + _WORKER_WORDS + _COUNTS, at + _slot_words(self.threads)
 
         def total(offset: int) -> int:
             return _possible(sum(words[first + offset : behind : _THREAD_WORDS]))
@@ -229,6 +230,11 @@ class Scoreboard:
             app_latency=totals(_APP_LATENCY, BUCKETS),
             latency=totals(_LATENCY, BUCKETS),
         )
+
+    def path_table(self, slot: int) -> bytes:
+        """What the worker in `slot` has answered by path: see path_table.py. Empty without such tables."""
+        behind = (self._slot_at(slot) + self.slot_words) * WORD
+        return bytes(self.bytes[behind - TABLE_WORDS * WORD : behind]) if self.paths else b""
 
     def is_short(self, slot: int) -> bool:
         """Whether requests of the worker in `slot` wait for a thread, or the next one would. Cheap, however
@@ -278,13 +284,13 @@ def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode("latin-1")
 
 
-def _size(slots: int, threads: int) -> int:
+def _size(slots: int, threads: int, paths: bool) -> int:
     """Bytes."""
-    return (_HEADER_WORDS + slots * _slot_words(threads)) * WORD
+    return (_HEADER_WORDS + slots * _slot_words(threads, paths)) * WORD
 
 
-def _slot_words(threads: int) -> int:
-    return _WORKER_WORDS + (threads + 1) * _THREAD_WORDS
+def _slot_words(threads: int, paths: bool = False) -> int:
+    return _WORKER_WORDS + (threads + 1) * _THREAD_WORDS + TABLE_WORDS * paths
 
 
 def _require(fd: int, size: int) -> None:
@@ -324,6 +330,12 @@ class WorkerWriter:
     def thread(self, number: int) -> ThreadWriter:
         return ThreadWriter(self._board, self._board._thread_at(self.slot, number))
 
+    def path_table(self) -> PathTableWriter | None:
+        """The worker's table of paths, all zero; None if it has none."""
+        board = self._board
+        at = board._slot_at(self.slot) + board.slot_words - TABLE_WORDS
+        return PathTableWriter(board.bytes, at * WORD) if board.paths else None
+
     def peers(self) -> Iterator[tuple[int, int]]:
         """(connections, free threads) of every other worker that accepts connections now."""
         return self._board.peers(self.slot)
@@ -355,14 +367,6 @@ class WorkerWriter:
 def _first_alike(status: int) -> int:
     """The first of REFUSED that has the class of a status."""
     return next((known for known in REFUSED if known // 100 == status // 100), REFUSED[0])
-
-
-def _bucket(took: int) -> int:
-    """Where `took` ns are counted. Most take little: then this is quicker than bisect."""
-    bucket = 0
-    while bucket < _LAST and took > _BOUNDS_NS[bucket]:
-        bucket += 1
-    return bucket
 
 
 class ThreadWriter:
@@ -405,15 +409,15 @@ class ThreadWriter:
         ns since it had arrived; `app` is -1 for one that the application has not seen. `method` is its number
         in counts.METHODS."""
         counts = self._counts
-        answer = method * _CLASSES + (status // 100 - 2 if 200 <= status < 600 else 3)
-        latency = _TOOK + _bucket(took)
+        answer = method * _CLASSES + class_of(status)
+        latency = _TOOK + bucket(took)
         self._sent += sent
         self._time += took
         counts[_ANSWERS + answer] += 1
         counts[_APP_LATENCY + latency] += 1
         changed = 1 << latency
         if app >= 0:
-            app_latency = _bucket(app)
+            app_latency = bucket(app)
             self._app_time += app
             counts[_APP_LATENCY + app_latency] += 1
             changed |= 1 << app_latency

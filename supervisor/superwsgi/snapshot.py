@@ -105,6 +105,18 @@ class MinuteStatus(CountsStatus, frozen=True, kw_only=True):
     app_p99: float | None = None
 
 
+class PathTotals(Struct, frozen=True):
+    """What was answered by a `method` in a `group` of paths, such as `/orders/*`: as in TotalsStatus. `other`
+    are all groups beyond the first hundred of a site."""
+
+    method: str
+    group: str
+    answers: dict[str, int]
+    latency: list[int]
+    time: float
+    app_time: float
+
+
 class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
     """Since the start of the master, over all workers, reloads and upgrades; none of it ever goes back.
     `time` and `app_time` are sums of seconds from arrival to the last byte, and in the application; `latency`
@@ -115,7 +127,8 @@ class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
 
     `restarts` are workers that had to be replaced, by cause (master/policy/causes.py), `reloads` those that
     have ended, by outcome, and `incidents` what `why` tells of, each time it happened, by event. `cpu` is in
-    seconds, of all workers there are and were."""
+    seconds, of all workers there are and were. `paths` is None unless the site asks for it (metrics.paths);
+    it counts from then on, and at once, so that under load it is some requests ahead."""
 
     time: float
     app_time: float
@@ -127,6 +140,7 @@ class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
     reloads: dict[str, int] = {}
     incidents: dict[str, int] = {}
     cpu: float = 0.0
+    paths: list[PathTotals] | None = None
 
 
 class CertificateStatus(Struct, frozen=True):

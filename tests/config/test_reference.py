@@ -69,6 +69,7 @@ def test_the_table_has_every_key_with_a_value() -> None:
         "proxy",
         "health",
         "admin",
+        "metrics",
         "tls",
         "log",
         "rollout",

@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 
 from superwsgi.counts import BOUNDS, METHODS
+from superwsgi.http.request.path_groups import path_group
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import Counting
 
@@ -159,6 +160,57 @@ def test_without_deaths_they_count_exactly_the_same(daemon):
     assert {method: Counter(answers) for method, answers in totals["methods"].items()} == methods(clients)
     assert totals["refused"] == {"413": clients.statuses[413]}
     assert totals["requests"] == sum(clients.statuses.values())
+
+
+def paths(clients):
+    """What was answered, by method, group of paths and class, as the server says it."""
+    counted = Counter()
+    for (method, path, status), count in clients.asked.items():
+        known = method if method in METHODS else "other"
+        counted[known, path_group(path), f"{status // 100}xx"] += count
+    return counted
+
+
+def told_by_path(totals):
+    return {
+        (each["method"], each["group"], kind): count
+        for each in totals["paths"]
+        for kind, count in each["answers"].items()
+        if count
+    }
+
+
+def test_series_by_path_over_reloads_kills_and_upgrades(daemon):
+    site = start(daemon, metrics={"paths": "on"})
+    with Counting(site.address, REQUESTS) as clients:
+        for event in (kill_one, reload, upgrade, kill_one):
+            event(site)
+    totals = settled(site)
+    said, counted, named = told_by_path(totals), paths(clients), in_hand(site.log)
+    more = {series: count - said.get(series, 0) for series, count in counted.items()}
+    assert min(more.values()) >= 0, (more, named)
+    assert sum(more.values()) <= named, (more, named)
+    assert said.keys() <= counted.keys()
+    assert ("DELETE", "/orders/*", "2xx") in said
+    assert all(sum(each["latency"]) == sum(each["answers"].values()) for each in totals["paths"])
+
+
+def test_without_deaths_series_by_path_are_exact_and_sum_up_to_the_totals(daemon):
+    site = start(daemon, metrics={"paths": "on"})
+    with Counting(site.address, REQUESTS) as clients:
+        site.reload()
+        upgrade(site)
+    totals = settled(site)
+    assert told_by_path(totals) == paths(clients)
+    by_method = Counter()
+    for (method, _, kind), count in told_by_path(totals).items():
+        by_method[method, kind] += count
+    assert by_method == Counter(
+        {(method, kind): count for method, own in totals["methods"].items() for kind, count in own.items()}
+    )
+    daemon.site(workers=2, rollout={"confirm": "100ms"})
+    site.reload()
+    assert look(site)["totals"]["paths"] is None
 
 
 def bucket(seconds):

@@ -33,6 +33,7 @@ from superwsgi.config.sections import (
     ListenAddress,
     Log,
     Memory,
+    MetricsSettings,
     MonitorSettings,
     Proxy,
     Requests,
@@ -169,6 +170,9 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Annotated[
         AdminSettings, Meta(description="page, metrics and actions, in a process of its own; extra `admin`")
     ] = AdminSettings()
+    metrics: Annotated[MetricsSettings, Meta(description="what is counted, and told, beyond the usual")] = (
+        MetricsSettings()
+    )
     tls: Annotated[
         TlsSettings, Meta(description="certificates for the addresses that begin with https://")
     ] = TlsSettings()

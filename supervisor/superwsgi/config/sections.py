@@ -256,6 +256,14 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ()
 
 
+class MetricsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`metrics:` what is counted, and told, beyond the usual."""
+
+    paths: Annotated[
+        Switch, Meta(description="also answers and latencies by method and path, such as /orders/*")
+    ] = False
+
+
 class NamedCertificate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An item of `tls.sni:` one more certificate, and the names it is for; by default those that it holds."""
 

@@ -21,12 +21,14 @@ from superwsgi.config.schema import Site
 from superwsgi.control import Outcome
 from superwsgi.counts import Counts
 from superwsgi.incidents import Incident
+from superwsgi.master.policy.by_path import Counted
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls.interface import Expiry
 
 VERSION: Final = 1
@@ -59,7 +61,8 @@ class HeldMold(Struct, frozen=True):
 
 class HeldWorker(Struct, frozen=True):
     """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds. `counts` is
-    the most that it has counted at any look, `cpu_seconds` what it had spent at the last one."""
+    the most that it has counted at any look, `cpu_seconds` what it had spent at the last one, `paths` what it
+    has counted by these."""
 
     number: int
     slot: int
@@ -79,6 +82,7 @@ class HeldWorker(Struct, frozen=True):
     cause: Cause | None = None
     cpu_seconds: float | None = None
     samples: bool = False
+    paths: bytes = b""
 
 
 class HeldTotals(Struct, frozen=True):
@@ -88,6 +92,7 @@ class HeldTotals(Struct, frozen=True):
     ended: Counts
     samples: list[Sample] = []
     cpu: float = 0.0
+    paths: list[Counted] = []
     restarts: dict[Cause, int] = {}
 
 
@@ -110,6 +115,13 @@ class HeldGeneration(Struct, frozen=True):
     output: tuple[int, int] | None = None
     release: Release | None = None
     expires: Expiry | None = None
+
+    def attach(self) -> Scoreboard:
+        """Its scoreboard. Raises ValueError if this program cannot read it."""
+        site = self.site
+        return Scoreboard.attach(
+            self.board, site.most_threads + 1, self.board_version, paths=site.metrics.paths
+        )
 
 
 class HeldAdmin(Struct, frozen=True):

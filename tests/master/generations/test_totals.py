@@ -38,7 +38,7 @@ class Site:
         return self.board.writer(slot).thread(0)
 
     def end(self, slot):
-        self.totals.bury(self.workers.pop(slot), self.board.counts(slot), NOW)
+        self.totals.bury(self.workers.pop(slot), self.board, NOW)
 
     def living(self):
         return [(self.board, worker) for worker in self.workers.values()]

@@ -73,7 +73,7 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
     release = Release.of(site, Origin.of_process(site.chdir), os.environ)
     site = msgspec.structs.replace(release.pinned(site), preload=True, warmup=())
     channel, theirs = Channel.pair()
-    with closing(channel), closing(Scoreboard.create(1, site.most_threads + 1)) as board:
+    with closing(channel), closing(Scoreboard.create(1, site.most_threads + 1, site.metrics.paths)) as board:
         try:
             with theirs:
                 pid = launch.execute(site, release, theirs, ())

@@ -25,11 +25,13 @@ from superwsgi.master.policy.health import Condition
 from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.path_table import ANSWERS_AT, LATENCY_AT, TIMES, Series
 from superwsgi.snapshot import (
     AdminStatus,
     CertificateStatus,
     DeathStatus,
     MinuteStatus,
+    PathTotals,
     RunningStatus,
     ThreadsStatus,
     TotalsStatus,
@@ -139,6 +141,27 @@ def _totals(counts: Counts, generations: Generations, record: Record, incidents:
         reloads={outcome.value: count for outcome, count in record.reloads.items()},
         incidents=dict(incidents.events),
         cpu=totals.cpu(generations.living()),
+        paths=_paths(generations),
+    )
+
+
+def _paths(generations: Generations) -> list[PathTotals] | None:
+    """None while the site does not count by path."""
+    current = generations.current or generations.candidate
+    if current is None or not current.site.metrics.paths:
+        return None
+    return [_path_totals(*each) for each in generations.totals.by_path.all()]
+
+
+def _path_totals(series: Series, counts: tuple[int, ...]) -> PathTotals:
+    time, app_time = counts[:TIMES]
+    return PathTotals(
+        method=METHODS[series.method],
+        group=series.group,
+        answers=_by_class(counts[ANSWERS_AT:LATENCY_AT]),
+        latency=list(counts[LATENCY_AT:]),
+        time=time / 1e9,
+        app_time=app_time / 1e9,
     )
 
 

@@ -355,7 +355,7 @@ class Children:
         counters = generation.board.read(worker.slot)
         worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))  # not reaped yet
         self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
-        self._generations.totals.bury(worker, counters.counts, now)
+        self._generations.totals.bury(worker, generation.board, now)
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)

@@ -85,7 +85,9 @@ class Generation:
         self.pipes = pipes or Pipes.of(site, loop)
         self.stacks = self.pipes.stacks  # of its molds
         try:
-            self.board = board or Scoreboard.create(2 * self.most_workers, site.most_threads + 1)
+            self.board = board or Scoreboard.create(
+                2 * self.most_workers, site.most_threads + 1, site.metrics.paths
+            )
         except OSError:
             self.pipes.close()
             raise
@@ -112,7 +114,7 @@ class Generation:
         scoreboard is not readable."""
         logs = LogFiles(held.site.log, held.error_log, held.access_log)
         shared = Shared(listeners, logs, expires=held.expires)
-        board = Scoreboard.attach(held.board, held.site.most_threads + 1, held.board_version)
+        board = held.attach()
         pipes = Pipes(loop, captured=held.site.log.capture, stacks=held.stacks, output=held.output)
         generation = cls(held.number, held.site, release, shared, launch, loop, board, pipes)
         generation.state, generation.wanted = held.state, held.wanted

@@ -13,6 +13,7 @@ from typing import Final
 from superwsgi.counts import Counts
 from superwsgi.master.handover import HeldTotals
 from superwsgi.master.policy import last_minute
+from superwsgi.master.policy.by_path import BySitePath
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import LastMinute, Sample
 from superwsgi.master.processes.handles import WorkerHandle
@@ -35,6 +36,7 @@ class Totals:
     def __init__(self) -> None:
         self._ended = Counts()
         self._ended_cpu = 0.0
+        self.by_path = BySitePath()
         self.restarts: Counter[Cause] = Counter()
         self._samples: list[Sample] = []
 
@@ -42,13 +44,14 @@ class Totals:
         """Go on with those of an earlier program of this process."""
         self._ended, self._samples = held.ended, list(held.samples)
         self._ended_cpu, self.restarts = held.cpu, Counter(held.restarts)
+        self.by_path = BySitePath(held.paths)
 
     def hold(self) -> HeldTotals:
-        return HeldTotals(self._ended, self._samples, self._ended_cpu, self.restarts)
+        return HeldTotals(self._ended, self._samples, self._ended_cpu, self.by_path.all(), self.restarts)
 
-    def bury(self, worker: WorkerHandle, counts: Counts, now: float) -> None:
+    def bury(self, worker: WorkerHandle, board: Scoreboard, now: float) -> None:
         """A worker has ended, and counts no more."""
-        _look_at(worker, counts, now)
+        self._look_at(worker, board, now)
         self._ended += worker.counts
         self._ended_cpu += worker.cpu_seconds or 0.0
 
@@ -66,7 +69,7 @@ class Totals:
         """All that has been counted so far."""
         total = self._ended
         for board, worker in living:
-            _look_at(worker, board.counts(worker.slot), now)
+            self._look_at(worker, board, now)
             total += worker.counts
         return total
 
@@ -80,11 +83,14 @@ class Totals:
         """The last minute, up to what is counted now."""
         return last_minute.since(self._samples, Sample(now, total))
 
-
-def _look_at(worker: WorkerHandle, counts: Counts, now: float) -> None:
-    served = 0.0 if worker.ready_at is None else now - worker.ready_at
-    if is_possible(counts, served + 1.0):
-        worker.counted(counts)
+    def _look_at(self, worker: WorkerHandle, board: Scoreboard, now: float) -> None:
+        served = 1.0 + (0.0 if worker.ready_at is None else now - worker.ready_at)
+        counts = board.counts(worker.slot)
+        if is_possible(counts, served):
+            worker.counted(counts)
+        if board.paths:
+            table = board.path_table(worker.slot)
+            worker.paths = self.by_path.add(worker.paths, table, round(FASTEST * served))
 
 
 def is_possible(counts: Counts, seconds: float) -> bool:

@@ -78,6 +78,7 @@ class WorkerHandle:
     samples: bool = False  # it understands SampleThreads
     told: list[ThreadsAt] = field(default_factory=list)  # what it has answered so far
     counts: Counts = field(default_factory=Counts)  # the most that it has counted at any look
+    paths: bytes = b""  # its table of these, as far as it is believed
     cpu: float | None = None  # of the last look: CPU seconds a second, None before the second one
     cpu_seconds: float | None = None  # what it has spent since its start, at the last look
     cause: Cause | None = None  # of `recycle` and `asked_to_go`, if that was not planned
@@ -109,6 +110,7 @@ class WorkerHandle:
             samples=held.samples,
             counts=held.counts,
             cause=held.cause,
+            paths=held.paths,
             cpu_seconds=held.cpu_seconds,
         )
 
@@ -132,6 +134,7 @@ class WorkerHandle:
             samples=self.samples,
             counts=self.counts,
             cause=self.cause,
+            paths=self.paths.rstrip(b"\0"),
             cpu_seconds=self.cpu_seconds,
         )
 

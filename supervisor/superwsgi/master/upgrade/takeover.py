@@ -17,7 +17,6 @@ from superwsgi.master.processes.launch import Launch
 from superwsgi.master.release import Origin, Release
 from superwsgi.master.sockets.inherited import Inherited, reopened
 from superwsgi.master.sockets.listener import Listener
-from superwsgi.scoreboard import Scoreboard
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,6 @@ def rehearse(handover: Handover) -> None:
     """Find out whether this program could continue from there. Raises HandoverError."""
     for generation in handover.generations:
         try:
-            Scoreboard.attach(generation.board, generation.site.most_threads + 1, generation.board_version)
+            generation.attach()
         except ValueError as error:
             raise HandoverError(f"generation {generation.number}: {error}") from None

@@ -139,7 +139,7 @@ class Mold:
         self._lent = app is not None  # by the script that runs us, which ends by itself
         self._hooks = Hooks()
         board, *rest = fds
-        self._board = Scoreboard.attach(board, boot.site.most_threads + 1)
+        self._board = Scoreboard.attach(board, boot.site.most_threads + 1, paths=boot.site.metrics.paths)
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         stacks_fd = rest.pop(0) if boot.stacks else None

@@ -13,14 +13,15 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.sampling import Sampling
 from superwsgi.scoreboard import WorkerWriter
+from superwsgi.worker.by_path import ByPath
 from superwsgi.worker.connection.alarm import Alarm
 from superwsgi.worker.connection.states import State
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off, and
-    `sampling` if it has a line for each request."""
+    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off, `sampling`
+    if it has a line for each request, and `by_path` if nobody wants to know."""
 
     site: Site
     gateway: Gateway
@@ -32,3 +33,4 @@ class Context:
     waits: dict[State, int]
     trusted: Trusted
     sampling: Sampling | None = None
+    by_path: ByPath | None = None

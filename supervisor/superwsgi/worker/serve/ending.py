@@ -44,6 +44,7 @@ class Ending:
         self._sampling = context.sampling
         self._alarm = context.alarm
         self._board = context.board
+        self._by_path = context.by_path
         self._acceptor = acceptor
         self._addresses = addresses
         self._refusals: dict[str, Complaint] = {}  # by reason
@@ -58,19 +59,20 @@ class Ending:
         response = self._refusal(error.status, request_id, now, for_head=for_head, advice=error.advice)
         self._tell_refusal(error, named_by(request_id, "") if request is None else described(request), now)
         waited = now - connection.arrived if connection.parser.requests else 0
-        counted_as = OTHER_METHOD if request is None else request.counted_as
         times = 0.0, waited / SECOND
         self._log(connection, request, request_id, error.status, len(response.body), times)
         connection.follows = Event.LAST
         connection.parser.close()
-        if not self._send(connection, response, error.status, counted_as, waited):
+        if not self._send(connection, response, error.status, request, waited):
             return self.close(connection)
         if connection.sender.outbox.size:
             connection.become(Event.BLOCK, now)
             return Step.REST
         return self.hang_up(connection, now)
 
-    def _send(self, connection: Connection, response: Refusal, status: int, method: int, took: int) -> bool:
+    def _send(
+        self, connection: Connection, response: Refusal, status: int, request: Request | None, took: int
+    ) -> bool:
         """Send the server's own answer, and count it. Whether its client was there."""
         self._board.add("sending", 1)
         try:
@@ -78,7 +80,7 @@ class Ending:
         except ClientGone:
             return False
         finally:
-            self._board.refuse(status, method, len(response.body), took)
+            self._refused(request, status, len(response.body), took)
             self._board.add("sending", -1)
         return True
 
@@ -121,7 +123,7 @@ class Ending:
             target = request.target.decode("latin-1")
             status = self._tell_loss(connection, named(request), target, status, sent)
         app, took = now - exchange.began, now - connection.arrived
-        self._board.count(status, request.counted_as, sent, app, took)
+        self._count(request, status, sent, app, took)
         self._log(connection, request, request.id, status, sent, exchange.times(now))
         return self.close(connection)
 
@@ -136,7 +138,7 @@ class Ending:
         self._board.add("sending", 1)
         in_time = connection.sender.overrule(bytes(response))
         sent = len(response.body) if in_time else 0
-        self._board.refuse(504, request.counted_as, sent, now - connection.arrived)
+        self._refused(request, 504, sent, now - connection.arrived)
         self._board.add("sending", -1)
         self._log(connection, request, request.id, 504, sent, exchange.times(now))
         if not in_time:
@@ -147,13 +149,16 @@ class Ending:
     def count_failed(self, connection: Connection | None, record: ThreadWriter) -> None:
         """An error in the server itself has ended the request that a thread had in hand."""
         exchange = None if connection is None else connection.exchange
-        record.count(500, OTHER_METHOD if exchange is None else exchange.request.counted_as, 0, 0, 0)
+        request = None if exchange is None else exchange.request
+        record.count(500, OTHER_METHOD if request is None else request.counted_as, 0, 0, 0)
+        if self._by_path is not None:
+            self._by_path.count(request, 500, 0, 0)
 
     def _release(self, connection: Connection, exchange: Exchange, now: int) -> Step:
         if connection.sender.outbox.size:
             return self.leave_to_poller(connection, exchange, now)
         app, took = now - exchange.began, now - connection.arrived
-        self._board.count(exchange.status, exchange.request.counted_as, exchange.sent, app, took)
+        self._count(exchange.request, exchange.status, exchange.sent, app, took)
         if self._access is not None:
             self._access.log(exchange.entry(connection.remote, now))
         connection.expect_end(exchange)
@@ -167,7 +172,7 @@ class Ending:
         assert request is not None
         self._tell_loss(connection, named(request), request.target.decode("latin-1"), CLIENT_CLOSED, 0)
         queued = time.monotonic_ns() - connection.arrived
-        self._board.count(CLIENT_CLOSED, request.counted_as, 0, -1, queued)
+        self._count(request, CLIENT_CLOSED, 0, -1, queued)
         self._log(connection, request, request.id, CLIENT_CLOSED, 0, (0.0, queued / SECOND))
         return self.close(connection)
 
@@ -238,6 +243,19 @@ class Ending:
             self._alarm.no_later_than(0)  # this may have been the last one
         return Step.END
 
+    # The counts.
+
+    def _count(self, request: Request, status: int, sent: int, app: int, took: int) -> None:
+        self._board.count(status, request.counted_as, sent, app, took)
+        if self._by_path is not None:
+            self._by_path.count(request, status, app, took)
+
+    def _refused(self, request: Request | None, status: int, sent: int, took: int) -> None:
+        method = OTHER_METHOD if request is None else request.counted_as
+        self._board.refuse(status, method, sent, took)
+        if self._by_path is not None:
+            self._by_path.count(request, status, -1, took)
+
     # The logs.
 
     def log_sampled(self, connection: Connection, exchange: Exchange, now: int) -> None:
@@ -263,8 +281,10 @@ class Ending:
             status = self._tell_loss(connection, who, entry.target, entry.status, sent)
             entry = entry._replace(status=status)
         took = time.monotonic_ns() - connection.arrived
-        method = NUMBERS.get(entry.method, OTHER_METHOD)
-        self._board.count(entry.status, method, sent, int(entry.duration * SECOND), took)
+        method, app = NUMBERS.get(entry.method, OTHER_METHOD), int(entry.duration * SECOND)
+        self._board.count(entry.status, method, sent, app, took)
+        if self._by_path is not None:
+            self._by_path.count_late(entry.method, entry.target, entry.status, app, took)
         self._board.add("sending", -1)
         if self._access is None:
             return

@@ -26,6 +26,7 @@ from superwsgi.log.sampling import Sampling
 from superwsgi.messages import Recycle, ThreadsAt
 from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
+from superwsgi.worker.by_path import ByPath
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Sending, State, waits
@@ -84,6 +85,7 @@ class Loop:
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._epoll = select.epoll()
+        table = board.path_table()
         self._context = context = Context(
             site=site,
             gateway=Gateway(app, errors, closing=site.timeouts.keepalive == 0),
@@ -95,6 +97,7 @@ class Loop:
             alarm=Alarm(),
             waits=waits(site.timeouts),
             trusted=Trusted(site.proxy.trusted),
+            by_path=None if table is None else ByPath(table),
         )
         self._alarm = context.alarm
         self._listeners = listeners.sockets

@@ -84,6 +84,7 @@ class Service:
         self._gateway = context.gateway
         self._sampled = context.sampling is not None
         self._access = None if self._sampled else context.access  # with it, log_sampled decides
+        self._by_path = context.by_path
         self._lines = context.errors.lines
         self.lost = LostThreads(deadline_after(context.site.timeouts.request), on_recycle)
         self._begun = self._lines.begun  # looking it up each time would be measurable
@@ -419,6 +420,8 @@ class Service:
                 connection.expect_end(exchange)
             app, took = now - exchange.began, now - connection.arrived
             thread.record.count(exchange.status, exchange.request.counted_as, exchange.sent, app, took)
+            if self._by_path is not None:
+                self._by_path.count(exchange.request, exchange.status, app, took)
             following = self._sent(connection, now)
         exchange.request.environ = _FORGOTTEN
         return following
