@@ -20,8 +20,8 @@ from superwsgi.worker.connection.states import State
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off, `sampling`
-    if it has a line for each request, and `by_path` if nobody wants to know."""
+    """`waits` is how long a connection may stay in a state, ns; `access` is None if the log is off,
+    `sampling` if it has a line for each request, and `by_path` if nobody wants to know."""
 
     site: Site
     gateway: Gateway
