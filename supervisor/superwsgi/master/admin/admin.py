@@ -85,6 +85,7 @@ class Admin:
         self._watch = watch
         self._site: Site | None = None  # whose settings are in effect
         self._listeners: list[Listener] = []
+        self._untold: list[Listener] = []  # new ones that the log does not name yet, the site's being first
         self._history: int | None = None
         self._process: _AdminHandle | None = None
         self._early = 0  # deaths in a row
@@ -106,12 +107,11 @@ class Admin:
         sockets.adapt(listeners, _alone(site))
         before, self._site = self._site, site
         same = _facts(before) == _facts(site) and [*map(str, listeners)] == [*map(str, self._listeners)]
-        gone, self._listeners = only_in(self._listeners, listeners), listeners
-        for listener in only_in(listeners, gone) if not same else ():
-            self._errors.info("listening", address=listener, only="admin")
+        before_it, self._listeners = self._listeners, listeners
+        self._untold += only_in(listeners, before_it)
         if not same:
             self._replace()
-        sockets.give_up(gone)
+        sockets.give_up(only_in(before_it, listeners))
         if self._history is None and listeners:
             self._history = _memory()
 
@@ -125,6 +125,9 @@ class Admin:
         self._loop.call_at(0.0, self._end_or_start)
 
     def _end_or_start(self, now: float) -> None:
+        for listener in self._untold:
+            self._errors.info("listening", address=listener, only="admin")
+        self._untold = []
         if self._process is None:
             self._start(now)
         else:
