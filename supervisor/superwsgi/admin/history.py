@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from superwsgi.admin.asking import Unanswered
 from superwsgi.control import Snapshot
 from superwsgi.counts import quantile
 from superwsgi.snapshot import TotalsStatus, WorkerStatus
@@ -65,7 +66,7 @@ class ChartMark(Struct, frozen=True):
     incident: int = 0
 
 
-class Series(Struct):
+class WorkerHistory(Struct):
     """What a worker has used, by the times of samples: `rss` in bytes, `cpu` in cores."""
 
     t: list[float] = []
@@ -91,16 +92,26 @@ class Known(Struct):
     latency: list[int]
 
 
+class Seen(Struct):
+    """What was known at the last look: how many incidents were `told` of, the number of the `newest`, the
+    generation, and the processes that are being recycled."""
+
+    told: int = 0
+    newest: int = 0
+    generation: int | None = None
+    recycled: set[int] = set()
+
+
 class Kept(Struct):
     """The whole history."""
 
     fine: list[Row] = []
     coarse: list[Row] = []
-    workers: dict[str, Series] = {}
+    workers: dict[str, WorkerHistory] = {}
     marks: list[ChartMark] = []
     last: Known | None = None  # at the last sample
     begun: Known | None = None  # where the coarse sample began that is being taken
-    seen: dict[str, Any] = {}  # what marks.py knows of the last look
+    seen: Seen = msgspec.field(default_factory=Seen)
 
 
 class Areas:
@@ -147,10 +158,8 @@ def _checksum(number: int, content: bytes) -> int:
 class History:
     """`note` is called by one thread, `shown` by any."""
 
-    def __init__(
-        self, memory: Areas, marks: Callable[[Snapshot, dict[str, Any], float], Iterable[ChartMark]]
-    ):
-        """`marks` finds what has happened since the last look, and notes in a dict what it has seen."""
+    def __init__(self, memory: Areas, marks: Callable[[Snapshot, Seen, float], Iterable[ChartMark]]):
+        """`marks` finds what has happened since the last look, and notes in Seen what it has seen."""
         self._memory = memory
         self._marks = marks
         self._lock = threading.Lock()
@@ -159,12 +168,19 @@ class History:
     def note(self, snapshot: Snapshot, now: float) -> None:
         """Take a sample, at `now`, monotonic seconds."""
         when = round(time.time(), 2)
-        found = list(self._marks(snapshot, self._kept.seen, when))
+        found = self._found(snapshot, when)
         with self._lock:
             _take(self._kept, snapshot, now, when)
             self._kept.marks = [*self._kept.marks, *found][-MARKS:]
             content = msgspec.msgpack.encode(self._kept)
         self._memory.write(content)
+
+    def _found(self, snapshot: Snapshot, when: float) -> list[ChartMark]:
+        """Where the master does not answer, the next look finds it."""
+        try:
+            return list(self._marks(snapshot, self._kept.seen, when))
+        except Unanswered:
+            return []
 
     def shown(self) -> bytes:
         """As JSON."""
@@ -245,13 +261,13 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
-def _note_workers(kept: dict[str, Series], workers: Iterable[WorkerStatus], when: float) -> None:
+def _note_workers(kept: dict[str, WorkerHistory], workers: Iterable[WorkerStatus], when: float) -> None:
     """Of two with one number the one that serves, or comes."""
     for worker in sorted(workers, key=lambda each: (each.state == "serving", each.generation)):
         name = str(worker.number)
         if worker.pid is None or (name not in kept and len(kept) >= WORKERS):
             continue
-        series = kept.setdefault(name, Series())
+        series = kept.setdefault(name, WorkerHistory())
         if series.t and series.t[-1] == when:
             del series.t[-1], series.rss[-1], series.cpu[-1]
         series.add(when, worker.rss, worker.cpu)

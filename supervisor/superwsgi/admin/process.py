@@ -25,11 +25,13 @@ from superwsgi.admin.app import Application
 from superwsgi.admin.asking import Asking
 from superwsgi.admin.guard import Policy
 from superwsgi.admin.history import Areas, History
+from superwsgi.admin.marks import Marks
 from superwsgi.admin.watching import Watching
 from superwsgi.channel import CHANNEL_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.listening import TcpAddress
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Elastic, Limits, Log, Proxy, Timeouts
+from superwsgi.control import Why, WhyRequest
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.messages import Alive, BootAdmin, Connected, Message, Ready, Reopen, Stop
@@ -107,7 +109,7 @@ class AdminProcess:
         )
         self._errors.report_to(Reporting(channel))
         self._asking = Asking(channel)
-        kept = History(Areas(history), lambda *_: ())
+        kept = History(Areas(history), Marks(self._why))
         self._watching = Watching(self._asking, kept.note)
         app = Application(_policy(boot), self._asking, self._watching, kept)
         site = _site(boot)
@@ -121,6 +123,12 @@ class AdminProcess:
             access=None,
             on_recycle=lambda _: None,
         )
+
+    def _why(self, most: int) -> Why:
+        """Raises Unanswered."""
+        answer = self._asking.ask(WhyRequest(most=most))
+        assert isinstance(answer, Why)
+        return answer
 
     def live(self) -> int:
         """Until the master says that it is over; returns the exit code."""

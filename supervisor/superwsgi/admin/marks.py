@@ -1,0 +1,63 @@
+"""What has happened, for the time line of the charts: from the difference between two looks at the site; and
+if there are more incidents than before, from what the master says of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from superwsgi.admin.history import ChartMark, Seen
+from superwsgi.control import Snapshot, Why
+from superwsgi.incidents import Incident
+
+_MOST: Final = 40
+"""Incidents that are asked for at a time."""
+
+_DEATH: Final = "died"
+_RECYCLED: Final = "to be recycled"
+
+AskWhy = Callable[[int], Why]
+"""Asks the master for that many incidents. Raises Unanswered."""
+
+
+class Marks:
+    """`ask` is called only when there is something new."""
+
+    def __init__(self, ask: AskWhy) -> None:
+        self._ask = ask
+
+    def __call__(self, snapshot: Snapshot, seen: Seen, when: float) -> list[ChartMark]:
+        """What is new since the look that `seen` is of, which becomes this one. Raises Unanswered."""
+        told = sum(snapshot.totals.incidents.values()) if snapshot.totals is not None else 0
+        found = [] if told == seen.told else [*self._incidents(seen)]
+        found += [*_reloads(snapshot, seen, when), *_recycles(snapshot, seen, when)]
+        seen.told = told
+        seen.generation = snapshot.generation
+        seen.recycled = {worker.pid for worker in snapshot.workers if worker.pid and worker.recycle}
+        return sorted(found, key=lambda mark: mark.t)
+
+    def _incidents(self, seen: Seen) -> Iterator[ChartMark]:
+        """Each once, however often it happens again; what is recycled shows by itself."""
+        incidents = [one for one in self._ask(_MOST).incidents if one.number > seen.newest]
+        seen.newest = max([seen.newest, *(one.number for one in incidents)])
+        for one in incidents:
+            if one.event != _RECYCLED:
+                kind = "death" if one.event == _DEATH else "incident"
+                yield ChartMark(one.when, kind, _words(one), one.number)
+
+
+def _words(one: Incident) -> str:
+    whose = "" if one.worker is None else f"worker {one.worker} "
+    return f"{whose}{one.event}{one.cause and ': '}{one.cause}"[:200]
+
+
+def _reloads(snapshot: Snapshot, seen: Seen, when: float) -> Iterator[ChartMark]:
+    if seen.generation is not None and snapshot.generation not in (None, seen.generation):
+        yield ChartMark(when, "reload", f"generation {snapshot.generation} has taken over")
+
+
+def _recycles(snapshot: Snapshot, seen: Seen, when: float) -> Iterator[ChartMark]:
+    for worker in snapshot.workers:
+        if worker.recycle and worker.pid and worker.pid not in seen.recycled:
+            yield ChartMark(when, "recycle", f"worker {worker.number} is recycled: {worker.recycle}"[:200])
