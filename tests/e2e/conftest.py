@@ -1,7 +1,10 @@
+import contextlib
+import subprocess
+
 import pytest
 
 from tests.e2e.behind import Behind
-from tests.e2e.daemon import Daemon
+from tests.e2e.daemon import COMMAND, Daemon
 
 
 @pytest.fixture
@@ -26,3 +29,24 @@ def behind(tmp_path):
     behind = Behind(tmp_path)
     yield behind
     behind.clean_up()
+
+
+@pytest.fixture
+def start_command(daemon):
+    """Start an operator's command that goes on in the background; ended with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments):
+            command = subprocess.Popen(
+                [*COMMAND, *map(str, arguments)],
+                cwd=daemon.folder,
+                env=daemon.environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(command)
+            stack.callback(command.kill)
+            return command
+
+        yield start

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from superwsgi.control import Outcome, Progress, ReloadRequest, Stage, StatusRequest, decode_answer, encode
-from tests.e2e.daemon import COMMAND, Daemon, dying, wait_for
+from tests.e2e.daemon import Daemon, dying, wait_for
 
 APP = """
     import os, time
@@ -40,27 +40,6 @@ def site(daemon):
 
 def code(daemon, version, pause=0):
     daemon.write("app.py", APP.format(version=version, pause=pause))
-
-
-@pytest.fixture
-def start_command(daemon):
-    """Start an operator's command that goes on in the background; ended with the test."""
-    with contextlib.ExitStack() as stack:
-
-        def start(*arguments):
-            command = subprocess.Popen(
-                [*COMMAND, *arguments],
-                cwd=daemon.folder,
-                env=daemon.environ,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            stack.enter_context(command)
-            stack.callback(command.kill)
-            return command
-
-        yield start
 
 
 @contextlib.contextmanager

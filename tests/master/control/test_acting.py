@@ -183,7 +183,7 @@ class TestKill:
         first.board.writer(0).thread(1).begin(1, b"GET", b"/report?token=secret", b"c0ffee")
         progress, follow = acting.do(KillRequest(worker="1", follow=True))
         pid = os.getpid()
-        said = f"worker 1 (pid {pid}) killed, with 1 request in hand: GET /report c0ffee"
+        said = f"worker 1 (pid {pid}) killed, in hand: GET /report c0ffee"
         assert progress.waits_for == said
         (action,) = rooms.agenda
         assert isinstance(action, KillWorker)
@@ -204,7 +204,7 @@ class TestKill:
         assert isinstance(progress, Progress)
         rooms.agenda.clear()
         rooms.worker_ends(first.workers[0], -9)
-        assert follow(rooms.now).reason.endswith("killed, with nothing in hand")
+        assert follow(rooms.now).reason.endswith("killed, in hand: nothing")
 
 
 class TestWorkers:

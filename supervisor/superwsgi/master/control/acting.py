@@ -139,7 +139,7 @@ class Acts:
         if worker.pid is None:
             raise CannotAct(f"{waiting.for_start(worker)}, and is no process yet")
         held = waiting.in_hand(generation, worker)
-        told = f"{waiting.name(worker)} killed, with {held or 'nothing in hand'}"
+        told = f"{waiting.name(worker)} killed, in hand: {held or 'nothing'}"
         self._agenda.append(KillWorker(generation.number, worker.key, reason))
         replacing = self._replacing(Stage.KILLING, [(generation, worker)], now, partial(_killed, told))
         replacing.first = told

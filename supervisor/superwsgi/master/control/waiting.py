@@ -21,28 +21,25 @@ def name(worker: WorkerHandle) -> str:
 
 
 def in_hand(generation: Generation, worker: WorkerHandle) -> str:
-    """`2 requests in hand, the oldest: GET /report 3f08-17`; empty if none."""
+    """`GET /report 3f08-17`, or `3 requests, the oldest GET /report 3f08-17`; empty if there is none."""
     counters = generation.board.read(worker.slot)
     count = unanswered(counters)
-    if not count:
-        return ""
     oldest = min(counters.in_flight, key=lambda each: each.started, default=None)
-    text = f"{count} request{'s' * (count > 1)} in hand"
     if oldest is None:
-        return text
+        return f"{count} request{'s' * (count > 1)}" if count else ""
     shown = " ".join(filter(None, (oldest.method, oldest.path.partition("?")[0], oldest.id)))
-    return f"{text}{', the oldest' if count > 1 else ''}: {shown}"
+    return f"{count} requests, the oldest {shown}" if count > 1 else shown
 
 
 def for_end(generation: Generation, worker: WorkerHandle) -> str:
-    """`worker 2 (pid 812) drains, at most 30s (timeouts.graceful), with 1 request in hand: GET /report`."""
+    """`worker 2 (pid 812) answers GET /report 3f08-17, at most 30s (timeouts.graceful)`."""
     if worker.state is not WorkerState.DRAINING:
         return f"{name(worker)} ends"
     held = in_hand(generation, worker)
     if not held:
         return f"{name(worker)} drains"
     most = duration(generation.site.timeouts.lame_duck + generation.site.timeouts.graceful)
-    return f"{name(worker)} drains, at most {most} (timeouts.graceful), with {held}"
+    return f"{name(worker)} answers {held}, at most {most} (timeouts.graceful)"
 
 
 def for_start(worker: WorkerHandle) -> str:
