@@ -17,6 +17,7 @@ from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.policy.actions import RecycleWorker
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.reopening import Reopening
+from superwsgi.master.sockets import sockets
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.messages import LoadFailed
 from superwsgi.snapshot import ThreadsStatus
@@ -245,6 +246,13 @@ def test_a_stop_says_how_many_are_left(rooms, serving, ask):
     assert progress == Progress(stage=Stage.STOPPING, done=2, total=2, waits_for=drains)
     rooms.worker_ends(serving.workers[0])
     assert follow(rooms.now).done == 1
+
+
+def test_status_of_a_site_that_stops_and_listens_no_more(serving, ask):
+    ask(control.StopRequest())
+    sockets.close(serving.listeners)
+    snapshot, _ = ask(control.StatusRequest())
+    assert (snapshot.phase, snapshot.addresses) == ("stopping", [])
 
 
 def test_a_reload_of_a_site_that_stops(rooms, ask):

@@ -90,7 +90,8 @@ def _head(snapshot: Snapshot, where: str) -> Iterator[str]:
     yield from (f"  {printable(reason)}" for reason in snapshot.reasons)
     if snapshot.trouble and not snapshot.health:
         yield f"last reload failed: {printable(snapshot.trouble)}"
-    yield f"{' '.join(snapshot.addresses)}, pid {snapshot.pid}, superwsgi {snapshot.program}"
+    listens = " ".join(snapshot.addresses) or "listens no more"
+    yield f"{listens}, pid {snapshot.pid}, superwsgi {snapshot.program}"
     if snapshot.checks:
         yield f"health checks: {' '.join(snapshot.checks)}"
     if snapshot.admin is not None:

@@ -88,7 +88,7 @@ def snapshot(
     `requests` that run if they are wanted."""
     signs = condition.signs
     target = generations.target() or generations.candidate
-    listeners = target.listeners if target is not None else []
+    listeners = [each for each in target.listeners if each.sock.fileno() >= 0] if target is not None else []
     present = [_Present.read(*each) for each in _present(generations)]
     workers = sorted(
         _workers(present, record, target, now), key=lambda worker: (worker.number, worker.generation)
