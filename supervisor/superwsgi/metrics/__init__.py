@@ -1,0 +1,1 @@
+"""The application's own metrics: prometheus_client's files of numbers, in multiprocess mode."""
