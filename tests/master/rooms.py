@@ -38,6 +38,7 @@ from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.systemd.notify import Notifier
 from superwsgi.messages import Loaded, Ready, Started
+from superwsgi.metrics.folder import MetricsFolder
 
 
 class Rooms:
@@ -63,8 +64,9 @@ class Rooms:
         self.pidfile = PidFile(None)
         self.control = Control(loop, {"RUNTIME_DIRECTORY": str(folder)}, self.errors)
         origin = Origin("/", sys.executable)
+        metrics = MetricsFolder("site", [])
         self.startup = startup = Startup(
-            self.read, self.launch, origin, self.pidfile, Inherited(), Notifier({})
+            self.read, self.launch, origin, self.pidfile, Inherited(), Notifier({}), metrics
         )
         self.admin = Admin(context, startup, self.control, self.children.watch)
         self.sitewide = SiteWide(self.site, self.pidfile, self.control, self.admin, self.errors)

@@ -301,6 +301,12 @@ RULES: Final = (
         "admin has no effect without admin.bind",
         "write, for example, bind: 127.0.0.1:9000",
     ),
+    Rule(
+        ("metrics.app",),
+        lambda site: site.metrics.app and not site.admin.bind,
+        "metrics.app has no effect without admin.bind: nothing answers /metrics",
+        "write, for example, admin: {bind: 127.0.0.1:9000}, or leave metrics.app out",
+    ),
 )
 
 

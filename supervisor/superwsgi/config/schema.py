@@ -170,7 +170,7 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Annotated[
         AdminSettings, Meta(description="page, metrics and actions, in a process of its own; extra `admin`")
     ] = AdminSettings()
-    metrics: Annotated[MetricsSettings, Meta(description="what is counted, and told, beyond the usual")] = (
+    metrics: Annotated[MetricsSettings, Meta(description="what is in /metrics, see admin")] = (
         MetricsSettings()
     )
     tls: Annotated[

@@ -257,8 +257,11 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MetricsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`metrics:` what is counted, and told, beyond the usual."""
+    """`metrics:` what /metrics of the admin process has beyond the site's own numbers."""
 
+    app: Annotated[
+        Switch, Meta(description="also the application's own metrics, of prometheus_client, over all workers")
+    ] = False
     paths: Annotated[
         Switch, Meta(description="also answers and latencies by method and path, such as /orders/*")
     ] = False

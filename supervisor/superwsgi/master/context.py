@@ -14,6 +14,7 @@ from superwsgi.master.processes.launch import Launch
 from superwsgi.master.release import Origin
 from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.systemd.notify import Notifier
+from superwsgi.metrics.folder import MetricsFolder
 
 ReadSite = Callable[[], Site]
 """Reads the configuration again, for HUP. Raises ConfigError."""
@@ -29,6 +30,7 @@ class Startup:
     pidfile: PidFile
     inherited: Inherited
     notifier: Notifier
+    metrics: MetricsFolder
     site_file: str | None = None
 
 

@@ -97,7 +97,8 @@ class HeldTotals(Struct, frozen=True):
 
 
 class HeldGeneration(Struct, frozen=True):
-    """A generation with processes; `expires` is when the first of its certificates does."""
+    """A generation with processes; `expires` is when the first of its certificates does, `metrics` the folder
+    for those of its processes."""
 
     number: int
     site: Site
@@ -115,6 +116,7 @@ class HeldGeneration(Struct, frozen=True):
     output: tuple[int, int] | None = None
     release: Release | None = None
     expires: Expiry | None = None
+    metrics: str | None = None
 
     def attach(self) -> Scoreboard:
         """Its scoreboard. Raises ValueError if this program cannot read it."""
@@ -134,8 +136,8 @@ class HeldAdmin(Struct, frozen=True):
 
 class Handover(Struct, frozen=True):
     """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
-    path and its descriptor, `shortage` is one of threads that was seen, `incidents` are those kept, `events`
-    how many there were by event, `reloads` how many by outcome."""
+    path and its descriptor, as is `metrics`, `shortage` is one of threads that was seen, `incidents` are
+    those kept, `events` how many there were by event, `reloads` how many by outcome."""
 
     version: int
     current: int
@@ -151,6 +153,7 @@ class Handover(Struct, frozen=True):
     events: dict[str, int] = {}
     reloads: dict[Outcome, int] = {}
     admin: HeldAdmin | None = None
+    metrics: tuple[str, int] | None = None
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""
@@ -169,6 +172,7 @@ class Handover(Struct, frozen=True):
         if self.admin is not None:
             yield from (listener.fd for listener in self.admin.listeners)
             yield from [self.admin.history] if self.admin.history is not None else []
+        yield from [self.metrics[1]] if self.metrics is not None else []
 
     def write(self) -> int:
         """Write it; returns a descriptor to read it from."""

@@ -154,6 +154,7 @@ class Master:
         """At what the site needs once, now and from now on."""
         self._loop.call_at(now + _LOOK, self._look)
         self._sitewide.look(now)
+        self._startup.metrics.look()
 
     def _start(self, now: float) -> None:
         try:
@@ -206,6 +207,7 @@ class Master:
             events=self._incidents.events,
             reloads=self._record.reloads,
             admin=self._admin.hold(),
+            metrics=self._startup.metrics.hold(),
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.

@@ -14,6 +14,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.admin.needs import require
 from superwsgi.master.context import ReadSite, Startup
+from superwsgi.master.control.paths import folders
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
 from superwsgi.master.master import OK, Master
@@ -25,6 +26,7 @@ from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier
 from superwsgi.master.upgrade.takeover import Taken, rehearse
 from superwsgi.master.upgrade.upgrade import REHEARSAL
+from superwsgi.metrics.folder import MetricsFolder
 from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError
 
@@ -65,8 +67,9 @@ def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
         for name in inherited.left_over():
             notifier.forget(name)
         origin = Origin.of_process(site_file, site.chdir)
-        startup = Startup(read_site, launch, origin, pidfile, inherited, notifier, site_file)
-        return Master(site, shared, startup).run()
+        with _metrics_folder(site.name) as metrics:
+            startup = Startup(read_site, launch, origin, pidfile, inherited, notifier, metrics, site_file)
+            return Master(site, shared, startup).run()
 
 
 def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
@@ -74,8 +77,10 @@ def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | N
     held = taken.handover.pidfile
     with _pid_file(PidFile(taken.site.pidfile) if held is None else PidFile.restore(held)) as pidfile:
         origin = Origin.of_process(site_file)
-        startup = Startup(read_site, launch, origin, pidfile, taken.inherited, notifier, site_file)
-        return Master(taken.site, taken.shared, startup, taken).run()
+        given = taken.inherited
+        with _metrics_folder(taken.site.name, taken.handover.metrics) as metrics:
+            startup = Startup(read_site, launch, origin, pidfile, given, notifier, metrics, site_file)
+            return Master(taken.site, taken.shared, startup, taken).run()
 
 
 @contextlib.contextmanager
@@ -86,6 +91,16 @@ def _pid_file(pidfile: PidFile) -> Iterator[PidFile]:
         yield pidfile
     finally:
         pidfile.release()
+
+
+@contextlib.contextmanager
+def _metrics_folder(name: str, held: tuple[str, int] | None = None) -> Iterator[MetricsFolder]:
+    """Beside the control socket, where it is called by its name."""
+    metrics = MetricsFolder(name, [each.path for each in folders(name, os.environ)], held)
+    try:
+        yield metrics
+    finally:
+        metrics.remove()
 
 
 def _refuse(error: Exception, code: int) -> int:

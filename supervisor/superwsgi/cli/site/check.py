@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from superwsgi.master.processes import hearing, launch
 from superwsgi.master.release import Origin, Release
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.messages import Boot, Loaded, LoadFailed
+from superwsgi.metrics.folder import MetricsFolder, elsewhere, told
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.system.privileges import PrivilegeError, identity
 from superwsgi.tls import interface
@@ -36,6 +38,7 @@ from superwsgi.tls.interface import CertificateError
 from superwsgi.worker.hazards.finding import A_LOCK
 
 _STDERR: Final = 2
+_PAUSE: Final = 0.01
 _TO_WRITE: Final = 0.5
 """Seconds that a mold gets to write its stacks."""
 
@@ -70,6 +73,28 @@ def check(path: str) -> None:
 
 def load_apart(site: Site) -> Loaded | LoadFailed:
     """Import a site's application in a mold that forks nothing and is thrown away."""
+    with _metrics_aside(site) as told_of:
+        return _load_apart(told_of)
+
+
+@contextmanager
+def _metrics_aside(site: Site) -> Iterator[Site]:
+    """The site with a folder for the application's metrics that nobody adds up, if it is to have one."""
+    if not site.metrics.app or elsewhere(site, os.environ) is not None:
+        yield told(site, None)
+        return
+    metrics = MetricsFolder(f"{site.name}.check", [])
+    try:
+        try:
+            folder = metrics.prepare(site)[0]
+        except OSError:  # a start would say so, and go on without
+            folder = None
+        yield told(site, folder)
+    finally:
+        metrics.remove()
+
+
+def _load_apart(site: Site) -> Loaded | LoadFailed:
     release = Release.of(site, Origin.of_process(site.chdir), os.environ)
     site = msgspec.structs.replace(release.pinned(site), preload=True, warmup=())
     channel, theirs = Channel.pair()
@@ -83,7 +108,9 @@ def load_apart(site: Site) -> Loaded | LoadFailed:
         boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False, links=release.links)
         boot = msgspec.structs.replace(boot, search_path=release.search_path)
         channel.send(boot, [board.fd, _STDERR])
-        return _outcome(pid, channel, site)
+        outcome = _outcome(pid, channel, site)
+    _let_end(pid, site.timeouts.graceful)
+    return outcome
 
 
 def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
@@ -106,6 +133,14 @@ def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
         return LoadFailed(
             f"the process that imported it ended with {ending(os.waitstatus_to_exitcode(status))}"
         )
+
+
+def _let_end(pid: int, patience: float) -> None:
+    """Wait for a mold that nobody listens to any more: it may remove files of its own."""
+    deadline = time.monotonic() + patience
+    with suppress(ChildProcessError):  # it was waited for already
+        while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
 
 
 def _end(pid: int) -> None:

@@ -32,6 +32,7 @@ from superwsgi.master.release import Release
 from superwsgi.master.sockets.listener import Listener, for_checks, secured
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Become, Boot, Drain, Fork, Message, Relisten, Reopen, Stop
+from superwsgi.metrics.folder import told
 from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import machine
 from superwsgi.system.privileges import becomes_another
@@ -79,6 +80,7 @@ class Generation:
         self.listeners = shared.listeners
         self.logs = shared.logs
         self.expires = shared.expires
+        self.metrics = shared.metrics
         self.state = GenerationState.PREPARING
         self.wanted = machine.workers(site.workers)
         self.most_workers = self.wanted + SPARE_WORKERS
@@ -113,7 +115,7 @@ class Generation:
         """A generation handed over by an earlier program of this process. Raises ValueError if its
         scoreboard is not readable."""
         logs = LogFiles(held.site.log, held.error_log, held.access_log)
-        shared = Shared(listeners, logs, expires=held.expires)
+        shared = Shared(listeners, logs, expires=held.expires, metrics=held.metrics)
         board = held.attach()
         pipes = Pipes(loop, captured=held.site.log.capture, stacks=held.stacks, output=held.output)
         generation = cls(held.number, held.site, release, shared, launch, loop, board, pipes)
@@ -144,6 +146,7 @@ class Generation:
             stacks=(self.stacks.fd, self.stacks.end),
             output=self.pipes.output.ends if self.pipes.output is not None else None,
             expires=self.expires,
+            metrics=self.metrics,
         )
 
     @cached_property
@@ -165,7 +168,8 @@ class Generation:
         If an import must not run beside workers, and there are some, workers import for themselves from now.
         """
         imports = self.forkable and (self.site.rollout.overlap or not self.workers)
-        site = self.site if imports else msgspec.structs.replace(self.site, preload=False)
+        site = told(self.site, self.metrics)
+        site = site if imports else msgspec.structs.replace(site, preload=False)
         boot = Boot(
             os.getpid(),
             self.number,
@@ -184,7 +188,7 @@ class Generation:
         listeners = [listener.sock.fileno() for listener in self.listeners]
         certificates = [hand_over(self.site.tls)] if boot.handed else []
         files = [self.board.fd, *self.logs.descriptors(), *self.pipes.to_write(), *certificates, *listeners]
-        how = partial(self._launch, self.site, self.release)
+        how = partial(self._launch, site, self.release)
         try:
             self.mold = launch_mold(how, boot, files, self._loop.descriptors())
         finally:

@@ -7,6 +7,7 @@ exchanges workers; children.py notes in a candidate why it failed.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.states import GenerationEvent, GenerationState
+from superwsgi.metrics.folder import elsewhere
 from superwsgi.system import privileges
 from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError
@@ -152,6 +154,7 @@ class Reloads:
     def _made(self, site: Site, shared: Shared) -> Generation:
         number = self._generations.next_number()
         release = Release.of(site, self._startup.origin, os.environ)
+        shared = dataclasses.replace(shared, metrics=self._metrics_of(site))
         try:
             candidate = Generation(number, site, release, shared, self._startup.launch, self._loop)
         except OSError:
@@ -160,6 +163,27 @@ class Reloads:
             raise
         candidate.pipes.tell(self._errors, number)
         return candidate
+
+    def _metrics_of(self, site: Site) -> str | None:
+        """The folder for the application's metrics, if it is to have one. None is no reason not to serve."""
+        if not site.metrics.app:
+            return None
+        variable = elsewhere(site, os.environ)
+        if variable is not None:
+            reason = f"{variable} is set already, and is left as it is"
+            self._errors.notice("metrics.app", reason=reason, next="/metrics has none of the application's")
+            return None
+        try:
+            folder, problem = self._startup.metrics.prepare(site)
+        except (OSError, PrivilegeError) as error:
+            then = "/metrics has none of the application's"
+            self._errors.warning("metrics.app", reason=f"no folder for them: {error}", next=then)
+            return None
+        if problem:
+            self._errors.warning(
+                "metrics.app", reason=problem, next="superwsgi_app_left_out counts the others"
+            )
+        return folder
 
     # Its log files are opened, which a disk may hold up; then the command in `rollout.before` runs.
 

@@ -31,12 +31,13 @@ from superwsgi.tls.interface import Expiry
 @dataclass(frozen=True)
 class Shared:
     """What the master opens for a generation, with the rights that only it has, and what it has read of the
-    certificates."""
+    certificates; `metrics` is the folder for the application's."""
 
     listeners: list[Listener]
     logs: LogFiles
     warnings: Sequence[str] = ()
     expires: Expiry | None = None
+    metrics: str | None = None
 
     @classmethod
     def prepare(cls, site: Site, inherited: Inherited) -> Shared:

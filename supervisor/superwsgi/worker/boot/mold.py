@@ -193,12 +193,14 @@ class Mold:
         return found
 
     def _preload(self) -> list[str]:
+        prometheus.begin(self._site, self._errors)
         before = hazards.now()
         with hazards.recorded() as places:
             self._app = load_apps(self._site)
             self._hooks = Hooks.load(self._site)
             warm_up(self._site, self._app, self._errors, required=not self._proven)
         found = hazards.examine(before, places)
+        prometheus.tell_if_unused(self._site, self._errors)
         if not found or self._site.preload is True:  # it will be forked
             prometheus.remove_files()
         return found
@@ -229,6 +231,7 @@ class Mold:
         elif alone:
             windup.do(windup.end_threads)
             windup.do_last(exit_handlers.run)
+        prometheus.leave_nothing()
 
     def _close_in_child(self) -> None:
         """In a child that the application forked, here or in a worker."""

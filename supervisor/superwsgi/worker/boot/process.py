@@ -198,12 +198,16 @@ class Worker:
         if start.siblings is not None:  # else it shares its application with nobody
             start.siblings.leave()
             reseed()
+            prometheus.begin(start.site, self._errors)
             prometheus.make_files()
             forks.disown_children()
         if start.app is not None:
             self._call(start.hooks.after_fork)
             return start.app
+        prometheus.begin(start.site, self._errors)
         app = load_apps(start.site)
+        if start.worker == 1:
+            prometheus.tell_if_unused(start.site, self._errors)
         self._hooks = Hooks.load(start.site)
         self._call(self._hooks.after_fork)
         warm_up(start.site, app, self._errors, required=not start.proven)

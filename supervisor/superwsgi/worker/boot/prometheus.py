@@ -4,6 +4,10 @@ A mold that has imported the application has such files too. They are turned int
 worker had imported it: the mold has none, and each worker has a file that begins with the numbers from the
 import. Left alone, the library starts a new file once it notices a new process id: that would count the mold
 as a process of its own and start the workers from zero, with an `info` of 0 and a minimum that nobody set.
+
+Where the folder is that of the site (`metrics.app`), whoever boots folds what the dead have left, which may
+be files with its own process id. In a folder that the application has named itself, nothing is done to the
+files of others: they may be of processes that we know nothing of.
 """
 
 from __future__ import annotations
@@ -14,14 +18,64 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from superwsgi.config.schema import Site
+from superwsgi.log.error import ErrorLog
+from superwsgi.metrics.files import SPELLINGS, VARIABLE, find
+from superwsgi.metrics.folding import fold
 from superwsgi.worker.hazards.objects import alive
 
 _FILE: Final = "prometheus_client.mmap_dict.MmapedDict"
 _VALUE: Final = "prometheus_client.values.MultiProcessValue.<locals>.MmapedValue"
 
+_PATIENCE: Final = 0.2
+"""Seconds, for a scrape that reads."""
+
 _files: Final[list[Any]] = []
 _values: Final[list[Any]] = []
 """The mold's values, which its workers inherit."""
+
+
+def begin(site: Site, errors: ErrorLog) -> None:
+    """In a process that is to have files of its own, before it has."""
+    if not site.metrics.app:
+        return
+    try:
+        reasons = fold(site.env[VARIABLE], _has_ended, _PATIENCE)
+    except OSError as error:
+        reasons = [f"{error.filename or site.env[VARIABLE]}: {error.strerror}"]
+    for reason in reasons:
+        errors.warning("metrics lost", reason=reason, next="what that process has counted is not in /metrics")
+
+
+def tell_if_unused(site: Site, errors: ErrorLog) -> None:
+    """Once the application is loaded."""
+    if site.metrics.app and "prometheus_client" not in sys.modules:
+        reason = "the application has not imported prometheus_client; is it installed?"
+        errors.notice("metrics.app", reason=reason, next="/metrics lacks its own until it does")
+
+
+def leave_nothing() -> None:
+    """In a process that ends and has never been a worker."""
+    if "prometheus_client" not in sys.modules:
+        return
+    for folder in {os.environ[name] for name in SPELLINGS if name in os.environ}:
+        with contextlib.suppress(OSError):
+            for file in find([each.name for each in Path(folder).iterdir()]):
+                if file.pid == os.getpid():
+                    Path(folder, file.name).unlink()
+
+
+def _has_ended(pid: int) -> bool:
+    """True of our own: it had an earlier owner."""
+    if pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's: the number has been used again
+        pass
+    return False
 
 
 def remove_files() -> None:

@@ -1,0 +1,191 @@
+"""`metrics.app: on` is all that an application's own metrics need: they agree with what was requested,
+whatever becomes of the processes that have counted, and nothing is left of them."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.daemon import FIXTURE_APPS, saying, wait_for
+
+pytest.importorskip("prometheus_client")
+
+from superwsgi.admin.app_metrics import AppMetrics
+
+APP = (FIXTURE_APPS / "e2e_app_metrics.py").read_text()
+NOTE = 'open("folder", "w").write(os.environ["PROMETHEUS_MULTIPROC_DIR"])'
+ON = {"admin": {"bind": "127.0.0.1:0"}, "metrics": {"app": True}}
+
+
+@pytest.fixture(params=["auto", False])
+def site(request, daemon):
+    daemon.write("app.py", APP)
+    daemon.site(workers=2, preload=request.param, rollout={"confirm": "100ms"}, **ON)
+    daemon.start()
+    return daemon
+
+
+def folder(site):
+    return Path(site.get("/").json()["folder"])
+
+
+def status(site):
+    return json.loads(site.command("status", "--json", "-c", "site.yaml").stdout)
+
+
+def seen(site, where):
+    """Sums over all processes, of those by worker how many there are."""
+    living = frozenset(worker["pid"] for worker in status(site)["workers"] if worker["pid"])
+    collected = AppMetrics(str(where.parent)).collect(living)
+    assert not any(collected.left_out.values())
+    values = {}
+    for family in collected.families:
+        for sample in family.samples:
+            name = (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "pid"))
+            values[name] = values.get(name, 0) + sample.value
+    return values
+
+
+def count(site, requests):
+    for _ in range(requests):
+        site.get("/count")
+    return requests
+
+
+def kill_one(site):
+    """And wait for the worker that takes its place."""
+    mark = site.mark()
+    site.send(signal.SIGKILL, site.workers()[0])
+    site.wait_log(r"worker=\d+ .*serving", since=mark)
+
+
+def agrees(site, where, counted):
+    values = seen(site, where)
+    assert values["shop_pages_total", "count"] == counted
+    assert values["shop_seconds_count",] == counted
+    assert values["shop_seconds_bucket", "1.0"] == counted
+    assert values["shop_workers",] == 2
+    return values
+
+
+def files(where):
+    return {path.name.rpartition("_")[2] for path in where.glob("*.db")}
+
+
+def test_sums_over_kills_a_reload_and_an_upgrade(site):
+    where = folder(site)
+    counted = count(site, 20)
+    imports = agrees(site, where, counted)["shop_imports_total",]
+    assert imports == 2
+    for _ in range(4):
+        kill_one(site)
+        counted += count(site, 5)
+        imports += 1
+        assert agrees(site, where, counted)["shop_imports_total",] == imports
+    site.reload()
+    counted += count(site, 5)
+    assert agrees(site, where, counted)["shop_imports_total",] == imports + 2
+    mark = site.mark()
+    site.send(signal.SIGUSR2)
+    site.wait_log("program replaced", since=mark)
+    site.wait_log("reload complete", since=mark)
+    counted += count(site, 5)
+    assert folder(site) == where
+    assert agrees(site, where, counted)["shop_imports_total",] == imports + 4
+
+
+def test_the_folder_does_not_grow_with_the_number_of_workers(daemon):
+    daemon.write("app.py", APP)
+    daemon.site(workers=2, requests={"max": 10}, **ON)
+    daemon.start()
+    where = folder(daemon)
+    counted = count(daemon, 100)
+    wait_for(lambda: seen(daemon, where)["shop_pages_total", "count"] == counted, "all requests")
+    dead = files(where) - {f"{pid}.db" for pid in daemon.workers()} - {"folded.db"}
+    assert "folded.db" in files(where)
+    assert len(dead) <= 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_at_the_end(site, number):
+    where = folder(site)
+    count(site, 5)
+    assert where.exists()
+    site.stop(number)
+    assert not where.parent.exists()
+
+
+def test_after_a_killed_master_the_next_start_removes_what_it_has_left(site):
+    where = folder(site)
+    count(site, 5)
+    old = site.workers()
+    site.send(signal.SIGKILL)
+    site.wait_exit()
+    assert where.parent.exists()
+    site.log_file.unlink()
+    site.start()
+    assert folder(site) != where
+    assert count(site, 5) == seen(site, folder(site))["shop_pages_total", "count"]
+    wait_for(lambda: not where.parent.exists(), f"end of what {old} have left")
+
+
+def test_an_application_that_does_not_start_leaves_nothing(daemon):
+    daemon.write("app.py", f"import os\n{APP}\n{NOTE}\n1 / 0")
+    daemon.site(**ON)
+    daemon.start(ready=False)
+    daemon.wait_exit()
+    assert not Path((daemon.folder / "folder").read_text()).parent.exists()
+
+
+def test_rollout_before_counts_nothing(daemon):
+    daemon.write("app.py", APP)
+    daemon.site(rollout={"before": "python app.py && env > environ", "confirm": "100ms"}, **ON)
+    daemon.start()
+    assert "PROMETHEUS_MULTIPROC_DIR" not in (daemon.folder / "environ").read_text()
+
+
+def test_a_folder_of_the_sites_own_stays_its_own(daemon):
+    daemon.write("app.py", APP)
+    (daemon.folder / "own").mkdir()
+    daemon.site(env={"PROMETHEUS_MULTIPROC_DIR": "own"}, **ON)
+    daemon.start()
+    assert folder(daemon) == Path("own")
+    daemon.wait_log("metrics.app reason=.PROMETHEUS_MULTIPROC_DIR is set already")
+
+
+def test_an_application_without_metrics_is_told_so(daemon):
+    daemon.write("app.py", saying("hello"))
+    daemon.site(**ON)
+    daemon.start()
+    daemon.wait_log("metrics.app reason=.the application has not imported prometheus_client")
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("fails", ["", "\n1 / 0"])
+def test_check_leaves_no_files(daemon, own, fails):
+    daemon.write("app.py", f"import os\n{APP}\n{NOTE}{fails}")
+    (daemon.folder / "own").mkdir()
+    daemon.site(**({"env": {"PROMETHEUS_MULTIPROC_DIR": "own"}} if own else ON))
+    assert daemon.command("check", "-c", "site.yaml").returncode == (3 if fails else 0)
+    used = daemon.folder / (daemon.folder / "folder").read_text()
+    assert used.exists() == own
+    assert list((daemon.folder / "own").iterdir()) == []
+
+
+def test_another_user_reads_them_whatever_the_umask(daemon):
+    if os.geteuid() != 0:
+        pytest.skip("needs root, which alone runs the admin process as another user")
+    daemon.write("app.py", APP)
+    daemon.site(umask="0077", **ON)
+    daemon.start()
+    where = folder(daemon)
+    count(daemon, 3)
+    code = "import sys; print(sum(len(open(path, 'rb').read()) > 0 for path in sys.argv[1:]))"
+    paths = [str(path) for path in where.glob("*.db")]
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    command = [*as_nobody, "/usr/bin/python3", "-c", code, *paths]
+    read = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (read.stdout.strip(), read.stderr) == (str(len(paths)), "")
