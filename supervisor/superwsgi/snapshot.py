@@ -4,7 +4,25 @@ sizes in bytes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
+
+REFUSALS: Final[dict[str, str]] = {
+    "400": "malformed",
+    "408": "too slow",
+    "413": "body too large",
+    "414": "target too long",
+    "417": "expectation",
+    "421": "wrong host",
+    "429": "too many connections",
+    "431": "head too large",
+    "501": "not implemented",
+    "503": "no free thread",
+    "504": "too long in the application",
+    "505": "HTTP version",
+}
+"""Why the server itself answers, by status."""
 
 
 class DeathStatus(Struct, frozen=True):

@@ -40,6 +40,9 @@ _ENDED_TOO: Final = (
 )
 """Kinds in which those count that are gone."""
 
+_ENDINGS: Final = ("", "_total", "_created", "_bucket", "_sum", "_count")
+"""Of a series' name, after that of its family."""
+
 _SERIES: Final = 1 << 16
 """Keys that are remembered as what they mean."""
 
@@ -173,11 +176,18 @@ def _families(parts: Iterable[tuple[_Part, Numbers]]) -> tuple[list[Metric], int
 def _series(key: str, pid: str) -> _Series:
     """Raises ValueError."""
     family, name, labels, help_text = msgspec.json.decode(key, type=tuple[str, str, dict[str, str], str])
+    if name.removeprefix(family) not in _ENDINGS or not all(map(_can_be_named, (family, *labels))):
+        raise ValueError(f"{name} is no name of a series of {family}")
     if name.endswith("_bucket"):
         float(labels.get("le", "inf"))
     if pid:
         labels["pid"] = pid
     return _Series(family, name, tuple(sorted(labels.items())), help_text)
+
+
+def _can_be_named(name: str) -> bool:
+    """What prometheus_client can spell in an answer, one way or another."""
+    return name != "" and name.isprintable()
 
 
 def _cumulated(samples: dict[tuple[str, _Labels], Number]) -> dict[tuple[str, _Labels], Number]:

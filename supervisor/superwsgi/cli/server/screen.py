@@ -15,6 +15,7 @@ from superwsgi.counts import BOUNDS
 from superwsgi.log.spelling import duration, printable, share, size
 from superwsgi.master.policy.health import period, spell_health
 from superwsgi.snapshot import (
+    REFUSALS,
     CertificateStatus,
     CountsStatus,
     MinuteStatus,
@@ -38,21 +39,6 @@ _DEATHS: Final = 5
 
 _WARNED: Final = 14.0
 """Days before its end from which a certificate is worth a warning: what renews them does so earlier."""
-
-_REFUSALS: Final = {
-    "400": "malformed",
-    "408": "too slow",
-    "413": "body too large",
-    "414": "target too long",
-    "417": "expectation",
-    "421": "wrong host",
-    "429": "too many connections",
-    "431": "head too large",
-    "501": "not implemented",
-    "503": "no free thread",
-    "504": "too long in the application",
-    "505": "HTTP version",
-}
 
 
 def spell(snapshot: Snapshot, where: str = "", width: int | None = None) -> str:
@@ -157,7 +143,7 @@ def _answers(counts: CountsStatus) -> str:
 def _refused(refused: Mapping[str, int]) -> Iterator[str]:
     """`30 with 503 (no free thread)`, the most frequent first."""
     for status, count in sorted(refused.items(), key=lambda each: -each[1]):
-        reason = _REFUSALS.get(status)
+        reason = REFUSALS.get(status)
         yield f"{count:,} with {status}" + (f" ({reason})" if reason is not None else "")
 
 
