@@ -106,7 +106,8 @@ class Relisten(_Message, frozen=True):
 
 class BootAdmin(_Message, frozen=True):
     """Be the admin process of the site called `name`; `master` is the process that asks. It becomes `user`
-    first, if there is one. `exposed`: other machines may reach it.
+    first, if there is one. `exposed`: other machines may reach it. `metrics` is the folder of the
+    application's.
 
     Descriptors: the memory for its history, error log if `error_log`, listeners.
     """
@@ -118,6 +119,7 @@ class BootAdmin(_Message, frozen=True):
     error_log: bool
     exposed: bool = False
     user: str | None = None
+    metrics: str | None = None
 
 
 class Connected(_Message, frozen=True):

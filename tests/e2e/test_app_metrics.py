@@ -4,20 +4,23 @@ whatever becomes of the processes that have counted, and nothing is left of them
 import json
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import FIXTURE_APPS, saying, wait_for
+from tests.e2e.daemon import DEADLINE, FIXTURE_APPS, read_all, saying, wait_for
 
 pytest.importorskip("prometheus_client")
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from superwsgi.admin.app_metrics import AppMetrics
 
 APP = (FIXTURE_APPS / "e2e_app_metrics.py").read_text()
 NOTE = 'open("folder", "w").write(os.environ["PROMETHEUS_MULTIPROC_DIR"])'
-ON = {"admin": {"bind": "127.0.0.1:0"}, "metrics": {"app": True}}
+ON = {"admin": {"bind": "unix:admin.sock"}, "metrics": {"app": True}}
 
 
 @pytest.fixture(params=["auto", False])
@@ -189,3 +192,37 @@ def test_another_user_reads_them_whatever_the_umask(daemon):
     command = [*as_nobody, "/usr/bin/python3", "-c", code, *paths]
     read = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (read.stdout.strip(), read.stderr) == (str(len(paths)), "")
+
+
+def scrape(site):
+    """What Prometheus would get, by name and labels."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(DEADLINE)
+        client.connect(str(site.folder / "admin.sock"))
+        client.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        head, _, body = read_all(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    families = text_string_to_metric_families(body.decode())
+    return {
+        (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_a_scrape_has_both_and_counters_never_go_back(site):
+    counted, before = 0, {}
+    for step in range(3):
+        counted += count(site, 10)
+        seen = scrape(site)
+        assert seen["shop_pages_total", "page=count"] == counted
+        assert seen["shop_workers",] == 2
+        assert seen["superwsgi_requests_total", "method=GET", "status=2xx"] == counted
+        counters = {name: value for name, value in seen.items() if name[0].endswith(("_total", "_count"))}
+        assert {name: value for name, value in before.items() if counters.get(name, -1) < value} == {}
+        before = counters
+        if step:
+            site.reload()
+        else:
+            kill_one(site)
+    assert sum(value for name, value in before.items() if name[0] == "superwsgi_worker_restarts_total") == 1

@@ -15,10 +15,12 @@ import msgspec
 from msgspec import Struct
 
 from superwsgi.admin import shown
+from superwsgi.admin.app_metrics import AppMetrics
 from superwsgi.admin.asking import Asking, Unanswered
 from superwsgi.admin.events import MOST, Stream
 from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
 from superwsgi.admin.history import History
+from superwsgi.admin.metrics import exposition
 from superwsgi.admin.watching import Watching
 from superwsgi.control import (
     AllStacks,
@@ -96,17 +98,26 @@ class OfStacks(Struct, forbid_unknown_fields=True):
 
 
 class Application:
-    """`pages` are what there is, by path and method."""
+    """`pages` are what there is, by path and method; `own` are the application's metrics, if wanted."""
 
-    def __init__(self, policy: Policy, asking: Asking, watching: Watching, history: History) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        asking: Asking,
+        watching: Watching,
+        history: History,
+        own: AppMetrics | None = None,
+    ) -> None:
         self._policy = policy
         self._asking = asking
         self._watching = watching
         self._history = history
+        self._own = own
         page = _page()
         self._index = Response([page], "text/html; charset=utf-8", policy=_only_inline(page.decode()))
         self.pages: dict[str, dict[str, Page]] = {
             "/": {"GET": lambda _: self._index},
+            "/metrics": {"GET": self._metrics},
             "/api/status": {"GET": self._status},
             "/api/events": {"GET": self._stream},
             "/api/history": {"GET": lambda _: Response([self._history.shown()])},
@@ -150,6 +161,11 @@ class Application:
 
     def _status(self, _environ: Environ) -> Response:
         return Response([self._watching.fresh().encoded()])
+
+    def _metrics(self, environ: Environ) -> Response:
+        accept = environ.get("HTTP_ACCEPT", "")
+        kind, body = exposition(self._watching.fresh().snapshot, accept, self._own)
+        return Response([body], kind, fields={"Vary": "Accept"})
 
     def _stream(self, environ: Environ) -> Response:
         if environ["REQUEST_METHOD"] == "HEAD":

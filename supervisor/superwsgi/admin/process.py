@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 from setproctitle import setproctitle
 
 from superwsgi.admin.app import Application
+from superwsgi.admin.app_metrics import AppMetrics
 from superwsgi.admin.asking import Asking
 from superwsgi.admin.guard import Policy
 from superwsgi.admin.history import Areas, History
@@ -111,7 +112,8 @@ class AdminProcess:
         self._asking = Asking(channel)
         kept = History(Areas(history), Marks(self._why))
         self._watching = Watching(self._asking, kept.note)
-        app = Application(_policy(boot), self._asking, self._watching, kept)
+        own = None if boot.metrics is None else AppMetrics(boot.metrics)
+        app = Application(_policy(boot), self._asking, self._watching, kept, own)
         site = _site(boot)
         self._board = Scoreboard.create(1, site.most_threads + 1)
         self._loop = Loop(

@@ -216,6 +216,7 @@ class Admin:
             error_log=bool(logs),
             exposed=any(map(_is_exposed, self._listeners)),
             user=user,
+            metrics=self._startup.metrics.path if site.metrics.app else None,
         )
         channel, theirs = Channel.pair()
         with theirs:
@@ -331,7 +332,7 @@ def only_in(listeners: list[Listener], others: list[Listener]) -> list[Listener]
 
 def _facts(site: Site | None) -> tuple[object, ...] | None:
     """What the process is told: with other facts it is another one."""
-    return None if site is None else (site.name, site.admin, site.log, site.user)
+    return None if site is None else (site.name, site.admin, site.log, site.user, site.metrics)
 
 
 def _is_exposed(listener: Listener) -> bool:
