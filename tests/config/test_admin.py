@@ -35,6 +35,7 @@ USER = (
     "who breaks into one is not to have the other: leave it out for nobody, or make a user for it"
 )
 NOWHERE = "admin has no effect without admin.bind: write, for example, bind: 127.0.0.1:9000"
+HOST = "expected a host name or an address without a port, such as ops.example.com or 10.0.0.5"
 CONTROL = "control and bind name the same socket: one serves the application, the other controls the site"
 
 
@@ -76,6 +77,8 @@ def test_all_keys(tmp_path: Path) -> None:
         ("user: www\nadmin: {bind: '127.0.0.1:9000', user: www}", f"3:39: {USER}"),
         (f"admin: {{token: {TOKEN}}}", f"2:16: {NOWHERE}"),
         ("admin: {hosts: x.y}", f"2:16: {NOWHERE}"),
+        ("admin: {bind: unix:x, hosts: 'x.y:80'}", f"2:30: admin.hosts: {HOST}, got 'x.y:80'"),
+        ("admin: {bind: unix:x, hosts: '*.x.y'}", f"2:30: admin.hosts: {HOST}, got '*.x.y'"),
         ("control: x\nadmin: {bind: unix:x}", f"2:10: {CONTROL}"),
     ],
 )
@@ -90,6 +93,7 @@ def test_what_cannot_be(tmp_path: Path, line: str, said: str) -> None:
         "admin: {bind: 'localhost:9000'}",
         "admin: {bind: '[::1]:9000'}",
         "admin: {bind: unix:x}",
+        "admin: {bind: unix:x, hosts: [10.0.0.5, '[::2]', 'fd00::1', OPS]}",
         f"admin: {{bind: ':9000', token: {TOKEN}}}",
         "user: nobody\nadmin: {bind: '127.0.0.1:9000'}",  # whether that matters depends on who starts it
     ],

@@ -67,4 +67,5 @@ Sample = Annotated[float, Meta(gt=0, le=1, extra_json_schema={"unit": "sample"})
 """A share of the access log's lines, 0 < share <= 1; in a site file `10%` or `0.1`."""
 
 Mount = Annotated[str, Meta(extra_json_schema={"unit": "mount"})]
+HostName = Annotated[str, Meta(extra_json_schema={"unit": "host_name"})]
 ServerName = Annotated[str, Meta(extra_json_schema={"unit": "server_name"})]

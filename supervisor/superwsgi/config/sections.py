@@ -17,6 +17,7 @@ from superwsgi.config.kinds import (
     FilePath,
     Function,
     HealthPath,
+    HostName,
     LogFile,
     LogFormat,
     Network,
@@ -251,7 +252,7 @@ class AdminSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ),
     ] = None
     hosts: Annotated[
-        tuple[ServerName, ...],
+        tuple[HostName, ...],
         Meta(description="more host names by which it is asked", examples=["[ops.example.com]"]),
     ] = ()
 

@@ -140,6 +140,17 @@ def server_name(text: str) -> str:
     return name
 
 
+def host_name(text: str) -> str:
+    """A host as the Host field of a request names it, without brackets and port: a name or an address."""
+    try:
+        return str(ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        name = text.lower()
+    if not _HOST.fullmatch(name) or _DIGITS_AND_DOTS.fullmatch(name) or len(name) > 253:
+        raise Invalid("a host name or an address without a port, such as ops.example.com or 10.0.0.5")
+    return name
+
+
 def control_path(text: str, folder: Path) -> str:
     """Where the control socket is: `off` or a path."""
     return text if text == "off" else socket_path(text, folder)

@@ -42,6 +42,7 @@ class Reader:
             "format": grammar.log_format,
             "function": import_strings.function,
             "health": import_strings.health_path,
+            "host_name": addresses.host_name,
             "log": partial(grammar.log_file, folder=folder),
             "mount": import_strings.mount,
             "name": grammar.name,
