@@ -4,12 +4,12 @@ from msgspec.structs import replace
 
 from superwsgi.control import Snapshot
 from superwsgi.counts import BOUNDS
-from superwsgi.snapshot import CertificateStatus, ThreadsStatus, TotalsStatus, WorkerStatus
+from superwsgi.snapshot import CertificateStatus, PathTotals, ThreadsStatus, TotalsStatus, WorkerStatus
 
 BUCKETS = len(BOUNDS) + 1
 
 
-def snapshot(workers=2, threads=4, **more):
+def snapshot(workers=2, threads=4, paths=0, **more):
     each = ThreadsStatus(busy=1, total=threads, most=threads, queued=1, oldest=0.5)
     site = Snapshot(
         site="shop",
@@ -27,7 +27,7 @@ def snapshot(workers=2, threads=4, **more):
         health="degraded",
         reasons=["a worker is missing"],
         serving=workers,
-        totals=totals(),
+        totals=totals(paths),
         certificate=CertificateStatus("cert.pem", 2e9, 30.0),
         python="3.13.0",
         compiled=True,
@@ -52,7 +52,7 @@ def worker(number, threads, **more):
     return replace(status, **more)
 
 
-def totals():
+def totals(paths=0):
     latency = [1] * BUCKETS
     return TotalsStatus(
         requests=1000,
@@ -71,4 +71,12 @@ def totals():
         reloads={"complete": 3, "rolled back": 1},
         incidents={"worker died": 2, "slow request": 9},
         cpu=12.5,
+        paths=[path(number, latency) for number in range(paths)] if paths else None,
+    )
+
+
+def path(number, latency):
+    answers = {"2xx": 10, "5xx": 1}
+    return PathTotals(
+        method="GET", group=f"/page{number}/*", answers=answers, latency=latency, time=1.5, app_time=1.0
     )

@@ -91,6 +91,14 @@ def test_numbers_are_those_of_the_snapshot():
         ("superwsgi_uptime_seconds",): 60.5,
     }
     assert {name: seen.get(name) for name in expected} == expected
+    assert not [name for name in seen if name[0].startswith("superwsgi_path")]
+
+
+def test_path_groups_where_they_are_counted():
+    seen = values(snapshot(paths=2))
+    assert seen["superwsgi_path_requests_total", "method=GET", "path=/page1/*", "status=5xx"] == 1
+    assert seen["superwsgi_path_request_duration_seconds_sum", "method=GET", "path=/page0/*"] == 1.5
+    assert seen["superwsgi_path_app_seconds_total", "method=GET", "path=/page0/*"] == 1.0
 
 
 def test_what_is_not_known_is_not_there():
@@ -134,18 +142,19 @@ def test_whatever_a_client_accepts_it_gets_an_answer(accept):
     assert b"superwsgi_workers_wanted 2.0" in body
 
 
-def test_promtool_finds_nothing():
+@pytest.mark.parametrize("paths", [0, 3])
+def test_promtool_finds_nothing(paths):
     command = [needed("promtool"), "check", "metrics"]
-    found = subprocess.run(command, input=scrape()[1], capture_output=True, check=False)
+    found = subprocess.run(command, input=scrape(snapshot(paths=paths))[1], capture_output=True, check=False)
     assert (found.returncode, found.stdout + found.stderr) == (0, b"")
 
 
 def test_a_scrape_of_a_large_site_is_quick(own):
-    """In CPU time: 2 ms."""
+    """In CPU time: 2 ms, and 14 ms more for a hundred groups of paths."""
     series = [(f"m{i}", f"m{i}_total", {"page": f"/{j}"}, 1.0) for i in range(5) for j in range(4)]
     for pid in range(1001, 1017):
         metrics = own(f"counter_{pid}.db", *series)
-    site = snapshot(16, 64)
+    site = snapshot(16, 64, paths=100)
 
     def once():
         began = time.thread_time()

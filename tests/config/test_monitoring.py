@@ -49,7 +49,7 @@ def expressions() -> list[str]:
 
 def metrics() -> dict[str, set[str]]:
     """The labels of each metric that there may be."""
-    _, body = exposition(snapshot(candidate=4), "", AppMetrics("/nowhere"))
+    _, body = exposition(snapshot(paths=1, candidate=4), "", AppMetrics("/nowhere"))
     return {
         sample.name: set(sample.labels)
         for family in text_string_to_metric_families(body.decode())

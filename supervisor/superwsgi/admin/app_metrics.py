@@ -58,7 +58,7 @@ class _Part(NamedTuple):
     pid: str
 
 
-class _Series(NamedTuple):
+class _Named(NamedTuple):
     family: str
     name: str
     labels: _Labels
@@ -134,12 +134,12 @@ def _part(file: NumbersFile, *, lives: bool) -> _Part:
 class _Family:
     """All series of a name, as they are added up."""
 
-    def __init__(self, kind: str, series: _Series) -> None:
+    def __init__(self, kind: str, series: _Named) -> None:
         self.kind = kind.partition("_")[0]
         self.metric = Metric(series.family, series.help, self.kind)
         self._samples: dict[tuple[str, _Labels], Number] = {}
 
-    def add(self, kind: str, series: _Series, number: Number) -> None:
+    def add(self, kind: str, series: _Named, number: Number) -> None:
         at = (series.name, series.labels)
         before = self._samples.get(at)
         self._samples[at] = number if before is None else combined(kind, before, number)
@@ -173,7 +173,7 @@ def _families(parts: Iterable[tuple[_Part, Numbers]]) -> tuple[list[Metric], int
 
 
 @lru_cache(_SERIES)
-def _series(key: str, pid: str) -> _Series:
+def _series(key: str, pid: str) -> _Named:
     """Raises ValueError."""
     family, name, labels, help_text = msgspec.json.decode(key, type=tuple[str, str, dict[str, str], str])
     if name.removeprefix(family) not in _ENDINGS or not all(map(_can_be_named, (family, *labels))):
@@ -182,7 +182,7 @@ def _series(key: str, pid: str) -> _Series:
         float(labels.get("le", "inf"))
     if pid:
         labels["pid"] = pid
-    return _Series(family, name, tuple(sorted(labels.items())), help_text)
+    return _Named(family, name, tuple(sorted(labels.items())), help_text)
 
 
 def _can_be_named(name: str) -> bool:

@@ -194,6 +194,8 @@ def _totals(totals: TotalsStatus) -> Iterator[Metric]:
         for value, count in numbers(totals).items():
             family.add_metric([value], count)
         yield family
+    if totals.paths is not None:
+        yield from _paths(totals)
 
 
 def _requests(totals: TotalsStatus) -> Metric:
@@ -212,6 +214,29 @@ def _refused(refused: Mapping[str, int]) -> Metric:
     for status, reason in REFUSALS.items():
         family.add_metric([status, reason], refused.get(status, 0))
     return family
+
+
+def _paths(totals: TotalsStatus) -> Iterator[Metric]:
+    """Where the site asks for them: how many there are is bounded where they are counted."""
+    paths = totals.paths or ()
+    labels = ["method", "path"]
+    requests = CounterMetricFamily(
+        f"{PREFIX}path_requests",
+        "Requests that were answered, by group of paths.",
+        labels=[*labels, "status"],
+    )
+    inside = CounterMetricFamily(
+        f"{PREFIX}path_app_seconds", "Time in the application, by group of paths.", labels=labels
+    )
+    for each in paths:
+        for status, count in each.answers.items():
+            requests.add_metric([each.method, each.group, status], count)
+        inside.add_metric([each.method, each.group], each.app_time)
+    yield requests
+    yield inside
+    help_text = "Time of a request from its arrival to the last byte of its answer, by group of paths."
+    series = [([each.method, each.group], each.latency, each.time) for each in paths]
+    yield _durations("path_request_duration_seconds", help_text, totals.bounds, series, labels)
 
 
 # Kinds of metrics.
