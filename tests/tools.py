@@ -1,5 +1,8 @@
-"""Programs that some tests drive. Without one they are skipped on a user's machine, and fail in CI."""
+"""Programs and packages that some tests need. Without one they are skipped on a user's machine, and fail in
+CI.
+"""
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +18,11 @@ def needed(program):
 def needed_file(path: Path):
     """`path`, a part of a program that distributions package on its own."""
     return _there(path if path.exists() else None, path)
+
+
+def needed_package(name):
+    """A package beyond those of the extra `test`."""
+    _there(importlib.util.find_spec(name), f"the package {name}")
 
 
 def _there(found, what):

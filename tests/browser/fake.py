@@ -20,8 +20,9 @@ from pathlib import Path
 import msgspec
 
 import superwsgi
-from superwsgi.control import MinuteStatus, RunningStatus, Snapshot, ThreadsStatus, WorkerStatus
+from superwsgi.control import Snapshot
 from superwsgi.incidents import Incident, RequestInHand
+from superwsgi.snapshot import MinuteStatus, RunningStatus, ThreadsStatus, WorkerStatus
 
 PAGE = Path(superwsgi.__file__).parent / "admin" / "page.html"
 TOKEN = "open sesame"
@@ -295,7 +296,7 @@ def policy(page):
         if f"<{tag}>" in page
     }
     sources = " ".join(f"{tag}-src 'sha256-{digest.decode()}';" for tag, digest in parts.items())
-    return f"default-src 'none'; {sources} connect-src 'self'; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; {sources} connect-src 'self'; img-src data:; form-action 'none'"
 
 
 class Server(ThreadingHTTPServer):
