@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 import superwsgi
-from superwsgi.control import Snapshot
+from superwsgi.control import AllStacks, ProcessStacks, Snapshot, ThreadStack
 from superwsgi.incidents import Incident, RequestInHand
 from superwsgi.snapshot import MinuteStatus, RunningStatus, ThreadsStatus, WorkerStatus
 
@@ -217,6 +217,22 @@ class Site:
         found = [each for each in kept if of is None or each.concerns(of)]
         return {"type": "why", "version": 1, "site": "shop", "kept": 6, "incidents": found}
 
+    def stacks(self):
+        text = HOSTILE if self.wrong == "hostile" else 'File "/srv/shop/views.py", line 71, in report'
+        stack = f'File "/srv/shop/wsgi.py", line 12, in application\n  return report(environ)\n{text}'
+        in_hand = [RequestInHand("GET", f"/report/{n}", f"c0ffee-{n}", 4.2 * n, n) for n in (1, 2)]
+        threads = [
+            *(
+                ThreadStack(n, f"thread-{n}", "request", stack, each, each.seconds)
+                for n, each in enumerate(in_hand, 1)
+            ),
+            ThreadStack(3, "mail", "application", 'File "/srv/shop/mail.py", line 9, in send'),
+            ThreadStack(4, "thread-4", "idle", ""),
+            ThreadStack(5, "monitor", "server", ""),
+        ]
+        hung = ProcessStacks(3, 3, 1003, "hangs", "it did not answer within a second", [], 0, True, in_hand)
+        return AllStacks(processes=[ProcessStacks(1, 3, 1001, "serving", threads=threads), hung])
+
     def configuration(self):
         keys = [
             ("app", "shop.wsgi:application", "site.yaml:1"),
@@ -259,6 +275,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {TOKEN}":
             return self._json(401, {"error": "this is not the token of the site file (admin.token)"})
         self.server.site.asked.append((self.path, json.loads(body)))
+        if self.path == "/api/stacks":
+            return self._json(200, self.server.site.stacks())
+        if self.path == "/api/profile":
+            return self._json(200, {"id": "8c1f"})
         return self._json(200, {"type": "ended", "outcome": "complete", "seconds": 0.2, "reason": ""})
 
     def _events(self):

@@ -193,6 +193,24 @@ class TestButtons:
         page.click("#do-more")
         page.wait("#ask-title", "Token")
 
+    def test_stacks_are_shown_place_by_place(self, page, shows):
+        shows()
+        page.run("sessionStorage.setItem('superwsgi-token', arguments[0])", TOKEN)
+        page.click("#do-stacks")
+        page.wait("#sheet", "thread-2  GET /report/2 c0ffee-2 8.4s", "mail  started by the application")
+        page.wait("#sheet", "1 thread waits for requests, 1 of the server", "in hand: GET /report/1")
+        page.wait_number("#sheet pre", 2)
+
+    def test_a_profile_is_a_document_of_its_own(self, page, shows):
+        server = shows()
+        page.run("sessionStorage.setItem('superwsgi-token', arguments[0])", TOKEN)
+        page.click("[aria-label='Profile worker 3']")
+        page.fill("path", "/report")
+        page.click("#ask button[type=submit]")
+        page.wait(".task.done a", "Open the flame graph")
+        said = {"of": "3", "seconds": 10, "cpu": False, "path": "/report", "format": "html", "keep": True}
+        assert server.site.asked == [("/api/profile", said)]
+
     @pytest.mark.parametrize(
         ("button", "sent"),
         [
