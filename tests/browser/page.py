@@ -48,7 +48,7 @@ class Page:
         return self.run(f"{LOOKING}; return look.{function}(...arguments)", *arguments)
 
     def everything(self):
-        return self.text("body")
+        return self.run("return document.body.innerText")
 
     # Reading.
 
