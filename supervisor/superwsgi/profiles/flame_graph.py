@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 from superwsgi.control import Profile
 from superwsgi.profiles.summing import (
@@ -24,13 +24,15 @@ from superwsgi.profiles.summing import (
 from superwsgi.profiles.wording import said_of
 from superwsgi.samples import Frame
 
+_PAGE: Final = files("superwsgi.profiles").joinpath("flame_graph.html").read_text("utf-8")
+"""Read at the import: the admin process may not be allowed to, later."""
+
 
 def flame_graph(profile: Profile, title: str) -> str:
     """`title` is its first line; that of its window, too."""
     notes = [*said_of(Error.of(sampled(profile)), profile), *workers_not_told(profile)]
     data = {"title": title, "notes": notes, "root": tree(summed(sampled(profile)))}
-    page = files("superwsgi.profiles").joinpath("flame_graph.html").read_text("utf-8")
-    return page.replace("/*data*/", _in_script(data), 1)
+    return _PAGE.replace("/*data*/", _in_script(data), 1)
 
 
 def tree(stacks: Stacks) -> dict[str, Any]:
