@@ -21,11 +21,13 @@ from superwsgi.admin.events import MOST, Stream
 from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
 from superwsgi.admin.history import History
 from superwsgi.admin.metrics import exposition
+from superwsgi.admin.profiling import POLICY, Documents, OfProfile, ProfileDocument, document
 from superwsgi.admin.watching import Watching
 from superwsgi.control import (
     AllStacks,
     Ended,
     Outcome,
+    Profile,
     ReloadRequest,
     Request,
     StacksRequest,
@@ -60,6 +62,8 @@ _REASONS: Final = {
     415: "Unsupported Media Type",
     503: "Service Unavailable",
 }
+
+_PROFILES: Final = "/api/profile/"
 
 _WORK: Final = 600.0
 """Seconds that the master may take to act."""
@@ -113,6 +117,7 @@ class Application:
         self._watching = watching
         self._history = history
         self._own = own
+        self._documents = Documents()
         page = _page()
         self._index = Response([page], "text/html; charset=utf-8", policy=_only_inline(page.decode()))
         self.pages: dict[str, dict[str, Page]] = {
@@ -124,6 +129,7 @@ class Application:
             "/api/incidents": {"GET": self._incidents},
             "/api/reload": {"POST": self._reload},
             "/api/stacks": {"POST": self._stacks},
+            "/api/profile": {"POST": self._profile},
         }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -143,7 +149,7 @@ class Application:
         refused = refusal(environ, self._policy)
         if refused is not None:
             return _refused(refused)
-        methods = self.pages.get(environ["PATH_INFO"])
+        methods = self.pages.get(environ["PATH_INFO"]) or self._kept_at(environ["PATH_INFO"])
         if methods is None:
             return _refused(Denial(404, "there is no such page"))
         method = environ["REQUEST_METHOD"]
@@ -195,11 +201,32 @@ class Application:
         assert isinstance(answer, AllStacks)
         return _json(shown.stacks(answer))
 
+    def _profile(self, environ: Environ) -> Response:
+        wanted = _content(environ, OfProfile)
+        try:
+            request = wanted.request()
+        except ValueError as error:
+            raise Denied(400, str(error)) from None
+        answer = self._asking.ask(request, wanted.seconds + _WORK)
+        assert isinstance(answer, Profile)
+        made = document(answer, wanted.format)
+        return _json(self._documents.keep(answer, made)) if wanted.keep else _shown_alone(made)
+
+    def _kept_at(self, path: str) -> dict[str, Page] | None:
+        """The page of a profile that is kept."""
+        made = self._documents.find(path.removeprefix(_PROFILES)) if path.startswith(_PROFILES) else None
+        return None if made is None else {"GET": lambda _: _shown_alone(made)}
+
     def _done(self, request: Request) -> Response:
         """What became of something that takes a while."""
         answer = self._asking.ask(request, _WORK)
         assert isinstance(answer, Ended)
         return _json(answer, 200 if answer.outcome is Outcome.COMPLETE else 409)
+
+
+def _shown_alone(made: ProfileDocument) -> Response:
+    fields = {"Content-Disposition": f'attachment; filename="{made.name}"'} if made.name else {}
+    return Response([made.content], made.kind, fields=fields, policy=POLICY)
 
 
 def _json(answer: Struct, status: int = 200) -> Response:

@@ -17,6 +17,7 @@ from superwsgi.config.schema import Site
 from superwsgi.control import (
     Answer,
     NotUnderstood,
+    ProfileRequest,
     Progress,
     Refused,
     ReloadRequest,
@@ -43,7 +44,7 @@ PATIENCE: Final = 10.0
 MOST_GUESTS: Final = 16
 """Connections of the admin process at a time; they take no place from other clients."""
 
-GUESTS_MAY: Final = (StatusRequest, WhyRequest, StacksRequest, ReloadRequest)
+GUESTS_MAY: Final = (StatusRequest, WhyRequest, StacksRequest, ProfileRequest, ReloadRequest)
 """What the admin process may ask for. It hears from whoever reaches it, so it is not believed like others."""
 
 LONGEST_REQUEST: Final = 4 << 10
