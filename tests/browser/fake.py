@@ -278,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/api/stacks":
             return self._json(200, self.server.site.stacks())
         if self.path == "/api/profile":
-            return self._json(200, {"id": "8c1f"})
+            return self._json(200, {"id": "8c1f", "samples": 990, "notes": []})
         return self._json(200, {"type": "ended", "outcome": "complete", "seconds": 0.2, "reason": ""})
 
     def _events(self):
