@@ -189,7 +189,7 @@ def test_a_reload_is_followed_through_its_stages(rooms, ask):
         stage=Stage.ROLLING_OUT, generation=2, done=0, total=1, waits_for=begins
     )
     rooms.serve(second)
-    lasts = "all have to serve for 10s (rollout.confirm)"
+    lasts = "watched for 10s (rollout.confirm)"
     assert follow(rooms.now) == Progress(
         stage=Stage.CONFIRMING, generation=2, done=1, total=1, waits_for=lasts
     )

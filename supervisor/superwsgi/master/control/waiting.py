@@ -52,7 +52,7 @@ def for_reload(candidate: Generation, *, rolled_out: bool) -> str:
     if candidate.state is GenerationState.LOADING and candidate.mold is not None:
         return f"pid {candidate.mold.pid} starts"
     if rolled_out:
-        return f"all have to serve for {duration(candidate.site.rollout.confirm)} (rollout.confirm)"
+        return f"watched for {duration(candidate.site.rollout.confirm)} (rollout.confirm)"
     beginning = [worker for worker in candidate.workers.values() if worker.state in _STARTS]
     if beginning:
         return for_start(beginning[0])
