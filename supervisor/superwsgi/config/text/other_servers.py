@@ -29,6 +29,7 @@ OURS: Final = {
     "loglevel": "log.level",
     "max_requests": "requests.max",
     "max_requests_jitter": "requests.jitter",
+    "max-worker-lifetime": "requests.age",
     "pid": "pidfile",
     "port": "bind",
     "post_fork": "hooks.after_fork",
