@@ -21,9 +21,7 @@ def test_each_group_with_the_lines_that_take_the_time():
 
 def test_its_own_error_and_who_is_not_in_it():
     lines = [*spell(PROFILE)]
-    assert (
-        lines[-3] == "1980 of 2000 samples taken (0.4ms late on average, 500ms at worst), with 1.0% of a CPU"
-    )
+    assert lines[-3] == "1980 of 2000 samples, 0.4ms late on average, 500ms at worst; 1.0% of a CPU"
     assert lines[-2].startswith("late samples: C code held the interpreter")
     assert lines[-1] == "worker 3 (pid 4703) is not in it: died before it told what it had found"
 

@@ -14,7 +14,7 @@ def said_of(error: Error, profile: Profile) -> Iterator[str]:
     if not error.taken:
         return
     late = f"{duration(error.late)} late on average, {duration(error.latest)} at worst"
-    yield f"{error.taken} of {error.due} samples taken ({late}), with {error.share:.1%} of a CPU"
+    yield f"{error.taken} of {error.due} samples, {late}; {error.share:.1%} of a CPU"
     if error.latest >= 0.1:
         yield (
             "late samples: C code held the interpreter meanwhile; that time is given to where each thread "
