@@ -14,6 +14,7 @@ from superwsgi.control import (
     LogsRequest,
     NotUnderstood,
     Outcome,
+    PathTotals,
     ProcessStacks,
     Progress,
     RecycleRequest,
@@ -63,15 +64,34 @@ SNAPSHOT = Snapshot(
     wanted=2,
     addresses=["http://127.0.0.1:8000"],
     trouble="",
-    workers=[WorkerStatus(1, 3, "serving", pid=813, last_death=DeathStatus("exit code 3", 2.5))],
+    workers=[
+        WorkerStatus(
+            1, 3, "serving", pid=813, pss=1 << 20, cpu_seconds=2.5, last_death=DeathStatus("exit code 3", 2.5)
+        )
+    ],
     threads=ThreadsStatus(3, 4, 32, 2, 1.5, 1),
     health="degraded",
     reasons=["1 worker is missing"],
     serving=1,
-    totals=TotalsStatus(**COUNTED, time=1.5, app_time=1.0, bounds=[0.1], latency=[3, 0], app_latency=[2, 1]),
+    totals=TotalsStatus(
+        **COUNTED,
+        time=1.5,
+        app_time=1.0,
+        bounds=[0.1],
+        latency=[3, 0],
+        app_latency=[2, 1],
+        methods={"GET": COUNTED["answers"]},
+        restarts={"crash": 1},
+        reloads={"rolled back": 2},
+        incidents={"died": 3},
+        cpu=2.5,
+        paths=[PathTotals("GET", "/orders/*", COUNTED["answers"], [3, 0], 1.5, 1.0)],
+    ),
     minute=MinuteStatus(**COUNTED, seconds=60.0, rate=0.05, p50=0.05, p99=60.0),
     certificate=CertificateStatus("/etc/shop.pem", 1.8e9, 9.5),
     running=[RunningStatus(1, 3, 813, 2, "GET", "/", "c0ffee", 1.5)],
+    python="3.13.0",
+    compiled=True,
 )
 
 STACKS = AllStacks(
@@ -87,7 +107,9 @@ STACKS = AllStacks(
 )
 
 
-@pytest.mark.parametrize("request_", [StatusRequest(), ReloadRequest(follow=True), StopRequest(fast=True)])
+@pytest.mark.parametrize(
+    "request_", [StatusRequest(requests=True, pss=True), ReloadRequest(follow=True), StopRequest(fast=True)]
+)
 def test_requests_come_back_as_they_were(request_):
     line = encode(request_)
     assert line.endswith(b"\n")
@@ -133,6 +155,13 @@ def test_requests_are_called_as_every_version_calls_them(request_, type_):
 def test_answers_come_back_as_they_were(answer):
     assert decode_answer(encode(answer)) == answer
     assert msgspec.json.decode(encode(answer))["version"] == control.VERSION
+
+
+def test_totals_of_an_earlier_version_have_no_methods_and_no_causes():
+    said = msgspec.to_builtins(SNAPSHOT.totals)
+    later = ("methods", "restarts", "reloads", "incidents", "cpu", "paths")
+    early = msgspec.convert({name: said[name] for name in said if name not in later}, TotalsStatus)
+    assert (early.requests, early.methods, early.restarts, early.paths) == (3, {}, {}, None)
 
 
 def test_a_master_of_an_earlier_version_leaves_out_what_it_does_not_know():
