@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from superwsgi.counts import BUCKETS, CLASSES, METHODS, bucket, class_of
@@ -93,12 +94,11 @@ class Row(NamedTuple):
 
 def changed(before: bytes, after: bytes) -> Iterator[Row]:
     """Rows of a table that differ from those before."""
-    if before == after:
-        return
     for at in range(0, len(after), _ROW_BYTES):
         row = after[at : at + _ROW_BYTES]
         if row != before[at : at + _ROW_BYTES]:
-            yield Row(at, _series(at // _ROW_BYTES, row), _COUNTS.unpack_from(row, _NAME.size))
+            series = _series(row[: _NAME.size], others=at < len(METHODS) * _ROW_BYTES)
+            yield Row(at, series, _COUNTS.unpack_from(row, _NAME.size))
 
 
 def counts_at(table: bytes | bytearray, at: int) -> tuple[int, ...]:
@@ -106,16 +106,19 @@ def counts_at(table: bytes | bytearray, at: int) -> tuple[int, ...]:
     return _COUNTS.unpack_from(table, at + _NAME.size)
 
 
-def put_counts(table: bytearray, at: int, counts: tuple[int, ...]) -> None:
-    """Replace those of the row that begins there."""
-    _COUNTS.pack_into(table, at + _NAME.size, *counts)
+def put(table: bytearray, at: int, like: bytes, counts: tuple[int, ...]) -> None:
+    """Replace the row that begins there: by the name that another table has there, and these counts."""
+    behind = at + _NAME.size
+    table[at:behind] = like[at:behind]
+    _COUNTS.pack_into(table, behind, *counts)
 
 
-def _series(row: int, raw: bytes) -> Series | None:
-    number, name = _NAME.unpack_from(raw)
+@lru_cache(1024)
+def _series(raw: bytes, *, others: bool) -> Series | None:
+    number, name = _NAME.unpack(raw)
     if not 0 < number <= len(METHODS):
         return None
-    if row < len(METHODS):
+    if others:
         return Series(number - 1, OTHER)
     group = name.split(b"\0", 1)[0].decode("latin-1")
     return Series(number - 1, group) if _GROUP.fullmatch(group) else Series(number - 1, OTHER)

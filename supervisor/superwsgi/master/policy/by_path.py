@@ -8,6 +8,7 @@ becomes of workers; and what an application writes there counts only as far as a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import sub
 from typing import Final
 
 from superwsgi.counts import CLASSES, MOST
@@ -21,7 +22,7 @@ from superwsgi.path_table import (
     Series,
     changed,
     counts_at,
-    put_counts,
+    put,
 )
 
 _CLIENTS: Final = ANSWERS_AT + CLASSES.index("4xx")
@@ -48,12 +49,16 @@ class BySitePath:
         """Count what a worker's table has more than `before`, where a worker can have counted at most as
         many: requests, and seconds in the sums of times. Returns what is believed of it: `before` of the next
         look."""
-        believed = bytearray(before.ljust(len(after), b"\0"))
-        for row in changed(bytes(believed), after):
+        if before == after:
+            return before
+        before = before.ljust(len(after), b"\0")
+        believed = bytearray(before)
+        for row in changed(before, after):
             if row.series is not None and _is_possible(row, most):
-                known = counts_at(believed, row.at)
-                put_counts(believed, row.at, tuple(map(max, known, row.counts)))
-                self._add(row.series, [max(0, own - of) for own, of in zip(row.counts, known, strict=True)])
+                known = counts_at(before, row.at)
+                highest = tuple(map(max, known, row.counts))
+                put(believed, row.at, after, highest)
+                self._add(row.series, list(map(sub, highest, known)))
         return bytes(believed)
 
     def _add(self, series: Series, more: list[int]) -> None:
@@ -64,7 +69,9 @@ class BySitePath:
         elif series.group != OTHER:
             self._groups.add(series.group)
         counts = self._series.setdefault(series, [0] * COUNTS)
-        counts[:] = [min(own + each, MOST) for own, each in zip(counts, more, strict=True)]
+        for at, each in enumerate(more):
+            if each:
+                counts[at] = min(counts[at] + each, MOST)
 
     def _has_place(self, more: list[int]) -> bool:
         served = sum(more[ANSWERS_AT:_BEHIND]) > more[_CLIENTS]
