@@ -29,6 +29,9 @@ _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST: Final = 64 << 20
 """Bytes: some 500,000 series of one process."""
 
+_AT_ONCE: Final = 4096
+"""Bytes: files are larger than what they have to say."""
+
 _LENGTH: Final = struct.Struct("i")
 _ENTRY: Final = struct.Struct("dd")
 _BEGIN: Final = 8
@@ -77,7 +80,9 @@ def read(name: str, folder: int) -> Numbers:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             raise Corrupt(f"{name} is no plain file, or too large")
-        return decode(file.read())
+        data = file.read(_AT_ONCE)
+        (used,) = _LENGTH.unpack_from(data) if len(data) >= _LENGTH.size else (0,)
+        return decode(data + file.read(max(0, used - len(data))))
 
 
 def decode(data: bytes) -> Numbers:
