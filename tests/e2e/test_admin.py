@@ -145,6 +145,36 @@ class TestAnswers:
         assert act(daemon, "/api/stacks", []).status == 400
         assert act(daemon, "/api/status", {}).status == 405
 
+    def test_acting_on_workers(self, site):
+        daemon = site()
+        (worker,) = daemon.workers()
+        assert act(daemon, "/api/recycle", {"worker": "1"}).json()["outcome"] == "complete"
+        assert act(daemon, "/api/kill", {"worker": "1"}).json()["outcome"] == "complete"
+        assert act(daemon, "/api/workers", {"difference": 1}).json()["outcome"] == "complete"
+        assert len(daemon.workers()) == 2
+        assert worker not in daemon.workers()
+        assert act(daemon, "/api/workers", {"number": 1}).json()["outcome"] == "complete"
+        for path, what in (
+            ("/api/kill", {}),
+            ("/api/kill", {"worker": 1}),
+            ("/api/workers", {}),
+            ("/api/workers", {"number": 2, "difference": 1}),
+            ("/api/workers", {"number": 0}),
+            ("/api/recycle", {"number": 1}),
+        ):
+            assert act(daemon, path, what).status == 400, (path, what)
+        assert act(daemon, "/api/kill", {"worker": "77"}).status == 409
+        marks = {mark["kind"] for mark in ask(daemon, "/api/history").json()["marks"]}
+        assert marks >= {"recycle", "incident"}
+
+    def test_the_configuration(self, site):
+        daemon = site()
+        said = ask(daemon, "/api/config")
+        keys = {key["key"]: key["value"] for key in said.json()["keys"]}
+        assert keys["workers"] == "1"
+        assert TOKEN not in said.text
+        assert SECRET not in said.text
+
     def test_who_is_refused(self, site):
         """A page of another origin, DNS rebinding, and whoever has no token."""
         daemon = site()

@@ -8,15 +8,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from superwsgi.admin import shown
 from superwsgi.admin.app_metrics import AppMetrics
-from superwsgi.admin.asking import Asking, Unanswered
+from superwsgi.admin.asking import Asking, Declined, Unanswered
 from superwsgi.admin.events import MOST, Stream
 from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
 from superwsgi.admin.history import History
@@ -25,14 +25,19 @@ from superwsgi.admin.profiling import POLICY, Documents, OfProfile, ProfileDocum
 from superwsgi.admin.watching import Watching
 from superwsgi.control import (
     AllStacks,
+    ConfigRequest,
+    Configuration,
     Ended,
+    KillRequest,
     Outcome,
     Profile,
+    RecycleRequest,
     ReloadRequest,
     Request,
     StacksRequest,
     Why,
     WhyRequest,
+    WorkersRequest,
 )
 
 Environ = dict[str, Any]
@@ -95,6 +100,25 @@ class OfReload(Struct, forbid_unknown_fields=True):
     """Nothing is to be said."""
 
 
+class OfRecycle(Struct, forbid_unknown_fields=True):
+    """As RecycleRequest."""
+
+    worker: str | None = None
+
+
+class OfKill(Struct, forbid_unknown_fields=True):
+    """As KillRequest."""
+
+    worker: str
+
+
+class OfWorkers(Struct, forbid_unknown_fields=True):
+    """As WorkersRequest: one of the two."""
+
+    number: Annotated[int, Meta(ge=1)] | None = None
+    difference: int | None = None
+
+
 class OfStacks(Struct, forbid_unknown_fields=True):
     """As StacksRequest."""
 
@@ -118,7 +142,7 @@ class Application:
         self._history = history
         self._own = own
         self._documents = Documents()
-        page = _page()
+        page = Path(__file__).with_name("page.html").read_bytes()
         self._index = Response([page], "text/html; charset=utf-8", policy=_only_inline(page.decode()))
         self.pages: dict[str, dict[str, Page]] = {
             "/": {"GET": lambda _: self._index},
@@ -127,7 +151,11 @@ class Application:
             "/api/events": {"GET": self._stream},
             "/api/history": {"GET": lambda _: Response([self._history.shown()])},
             "/api/incidents": {"GET": self._incidents},
+            "/api/config": {"GET": self._config},
             "/api/reload": {"POST": self._reload},
+            "/api/recycle": {"POST": self._recycle},
+            "/api/kill": {"POST": self._kill},
+            "/api/workers": {"POST": self._workers},
             "/api/stacks": {"POST": self._stacks},
             "/api/profile": {"POST": self._profile},
         }
@@ -160,6 +188,8 @@ class Application:
             return page(environ)
         except Denied as error:
             return _refused(Denial(error.status, str(error)))
+        except Declined as error:
+            return _refused(Denial(409, str(error)))
         except Unanswered as error:
             return _refused(Denial(503, str(error)))
 
@@ -190,11 +220,29 @@ class Application:
         assert isinstance(answer, Why)
         return _json(shown.why(answer))
 
+    def _config(self, _environ: Environ) -> Response:
+        answer = self._asking.ask(ConfigRequest())
+        assert isinstance(answer, Configuration)
+        return _json(answer)
+
     # What is done.
 
     def _reload(self, environ: Environ) -> Response:
         _content(environ, OfReload)
         return self._done(ReloadRequest(follow=True))
+
+    def _recycle(self, environ: Environ) -> Response:
+        return self._done(RecycleRequest(worker=_content(environ, OfRecycle).worker, follow=True))
+
+    def _kill(self, environ: Environ) -> Response:
+        return self._done(KillRequest(worker=_content(environ, OfKill).worker, follow=True))
+
+    def _workers(self, environ: Environ) -> Response:
+        wanted = _content(environ, OfWorkers)
+        if (wanted.number is None) == (wanted.difference is None):
+            raise Denied(400, "either number or difference says how many workers there are to be")
+        number, difference = wanted.number, wanted.difference
+        return self._done(WorkersRequest(number=number, difference=difference, follow=True))
 
     def _stacks(self, environ: Environ) -> Response:
         answer = self._asking.ask(StacksRequest(of=_content(environ, OfStacks).of))
@@ -250,16 +298,6 @@ def _content(environ: Environ, kind: type[Wanted]) -> Wanted:
 
 
 # The page: one file, whose own scripts and styles may run, and nothing else.
-
-_BARE: Final = b"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>superwsgi</title>
-<ul><li><a href="/api/status">status</a><li><a href="/api/incidents">incidents</a></ul></html>
-"""
-
-
-def _page() -> bytes:
-    file = Path(__file__).with_name("page.html")
-    return file.read_bytes() if file.is_file() else _BARE
 
 
 def _only_inline(page: str) -> str:

@@ -34,6 +34,10 @@ class Unanswered(Exception):
     """The master does not answer, or not to this; the text says why."""
 
 
+class Declined(Unanswered):
+    """The master does not do that, and says why."""
+
+
 class Asking:
     """`connected` takes what the master passes, in the thread that reads the channel."""
 
@@ -98,7 +102,7 @@ def _last(sock: socket.socket, until: float) -> Answer:
         raise Unanswered("the master has closed the connection")
     answer = decode_answer(lines[-1])
     if isinstance(answer, Refused):
-        raise Unanswered(answer.reason)
+        raise Declined(answer.reason)
     if isinstance(answer, Progress):
         raise Unanswered("the master has closed the connection before it was done")
     return answer

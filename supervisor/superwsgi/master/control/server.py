@@ -16,15 +16,19 @@ from typing import Final, Protocol
 from superwsgi.config.schema import Site
 from superwsgi.control import (
     Answer,
+    ConfigRequest,
+    KillRequest,
     NotUnderstood,
     ProfileRequest,
     Progress,
+    RecycleRequest,
     Refused,
     ReloadRequest,
     Request,
     StacksRequest,
     StatusRequest,
     WhyRequest,
+    WorkersRequest,
     decode_request,
     encode,
 )
@@ -44,7 +48,10 @@ PATIENCE: Final = 10.0
 MOST_GUESTS: Final = 16
 """Connections of the admin process at a time; they take no place from other clients."""
 
-GUESTS_MAY: Final = (StatusRequest, WhyRequest, StacksRequest, ProfileRequest, ReloadRequest)
+GUESTS_MAY: Final = (
+    *(StatusRequest, WhyRequest, ConfigRequest, StacksRequest, ProfileRequest),
+    *(ReloadRequest, RecycleRequest, KillRequest, WorkersRequest),
+)
 """What the admin process may ask for. It hears from whoever reaches it, so it is not believed like others."""
 
 LONGEST_REQUEST: Final = 4 << 10
