@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.browser.page import ESCAPE
 from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.wire import Wire
 
@@ -85,6 +86,17 @@ def test_what_runs_is_seen_without_its_query(seen, site):
     seen.wait("#figures", "Requests/s")
 
 
+def test_a_crash_is_in_the_time_line_and_opens_to_what_why_says(seen, site):
+    with asked(site, "/crash"):
+        seen.wait(".mark.death, .mark.incident")
+    seen.wait("#incidents", "died", "SIGSEGV", "GET /crash")
+    seen.click(".mark")
+    seen.wait("#sheet", "died", "signal 11 (SIGSEGV)", "GET /crash", "1 request lost", "app.py")
+    why = site.command("why", "-c", "site.yaml", "--json")
+    assert "GET" in why.stdout
+    seen.press(ESCAPE, "#sheet-content")
+
+
 def test_a_reload_that_fails_says_why(seen, site):
     site.write("app.py", "import nowhere_to_be_found\n")
     seen.click("#do-reload")
@@ -97,6 +109,7 @@ def test_a_reload_that_fails_says_why(seen, site):
     seen.click("#ask button[type=submit]")
     seen.wait(".task.done", "complete")
     seen.wait("#facts", "generation 3")
+    seen.wait(".mark.reload, .mark.incident")
 
 
 def test_stacks_are_shown(seen, site):
