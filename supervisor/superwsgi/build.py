@@ -14,5 +14,5 @@ def python() -> str:
 
 def is_compiled() -> bool:
     """Whether mypyc has made C of the modules on the request path (pyproject.toml has the list)."""
-    module = find_spec("superwsgi.scoreboard")
+    module = find_spec("superwsgi.board.scoreboard")
     return module is not None and isinstance(module.loader, ExtensionFileLoader)

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
+from superwsgi.board.counts import BOUNDS
 from superwsgi.control import Snapshot
-from superwsgi.counts import BOUNDS
 from superwsgi.snapshot import CertificateStatus, PathTotals, ThreadsStatus, TotalsStatus, WorkerStatus
 
 BUCKETS = len(BOUNDS) + 1

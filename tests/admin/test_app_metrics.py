@@ -14,7 +14,7 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client import CollectorRegistry, multiprocess, values
 
-from superwsgi.admin.app_metrics import AppMetrics
+from superwsgi.admin.metrics.application import AppMetrics
 
 
 @pytest.fixture

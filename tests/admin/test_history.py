@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from superwsgi.admin.history import COARSE, COLUMNS, FINE, Areas, History
+from superwsgi.board.counts import BOUNDS, BUCKETS
 from superwsgi.control import Snapshot
-from superwsgi.counts import BOUNDS, BUCKETS
 from superwsgi.snapshot import ThreadsStatus, TotalsStatus, WorkerStatus
 
 SIZE = 8 << 20

@@ -17,8 +17,8 @@ pytest.importorskip("prometheus_client")
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from superwsgi.admin.app_metrics import AppMetrics
-from superwsgi.admin.metrics import exposition
+from superwsgi.admin.metrics.application import AppMetrics
+from superwsgi.admin.metrics.exposition import exposition
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 

@@ -19,8 +19,8 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from superwsgi.admin.app_metrics import AppMetrics
-from superwsgi.admin.metrics import exposition
+from superwsgi.admin.metrics.application import AppMetrics
+from superwsgi.admin.metrics.exposition import exposition
 
 CONFIG = Path(__file__).parents[2] / "config"
 RULES = CONFIG / "prometheus-rules.yaml"

@@ -16,7 +16,7 @@ pytest.importorskip("prometheus_client")
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from superwsgi.admin.app_metrics import AppMetrics
+from superwsgi.admin.metrics.application import AppMetrics
 
 APP = (FIXTURE_APPS / "e2e_app_metrics.py").read_text()
 NOTE = 'open("folder", "w").write(os.environ["PROMETHEUS_MULTIPROC_DIR"])'

@@ -7,7 +7,7 @@ import re
 import signal
 from collections import Counter
 
-from superwsgi.counts import BOUNDS, METHODS
+from superwsgi.board.counts import BOUNDS, METHODS
 from superwsgi.http.request.path_groups import path_group
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import Counting

@@ -102,7 +102,7 @@ def settled(site, master):
 BROKEN = {
     "it does not start": ("cli/main.py", "import click", "import click, no_such_module"),
     "it reads another state": ("master/handover.py", "VERSION: Final = 1", "VERSION: Final = 2"),
-    "it has another scoreboard": ("scoreboard.py", "VERSION: Final = 3", "VERSION: Final = 4"),
+    "it has another scoreboard": ("board/scoreboard.py", "VERSION: Final = 4", "VERSION: Final = 5"),
 }
 SAID = {
     "it does not start": "ModuleNotFoundError: No module named 'no_such_module'",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import HealthSettings, Limits, Log, Proxy, Requests, Timeouts
 from superwsgi.http.client.peers import Trusted
@@ -20,7 +21,6 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.messages import Recycle
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.connection.alarm import NEVER, Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.outbox import Outbox

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from superwsgi.board.counts import WorkerCounters
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import HealthSettings, Limits, Log, Proxy, Requests, Timeouts, TlsSettings
-from superwsgi.counts import WorkerCounters
 from superwsgi.messages import Recycle
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls import interface
 from tests.fixtureapps.wsgi_paths import gate
 from tests.worker.solo import listen, make_loop

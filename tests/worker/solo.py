@@ -15,12 +15,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Timeouts
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.messages import Recycle
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.tls.interface import Certificates
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.loop import Loop

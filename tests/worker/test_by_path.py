@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from superwsgi.counts import METHODS, NUMBERS
+from superwsgi.board.counts import METHODS, NUMBERS
+from superwsgi.board.path_table import ANSWERS_AT, GROUPS, LATENCY_AT, OTHER, ROWS, changed
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.http.request.head import Request
-from superwsgi.path_table import ANSWERS_AT, GROUPS, LATENCY_AT, OTHER, ROWS, changed
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.by_path import ByPath
 
 

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from superwsgi.admin import shown
-from superwsgi.admin.app_metrics import AppMetrics
 from superwsgi.admin.asking import Asking, Declined, Unanswered
 from superwsgi.admin.events import MOST, Stream
 from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
 from superwsgi.admin.history import History
-from superwsgi.admin.metrics import exposition
+from superwsgi.admin.metrics.application import AppMetrics
+from superwsgi.admin.metrics.exposition import exposition
 from superwsgi.admin.profiling import POLICY, Documents, OfProfile, ProfileDocument, document
 from superwsgi.admin.watching import Watching
 from superwsgi.control import (

@@ -22,8 +22,8 @@ import msgspec
 from msgspec import Struct
 
 from superwsgi.admin.asking import Unanswered
+from superwsgi.board.counts import quantile
 from superwsgi.control import Snapshot
-from superwsgi.counts import quantile
 from superwsgi.snapshot import TotalsStatus, WorkerStatus
 
 VERSION: Final = 1

@@ -22,12 +22,13 @@ from typing import Final, NoReturn
 from setproctitle import setproctitle
 
 from superwsgi.admin.app import Application
-from superwsgi.admin.app_metrics import AppMetrics
 from superwsgi.admin.asking import Asking
 from superwsgi.admin.guard import Policy
 from superwsgi.admin.history import Areas, History
 from superwsgi.admin.marks import Marks
+from superwsgi.admin.metrics.application import AppMetrics
 from superwsgi.admin.watching import Watching
+from superwsgi.board.scoreboard import IDLE_BEAT, Scoreboard
 from superwsgi.channel import CHANNEL_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.listening import TcpAddress
 from superwsgi.config.schema import Site
@@ -36,7 +37,6 @@ from superwsgi.control import Why, WhyRequest
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.messages import Alive, BootAdmin, Connected, Message, Ready, Reopen, Stop
-from superwsgi.scoreboard import IDLE_BEAT, Scoreboard
 from superwsgi.system import libc, orphan
 from superwsgi.system.privileges import drop
 from superwsgi.system.signals import ignore

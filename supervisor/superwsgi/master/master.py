@@ -29,7 +29,6 @@ from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.configuration import configuration
 from superwsgi.master.control.server import Control
 from superwsgi.master.control.signs import condition
-from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.eventloop import PAUSE, EventLoop
 from superwsgi.master.generations.children import Children, become_subreaper
 from superwsgi.master.generations.deeds import Deeds
@@ -41,6 +40,7 @@ from superwsgi.master.generations.reload import Reloads
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import VERSION, Handover
 from superwsgi.master.incidents.incidents import Incidents
+from superwsgi.master.inquiries.stacks import Inquiries
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action
 from superwsgi.master.policy.health import Condition

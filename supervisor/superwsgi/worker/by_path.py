@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from superwsgi.counts import METHODS, NUMBERS, OTHER_METHOD
+from superwsgi.board.counts import METHODS, NUMBERS, OTHER_METHOD
+from superwsgi.board.path_table import GROUPS, OTHER, ROWS, PathTableWriter, Series
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.path_groups import path_group
-from superwsgi.path_table import GROUPS, OTHER, ROWS, PathTableWriter, Series
 
 _CACHED: Final = 1024
 """Paths whose row is known without looking for their group, which takes 2 us."""

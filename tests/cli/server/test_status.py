@@ -4,10 +4,10 @@ import click
 import pytest
 from msgspec.structs import replace
 
+from superwsgi.board.counts import BOUNDS, BUCKETS
 from superwsgi.cli.server.screen import spell, spell_running
 from superwsgi.cli.server.watch import Watchable
 from superwsgi.control import Snapshot
-from superwsgi.counts import BOUNDS, BUCKETS
 from superwsgi.snapshot import (
     CertificateStatus,
     DeathStatus,

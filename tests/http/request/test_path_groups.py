@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from superwsgi.board.layout import PATH_BYTES
 from superwsgi.http.request.path_groups import DEPTH, path_group
-from superwsgi.scoreboard import PATH_BYTES
 
 WORDS = [
     "",

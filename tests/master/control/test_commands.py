@@ -5,15 +5,15 @@ import signal
 import pytest
 
 from superwsgi import build, control
+from superwsgi.board.counts import NUMBERS, OTHER_METHOD
 from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Ended, Outcome, Progress, Snapshot, Stage
-from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.master.control import status
 from superwsgi.master.control.acting import Acts
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.configuration import configuration
 from superwsgi.master.control.signs import condition
-from superwsgi.master.control.stacks import Inquiries
+from superwsgi.master.inquiries.stacks import Inquiries
 from superwsgi.master.policy.actions import RecycleWorker
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.reopening import Reopening

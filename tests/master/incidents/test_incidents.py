@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
+from superwsgi.board.layout import ID_BYTES
 from superwsgi.cli.server.why import head, spell
 from superwsgi.incidents import ID_KEPT, NAMED, Listed, MemorySample, RequestInHand
 from superwsgi.master.incidents.incidents import EVENTS, KEPT, Incidents
-from superwsgi.scoreboard import ID_BYTES
 
 WORKER = {"master": 1, "worker": 2, "gen": 3, "pid": 4711}
 REPORT = RequestInHand("GET", "/report/7?x=1", "3f-1", 3.2, 0)

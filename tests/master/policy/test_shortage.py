@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from superwsgi.board.counts import Counts, InFlight, WorkerCounters
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Elastic, Limits
-from superwsgi.counts import Counts, InFlight, WorkerCounters
 from superwsgi.master.policy.shortage import CALM, PATIENCE, Begins, Ends, Shortage, ThreadsView, judge, view
 
 SLOW, EVENTS = ("GET", "/reports/17?day=1"), ("GET", "/events")

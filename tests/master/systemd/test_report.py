@@ -4,15 +4,15 @@ import socket
 
 import pytest
 
+from superwsgi.board.counts import Counts
 from superwsgi.config.sections import RollOutSettings
-from superwsgi.counts import Counts
 from superwsgi.master.control.signs import condition
 from superwsgi.master.policy import health
 from superwsgi.master.policy.health import SiteSigns, WorkerSigns
-from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
 from superwsgi.master.systemd.report import Report, Summary, phase, spell
+from superwsgi.master.totals.last_minute import LastMinute
 
 
 @pytest.fixture

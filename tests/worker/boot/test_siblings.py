@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.schema import Site
-from superwsgi.scoreboard import Scoreboard
 from tests.worker.running import Client, eventually
 from tests.worker.solo import listen, run_worker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from superwsgi.scoreboard import Scoreboard
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.worker.threads.baton import Baton, Expectation
 from superwsgi.worker.threads.thread import WorkerThread
 from tests.worker.running import eventually

@@ -9,9 +9,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread

@@ -10,8 +10,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from superwsgi.board.counts import BOUNDS
 from superwsgi.control import Snapshot
-from superwsgi.counts import BOUNDS
 from superwsgi.log.spelling import duration, printable, share, size
 from superwsgi.master.policy.health import period, spell_health
 from superwsgi.snapshot import (

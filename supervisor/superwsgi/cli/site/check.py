@@ -14,6 +14,7 @@ from typing import Final
 import click
 import msgspec
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.cli.site.serve import read_or_exit
 from superwsgi.config.errors import ConfigError
@@ -31,7 +32,6 @@ from superwsgi.master.release import Origin, Release
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.messages import Boot, Loaded, LoadFailed
 from superwsgi.metrics.folder import MetricsFolder, elsewhere, told
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.system.privileges import PrivilegeError, identity
 from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError

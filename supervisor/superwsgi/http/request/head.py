@@ -21,8 +21,8 @@ from httptools import (
 )
 
 from superwsgi.apps.types import Environ
+from superwsgi.board.counts import NUMBERS, OTHER_METHOD
 from superwsgi.config.sections import Limits
-from superwsgi.counts import NUMBERS, OTHER_METHOD
 from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE, EnvironKeys

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from superwsgi.scoreboard import PATH_BYTES
+from superwsgi.board.layout import PATH_BYTES
 
 DEPTH: Final = 8
 """Segments that tell groups apart; what is deeper is one more `*`."""

@@ -29,12 +29,12 @@ from superwsgi.control import (
 from superwsgi.master.context import MasterContext
 from superwsgi.master.control import status
 from superwsgi.master.control.acting import Acts
-from superwsgi.master.control.profiles import Profiles
 from superwsgi.master.control.server import Follow
-from superwsgi.master.control.stacks import Inquiries
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.generations.reload import Reloads
+from superwsgi.master.inquiries.profiles import Profiles
+from superwsgi.master.inquiries.stacks import Inquiries
 from superwsgi.master.upgrade.upgrade import Upgrades
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from superwsgi import __version__, build
+from superwsgi.board.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters, quantile
+from superwsgi.board.path_table import ANSWERS_AT, LATENCY_AT, TIMES, Series
 from superwsgi.control import Progress, Snapshot, Stage
-from superwsgi.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters, quantile
 from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
@@ -22,10 +23,9 @@ from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import shortage
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition
-from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
-from superwsgi.path_table import ANSWERS_AT, LATENCY_AT, TIMES, Series
+from superwsgi.master.totals.last_minute import LastMinute
 from superwsgi.snapshot import (
     AdminStatus,
     CertificateStatus,

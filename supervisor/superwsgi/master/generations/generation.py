@@ -14,6 +14,7 @@ from functools import cached_property, partial
 
 import msgspec
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.channel import Channel, Closed
 from superwsgi.config.schema import Site
 from superwsgi.master import states
@@ -33,7 +34,6 @@ from superwsgi.master.sockets.listener import Listener, for_checks, secured
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
 from superwsgi.messages import Become, Boot, Drain, Fork, Message, Relisten, Reopen, Stop
 from superwsgi.metrics.folder import told
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import machine
 from superwsgi.system.privileges import becomes_another
 from superwsgi.worker.boot.handed import hand_over

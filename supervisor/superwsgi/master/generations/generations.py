@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.master.generations.generation import Generation
-from superwsgi.master.generations.totals import Totals
 from superwsgi.master.policy import governor
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.states import GenerationEvent, GenerationState
-from superwsgi.scoreboard import Scoreboard
+from superwsgi.master.totals.totals import Totals
 from superwsgi.system import machine
 
 _LOADED = (GenerationState.READY, GenerationState.SERVING)

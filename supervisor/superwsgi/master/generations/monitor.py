@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import psutil
 
-from superwsgi.counts import REFUSED
+from superwsgi.board.counts import REFUSED
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation

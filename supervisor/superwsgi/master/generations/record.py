@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from superwsgi.board.counts import InFlight, WorkerCounters
 from superwsgi.control import Ended, Outcome
-from superwsgi.counts import InFlight, WorkerCounters
 from superwsgi.incidents import Listed, MemorySample, RequestInHand
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration, ending

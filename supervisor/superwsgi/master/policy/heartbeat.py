@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from superwsgi.board.scoreboard import BEAT, IDLE_BEAT
 from superwsgi.log.spelling import duration
 from superwsgi.master.policy.actions import DumpWorker, KillWorker
 from superwsgi.master.policy.causes import Cause
-from superwsgi.scoreboard import BEAT, IDLE_BEAT
 
 BEATS: Final = 3
 """How many may be missed on a busy machine."""

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from superwsgi.board.counts import WorkerCounters
 from superwsgi.config.schema import Site
-from superwsgi.counts import WorkerCounters
 from superwsgi.http.request.path_groups import path_group
 from superwsgi.log.spelling import duration, share
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from superwsgi.board.counts import REFUSED, Counts
 from superwsgi.channel import Channel, Closed, Forged
-from superwsgi.counts import REFUSED, Counts
 from superwsgi.log.rate_limit import BURST, TokenBucket
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker

@@ -23,6 +23,7 @@ from typing import NoReturn
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.channel import CHANNEL_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.log import files
@@ -39,7 +40,6 @@ from superwsgi.messages import (
     Reopen,
     Unforkable,
 )
-from superwsgi.scoreboard import Scoreboard
 from superwsgi.system import lineage, orphan, signals
 from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError, Certificates

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from setproctitle import setproctitle
 
 from superwsgi.apps.types import WSGIApp
+from superwsgi.board.scoreboard import WorkerWriter
 from superwsgi.channel import Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.log.access import AccessLog
@@ -40,7 +41,6 @@ from superwsgi.messages import (
     Stop,
     TellThreads,
 )
-from superwsgi.scoreboard import WorkerWriter
 from superwsgi.system import descriptors, lineage, orphan
 from superwsgi.system.signals import Signals, ignore
 from superwsgi.tls.interface import Certificates

@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from superwsgi.board.scoreboard import WorkerWriter
 from superwsgi.config.schema import Site
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.response.exchange import Gateway
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.sampling import Sampling
-from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.by_path import ByPath
 from superwsgi.worker.connection.alarm import Alarm
 from superwsgi.worker.connection.states import State

@@ -10,7 +10,8 @@ import time
 from functools import partial
 from typing import Final
 
-from superwsgi.counts import NUMBERS, OTHER_METHOD
+from superwsgi.board.counts import NUMBERS, OTHER_METHOD
+from superwsgi.board.scoreboard import ThreadWriter
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.trace import described, named, named_by
@@ -18,7 +19,6 @@ from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange, access_ent
 from superwsgi.http.response.head import Refusal, refusal
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.sampling import ALL
-from superwsgi.scoreboard import ThreadWriter
 from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.states import Event

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from superwsgi.board.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.config.schema import Site
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.response.exchange import App, Gateway
@@ -24,7 +25,6 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.sampling import Sampling
 from superwsgi.messages import Recycle, ThreadsAt
-from superwsgi.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.worker import forks
 from superwsgi.worker.by_path import ByPath
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after

@@ -19,9 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from superwsgi.board.scoreboard import WorkerWriter
 from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.scoreboard import WorkerWriter
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads.baton import Baton
 from superwsgi.worker.threads.switching import sleep_as_usual

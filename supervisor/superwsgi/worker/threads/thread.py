@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 from weakref import WeakSet
 
+from superwsgi.board.scoreboard import ThreadWriter
 from superwsgi.http.request.trace import named
 from superwsgi.log.frames import application_stack
-from superwsgi.scoreboard import ThreadWriter
 from superwsgi.system import procfs
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from superwsgi.counts import Counts
+from superwsgi.board.counts import Counts
 
 MINUTE: Final = 60.0
 EVERY: Final = 5.0

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from operator import sub
 from typing import Final
 
-from superwsgi.counts import CLASSES, MOST
-from superwsgi.path_table import (
+from superwsgi.board.counts import CLASSES, MOST
+from superwsgi.board.path_table import (
     ANSWERS_AT,
     COUNTS,
     GROUPS,

@@ -8,7 +8,7 @@ import pytest
 
 from superwsgi.channel import Closed
 from superwsgi.control import Profile, ProfileRequest, Progress, Refused, Stage
-from superwsgi.master.control.profiles import LOOK, MOST_TEXT, PATIENCE, Profiles
+from superwsgi.master.inquiries.profiles import LOOK, MOST_TEXT, PATIENCE, Profiles
 from superwsgi.messages import Ready, SampleThreads
 from superwsgi.samples import Frame, Sampled, Stack
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from superwsgi.control import MOLD, ProcessStacks, Refused, RequestInHand, ThreadStack
-from superwsgi.master.control.stacks import (
+from superwsgi.master.inquiries.stacks import (
     PATIENCE,
     SILENCE,
     Inquiries,

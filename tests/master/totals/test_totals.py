@@ -5,12 +5,12 @@ import os
 import msgspec
 import pytest
 
-from superwsgi.counts import ANSWERS, BUCKETS, MOST, NUMBERS, Counts
-from superwsgi.master.generations.totals import FASTEST, Totals, is_possible
+from superwsgi.board.counts import ANSWERS, BUCKETS, MOST, NUMBERS, Counts
+from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.master.handover import HeldTotals
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import WorkerHandle
-from superwsgi.scoreboard import Scoreboard
+from superwsgi.master.totals.totals import FASTEST, Totals, is_possible
 
 
 @pytest.fixture

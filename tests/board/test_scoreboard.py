@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from superwsgi import counts, scoreboard
-from superwsgi.scoreboard import Scoreboard, ThreadWriter
+from superwsgi.board import counts, layout, scoreboard
+from superwsgi.board.scoreboard import Scoreboard, ThreadWriter
 
 GET = counts.NUMBERS["GET"]
 
@@ -21,7 +21,7 @@ def board():
 
 def test_worker_fields_round_trip(board):
     writer = board.writer(1)
-    single = [name for name, words in scoreboard.WORKER.items() if words == 1]
+    single = [name for name, words in layout.WORKER.items() if words == 1]
     for value, name in enumerate(single, start=1):
         writer.set(name, value)
     read = Scoreboard.attach(board.fd, 2).read(1)
@@ -121,9 +121,9 @@ def test_counts_add_up(board):
 def test_long_paths_and_methods_are_cut(board):
     board.writer(0).thread(0).begin(1, b"M" * 99, b"/" + b"p" * 999, b"i" * 999)
     (seen,) = board.read(0).in_flight
-    assert len(seen.method) == scoreboard.METHOD_BYTES
-    assert len(seen.path) == scoreboard.PATH_BYTES
-    assert len(seen.id) == scoreboard.ID_BYTES
+    assert len(seen.method) == layout.METHOD_BYTES
+    assert len(seen.path) == layout.PATH_BYTES
+    assert len(seen.id) == layout.ID_BYTES
 
 
 def test_a_shorter_path_leaves_nothing_of_a_longer_one(board):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from superwsgi.counts import Counts
-from superwsgi.master.policy.last_minute import EVERY, Sample, due, keep, since
+from superwsgi.board.counts import Counts
+from superwsgi.master.totals.last_minute import EVERY, Sample, due, keep, since
 
 
 def answered(count):

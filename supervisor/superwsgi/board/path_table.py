@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from superwsgi.counts import BUCKETS, CLASSES, METHODS, bucket, class_of
-
-WORD: Final = 8
+from superwsgi.board.counts import BUCKETS, CLASSES, METHODS, bucket, class_of
+from superwsgi.board.layout import WORD
 
 GROUPS: Final = 100
 """Groups of paths that are counted by themselves, for a worker as for a site."""

@@ -25,7 +25,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from superwsgi.admin.app_metrics import AppMetrics, Collected, spelled
+from superwsgi.admin.metrics.application import AppMetrics, Collected, spelled
 from superwsgi.control import Snapshot
 from superwsgi.snapshot import REFUSALS, TotalsStatus, WorkerStatus
 

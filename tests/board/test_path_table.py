@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from superwsgi.counts import BUCKETS, METHODS, bucket
-from superwsgi.path_table import ANSWERS_AT, LATENCY_AT, OTHER, ROWS, Series, changed
-from superwsgi.scoreboard import Scoreboard
+from superwsgi.board.counts import BUCKETS, METHODS, bucket
+from superwsgi.board.path_table import ANSWERS_AT, LATENCY_AT, OTHER, ROWS, Series, changed
+from superwsgi.board.scoreboard import Scoreboard
 
 GET = METHODS.index("GET")
 

@@ -2,8 +2,8 @@
 
 Made by the master (one per generation), written by that generation's workers, read by any process that holds
 its descriptor. Every field has one writer, so there are no locks: a counter is a native 64-bit integer of the
-thread or worker that owns it, and a reader adds them up. One table per record says where each field lies;
-writer, reader and test are derived from it.
+thread or worker that owns it, and a reader adds them up. layout.py says where each field lies; writer, reader
+and test are derived from it.
 
 Application code runs in the workers and can write anything anywhere on it. So its size is sealed
 (memfd_create(2)), a reader does not believe impossible counts, and nothing trusts the header, which is for
@@ -22,7 +22,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from superwsgi.counts import (
+from superwsgi.board.counts import (
     ANSWERS,
     BUCKETS,
     CLASSES,
@@ -34,58 +34,17 @@ from superwsgi.counts import (
     bucket,
     class_of,
 )
-from superwsgi.path_table import TABLE_WORDS, PathTableWriter
+from superwsgi.board.layout import HEADER, ID_BYTES, METHOD_BYTES, PATH_BYTES, THREAD, WORD, WORKER
+from superwsgi.board.path_table import TABLE_WORDS, PathTableWriter
 
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
 VERSION: Final = 4
-WORD: Final = 8
-
-METHOD_BYTES: Final = 16
-PATH_BYTES: Final = 112
-ID_BYTES: Final = 48
 
 BEAT: Final = 1.0
 """Maximum seconds between two heartbeats of a worker that has a request in hand."""
 
 IDLE_BEAT: Final = 10.0
 """The same for one that has none: waking costs some 30 us of CPU."""
-
-# Field tables: name -> number of 64-bit words, in order.
-HEADER: Final = {"magic": 1, "version": 1, "slots": 1, "threads": 1}
-WORKER: Final = {
-    "pid": 1,
-    "accepting": 1,  # 1 while it takes new connections
-    "connections": 1,  # open now
-    "accepted": 1,  # since start
-    "queued": 1,  # complete requests that wait for a thread now
-    "waiting_since": 1,  # monotonic ns, when the first of them began to wait; 0 if there is none
-    "threads": 1,  # requests that its threads could run at once now
-    "free": 1,  # further requests that it would run at once, with more threads if need be
-    "abandoned": 1,  # threads that were written off, and are in the application still
-    "taken": 1,  # requests that arrived together, while not all of them are answered and counted
-    "sending": 1,  # answers that their clients have not taken yet, and that are not counted yet
-    "turned_away": 1,  # connections closed without an answer, as their client is not known
-    "unlogged": 1,  # answers that have no line in the access log, as log.skip and log.sample want it
-    "refused": len(REFUSED),  # answers of the server itself, each in the order of REFUSED
-    "heartbeat": 1,  # monotonic ns, last turn of the loop
-}
-THREAD: Final = {
-    "ident": 1,  # threading.get_ident()
-    "state": 1,
-    "started": 1,  # monotonic ns, when the application was called with the request in hand
-    "method": METHOD_BYTES // WORD,
-    "path": PATH_BYTES // WORD,
-    "id": ID_BYTES // WORD,
-    # From here on all are counts.
-    "sent": 1,  # bytes of response bodies
-    "app_time": 1,  # ns in the application
-    "time": 1,  # ns from a request's complete arrival until its answer was sent
-    "answers": ANSWERS,  # by method, and of each by class of status
-    "app_latency": BUCKETS,  # in the application
-    "latency": BUCKETS,  # from arrival to the last byte
-}
-"""Of the threads; and last of the answers that no thread waits for, those of the server itself and those that
-clients are slow to take: in that record only the counts are used."""
 
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from superwsgi.counts import BOUNDS, BUCKETS, quantile
+from superwsgi.board.counts import BOUNDS, BUCKETS, quantile
 
 
 class TestQuantiles:

@@ -5,10 +5,10 @@ import os
 import msgspec
 import pytest
 
-from superwsgi.counts import METHODS
-from superwsgi.master.policy.by_path import BySitePath, Counted
-from superwsgi.path_table import ANSWERS_AT, GROUPS, LATENCY_AT, OTHER, Series
-from superwsgi.scoreboard import Scoreboard
+from superwsgi.board.counts import METHODS
+from superwsgi.board.path_table import ANSWERS_AT, GROUPS, LATENCY_AT, OTHER, Series
+from superwsgi.board.scoreboard import Scoreboard
+from superwsgi.master.totals.by_path import BySitePath, Counted
 
 GET = METHODS.index("GET")
 MOST = 1000

@@ -1,0 +1,50 @@
+"""Which fields a scoreboard has, one table per record. Whatever changes here, scoreboard.VERSION goes up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from superwsgi.board.counts import ANSWERS, BUCKETS, REFUSED
+
+WORD: Final = 8
+
+METHOD_BYTES: Final = 16
+PATH_BYTES: Final = 112
+ID_BYTES: Final = 48
+
+# Field tables: name -> number of 64-bit words, in order.
+HEADER: Final = {"magic": 1, "version": 1, "slots": 1, "threads": 1}
+WORKER: Final = {
+    "pid": 1,
+    "accepting": 1,  # 1 while it takes new connections
+    "connections": 1,  # open now
+    "accepted": 1,  # since start
+    "queued": 1,  # complete requests that wait for a thread now
+    "waiting_since": 1,  # monotonic ns, when the first of them began to wait; 0 if there is none
+    "threads": 1,  # requests that its threads could run at once now
+    "free": 1,  # further requests that it would run at once, with more threads if need be
+    "abandoned": 1,  # threads that were written off, and are in the application still
+    "taken": 1,  # requests that arrived together, while not all of them are answered and counted
+    "sending": 1,  # answers that their clients have not taken yet, and that are not counted yet
+    "turned_away": 1,  # connections closed without an answer, as their client is not known
+    "unlogged": 1,  # answers that have no line in the access log, as log.skip and log.sample want it
+    "refused": len(REFUSED),  # answers of the server itself, each in the order of REFUSED
+    "heartbeat": 1,  # monotonic ns, last turn of the loop
+}
+THREAD: Final = {
+    "ident": 1,  # threading.get_ident()
+    "state": 1,
+    "started": 1,  # monotonic ns, when the application was called with the request in hand
+    "method": METHOD_BYTES // WORD,
+    "path": PATH_BYTES // WORD,
+    "id": ID_BYTES // WORD,
+    # From here on all are counts.
+    "sent": 1,  # bytes of response bodies
+    "app_time": 1,  # ns in the application
+    "time": 1,  # ns from a request's complete arrival until its answer was sent
+    "answers": ANSWERS,  # by method, and of each by class of status
+    "app_latency": BUCKETS,  # in the application
+    "latency": BUCKETS,  # from arrival to the last byte
+}
+"""Of the threads; and last of the answers that no thread waits for, those of the server itself and those that
+clients are slow to take: in that record only the counts are used."""

@@ -1,0 +1,1 @@
+"""What workers are asked to tell: where their threads are, once or over a while."""
