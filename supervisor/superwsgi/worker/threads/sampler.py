@@ -79,7 +79,7 @@ class _DueTimes:
         self.latest = max(self.latest, late)
 
 
-class _Watched:
+class _Sighting:
     """What is known of a thread since its last sample: of its request, and where it was, `at` a frame and a
     CPU time. One that has not computed since is still there, so that its stack need not be walked again."""
 
@@ -100,7 +100,7 @@ class Sampler:
         self._fd = fd
         self._pool = pool
         self._tally = Tally()
-        self._seen: dict[int, _Watched] = {}  # by thread
+        self._seen: dict[int, _Sighting] = {}  # by thread
         self._cut = ""
         self._looked = 0.0  # when it has looked last whether it is left
         self._ended = False
@@ -164,13 +164,13 @@ class Sampler:
         for thread, exchange in self._in_requests():
             share = 1.0 if running is None else running.get(thread.native_id, 0.0)
             if share > 0:
-                seen = self._seen.setdefault(thread.ident, _Watched())
+                seen = self._seen.setdefault(thread.ident, _Sighting())
                 if self._is_wanted(seen, exchange):
                     self._place(seen, thread, frames.get(thread.ident))
                     self._tally.add(seen.group, seen.place, share * (now - last))
         return now
 
-    def _place(self, seen: _Watched, thread: WorkerThread, frame: FrameType | None) -> None:
+    def _place(self, seen: _Sighting, thread: WorkerThread, frame: FrameType | None) -> None:
         """Note where it is."""
         at = id(frame), cpu_time(thread.native_id)
         if seen.at != at or not at[1]:
@@ -190,7 +190,7 @@ class Sampler:
     def _clocks(self) -> dict[int, int]:
         return {thread.native_id: cpu_time(thread.native_id) for thread, _ in self._in_requests()}
 
-    def _is_wanted(self, seen: _Watched, exchange: Exchange) -> bool:
+    def _is_wanted(self, seen: _Sighting, exchange: Exchange) -> bool:
         """Whether its request is to be sampled; notes its group."""
         request = id(exchange), exchange.began
         if seen.request != request:
