@@ -21,4 +21,7 @@ def said_of(error: Error, profile: Profile) -> Iterator[str]:
             "was found then"
         )
     if error.taken < 0.8 * error.due:
-        yield "samples left out: taken more often, they would have cost too much; each counts for more time"
+        yield (
+            "samples left out: the last one came late, or more would have cost too much; each of the others "
+            "counts for more time"
+        )
