@@ -6,7 +6,7 @@ import os
 import msgspec
 import pytest
 
-from superwsgi.admin.history import COARSE, COLUMNS, FINE, Areas, History
+from superwsgi.admin.charts.history import COARSE, COLUMNS, FINE, Areas, History
 from superwsgi.board.counts import BOUNDS, BUCKETS
 from superwsgi.control import Snapshot
 from superwsgi.snapshot import ThreadsStatus, TotalsStatus, WorkerStatus
@@ -26,7 +26,7 @@ def memory():
 def clock(monkeypatch):
     """Unix time, in its first item."""
     now = [1.8e9]
-    monkeypatch.setattr("superwsgi.admin.history.time.time", lambda: now[0])
+    monkeypatch.setattr("superwsgi.admin.charts.history.time.time", lambda: now[0])
     return now
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from superwsgi.admin.history import Areas, History, Seen
-from superwsgi.admin.marks import Marks
+from superwsgi.admin.charts.history import Areas, History, LastLook
+from superwsgi.admin.charts.marks import Marks
 from superwsgi.control import Why
 from superwsgi.incidents import Incident
 from superwsgi.snapshot import WorkerStatus
@@ -40,7 +40,7 @@ def site():
 
 
 def test_incidents_are_asked_for_once(site):
-    marks, seen = Marks(site.why), Seen()
+    marks, seen = Marks(site.why), LastLook()
     assert marks(site.now(), seen, 1.0) == []
     assert site.asked == 0
     site.incidents = [SLOW, DEATH, DUE]
@@ -54,7 +54,7 @@ def test_incidents_are_asked_for_once(site):
 
 
 def test_what_happens_again_is_no_other_mark(site):
-    marks, seen = Marks(site.why), Seen()
+    marks, seen = Marks(site.why), LastLook()
     site.incidents = [SLOW]
     assert len(marks(site.now(), seen, 1.0)) == 1
     site.incidents = [replace(SLOW, times=5)]
@@ -62,7 +62,7 @@ def test_what_happens_again_is_no_other_mark(site):
 
 
 def test_a_reload(site):
-    marks, seen = Marks(site.why), Seen()
+    marks, seen = Marks(site.why), LastLook()
     assert marks(site.now(generation=None), seen, 1.0) == []
     assert marks(site.now(generation=1), seen, 2.0) == []
     (mark,) = marks(site.now(generation=2), seen, 3.0)
@@ -70,7 +70,7 @@ def test_a_reload(site):
 
 
 def test_a_recycle(site):
-    marks, seen = Marks(site.why), Seen()
+    marks, seen = Marks(site.why), LastLook()
     worker = WorkerStatus(1, 1, "serving", pid=7)
     assert marks(site.now(workers=[worker]), seen, 1.0) == []
     due = replace(worker, recycle="requests")

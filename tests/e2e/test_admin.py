@@ -372,12 +372,20 @@ def test_a_socket_with_a_mode(daemon):
     daemon.wait_log("admin ready")
     assert path.stat().st_mode & 0o777 == 0o660
     assert path.stat().st_uid == os.geteuid()
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(str(path))
-        sock.sendall(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        assert sock.recv(12) == b"HTTP/1.1 200"
+    assert _answers_at(path)
+    path.unlink()
+    daemon.wait_log("admin socket lost.*bound again")
+    wait_for(lambda: path.exists() and _answers_at(path), "another socket")
     assert daemon.stop() == 0
     assert not path.exists()
+
+
+def _answers_at(path):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(DEADLINE)
+        sock.connect(str(path))
+        sock.sendall(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return sock.recv(12) == b"HTTP/1.1 200"
 
 
 def test_fifty_streams(site):

@@ -16,9 +16,9 @@ from msgspec import Meta, Struct
 
 from superwsgi.admin import shown
 from superwsgi.admin.asking import Asking, Declined, Unanswered
+from superwsgi.admin.charts.history import History
 from superwsgi.admin.events import MOST, Stream
 from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
-from superwsgi.admin.history import History
 from superwsgi.admin.metrics.application import AppMetrics
 from superwsgi.admin.metrics.exposition import exposition
 from superwsgi.admin.profiling import POLICY, Documents, OfProfile, ProfileDocument, document

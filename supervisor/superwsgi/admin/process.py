@@ -23,9 +23,9 @@ from setproctitle import setproctitle
 
 from superwsgi.admin.app import Application
 from superwsgi.admin.asking import Asking
+from superwsgi.admin.charts.history import Areas, History
+from superwsgi.admin.charts.marks import Marks
 from superwsgi.admin.guard import Policy
-from superwsgi.admin.history import Areas, History
-from superwsgi.admin.marks import Marks
 from superwsgi.admin.metrics.application import AppMetrics
 from superwsgi.admin.watching import Watching
 from superwsgi.board.scoreboard import IDLE_BEAT, Scoreboard

@@ -180,7 +180,7 @@ class Master:
             generation.pipes.tell(self._errors, generation.number)
             self._children.adopt(generation, now)
         self._admin.adopt(held.admin, now)
-        self._admin.settle(self._sitewide.site)
+        self._loop.guard(lambda _: self._admin.settle(self._sitewide.site), now, None)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)
         self._children.reap(now)
         python = platform.python_version()

@@ -44,7 +44,7 @@ def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> 
             return _start(read_site, launch, site_file)
         if rehearsal:
             rehearse(handover)
-            read_site()
+            require(read_site())
             return OK
         return _go_on(Taken.open(handover), read_site, launch, site_file)
     except BindError as error:

@@ -37,6 +37,7 @@ class SiteWide:
     def look(self, now: float) -> None:
         """Make again what somebody has removed, perhaps with its folder."""
         self._control.look(now)
+        self._admin.look(now)
         if self._pidfile.is_missing():
             reason, then = "it was removed", "written again"
             try:

@@ -21,7 +21,7 @@ import msgspec
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import HealthSettings
-from superwsgi.log.rate_limit import TokenBucket
+from superwsgi.log.rate_limit import Complaint, TokenBucket
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.admin.needs import require, user_of
 from superwsgi.master.context import MasterContext, Startup
@@ -35,7 +35,7 @@ from superwsgi.master.processes.launch import execute_admin, why
 from superwsgi.master.processes.program import ExitCode, WatchProcess
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.inherited import reopened
-from superwsgi.master.sockets.listener import Endpoint, Listener
+from superwsgi.master.sockets.listener import BindError, Endpoint, Listener
 from superwsgi.messages import BootAdmin, Connect, Connected, Ready, Reopen, Stop, WentWrong, Word
 from superwsgi.snapshot import AdminStatus
 from superwsgi.system.privileges import PrivilegeError
@@ -88,6 +88,7 @@ class Admin:
         self._untold: list[Listener] = []  # new ones that the log does not name yet, the site's being first
         self._history: int | None = None
         self._process: _AdminHandle | None = None
+        self._lost = Complaint(context.errors.error, "admin socket lost")
         self._early = 0  # deaths in a row
         self._last_early: float | None = None
         self._stopping = False
@@ -106,7 +107,7 @@ class Admin:
         listeners = self._bound(site)
         sockets.adapt(listeners, _alone(site))
         before, self._site = self._site, site
-        same = _facts(before) == _facts(site) and [*map(str, listeners)] == [*map(str, self._listeners)]
+        same = _facts(before) == _facts(site) and listeners == self._listeners
         before_it, self._listeners = self._listeners, listeners
         self._untold += only_in(listeners, before_it)
         if not same:
@@ -132,6 +133,18 @@ class Admin:
             self._start(now)
         else:
             self._end(self._process, now)
+
+    def look(self, now: float) -> None:
+        """Listen again where somebody has removed the file of a socket, or the folder that it was in."""
+        lost = next((each for each in self._listeners if not each.can_be_reached()), None)
+        if lost is None or self._site is None or self._stopping:
+            return
+        reason, then = "its file was removed", "bound again"
+        try:
+            self.settle(self._site)
+        except BindError as error:
+            reason, then = f"{reason}; {error}", "tried again"
+        self._lost.make(int(now * 1e9), socket=lost.address, reason=reason, next=then)
 
     # An upgrade.
 

@@ -92,7 +92,7 @@ class Known(Struct):
     latency: list[int]
 
 
-class Seen(Struct):
+class LastLook(Struct):
     """What was known at the last look: how many incidents were `told` of, the number of the `newest`, the
     generation, and the processes that are being recycled."""
 
@@ -111,7 +111,7 @@ class Kept(Struct):
     marks: list[ChartMark] = []
     last: Known | None = None  # at the last sample
     begun: Known | None = None  # where the coarse sample began that is being taken
-    seen: Seen = msgspec.field(default_factory=Seen)
+    seen: LastLook = msgspec.field(default_factory=LastLook)
 
 
 class Areas:
@@ -158,8 +158,8 @@ def _checksum(number: int, content: bytes) -> int:
 class History:
     """`note` is called by one thread, `shown` by any."""
 
-    def __init__(self, memory: Areas, marks: Callable[[Snapshot, Seen, float], Iterable[ChartMark]]):
-        """`marks` finds what has happened since the last look, and notes in Seen what it has seen."""
+    def __init__(self, memory: Areas, marks: Callable[[Snapshot, LastLook, float], Iterable[ChartMark]]):
+        """`marks` finds what has happened since the last look, and notes in LastLook what it has seen."""
         self._memory = memory
         self._marks = marks
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from superwsgi.admin.history import ChartMark, Seen
+from superwsgi.admin.charts.history import ChartMark, LastLook
 from superwsgi.control import Snapshot, Why
 from superwsgi.incidents import Incident
 
@@ -27,7 +27,7 @@ class Marks:
     def __init__(self, ask: AskWhy) -> None:
         self._ask = ask
 
-    def __call__(self, snapshot: Snapshot, seen: Seen, when: float) -> list[ChartMark]:
+    def __call__(self, snapshot: Snapshot, seen: LastLook, when: float) -> list[ChartMark]:
         """What is new since the look that `seen` is of, which becomes this one. Raises Unanswered."""
         told = sum(snapshot.totals.incidents.values()) if snapshot.totals is not None else 0
         found = [] if told == seen.told else [*self._incidents(seen)]
@@ -37,7 +37,7 @@ class Marks:
         seen.recycled = {worker.pid for worker in snapshot.workers if worker.pid and worker.recycle}
         return sorted(found, key=lambda mark: mark.t)
 
-    def _incidents(self, seen: Seen) -> Iterator[ChartMark]:
+    def _incidents(self, seen: LastLook) -> Iterator[ChartMark]:
         """Each once, however often it happens again; what is recycled shows by itself."""
         incidents = [one for one in self._ask(_MOST).incidents if one.number > seen.newest]
         seen.newest = max([seen.newest, *(one.number for one in incidents)])
@@ -52,12 +52,12 @@ def _words(one: Incident) -> str:
     return f"{whose}{one.event}{one.cause and ': '}{one.cause}"[:200]
 
 
-def _reloads(snapshot: Snapshot, seen: Seen, when: float) -> Iterator[ChartMark]:
+def _reloads(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartMark]:
     if seen.generation is not None and snapshot.generation not in (None, seen.generation):
         yield ChartMark(when, "reload", f"generation {snapshot.generation} has taken over")
 
 
-def _recycles(snapshot: Snapshot, seen: Seen, when: float) -> Iterator[ChartMark]:
+def _recycles(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartMark]:
     for worker in snapshot.workers:
         if worker.recycle and worker.pid and worker.pid not in seen.recycled:
             yield ChartMark(when, "recycle", f"worker {worker.number} is recycled: {worker.recycle}"[:200])
