@@ -163,3 +163,15 @@ class TestSamples:
         assert set(said["workers"]) == {"1"}
         assert said["workers"]["1"]["rss"] == [2000, 2000]
         assert said["workers"]["1"]["cpu"] == [0.512, 0.512]
+
+    def test_what_is_new(self, memory, clock):
+        history = opened(memory)
+        for second in range(25):
+            clock[0] += 1
+            workers = [WorkerStatus(1, 1, "serving", pid=7, rss=second, cpu=1.0)]
+            history.note(snapshot(workers=workers), 1000.0 + second)
+        _, all_of_it = shown(history)
+        told = msgspec.json.decode(history.shown(all_of_it[-3]["t"]))
+        assert [row[0] for row in told["samples"]] == [each["t"] for each in all_of_it[-2:]]
+        assert len(told["workers"]["1"]["t"]) <= 1
+        assert msgspec.json.decode(history.shown(clock[0] + 1))["samples"] == []

@@ -149,7 +149,7 @@ class Application:
             "/metrics": {"GET": self._metrics},
             "/api/status": {"GET": self._status},
             "/api/events": {"GET": self._stream},
-            "/api/history": {"GET": lambda _: Response([self._history.shown()])},
+            "/api/history": {"GET": self._hour},
             "/api/incidents": {"GET": self._incidents},
             "/api/config": {"GET": self._config},
             "/api/reload": {"POST": self._reload},
@@ -209,6 +209,12 @@ class Application:
         if not self._watching.join(MOST):
             raise Denied(503, f"{MOST} streams are open already")
         return Response(Stream(self._watching), "text/event-stream", fields={"X-Accel-Buffering": "no"})
+
+    def _hour(self, environ: Environ) -> Response:
+        since = parse_qs(environ["QUERY_STRING"], max_num_fields=8).get("since", ["0"])[-1]
+        if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", since):
+            raise Denied(400, "since is a time, in seconds since 1970")
+        return Response([self._history.shown(float(since))])
 
     def _incidents(self, environ: Environ) -> Response:
         query = parse_qs(environ["QUERY_STRING"], max_num_fields=8)

@@ -14,8 +14,9 @@ import struct
 import threading
 import time
 import zlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +42,9 @@ WORKERS: Final = 64
 """Whose memory and CPU are kept, the first by number."""
 
 MARKS: Final = 300
+
+_HEARD_OF: Final = 60.0
+"""Seconds within which something that has happened is heard of."""
 
 _AREAS: Final = 2
 _HEAD: Final = struct.Struct("=8sQQI")
@@ -77,6 +81,10 @@ class WorkerHistory(Struct):
         self.t.append(when)
         self.rss.append(rss)
         self.cpu.append(None if cpu is None else round(cpu, 3))
+
+    def after(self, when: float) -> WorkerHistory:
+        new = bisect_right(self.t, when)
+        return WorkerHistory(self.t[new:], self.rss[new:], self.cpu[new:])
 
     def drop_before(self, when: float) -> None:
         old = bisect_left(self.t, when)
@@ -182,8 +190,9 @@ class History:
         except Unanswered:
             return []
 
-    def shown(self) -> bytes:
-        """As JSON."""
+    def shown(self, since: float = 0.0) -> bytes:
+        """As JSON: what came after `since`, Unix time in seconds; of marks also those shortly before, since
+        what has happened is heard of a little later."""
         with self._lock:
             kept = self._kept
             begins = kept.fine[0][0] if kept.fine else 0.0
@@ -192,9 +201,9 @@ class History:
                 {
                     "now": time.time(),
                     "columns": COLUMNS,
-                    "samples": samples,
-                    "workers": kept.workers,
-                    "marks": kept.marks,
+                    "samples": samples[bisect_right(samples, since, key=itemgetter(0)) :],
+                    "workers": {name: series.after(since) for name, series in kept.workers.items()},
+                    "marks": [mark for mark in kept.marks if mark.t > since - _HEARD_OF],
                 }
             )
 
