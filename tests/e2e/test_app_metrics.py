@@ -143,6 +143,26 @@ def test_an_application_that_does_not_start_leaves_nothing(daemon):
     assert not Path((daemon.folder / "folder").read_text()).parent.exists()
 
 
+def test_what_a_mold_counts_is_not_counted_twice(daemon):
+    """Neither while it imports nor when it is killed."""
+    daemon.write("app.py", f"{APP}\nimport os, time\nwhile os.path.exists('wait'): time.sleep(0.01)")
+    daemon.site(workers=1, **ON)
+    daemon.start()
+    (daemon.folder / "wait").touch()
+    daemon.send(signal.SIGHUP)
+    where = folder(daemon)
+    mark = wait_for(lambda: next(where.glob("importing_*"), None), "a mold that imports")
+    pid = mark.name.removeprefix("importing_")
+    wait_for(lambda: f"{pid}.db" in files(where), "its files")
+    assert seen(daemon, where)["shop_imports_total",] == 1
+    daemon.send(signal.SIGKILL, int(pid))
+    daemon.wait_log("reload failed")
+    (daemon.folder / "wait").unlink()
+    daemon.reload()
+    assert seen(daemon, where)["shop_imports_total",] == 2
+    assert not mark.exists()
+
+
 def test_rollout_before_counts_nothing(daemon):
     daemon.write("app.py", APP)
     daemon.site(rollout={"before": "python app.py && env > environ", "confirm": "100ms"}, **ON)

@@ -110,6 +110,17 @@ def test_a_file_that_came_after_the_journal_is_not_taken_for_the_one_before(fold
     assert total(folder) == 136
 
 
+def test_what_a_mold_has_counted_does_not_count(folder):
+    (folder / "importing_13").touch()
+    (folder / "importing_12").touch()
+    assert total(folder) == 11
+    fold(str(folder), has_ended)
+    assert total(folder) == 11
+    assert "importing_12" not in names(folder)
+    (folder / "importing_13").unlink()
+    assert total(folder) == 24
+
+
 def test_readers_see_the_same_sum_while_others_fold(folder):
     for pid in range(100, 150):
         put(folder, f"counter_{pid}.db", {KEY: Number(1.0, 0.0)})

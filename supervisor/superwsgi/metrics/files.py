@@ -24,6 +24,10 @@ SPELLINGS: Final = (VARIABLE, VARIABLE.lower())
 FOLDED: Final = "folded"
 """In the place of a process id: the numbers of many that have ended."""
 
+IMPORTING: Final = "importing_"
+"""A file called so, with a process id, says that the files of that process do not count: it is a mold, and
+what its import has counted is counted again by each of its workers."""
+
 _NAME: Final = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_([^/]+)\.db")
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST: Final = 64 << 20

@@ -25,7 +25,17 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from superwsgi.metrics.files import FOLDED, Corrupt, Number, Numbers, NumbersFile, encode, find, read
+from superwsgi.metrics.files import (
+    FOLDED,
+    IMPORTING,
+    Corrupt,
+    Number,
+    Numbers,
+    NumbersFile,
+    encode,
+    find,
+    read,
+)
 
 _JOURNAL: Final = "journal"
 _DRAFT: Final = ".new"
@@ -69,8 +79,10 @@ def fold(folder: str, has_ended: Callable[[int], bool], patience: float = 0.0) -
         if not _lock(fd, fcntl.LOCK_EX, patience):
             return []
         _put_in_place(fd)
-        gone = [file for file in find(_names(fd)) if file.pid is not None and has_ended(file.pid)]
-        return _fold(fd, gone) if gone else []
+        names = _names(fd)
+        gone = [file for file in find(names) if file.pid is not None and has_ended(file.pid)]
+        molds = [owner for owner in _importing(names) if owner.isdigit() and has_ended(int(owner))]
+        return _fold(fd, gone, molds) if gone or molds else []
 
 
 def view(folder: int, patience: float) -> Iterator[tuple[NumbersFile, Numbers | None]]:
@@ -123,11 +135,18 @@ def _lock(folder: int, how: int, patience: float) -> bool:
 
 def _seen(folder: int, names: list[str]) -> Iterator[tuple[NumbersFile, Numbers | None]]:
     instead, gone = _under_way(folder, names)
-    left = _MOST
+    left, importing = _MOST, _importing(names)
     for file in find(sorted({*names, *instead} - gone)):
+        if file.owner in importing:
+            continue
         name = instead.get(file.name, file.name)
         left -= _size(folder, name)
         yield file, _numbers(name, folder) if left >= 0 else None
+
+
+def _importing(names: Iterable[str]) -> set[str]:
+    """Whose files do not count."""
+    return {name.removeprefix(IMPORTING) for name in names if name.startswith(IMPORTING)}
 
 
 def _under_way(folder: int, names: Iterable[str]) -> tuple[dict[str, str], set[str]]:
@@ -154,11 +173,13 @@ def _names(folder: int) -> list[str]:
 # Folding, while nobody reads.
 
 
-def _fold(folder: int, gone: list[NumbersFile]) -> list[str]:
+def _fold(folder: int, gone: list[NumbersFile], molds: list[str]) -> list[str]:
+    """`molds` are owners of files that do not count."""
     complaints = []
     by_kind: defaultdict[str, list[str]] = defaultdict(list)
     for file in gone:
-        by_kind[file.kind].append(file.name)
+        if file.owner not in molds:
+            by_kind[file.kind].append(file.name)
     drafts = []
     for kind in by_kind.keys() & _FOLDS.keys():
         target = f"{kind}_{FOLDED}.db"
@@ -172,7 +193,8 @@ def _fold(folder: int, gone: list[NumbersFile]) -> list[str]:
                 complaints.append(f"{name}: {error}")
         _write(folder, target + _DRAFT, encode(sums))
         drafts.append(target + _DRAFT)
-    journal = _Journal(drafts, {file.name: _inode(folder, file.name) for file in gone})
+    names = [*(file.name for file in gone), *(IMPORTING + owner for owner in molds)]
+    journal = _Journal(drafts, {name: _inode(folder, name) for name in names})
     _write(folder, _JOURNAL + _DRAFT, msgspec.json.encode(journal))
     os.rename(_JOURNAL + _DRAFT, _JOURNAL, src_dir_fd=folder, dst_dir_fd=folder)
     _put_in_place(folder)

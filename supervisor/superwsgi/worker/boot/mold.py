@@ -193,7 +193,7 @@ class Mold:
         return found
 
     def _preload(self) -> list[str]:
-        prometheus.begin(self._site, self._errors)
+        prometheus.begin(self._site, self._errors, importing=True)
         before = hazards.now()
         with hazards.recorded() as places:
             self._app = load_apps(self._site)
@@ -203,6 +203,7 @@ class Mold:
         prometheus.tell_if_unused(self._site, self._errors)
         if not found or self._site.preload is True:  # it will be forked
             prometheus.remove_files()
+            prometheus.count(self._site)
         return found
 
     def serve(self) -> None:
@@ -232,6 +233,7 @@ class Mold:
             windup.do(windup.end_threads)
             windup.do_last(exit_handlers.run)
         prometheus.leave_nothing()
+        prometheus.count(self._site)
 
     def _close_in_child(self) -> None:
         """In a child that the application forked, here or in a worker."""
@@ -283,6 +285,7 @@ class Mold:
     def _become(self, request: Become, fds: Sequence[int]) -> NoReturn:
         """Continue as a worker, which shares its application with nobody."""
         self._siblings = None
+        prometheus.count(self._site)
         self._errors.lines.flush_all()
         self._channel.close()
         process.main(self._start(request, fds))

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
-from superwsgi.metrics.files import SPELLINGS, VARIABLE, find
+from superwsgi.metrics.files import IMPORTING, SPELLINGS, VARIABLE, find
 from superwsgi.metrics.folding import fold
 from superwsgi.worker.hazards.objects import alive
 
@@ -35,16 +35,29 @@ _values: Final[list[Any]] = []
 """The mold's values, which its workers inherit."""
 
 
-def begin(site: Site, errors: ErrorLog) -> None:
-    """In a process that is to have files of its own, before it has."""
+def begin(site: Site, errors: ErrorLog, *, importing: bool = False) -> None:
+    """In a process that is to have files of its own, before it has; `importing` in a mold's stead."""
     if not site.metrics.app:
         return
     try:
         reasons = fold(site.env[VARIABLE], _has_ended, _PATIENCE)
+        if importing:
+            _mark(site).touch()
     except OSError as error:
         reasons = [f"{error.filename or site.env[VARIABLE]}: {error.strerror}"]
     for reason in reasons:
         errors.warning("metrics lost", reason=reason, next="what that process has counted is not in /metrics")
+
+
+def count(site: Site) -> None:
+    """In a mold that has become a worker, or has no files any more: what its files say counts."""
+    if site.metrics.app:
+        with contextlib.suppress(OSError):
+            _mark(site).unlink()
+
+
+def _mark(site: Site) -> Path:
+    return Path(site.env[VARIABLE], f"{IMPORTING}{os.getpid()}")
 
 
 def tell_if_unused(site: Site, errors: ErrorLog) -> None:
