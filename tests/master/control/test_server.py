@@ -12,7 +12,7 @@ from superwsgi import control
 from superwsgi.config.schema import Site
 from superwsgi.control import Ended, Outcome, Progress, Refused, Stage, decode_answer, encode
 from superwsgi.log.error import ErrorLog
-from superwsgi.master.control.server import LONGEST_REQUEST, MOST_CLIENTS, Control
+from superwsgi.master.control.server import LONGEST_REQUEST, MOST_CLIENTS, MOST_GUESTS, Control
 from superwsgi.master.eventloop import EventLoop
 
 
@@ -216,3 +216,52 @@ def test_who_reads_slowly_misses_steps_and_not_the_end(site, connect):
     heard = [*map(decode_answer, data.splitlines())]
     assert heard[-1] == end
     assert len(heard) < len(steps)
+
+
+# The admin process: a guest, whose connections the master makes.
+
+
+@pytest.fixture
+def invite(site):
+    guests = []
+
+    def invited():
+        guest = site.control.invite(time.monotonic())
+        if guest is not None:
+            guests.append(guest)
+        return guest
+
+    yield invited
+    for guest in guests:
+        guest.close()
+
+
+def test_a_guest_is_answered_what_it_may_ask(site, invite):
+    guest = invite()
+    site.clerk.steps = [Ended(outcome=Outcome.COMPLETE, seconds=1.0)]
+    ask(site, guest, control.ReloadRequest())
+    assert answers(guest)[0] == [Ended(outcome=Outcome.COMPLETE, seconds=1.0)]
+    assert site.clerk.asked == [(control.ReloadRequest, "the admin process")]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [control.StopRequest(), control.UpgradeRequest(), control.WatchRequest(), control.LogsRequest()],
+)
+def test_a_guest_may_not_ask_for_more(site, invite, request_):
+    guest = invite()
+    ask(site, guest, request_)
+    assert answers(guest) == ([Refused(reason="the admin process may not ask for that")], True)
+    assert site.clerk.asked == []
+
+
+def test_guests_take_no_place_from_operators(site, invite, connect):
+    guests = [invite() for _ in range(MOST_GUESTS)]
+    assert invite() is None
+    clients = [connect() for _ in range(MOST_CLIENTS)]
+    for client in clients:
+        ask(site, client, control.StopRequest())
+        assert answers(client)[0] == [Ended(outcome=Outcome.STOPPED, seconds=1.0)]
+    guests[0].close()
+    turn(site)
+    assert invite() is not None

@@ -1,0 +1,60 @@
+"""What the admin process may say, and what the master makes of anything else; what it needs."""
+
+import os
+
+import pytest
+
+from superwsgi.channel import Forged
+from superwsgi.config.listening import TcpAddress
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import AdminSettings
+from superwsgi.master.admin.needs import user_of
+from superwsgi.master.processes.hearing import ADMIN, Said, after
+from superwsgi.messages import Alive, Connect, Loaded, Ready, Recycle, Started
+from superwsgi.system.privileges import PrivilegeError
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has others' rights to give")
+
+
+def site(**keys):
+    admin = AdminSettings(bind=(TcpAddress("127.0.0.1", 0),), user=keys.pop("admin", None))
+    return Site(name="shop", apps={"/": "shop:app"}, admin=admin, **keys)
+
+
+def test_what_it_may_say():
+    assert after(ADMIN, Said.NOTHING, Ready(0.1), sender=7, of=7) is Said.READY
+    for word in (Alive(), Connect()):
+        assert after(ADMIN, Said.READY, word, sender=7, of=7) is Said.READY
+
+
+@pytest.mark.parametrize("word", [Alive(), Connect(), Started(7), Loaded(0.1), Recycle("memory")])
+def test_what_it_may_not_say_first(word):
+    with pytest.raises(Forged):
+        after(ADMIN, Said.NOTHING, word, sender=7, of=7)
+
+
+@pytest.mark.parametrize("word", [Ready(0.1), Started(7), Loaded(0.1), Recycle("memory")])
+def test_what_it_may_never_say(word):
+    with pytest.raises(Forged):
+        after(ADMIN, Said.READY, word, sender=7, of=7)
+
+
+def test_nobody_else_may_say_it():
+    with pytest.raises(Forged):
+        after(ADMIN, Said.READY, Connect(), sender=8, of=7)
+
+
+@ROOT
+def test_it_is_nobody_or_somebody():
+    assert user_of(site()) == "nobody"
+    assert user_of(site(user="www-data")) == "nobody"
+    assert user_of(site(admin="daemon")) == "daemon"
+
+
+@ROOT
+@pytest.mark.parametrize(
+    "keys", [{"user": "nobody"}, {"user": "65534"}, {"user": "daemon", "admin": "1"}, {"admin": "00"}]
+)
+def test_it_is_neither_root_nor_the_site_s_user(keys):
+    with pytest.raises(PrivilegeError, match="name another one"):
+        user_of(site(**keys))
