@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -257,7 +256,6 @@ class TestMeanwhile:
     def test_a_generation_takes_over(self, site):
         (old,) = site.wait_workers(1)
         with Meanwhile(site, "--seconds", "8") as going, Load(site, "/report/7"):
-            time.sleep(1)  # in which the old generation is sampled
             assert site.command("reload", "-c", "site.yaml", "--wait").returncode == 0
             out, err = going.ended()
         assert re.search(rf"worker 1 \(pid {old}\) is in it for [\d.]+s only: the worker ended", err)
