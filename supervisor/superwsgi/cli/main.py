@@ -10,8 +10,8 @@ from superwsgi.cli.acting.reload import reload
 from superwsgi.cli.acting.stop import stop
 from superwsgi.cli.acting.upgrade import upgrade
 from superwsgi.cli.acting.workers import kill, recycle, workers
-from superwsgi.cli.profile import profile
 from superwsgi.cli.server.config import config
+from superwsgi.cli.server.profile import profile
 from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
 from superwsgi.cli.server.why import why
