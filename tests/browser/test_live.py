@@ -97,6 +97,31 @@ def test_a_crash_is_in_the_time_line_and_opens_to_what_why_says(seen, site):
     seen.press(ESCAPE, "#sheet-content")
 
 
+def test_a_worker_more_is_a_lane_more(seen, site):
+    seen.click("#do-more")
+    seen.give_token("not-the-token-of-this-site")
+    seen.wait("#ask .wrong", "admin.token")
+    assert len(site.workers()) == 2
+    seen.give_token(TOKEN)
+    seen.wait_number(".lane", 3)
+    seen.wait(".task.done", "Add a worker")
+    seen.click("#do-fewer")
+    seen.click("#ask button[type=submit]")
+    seen.wait_number(".lane", 2)
+
+
+def test_a_worker_is_recycled_and_killed(seen, site):
+    before = site.workers()
+    seen.click("[aria-label='Recycle worker 1']")
+    seen.give_token(TOKEN)
+    seen.wait(".task.done", "Recycle worker 1", "complete")
+    assert len({*before} & {*site.workers()}) == 1
+    seen.click("[aria-label='Kill worker 2']")
+    seen.click("#ask button[type=submit]")
+    wait_for(lambda: not {*before} & {*site.workers()}, "another worker 2")
+    seen.wait("#incidents", "worker 2")
+
+
 def test_a_reload_that_fails_says_why(seen, site):
     site.write("app.py", "import nowhere_to_be_found\n")
     seen.click("#do-reload")
@@ -135,6 +160,11 @@ def test_a_profile_opens_as_a_document_that_may_run_its_script(seen, site):
     assert seen.complaints() == []
 
 
+def test_the_configuration_says_where_each_value_comes_from(seen, site):
+    seen.wait("#config", "workers", "site.yaml:", "default")
+    assert TOKEN not in seen.run("return document.documentElement.outerHTML")
+
+
 def test_the_admin_process_killed_the_page_recovers_and_the_site_is_not_touched(seen, site):
     before = site.workers()
     end_now = wait_for(lambda: admin(site), "the admin process")
@@ -143,6 +173,29 @@ def test_the_admin_process_killed_the_page_recovers_and_the_site_is_not_touched(
     seen.wait("#live:not(.lost)", "live")
     assert site.workers() == before
     assert site.get("/").text == "well"
+
+
+def test_the_master_is_upgraded_and_the_page_goes_on(seen, site):
+    assert site.command("upgrade", "--wait", "-c", "site.yaml").returncode == 0
+    seen.wait("#facts", "generation 2")
+    seen.wait("#live:not(.lost)", "live")
+    seen.wait_number(".lane", 2)
+    seen.wait(".mark.reload")
+
+
+def test_without_a_token_in_the_site_file_nobody_is_asked_for_one(page, tmp_path):
+    site = Site(tmp_path)
+    site.write("app.py", APP)
+    site.site(workers=1, admin={"bind": "127.0.0.1:0"})
+    site.start()
+    try:
+        page.open(site.page)
+        page.click("#do-more")
+        page.wait(".task.failed", "admin.token, which is not set")
+        assert page.texts("#ask") == []
+        page.leave()
+    finally:
+        site.clean_up()
 
 
 class TestAnotherOrigin:
