@@ -7,17 +7,9 @@ import contextlib
 import psutil
 import pytest
 
-from tests.browser.page import Page
+from tests.browser.page import OPTIONS, Page
 from tests.e2e.daemon import is_alive, wait_for
 from tests.tools import needed, needed_package
-
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",  # chromium has none for root
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--window-size=1200,900",
-)
 
 
 @pytest.fixture(scope="session")

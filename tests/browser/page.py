@@ -4,6 +4,14 @@ from pathlib import Path
 
 from tests.e2e.daemon import wait_for
 
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",  # chromium has none for root
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--window-size=1200,900",
+)
+
 DEADLINE = 30.0
 
 LOOKING = Path(__file__).with_name("looking.js").read_text()
