@@ -107,7 +107,7 @@ BROKEN = {
 SAID = {
     "it does not start": "ModuleNotFoundError: No module named 'no_such_module'",
     "it reads another state": "the running program's state has version 1, but this one reads 2",
-    "it has another scoreboard": "scoreboard version 3, but this program reads 4",
+    "it has another scoreboard": "scoreboard version 4, but this program reads 5",
 }
 
 
