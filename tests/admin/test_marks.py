@@ -9,7 +9,7 @@ from superwsgi.admin.charts.history import Areas, History, LastLook
 from superwsgi.admin.charts.marks import Marks
 from superwsgi.control import Why
 from superwsgi.incidents import Incident
-from superwsgi.snapshot import WorkerStatus
+from superwsgi.snapshot import DeathStatus, WorkerStatus
 from tests.admin.test_history import memory, shown, snapshot  # noqa: F401
 
 DEATH = Incident(number=1, event="died", level="error", when=5.0, last=5.0, worker=2, cause="SIGSEGV")
@@ -48,6 +48,7 @@ def test_incidents_are_asked_for_once(site):
     assert [(mark.t, mark.kind, mark.text, mark.incident) for mark in found] == [
         (4.0, "incident", "worker 1 slow request", 2),
         (5.0, "death", "worker 2 died: SIGSEGV", 1),
+        (6.0, "recycle", "worker 1 to be recycled", 3),
     ]
     assert marks(site.now(), seen, 11.0) == []
     assert site.asked == 1
@@ -78,6 +79,25 @@ def test_a_recycle(site):
     assert (mark.kind, mark.text) == ("recycle", "worker 1 is recycled: requests")
     assert marks(site.now(workers=[due]), seen, 3.0) == []
     assert marks(site.now(workers=[replace(worker, pid=8)]), seen, 4.0) == []
+
+
+def test_a_recycle_that_is_an_incident_is_told_once(site):
+    marks, seen = Marks(site.why), LastLook()
+    site.incidents = [DUE]
+    due = WorkerStatus(1, 1, "serving", pid=7, recycle="memory.soft")
+    (mark,) = marks(site.now(workers=[due]), seen, 6.0)
+    assert (mark.kind, mark.incident) == ("recycle", 3)
+    assert marks(site.now(workers=[due]), seen, 7.0) == []
+
+
+def test_a_recycle_that_is_over_before_anybody_looked(site):
+    marks, seen = Marks(site.why), LastLook()
+    marks(site.now(), seen, 1.0)
+    worker = WorkerStatus(1, 1, "serving", pid=8, last_death=DeathStatus("recycled: asked for", 0.25))
+    (mark,) = marks(site.now(workers=[worker]), seen, 2.0)
+    assert (mark.t, mark.kind, mark.text) == (1.75, "recycle", "worker 1 was recycled: asked for")
+    later = replace(worker, last_death=DeathStatus("recycled: asked for", 1.25))
+    assert marks(site.now(workers=[later]), seen, 3.0) == []
 
 
 def test_the_next_process_does_not_tell_them_again(site, memory):  # noqa: F811

@@ -115,6 +115,7 @@ def test_a_worker_is_recycled_and_killed(seen, site):
     seen.click("[aria-label='Recycle worker 1']")
     seen.give_token(TOKEN)
     seen.wait(".task.done", "Recycle worker 1", "complete")
+    seen.wait(".mark.recycle")
     assert len({*before} & {*site.workers()}) == 1
     seen.click("[aria-label='Kill worker 2']")
     seen.click("#ask button[type=submit]")

@@ -102,12 +102,13 @@ class Known(Struct):
 
 class LastLook(Struct):
     """What was known at the last look: how many incidents were `told` of, the number of the `newest`, the
-    generation, and the processes that are being recycled."""
+    generation, the numbers of workers that are being recycled, and `when` it was, Unix time in seconds."""
 
     told: int = 0
     newest: int = 0
     generation: int | None = None
     recycled: set[int] = set()
+    when: float = 0.0
 
 
 class Kept(Struct):

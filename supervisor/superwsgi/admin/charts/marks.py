@@ -14,8 +14,11 @@ from superwsgi.incidents import Incident
 _MOST: Final = 40
 """Incidents that are asked for at a time."""
 
-_DEATH: Final = "died"
 _RECYCLED: Final = "to be recycled"
+_KINDS: Final = {"died": "death", _RECYCLED: "recycle"}
+
+_ENDED: Final = "recycled: "
+"""How the end of one that was recycled is told of its number (master/generations/record.py)."""
 
 AskWhy = Callable[[int], Why]
 """Asks the master for that many incidents. Raises Unanswered."""
@@ -33,18 +36,19 @@ class Marks:
         found = [] if told == seen.told else [*self._incidents(seen)]
         found += [*_reloads(snapshot, seen, when), *_recycles(snapshot, seen, when)]
         seen.told = told
+        seen.when = when
         seen.generation = snapshot.generation
-        seen.recycled = {worker.pid for worker in snapshot.workers if worker.pid and worker.recycle}
+        seen.recycled = {worker.number for worker in snapshot.workers if worker.pid and worker.recycle}
         return sorted(found, key=lambda mark: mark.t)
 
     def _incidents(self, seen: LastLook) -> Iterator[ChartMark]:
-        """Each once, however often it happens again; what is recycled shows by itself."""
+        """Each once, however often it happens again."""
         incidents = [one for one in self._ask(_MOST).incidents if one.number > seen.newest]
         seen.newest = max([seen.newest, *(one.number for one in incidents)])
         for one in incidents:
-            if one.event != _RECYCLED:
-                kind = "death" if one.event == _DEATH else "incident"
-                yield ChartMark(one.when, kind, _words(one), one.number)
+            if one.event == _RECYCLED and one.worker is not None:
+                seen.recycled.add(one.worker)
+            yield ChartMark(one.when, _KINDS.get(one.event, "incident"), _words(one), one.number)
 
 
 def _words(one: Incident) -> str:
@@ -58,6 +62,12 @@ def _reloads(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartM
 
 
 def _recycles(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartMark]:
+    """Those that are no incidents, as on request; also one that was over before this look."""
     for worker in snapshot.workers:
-        if worker.recycle and worker.pid and worker.pid not in seen.recycled:
+        end = worker.last_death
+        if worker.number in seen.recycled:
+            continue
+        if worker.recycle and worker.pid:
             yield ChartMark(when, "recycle", f"worker {worker.number} is recycled: {worker.recycle}"[:200])
+        elif end is not None and end.how.startswith(_ENDED) and when - end.ago > seen.when:
+            yield ChartMark(when - end.ago, "recycle", f"worker {worker.number} was {end.how}"[:200])
