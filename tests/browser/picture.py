@@ -28,7 +28,7 @@ SHOP = """
         path = environ["PATH_INFO"]
         if path == "/thumb/9f3c.png":
             ctypes.string_at(0)
-        time.sleep(random.choice(STEPS) if not path.startswith("/report") else random.uniform(1, 4))
+        time.sleep(random.choice(STEPS) if not path.startswith("/report") else random.uniform(0.3, 0.9))
         math.factorial(random.choice([500, 4000]))
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"well"]
@@ -79,7 +79,7 @@ def main(seconds):
         site.write("app.py", SHOP)
         site.site(name="shop", workers=4, threads=8, admin={"bind": "127.0.0.1:0", "token": TOKEN})
         site.start()
-        clients = [(PATHS, 0.1)] * 4 + [(["/report/weekly"], 2.0), (["/report/2026-11"], 1.0)] * 3
+        clients = [(PATHS, 0.1)] * 4 + [(["/report/weekly"], 0.5), (["/report/2026-11"], 0.3)] * 4
         work = [(use, (site, *each, over)) for each in clients] + [(happenings, (site, seconds, over))]
         threads = [threading.Thread(target=function, args=arguments) for function, arguments in work]
         try:
