@@ -115,6 +115,16 @@ def test_links_are_not_followed_when_it_is_removed(make, use, tmp_path):
     assert (tmp_path / "precious" / "file").exists()
 
 
+def test_what_a_killed_master_has_left_goes_whatever_its_files_are_called(make, use):
+    killed = make()
+    inner, _ = use(killed)
+    for owner in ("²", "9" * 40):
+        Path(inner, f"counter_{owner}.db").touch()
+    left = die(killed)
+    make().look()
+    assert not Path(left).exists()
+
+
 def test_a_folder_in_which_others_may_rename_is_not_used(make, use, run):
     run.chmod(0o777)
     folder = make()

@@ -177,3 +177,12 @@ def test_nothing_but_plain_files_is_read(folder):
     with opened(str(folder)) as fd:
         unreadable = {file.name for file, numbers in view(fd, 1.0) if numbers is None}
     assert unreadable == {"counter_1.db", "counter_2.db", "counter_3.db"}
+
+
+@pytest.mark.parametrize("owner", ["²", "4294967296", "9" * 40])
+def test_what_can_be_no_process_has_not_ended(folder, owner):
+    """Applications name files as they like."""
+    (folder / f"counter_{owner}.db").touch()
+    (folder / f"importing_{owner}").touch()
+    assert fold(str(folder), lambda pid: pid > 1000) == []
+    assert f"counter_{owner}.db" in names(folder)

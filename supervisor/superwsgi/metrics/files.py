@@ -29,6 +29,9 @@ IMPORTING: Final = "importing_"
 what its import has counted is counted again by each of its workers."""
 
 _NAME: Final = re.compile(r"(counter|histogram|summary|gauge_[a-z]+)_([^/]+)\.db")
+_PROCESS: Final = re.compile("[1-9][0-9]{0,6}")
+"""There are none above 4194304: proc_sys_kernel(5). kill(2) takes no larger one than 2^31."""
+
 _FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LARGEST: Final = 64 << 20
 """Bytes: some 500,000 series of one process."""
@@ -66,7 +69,12 @@ class NumbersFile:
 
     @property
     def pid(self) -> int | None:
-        return int(self.owner) if self.owner.isdigit() else None
+        return process_id(self.owner)
+
+
+def process_id(owner: str) -> int | None:
+    """None for what cannot be one: applications choose names as they like."""
+    return int(owner) if _PROCESS.fullmatch(owner) else None
 
 
 def find(names: Iterable[str]) -> Iterator[NumbersFile]:
@@ -86,7 +94,7 @@ def read(name: str, folder: int) -> Numbers:
             raise Corrupt(f"{name} is no plain file, or too large")
         data = file.read(_AT_ONCE)
         (used,) = _LENGTH.unpack_from(data) if len(data) >= _LENGTH.size else (0,)
-        return decode(data + file.read(max(0, used - len(data))))
+        return decode(data + file.read(max(0, min(used, status.st_size) - len(data))))
 
 
 def decode(data: bytes) -> Numbers:

@@ -34,6 +34,7 @@ from superwsgi.metrics.files import (
     NumbersFile,
     encode,
     find,
+    process_id,
     read,
 )
 
@@ -81,7 +82,9 @@ def fold(folder: str, has_ended: Callable[[int], bool], patience: float = 0.0) -
         _put_in_place(fd)
         names = _names(fd)
         gone = [file for file in find(names) if file.pid is not None and has_ended(file.pid)]
-        molds = [owner for owner in _importing(names) if owner.isdigit() and has_ended(int(owner))]
+        molds = [
+            each for each in _importing(names) if (pid := process_id(each)) is not None and has_ended(pid)
+        ]
         return _fold(fd, gone, molds) if gone or molds else []
 
 
