@@ -141,6 +141,23 @@ def test_a_bound_that_is_no_number_is_left_out(folder):
     assert collected.left_out["malformed"] == 1
 
 
+def test_what_is_no_bucket_may_have_any_label(folder):
+    put(
+        folder,
+        "histogram_11.db",
+        ("took", "took_sum", {"le": "soon"}, 3.0),
+        ("took", "took", {"le": "1"}, 2.0),
+    )
+    assert samples(collect(folder)) == {("took_sum", "le=soon"): 3, ("took", "le=1"): 2}
+
+
+@pytest.mark.parametrize("owner", ["²", "٣", "0", "9" * 40, "4294967296", "-1", "a b"])
+def test_files_may_have_any_name(folder, owner):
+    put(folder, f"counter_{owner}.db", ("served", "served_total", {}, 3.0))
+    put(folder, f"gauge_livesum_{owner}.db", ("level", "level", {}, 3.0))
+    assert samples(collect(folder))["served_total",] == 3
+
+
 def test_a_file_that_cannot_be_read_is_counted(folder):
     put(folder, "counter_11.db", ("served", "served_total", {}, 3.0))
     (folder / "counter_12.db").write_bytes(b"\xff" * 100)

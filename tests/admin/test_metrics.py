@@ -196,6 +196,31 @@ def test_our_names_are_ours(own):
     assert seen["superwsgi_app_left_out", "reason=name"] == 1
 
 
+@pytest.mark.parametrize(
+    "twice",
+    [
+        ("counter_2.db", ("superwsgi.requests", "superwsgi.requests_total", {})),
+        ("counter_2.db", ("shop.", "shop._total", {}), ("shop-", "shop-_total", {})),
+        ("gauge_sum_2.db", ("shop_total", "shop_total", {})),
+        ("counter_2.db", ("served", "served_total", {"a.b": "1", "a_b": "2"})),
+        ("counter_2.db", ("served", "served_total", {"__name__": "superwsgi_requests_total"})),
+    ],
+)
+def test_nothing_has_one_name_twice_whoever_asks(own, twice):
+    """Prometheus would throw all away."""
+    file, *series = twice
+    own("counter_1.db", ("shop", "shop_total", {}, 2.0))
+    metrics = own(file, *((*each, 1.0) for each in series))
+    body = scrape(own=metrics)[1]
+    described = [line for line in body.decode().splitlines() if line.startswith("# HELP")]
+    assert len({line.split()[2] for line in described}) == len(described)
+    seen = read(body)
+    assert seen["shop_total",] == 2
+    assert seen["superwsgi_requests_total", "method=POST", "status=2xx"] == 100
+    left_out = [seen["superwsgi_app_left_out", f"reason={each}"] for each in ("name", "malformed")]
+    assert sorted(left_out) == [0, 1]
+
+
 @pytest.mark.parametrize("accept", ["", OPENMETRICS, "text/plain;version=1.0.0;escaping=underscores"])
 @pytest.mark.parametrize(
     "bad",

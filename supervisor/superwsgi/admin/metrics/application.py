@@ -9,8 +9,9 @@ go back because a file is being folded at this moment.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -43,6 +44,8 @@ _ENDED_TOO: Final = (
 _ENDINGS: Final = ("", "_total", "_created", "_bucket", "_sum", "_count")
 """Of a series' name, after that of its family."""
 
+_NOT_PLAIN: Final = re.compile("^[0-9]|[^a-zA-Z0-9_:]")
+
 _SERIES: Final = 1 << 16
 """Keys that are remembered as what they mean."""
 
@@ -67,11 +70,16 @@ class _Named(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Families, and how many files (`unreadable`) and series (`malformed`; `kind`: their family is of another
-    kind) are not among them."""
+    """Families, and how many files (`unreadable`), series (`malformed`; `kind`: their family is of another
+    kind) and families (`name`: another one has it, too) are not among them."""
 
     families: list[Metric] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+
+
+def plain(name: str) -> str:
+    """As who scrapes gets it, unless he takes any UTF-8: two names can become one."""
+    return _NOT_PLAIN.sub("_", name)
 
 
 class AppMetrics:
@@ -90,7 +98,9 @@ class AppMetrics:
             parts += numbers.items()
             unreadable += failed
         families, malformed, kind = _families(sorted(parts, key=lambda part: part[0]))
-        return Collected(families, {"unreadable": unreadable, "malformed": malformed, "kind": kind})
+        distinct = list(_distinct(families))
+        left_out = {"unreadable": unreadable, "malformed": malformed, "kind": kind}
+        return Collected(distinct, {**left_out, "name": len(families) - len(distinct)})
 
     def _folders(self) -> list[str]:
         try:
@@ -178,6 +188,8 @@ def _series(key: str, pid: str) -> _Named:
     family, name, labels, help_text = msgspec.json.decode(key, type=tuple[str, str, dict[str, str], str])
     if name.removeprefix(family) not in _ENDINGS or not all(map(_can_be_named, (family, *labels))):
         raise ValueError(f"{name} is no name of a series of {family}")
+    if len({*map(plain, labels)}) < len(labels) or any(plain(each).startswith("__") for each in labels):
+        raise ValueError(f"{name} has two labels of one name, or one that is Prometheus' own")
     if name.endswith("_bucket"):
         float(labels.get("le", "inf"))
     if pid:
@@ -190,12 +202,23 @@ def _can_be_named(name: str) -> bool:
     return name != "" and name.isprintable()
 
 
+def _distinct(families: Iterable[Metric]) -> Iterator[Metric]:
+    """Those that share no name with one before, as `shop_total` and the counter `shop` would: of an answer
+    with one name twice nothing may be taken."""
+    taken: set[str] = set()
+    for family in families:
+        names = {plain(name) for name in {family.name, *(sample.name for sample in family.samples)}}
+        if names.isdisjoint(taken):
+            taken |= names
+            yield family
+
+
 def _cumulated(samples: dict[tuple[str, _Labels], Number]) -> dict[tuple[str, _Labels], Number]:
     """A file has for each bucket of a histogram what fell into it and no other, and no count of all."""
-    whole = {at: number for at, number in samples.items() if _bound(at[1]) is None}
+    whole = {at: number for at, number in samples.items() if _bound(*at) is None}
     buckets: defaultdict[tuple[str, _Labels], list[tuple[float, Number]]] = defaultdict(list)
     for (name, labels), number in samples.items():
-        bound = _bound(labels)
+        bound = _bound(name, labels)
         if bound is not None:
             buckets[name, tuple(pair for pair in labels if pair[0] != "le")].append((bound, number))
     for (name, labels), of_one in buckets.items():
@@ -212,5 +235,7 @@ def spelled(bound: float) -> str:
     return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
-def _bound(labels: _Labels) -> float | None:
-    return next((float(value) for name, value in labels if name == "le"), None)
+def _bound(series: str, labels: _Labels) -> float | None:
+    """None for what is no bucket: elsewhere `le` is a label like any other."""
+    found = (float(value) for name, value in labels if name == "le")
+    return next(found, None) if series.endswith("_bucket") else None

@@ -25,7 +25,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from superwsgi.admin.metrics.application import AppMetrics, Collected, spelled
+from superwsgi.admin.metrics.application import AppMetrics, Collected, plain, spelled
 from superwsgi.control import Snapshot
 from superwsgi.snapshot import REFUSALS, TotalsStatus, WorkerStatus
 
@@ -96,10 +96,10 @@ def exposition(snapshot: Snapshot, accept: str, own: AppMetrics | None) -> tuple
     living = frozenset(worker.pid for worker in snapshot.workers if worker.pid is not None)
     collected = own.collect(living) if own is not None else Collected()
     encode, content_type = _encoder(accept)
-    theirs = [family for family in collected.families if not family.name.startswith(PREFIX)]
-    left_out = (
-        {**collected.left_out, "name": len(collected.families) - len(theirs)} if own is not None else {}
-    )
+    theirs = [family for family in collected.families if not plain(family.name).startswith(PREFIX)]
+    left_out = dict(collected.left_out)
+    if own is not None:
+        left_out["name"] += len(collected.families) - len(theirs)
     help_text = "Time that it took to put this answer together."
     ours = [
         *_families(snapshot),
