@@ -23,6 +23,9 @@ SECONDS: Final = (1.0, 300.0)
 RATE: Final = (1.0, 1000.0)
 """The least and the most: how long, and how many times a second."""
 
+SHOWN: Final = 128
+"""Frames of a stack that are told, one half of them innermost: who draws them goes as deep."""
+
 LONGEST_NAME: Final = 200
 LONGEST_FILE: Final = 400
 
@@ -45,7 +48,7 @@ class Stack(Struct, frozen=True, array_like=True):
     `times`. Group and frames are numbers in Sampled."""
 
     group: _Number
-    frames: list[_Number]
+    frames: Annotated[list[_Number], Meta(min_length=1, max_length=SHOWN)]
     seconds: _Seconds
     times: _Number
 

@@ -26,6 +26,10 @@ def test_its_own_error_and_who_is_not_in_it():
     assert lines[-1] == "worker 3 (pid 4703) is not in it: died before it told what it had found"
 
 
+def test_a_forged_one_that_took_no_time():
+    assert next(spell(profile(told(1, sampled((0, [0, 2], 0.0, 1)))))).startswith("no request")
+
+
 def test_samples_that_were_left_out():
     (said,) = [
         each for each in spell(profile(told(1, sampled((0, [0], 1.0, 9), taken=400)))) if "left out" in each

@@ -22,12 +22,13 @@ def sampled(profile: Profile) -> list[Sampled]:
 
 def summed(parts: Iterable[Sampled]) -> Stacks:
     """By lines: one function is several frames if it has been at several lines. Sorted, so that stacks with
-    the same callers are neighbours."""
+    the same callers are neighbours. Without those that took no time, as only a forged one does."""
     sums: dict[tuple[Frame, ...], float] = defaultdict(float)
     for part in parts:
         for stack in part.stacks:
             frames = Frame(part.groups[stack.group]), *(part.frames[each] for each in stack.frames)
-            sums[frames] += stack.seconds
+            if stack.seconds:
+                sums[frames] += stack.seconds
     return dict(sorted(sums.items(), key=lambda item: [_rank(frame) for frame in item[0]]))
 
 

@@ -10,7 +10,8 @@ from superwsgi.channel import Closed
 from superwsgi.control import Profile, ProfileRequest, Progress, Refused, Stage
 from superwsgi.master.inquiries.profiles import LOOK, MOST_TEXT, PATIENCE, Profiles
 from superwsgi.messages import Ready, SampleThreads
-from superwsgi.samples import Frame, Sampled, Stack
+from superwsgi.profiles.formats import FORMATS
+from superwsgi.samples import SHOWN, Frame, Sampled, Stack
 
 FOUND = Sampled(
     ["GET /"], [Frame("view", "/srv/app.py", 1, 2)], [Stack(0, [0], 1.0, 100)], 1.0, 100, 99, 0, 0, 0
@@ -87,8 +88,10 @@ def test_all_workers_are_asked_and_told_of(rooms, generation, begin):
         (b"[" * 50_000 + b"\n", "sent something else"),
         (line(msgspec.structs.replace(FOUND, stacks=[Stack(0, [7], 1.0, 1)])), "sent something else"),
         (line(msgspec.structs.replace(FOUND, late=1e300)), "sent something else"),
+        (line(msgspec.structs.replace(FOUND, stacks=[Stack(0, [], 1.0, 1)])), "sent something else"),
+        (line(msgspec.structs.replace(FOUND, stacks=[Stack(0, [0] * 5000, 1.0, 1)])), "sent something else"),
     ],
-    ids=["nothing", "another", "deep", "inconsistent", "impossible"],
+    ids=["nothing", "another", "nested", "inconsistent", "impossible", "nowhere", "deep"],
 )
 def test_what_is_not_believed(rooms, generation, begin, raw, note):
     one, other = generation.workers.values()
@@ -99,6 +102,15 @@ def test_what_is_not_believed(rooms, generation, begin, raw, note):
     assert first.note.startswith(note)
     assert first.sampled is None
     assert second.sampled == FOUND
+
+
+def test_the_deepest_that_is_believed_can_be_drawn(rooms, generation, begin):
+    deepest = msgspec.structs.replace(FOUND, stacks=[Stack(0, [0] * SHOWN, 1.0, 1)])
+    profiling = begin(seconds=1.0, of="1")
+    answer(rooms, generation.workers[0], line(deepest))
+    found = ended(rooms, profiling, 1.0)
+    assert found.workers[0].sampled == deepest
+    assert all(write(found) for write in FORMATS.values())
 
 
 def test_more_than_there_is_room_for(rooms, generation, begin, profiles):

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 import superwsgi
-from superwsgi.samples import DEEPER, OTHER, SERVER, Frame
+from superwsgi.samples import DEEPER, OTHER, SERVER, SHOWN, Frame
 from superwsgi.worker.threads import tally
-from superwsgi.worker.threads.tally import MOST_GROUPS, MOST_STACKS, SHOWN, Tally
+from superwsgi.worker.threads.tally import MOST_GROUPS, MOST_STACKS, Tally
 
 HERE = __file__
 WIDE = 1 << 20

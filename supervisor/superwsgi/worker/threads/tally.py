@@ -16,7 +16,7 @@ import msgspec
 
 from superwsgi.log.frames import is_above
 from superwsgi.log.spelling import encodable
-from superwsgi.samples import DEEPER, LONGEST_FILE, LONGEST_NAME, OTHER, SERVER, Frame, Stack
+from superwsgi.samples import DEEPER, LONGEST_FILE, LONGEST_NAME, OTHER, SERVER, SHOWN, Frame, Stack
 
 MOST_GROUPS: Final = 100
 MOST_STACKS: Final = 4000
@@ -25,9 +25,6 @@ MOST_PLACES: Final = 200_000
 
 DEEPEST: Final = 1000
 """Frames that are walked, innermost first: what a recursion may take by default."""
-
-SHOWN: Final = 128
-"""Frames of a stack that are told, one half of them innermost."""
 
 Place = tuple[int, ...]
 """Numbers of code objects and of instructions in turn, innermost first; nothing for OTHER."""
