@@ -11,6 +11,7 @@ import signal
 import socket
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -122,7 +123,12 @@ class TestAnswers:
         )
         assert ask(daemon, "/api/incidents?most=3").json()["incidents"] == []
         assert ask(daemon, "/nothing").status == 404
-        assert ask(daemon, "/api/incidents?most=many").status == 400
+        for odd in ("most=many", "most=-1", "most=²", "since=nan", "&".join(["most=1"] * 99)):
+            statuses = {
+                ask(daemon, f"/api/{page}?{quote(odd, safe='=&')}").status
+                for page in ("incidents", "history")
+            }
+            assert 400 in statuses <= {200, 400}, odd
 
     def test_events_each_second(self, site):
         daemon = site()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Meta, Struct
@@ -211,18 +211,17 @@ class Application:
         return Response(Stream(self._watching), "text/event-stream", fields={"X-Accel-Buffering": "no"})
 
     def _hour(self, environ: Environ) -> Response:
-        since = parse_qs(environ["QUERY_STRING"], max_num_fields=8).get("since", ["0"])[-1]
+        since = _asked(environ).get("since", "0")
         if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", since):
             raise Denied(400, "since is a time, in seconds since 1970")
         return Response([self._history.shown(float(since))])
 
     def _incidents(self, environ: Environ) -> Response:
-        query = parse_qs(environ["QUERY_STRING"], max_num_fields=8)
-        most = query.get("most", ["20"])[-1]
+        query = _asked(environ)
+        most = query.get("most", "20")
         if not re.fullmatch(r"[0-9]{1,3}", most):
             raise Denied(400, "most is a number of incidents")
-        concerning = query.get("of", [None])[-1]
-        answer = self._asking.ask(WhyRequest(concerning=concerning, most=int(most)))
+        answer = self._asking.ask(WhyRequest(concerning=query.get("of"), most=int(most)))
         assert isinstance(answer, Why)
         return _json(shown.why(answer))
 
@@ -290,6 +289,14 @@ def _json(answer: Struct, status: int = 200) -> Response:
 def _refused(refused: Denial) -> Response:
     content = msgspec.json.encode({"error": refused.reason}) + b"\n"
     return Response([content], status=refused.status, fields=refused.fields)
+
+
+def _asked(environ: Environ) -> dict[str, str]:
+    """The query; of what is in it twice, the last. Raises Denied."""
+    try:
+        return dict(parse_qsl(environ["QUERY_STRING"], max_num_fields=8))
+    except ValueError as error:
+        raise Denied(400, f"the query string: {error}") from None
 
 
 def _content(environ: Environ, kind: type[Wanted]) -> Wanted:
