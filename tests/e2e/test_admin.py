@@ -73,6 +73,11 @@ def admin_process(daemon):
     return wait_for(looked, "an admin process", context=lambda: daemon.log)
 
 
+def first_sample(daemon):
+    """Once there is one."""
+    return wait_for(lambda: ask(daemon, "/api/history").json()["samples"], "a sample")[0]
+
+
 @contextlib.contextmanager
 def stream(daemon):
     """The lines of /api/events, and the status."""
@@ -249,7 +254,7 @@ class TestItsEnd:
 
         loading = threading.Thread(target=load)
         loading.start()
-        begun = ask(daemon, "/api/history").json()["samples"][0]
+        begun = first_sample(daemon)
         for _ in range(10):
             process = admin_process(daemon)
             process.kill()
@@ -302,7 +307,7 @@ class TestItsEnd:
 
     def test_an_upgrade_keeps_the_history(self, site):
         daemon = site()
-        process, begun = admin_process(daemon), ask(daemon, "/api/history").json()["samples"][0]
+        process, begun = admin_process(daemon), first_sample(daemon)
         daemon.send(signal.SIGUSR2)
         daemon.wait_log("reload complete")
         assert admin_process(daemon).pid != process.pid

@@ -8,9 +8,11 @@ from superwsgi.channel import Forged
 from superwsgi.config.listening import TcpAddress
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import AdminSettings
+from superwsgi.log.rate_limit import BURST
+from superwsgi.master.admin.handle import CONNECTS, WORDS, AdminHandle
 from superwsgi.master.admin.needs import user_of
 from superwsgi.master.processes.hearing import ADMIN, Said, after
-from superwsgi.messages import Alive, Connect, Loaded, Ready, Recycle, Started
+from superwsgi.messages import Alive, Connect, Loaded, Ready, Recycle, Started, WentWrong
 from superwsgi.system.privileges import PrivilegeError
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has others' rights to give")
@@ -42,6 +44,27 @@ def test_what_it_may_never_say(word):
 def test_nobody_else_may_say_it():
     with pytest.raises(Forged):
         after(ADMIN, Said.READY, Connect(), sender=8, of=7)
+
+
+@pytest.mark.parametrize(
+    ("word", "most"),
+    [(Alive(), WORDS), (Connect(), CONNECTS), (WentWrong("info", "odd", {}), BURST)],
+    ids=["alive", "connect", "went wrong"],
+)
+def test_it_may_not_say_too_much(word, most):
+    """Who floods the channel would have the master read nothing else."""
+    process = AdminHandle(7, None, began=5.0, heard_at=5.0)
+    process.hear(Ready(0.1), 7, 5.0)
+
+    def say(times):
+        for _ in range(times):
+            process.hear(word, 7, 5.0)
+
+    say(most - 1)
+    with pytest.raises(Forged, match="than our code would send"):
+        say(2)
+    for at in range(10, 20):
+        process.hear(word, 7, float(at))
 
 
 @ROOT

@@ -246,7 +246,10 @@ def test_a_guest_is_answered_what_it_may_ask(site, invite):
 
 @pytest.mark.parametrize(
     "request_",
-    [control.StopRequest(), control.UpgradeRequest(), control.WatchRequest(), control.LogsRequest()],
+    [
+        *(control.StopRequest(), control.UpgradeRequest(), control.WatchRequest(), control.LogsRequest()),
+        control.ConfigRequest(compare=True),
+    ],
 )
 def test_a_guest_may_not_ask_for_more(site, invite, request_):
     guest = invite()

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import os
 import signal
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -21,14 +20,14 @@ import msgspec
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import HealthSettings
-from superwsgi.log.rate_limit import Complaint, TokenBucket
+from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import duration, ending
+from superwsgi.master.admin.handle import AdminHandle
 from superwsgi.master.admin.needs import require, user_of
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control.server import Control
 from superwsgi.master.handover import HeldAdmin
 from superwsgi.master.policy import death
-from superwsgi.master.processes import hearing
 from superwsgi.master.processes.handles import GRACE
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.processes.launch import execute_admin, why
@@ -50,26 +49,7 @@ _BOOT: Final = 60.0
 """Seconds until its first word."""
 
 _LOOK: Final = 2.0
-_ASKS: Final = 400
-"""Connections at once that are believed to be our own code's wish; in each second after that, a quarter."""
-
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-
-
-@dataclass(eq=False, slots=True)
-class _AdminHandle:
-    """One admin process; times in monotonic seconds. `asked_to_go`: its end is meant; `killed`: why it had to
-    be."""
-
-    pid: int
-    channel: Channel | None  # None: an earlier program of the master has started it
-    began: float
-    heard: float
-    reports: TokenBucket
-    asks: TokenBucket
-    said: Said = Said.NOTHING
-    asked_to_go: bool = False
-    killed: str = ""
 
 
 class Admin:
@@ -87,7 +67,7 @@ class Admin:
         self._listeners: list[Listener] = []
         self._untold: list[Listener] = []  # new ones that the log does not name yet, the site's being first
         self._history: int | None = None
-        self._process: _AdminHandle | None = None
+        self._process: AdminHandle | None = None
         self._lost = Complaint(context.errors.error, "admin socket lost")
         self._early = 0  # deaths in a row
         self._last_early: float | None = None
@@ -163,7 +143,7 @@ class Admin:
         self._listeners = [Listener.restore(each, reopened(each.fd)) for each in held.listeners]
         self._history = held.history
         if held.pid is not None:
-            process = _AdminHandle(held.pid, None, now, now, TokenBucket(), TokenBucket())
+            process = AdminHandle(held.pid, None, now, now)
             self._process = process
             self._watch(held.pid, partial(self._ended, process))
             self._end(process, now)
@@ -211,7 +191,7 @@ class Admin:
             again = self._put_off(None, now)
             self._errors.error("admin not started", reason=why(error), next=f"tried again in {again}")
             return
-        process = _AdminHandle(pid, channel, now, now + _BOOT - PATIENCE, TokenBucket(), TokenBucket(_ASKS))
+        process = AdminHandle(pid, channel, now, now + _BOOT - PATIENCE)
         self._process = process
         self._watch(pid, partial(self._ended, process))
         self._loop.on_readable(channel.fileno(), partial(self._hear, process))
@@ -246,14 +226,13 @@ class Admin:
 
     # What it says.
 
-    def _hear(self, process: _AdminHandle, now: float) -> None:
+    def _hear(self, process: AdminHandle, now: float) -> None:
         channel = process.channel
         assert channel is not None
         try:
             while True:
                 word, sender = channel.hear()
-                process.said = hearing.after(hearing.ADMIN, process.said, word, sender=sender, of=process.pid)
-                process.heard = now
+                process.hear(word, sender, now)
                 self._heed(process, channel, word, now)
         except BlockingIOError:
             return
@@ -264,38 +243,32 @@ class Admin:
             self._loop.forget(channel.fileno())
             self._kill(process, f"impossible message: {error}", now)
 
-    def _heed(self, process: _AdminHandle, channel: Channel, word: Word, now: float) -> None:
-        """Raises Forged."""
+    def _heed(self, process: AdminHandle, channel: Channel, word: Word, now: float) -> None:
         if isinstance(word, Ready):
             took = duration(word.seconds)
             self._errors.bind(admin=process.pid).info("admin ready", took=took)
         elif isinstance(word, Connect):
-            self._connect(process, channel, now)
+            self._connect(channel, now)
         elif isinstance(word, WentWrong):
-            if not process.reports.take(int(now * 1e9)):
-                raise Forged("more incidents than our code would send", process.pid)
             log = self._errors.as_of(admin=process.pid)
             log.incident(word.level, word.event, word.detail, **word.fields)
 
-    def _connect(self, process: _AdminHandle, channel: Channel, now: float) -> None:
-        """Raises Forged."""
-        if not process.asks.take(int(now * 1e9)):
-            raise Forged("more requests than our code would make", process.pid)
+    def _connect(self, channel: Channel, now: float) -> None:
         theirs = self._control.invite(now)
         if theirs is not None:
             with theirs, contextlib.suppress(Closed, BlockingIOError):
                 channel.send(Connected(), [theirs.fileno()])
 
-    def _look(self, process: _AdminHandle, now: float) -> None:
+    def _look(self, process: AdminHandle, now: float) -> None:
         """Whether it lives."""
         if self._process is process:
             self._loop.call_at(now + _LOOK, partial(self._look, process))
-            if now - process.heard > PATIENCE:
+            if now - process.heard_at > PATIENCE:
                 self._kill(process, "it hangs, or a signal has stopped it", now)
 
     # How it ends.
 
-    def _end(self, process: _AdminHandle, now: float) -> None:
+    def _end(self, process: AdminHandle, now: float) -> None:
         if process.asked_to_go:
             return
         process.asked_to_go = True
@@ -304,13 +277,13 @@ class Admin:
                 process.channel.send(Stop())
         self._loop.call_at(now + GRACE, partial(self._kill, process, ""))
 
-    def _kill(self, process: _AdminHandle, reason: str, _now: float) -> None:
+    def _kill(self, process: AdminHandle, reason: str, _now: float) -> None:
         """Unless it has ended: then its process id may be somebody else's."""
         if self._process is process:
             process.killed = process.killed or reason
             os.kill(process.pid, signal.SIGKILL)
 
-    def _ended(self, process: _AdminHandle, code: ExitCode, now: float) -> None:
+    def _ended(self, process: AdminHandle, code: ExitCode, now: float) -> None:
         self._process = None
         if process.channel is not None:
             self._loop.forget(process.channel.fileno())
