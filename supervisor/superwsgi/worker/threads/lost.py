@@ -73,7 +73,8 @@ class LostThreads:
         request, seconds = lost.request, (now - lost.began) / SECOND
         target = request.target.decode("latin-1")[:VALUE_LIMIT]
         stuck = Stuck(request.method[:VALUE_LIMIT], target, request.id[:VALUE_LIMIT], seconds)
-        told = f"{stuck.method} {stuck.target} {stuck.id}"[:VALUE_LIMIT]
+        # Without the query: the reason stands in status and on the page, where no query does.
+        told = f"{stuck.method} {target.partition('?')[0]} {stuck.id}"[:VALUE_LIMIT]
         self._on_recycle(Recycle(f"a stuck thread {how}: {told} for {duration(seconds)}", stuck))
 
 
