@@ -100,6 +100,15 @@ class TestRecycle:
         assert follow(rooms.now).reason == "2 workers recycled"
         assert not before & {worker.key for worker in first.workers.values()}
 
+    def test_one_that_drained_before_is_what_is_waited_for(self, rooms, first, acting):
+        acting.do(RecycleRequest(worker="1"))
+        rooms.turn()
+        rooms.serve(first)
+        assert states(first) == [(1, "draining"), (1, "serving"), (2, "serving")]
+        _, follow = acting.do(RecycleRequest(follow=True))
+        rooms.turn()
+        assert follow(rooms.now).waits_for.endswith("drains")
+
     def test_without_overlap_the_old_one_goes_first(self, rooms):
         rooms.site = rooms.a_site(rollout=RollOutSettings(overlap=False, confirm=0.0))
         rooms.sitewide.site = rooms.site

@@ -14,6 +14,9 @@ from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import WorkerState
 
+_COMES = (WorkerState.FORKING, WorkerState.BOOTING)
+_LEAVES = (WorkerState.DRAINING, WorkerState.ENDING)
+
 Pair = tuple[Generation, WorkerHandle]
 """A worker, and the generation that it is of."""
 
@@ -121,10 +124,12 @@ class Replacing:
         )
 
     def _waits_for(self, missing: list[int]) -> str:
-        coming = [each for each in self._coming() if each.number in missing]
+        awaited = [pair for pair in workers(self.generations) if pair[1].number in missing]
+        coming = [worker for _, worker in awaited if worker.state in _COMES]
         if coming:
             return waiting.for_start(coming[0])
-        ends = [pair for pair in self.going if pair[1].state in (WorkerState.DRAINING, WorkerState.ENDING)]
+        # One that was to go before may still be in the way of the next of its number.
+        ends = [pair for pair in (*self.going, *awaited) if pair[1].state in _LEAVES]
         if ends:
             return waiting.for_end(*ends[0])
         return self._waits_for_fork(missing)
