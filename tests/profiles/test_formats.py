@@ -67,7 +67,7 @@ def test_a_flame_graph_has_functions_with_their_hottest_lines():
     assert root["v"] == 14.0
     (report,) = [each for each in root["c"] if each["n"] == "GET /report/*"]
     (view,) = report["c"]
-    assert (view["n"], view["v"]) == ("report (/srv/shop/views.py:30)", 8.0)
+    assert (view["n"], view["v"]) == ("report (/srv/shop/views.py:34)", 8.0)
     assert view["l"] == [[34, 6.0], [36, 2.0]]
     assert sorted(each["v"] for each in view["c"]) == [2.0, 6.0]
 

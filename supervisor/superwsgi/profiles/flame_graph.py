@@ -36,8 +36,9 @@ def flame_graph(profile: Profile, title: str) -> str:
 
 
 def tree(stacks: Stacks) -> dict[str, Any]:
-    """Nodes: `n` its name, `v` its seconds, `l` the line where it spent most, `c` the nodes below it."""
-    root = _Node("all requests")
+    """Nodes: `n` its name with the line where it spent most, `v` its seconds, `l` the three lines that took
+    most, `c` the nodes below it."""
+    root = _Node(Frame("all requests"))
     for frames, seconds in stacks.items():
         node = root
         node.seconds += seconds
@@ -49,8 +50,8 @@ def tree(stacks: Stacks) -> dict[str, Any]:
 
 
 class _Node:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, function: Frame) -> None:
+        self.function = function
         self.seconds = 0.0
         self.lines: dict[int, float] = {}
         self.nodes: dict[Frame, _Node] = {}
@@ -58,13 +59,14 @@ class _Node:
     def below(self, frame: Frame) -> _Node:
         key = function_of(frame)
         if key not in self.nodes:
-            self.nodes[key] = _Node(label(frame))
+            self.nodes[key] = _Node(key)
         return self.nodes[key]
 
     def told(self) -> dict[str, Any]:
         lines = sorted(self.lines.items(), key=lambda item: -item[1])
-        told: dict[str, Any] = {"n": self.name, "v": round(self.seconds, 6)}
+        told: dict[str, Any] = {"n": label(self.function), "v": round(self.seconds, 6)}
         if lines and lines[0][0]:
+            told["n"] = label(self.function, lines[0][0])
             told["l"] = [[line, round(seconds, 6)] for line, seconds in lines[:3]]
         if self.nodes:
             told["c"] = [node.told() for node in self.nodes.values()]

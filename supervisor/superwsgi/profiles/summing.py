@@ -48,9 +48,9 @@ def _rank(frame: Frame) -> tuple[str, str, int, int]:
     return frame.function, frame.file, frame.defined, frame.line
 
 
-def label(frame: Frame) -> str:
-    """`report (/srv/shop/views.py:31)`, with the line of its `def`."""
-    return f"{frame.function} ({frame.file}:{frame.defined})" if frame.file else frame.function
+def label(frame: Frame, line: int | None = None) -> str:
+    """`report (/srv/shop/views.py:31)`, with that line, or the one of its `def`."""
+    return f"{frame.function} ({frame.file}:{line or frame.defined})" if frame.file else frame.function
 
 
 @dataclass(frozen=True, slots=True)
