@@ -314,6 +314,7 @@ class TestItsEnd:
         history = ask(daemon, "/api/history").json()
         assert history["samples"][0] == begun
         assert ask(daemon, "/api/status").json()["admin"]["pid"] == admin_process(daemon).pid
+        assert daemon.log.count("admin ready") == 2
         assert "admin died" not in daemon.log
         assert daemon.stop() == 0
 

@@ -103,16 +103,17 @@ class Admin:
     def _replace(self) -> None:
         """By one that has the settings of now, if there is to be one."""
         self._early = 0
-        self._loop.call_at(0.0, self._end_or_start)
+        self._loop.call_at(0.0, partial(self._end_or_start, self._process))
 
-    def _end_or_start(self, now: float) -> None:
+    def _end_or_start(self, before: _AdminHandle | None, now: float) -> None:
+        """One that was started in the place of `before` in the meantime has the settings of now."""
         for listener in self._untold:
             self._errors.info("listening", address=listener, only="admin")
         self._untold = []
         if self._process is None:
             self._start(now)
-        else:
-            self._end(self._process, now)
+        elif self._process is before:
+            self._end(before, now)
 
     def look(self, now: float) -> None:
         """Listen again where somebody has removed the file of a socket, or the folder that it was in."""
