@@ -81,3 +81,9 @@ def test_it_is_nobody_or_somebody():
 def test_it_is_neither_root_nor_the_site_s_user(keys):
     with pytest.raises(PrivilegeError, match="name another one"):
         user_of(site(**keys))
+
+
+@ROOT
+def test_a_user_that_does_not_exist_is_named_with_its_key():
+    with pytest.raises(PrivilegeError, match=r"^admin\.user: user 'nosuch' does not exist"):
+        user_of(site(admin="nosuch"))

@@ -33,7 +33,10 @@ def user_of(site: Site) -> str | None:
     if os.geteuid() != 0:
         return None
     name = site.admin.user or NOBODY
-    uid = account(name).uid
+    try:
+        uid = account(name).uid
+    except PrivilegeError as error:
+        raise PrivilegeError(f"admin.user: {error}: name one who has no other rights") from None
     if uid in (0, None if site.user is None else account(site.user).uid):
         raise PrivilegeError(
             f"admin.user: {name!r} is {'root' if uid == 0 else 'the user of the site'}: "
