@@ -144,9 +144,10 @@ class TotalsStatus(CountsStatus, frozen=True, kw_only=True):
     that could not be understood.
 
     `restarts` are workers that had to be replaced, by cause (master/policy/causes.py), `reloads` those that
-    have ended, by outcome, and `incidents` what `why` tells of, each time it happened, by event. `cpu` is in
-    seconds, of all workers there are and were. `paths` is None unless the site asks for it (metrics.paths);
-    it counts from then on, and at once, so that under load it is some requests ahead."""
+    have ended, by outcome, each with 0 until there is one; `incidents` what `why` tells of, each time it
+    happened, by event. `cpu` is in seconds, of all workers there are and were. `paths` is None unless the
+    site asks for it (metrics.paths); it counts from then on, and at once, so that under load it is some
+    requests ahead."""
 
     time: float
     app_time: float

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from superwsgi import __version__, build
 from superwsgi.board.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters, quantile
 from superwsgi.board.path_table import ANSWERS_AT, LATENCY_AT, TIMES, Series
-from superwsgi.control import Progress, Snapshot, Stage
+from superwsgi.control import Outcome, Progress, Snapshot, Stage
 from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
@@ -21,6 +21,7 @@ from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.record import Record
 from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import shortage
+from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition
 from superwsgi.master.processes.handles import WorkerHandle
@@ -137,8 +138,8 @@ def _totals(counts: Counts, generations: Generations, record: Record, incidents:
         bounds=list(BOUNDS),
         latency=list(counts.latency),
         app_latency=list(counts.app_latency),
-        restarts={cause.value: count for cause, count in totals.restarts.items()},
-        reloads={outcome.value: count for outcome, count in record.reloads.items()},
+        restarts={cause.value: totals.restarts[cause] for cause in Cause},
+        reloads={outcome.value: record.reloads[outcome] for outcome in Outcome},
         incidents=dict(incidents.events),
         cpu=totals.cpu(generations.living()),
         paths=_paths(generations),
