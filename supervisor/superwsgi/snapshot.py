@@ -24,6 +24,9 @@ REFUSALS: Final[dict[str, str]] = {
 }
 """Why the server itself answers, by status."""
 
+RECYCLED: Final = "recycled: "
+"""So begins `how` of a worker that was replaced as planned; what follows is why."""
+
 
 class DeathStatus(Struct, frozen=True):
     """An unexpected end of a worker, or its replacement: how, in words, and `ago` in seconds; `incident` is

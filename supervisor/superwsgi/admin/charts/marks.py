@@ -10,15 +10,13 @@ from typing import Final
 from superwsgi.admin.charts.history import ChartMark, LastLook
 from superwsgi.control import Snapshot, Why
 from superwsgi.incidents import Incident
+from superwsgi.snapshot import RECYCLED
 
 _MOST: Final = 40
 """Incidents that are asked for at a time."""
 
-_RECYCLED: Final = "to be recycled"
-_KINDS: Final = {"died": "death", _RECYCLED: "recycle"}
-
-_ENDED: Final = "recycled: "
-"""How the end of one that was recycled is told of its number (master/generations/record.py)."""
+_DUE: Final = "to be recycled"
+_KINDS: Final = {"died": "death", _DUE: "recycle"}
 
 AskWhy = Callable[[int], Why]
 """Asks the master for that many incidents. Raises Unanswered."""
@@ -46,7 +44,7 @@ class Marks:
         incidents = [one for one in self._ask(_MOST).incidents if one.number > seen.newest]
         seen.newest = max([seen.newest, *(one.number for one in incidents)])
         for one in incidents:
-            if one.event == _RECYCLED and one.worker is not None:
+            if one.event == _DUE and one.worker is not None:
                 seen.recycled.add(one.worker)
             yield ChartMark(one.when, _KINDS.get(one.event, "incident"), _words(one), one.number)
 
@@ -69,5 +67,5 @@ def _recycles(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[Chart
             continue
         if worker.recycle and worker.pid:
             yield ChartMark(when, "recycle", f"worker {worker.number} is recycled: {worker.recycle}"[:200])
-        elif end is not None and end.how.startswith(_ENDED) and when - end.ago > seen.when:
+        elif end is not None and end.how.startswith(RECYCLED) and when - end.ago > seen.when:
             yield ChartMark(when - end.ago, "recycle", f"worker {worker.number} was {end.how}"[:200])

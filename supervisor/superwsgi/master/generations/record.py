@@ -20,6 +20,7 @@ from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
 from superwsgi.master.processes import dumped
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.program import ExitCode
+from superwsgi.snapshot import RECYCLED
 
 _OUT_OF_MEMORY: Final = "memory ran out, and the kernel killed it"
 _EXITS: Final = {
@@ -65,7 +66,7 @@ class Death:
     def cause(self) -> str:
         """How it ended and, if that is known, why."""
         if self.code == 0 and self.worker.recycle is not None:
-            return f"recycled: {self.worker.recycle}"
+            return f"{RECYCLED}{self.worker.recycle}"
         why = self.worker.failure or self.worker.asked_to_go or self._by_whom()
         return f"{self.how}: {why}" if why else self.how
 
