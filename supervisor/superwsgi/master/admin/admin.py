@@ -105,7 +105,7 @@ class Admin:
         self._early = 0
         self._loop.call_at(0.0, partial(self._end_or_start, self._process))
 
-    def _end_or_start(self, before: _AdminHandle | None, now: float) -> None:
+    def _end_or_start(self, before: AdminHandle | None, now: float) -> None:
         """One that was started in the place of `before` in the meantime has the settings of now."""
         for listener in self._untold:
             self._errors.info("listening", address=listener, only="admin")
