@@ -14,7 +14,7 @@ from typing import Final
 from superwsgi.board.counts import METHODS, NUMBERS, OTHER_METHOD
 from superwsgi.board.path_table import GROUPS, OTHER, ROWS, PathTableWriter, Series
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.path_groups import path_group
+from superwsgi.http.request.path_groups import group_of
 
 _CACHED: Final = 1024
 """Paths whose row is known without looking for their group, which takes 2 us."""
@@ -54,7 +54,7 @@ class ByPath:
             self._table.count(row, status, app, took)
 
     def _find(self, method: int, path: bytes, *, served: bool) -> int:
-        series = Series(method, path_group(_origin(path)))
+        series = Series(method, group_of(path))
         row = self._rows.get(series)
         if row is None:
             row = self._begin(series, GROUPS if served else GROUPS // 2)
@@ -73,10 +73,3 @@ class ByPath:
         self._groups.add(series.group)
         self._table.name(row, series)
         return row
-
-
-def _origin(path: bytes) -> str:
-    """The path of a target that may be a whole URL (RFC 9112 section 3.2.2)."""
-    text = path.decode("latin-1")
-    _, is_url, rest = text.partition("://")
-    return text if text.startswith("/") or not is_url else f"/{rest.partition('/')[2]}"

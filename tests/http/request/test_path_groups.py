@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superwsgi.board.layout import PATH_BYTES
-from superwsgi.http.request.path_groups import DEPTH, path_group
+from superwsgi.http.request.path_groups import DEPTH, group_of, path_group
 
 WORDS = [
     "",
@@ -117,6 +117,21 @@ def test_names_of_one_of_many_are_not(segment):
 )
 def test_whole_paths(path, group):
     assert path_group(path) == group
+
+
+@pytest.mark.parametrize(
+    ("target", "group"),
+    [
+        (b"/orders/7?next=http://other/8", "/orders/*"),
+        ("/orders/7?next=http://other/8", "/orders/*"),
+        (b"http://shop.example/orders/7?x=1", "/orders/*"),
+        (b"http://shop.example", "/"),
+        (b"/http://shop.example/7", "/http://shop.example/*"),
+        (b"*", "*"),
+    ],
+)
+def test_targets(target, group):
+    assert group_of(target) == group
 
 
 PATHS = st.text("ab/%1-.", max_size=PATH_BYTES * 2)

@@ -124,6 +124,8 @@ def test_the_clock_of_a_thread():
         ("/reports", "/report", False),
         ("/", "/report", False),
         ("/any", "/", True),
+        ("/gr%C3%B6%C3%9Fe/7", "/größe", True),
+        ("/größe", "/gr%C3%B6%C3%9Fe", True),
     ],
 )
 def test_paths_below_a_prefix(path, prefix, below):

@@ -40,6 +40,20 @@ _RANDOM: Final = re.compile("[a-z][A-Z].*[a-z][A-Z]|[A-Z]{16}")
 """What random letters have, and some words as well."""
 
 
+def group_of(target: bytes | str) -> str:
+    """The group of a request's target."""
+    return path_group(path_of(target))
+
+
+def path_of(target: bytes | str) -> str:
+    """The path of a target, without its query and as the client spelled it; of a whole URL, too (RFC 9112
+    section 3.2.2)."""
+    text = target if isinstance(target, str) else target.decode("latin-1")
+    path = text.partition("?")[0]
+    _, is_url, rest = path.partition("://")
+    return path if path.startswith("/") or not is_url else f"/{rest.partition('/')[2]}"
+
+
 def path_group(path: str) -> str:
     """The group of a path without its query."""
     if len(path) >= PATH_BYTES:

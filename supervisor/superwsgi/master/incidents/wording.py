@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from superwsgi.http.request.path_groups import path_group
+from superwsgi.http.request.path_groups import group_of
 from superwsgi.incidents import Incident, Listed, MemorySample, RequestInHand
 from superwsgi.log.spelling import encodable, plain_text
 
@@ -99,7 +99,7 @@ def key(one: Incident) -> Key:
     """The same for incidents that are one that happens again: numbers in the words do not count."""
     if one.event == REFUSED:  # whatever was asked for
         return (one.event, one.worker, one.gen, one.fields.get("status"))
-    kinds = {(request.method, path_group(request.target.partition("?")[0])) for request in one.requests}
+    kinds = {(request.method, group_of(request.target)) for request in one.requests}
     return (one.event, one.worker, one.gen, _NUMBERS.sub("#", one.cause), frozenset(kinds))
 
 

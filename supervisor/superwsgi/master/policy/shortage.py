@@ -14,7 +14,7 @@ from typing import Final
 
 from superwsgi.board.counts import WorkerCounters
 from superwsgi.config.schema import Site
-from superwsgi.http.request.path_groups import path_group
+from superwsgi.http.request.path_groups import group_of
 from superwsgi.log.spelling import duration, share
 
 PATIENCE: Final = 3.0
@@ -159,7 +159,7 @@ def _shares(requests: Iterable[tuple[str, str]]) -> Iterator[str]:
     """`GET /reports/* 75 %`: the largest groups, and what they leave."""
     groups: Counter[str] = Counter()
     for (method, target), count in Counter(requests).items():
-        groups[f"{method} {path_group(target.partition('?')[0])}"] += count
+        groups[f"{method} {group_of(target)}"] += count
     largest, total = groups.most_common(GROUPS), groups.total()
     yield from (f"{group} {share(count, total)}" for group, count in largest)
     others = total - sum(count for _, count in largest)

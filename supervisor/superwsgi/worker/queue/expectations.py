@@ -14,7 +14,7 @@ import threading
 from typing import Final
 
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.path_groups import path_group
+from superwsgi.http.request.path_groups import group_of
 from superwsgi.worker.connection.alarm import NEVER, SECOND
 
 KINDS: Final = 256
@@ -38,7 +38,7 @@ _WEIGHT_OF_ALL: Final = 64
 def kind_of(request: Request) -> str:
     """The name of its kind. The path is as the client spelled it: the application may shift or drop it in the
     environ."""
-    return f"{request.method} {path_group(request.target.partition(b'?')[0].decode('latin-1'))}"
+    return f"{request.method} {group_of(request.target)}"
 
 
 class Kind:

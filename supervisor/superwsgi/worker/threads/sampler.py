@@ -19,10 +19,11 @@ import time
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 
-from superwsgi.http.request.path_groups import path_group
+from superwsgi.http.request.path_groups import path_group, path_of
 from superwsgi.http.response.exchange import Exchange
 from superwsgi.messages import SampleThreads
 from superwsgi.samples import OTHER, Sampled
@@ -53,8 +54,9 @@ def cpu_time(native: int) -> int:
 
 
 def is_below(path: str, prefix: str | None) -> bool:
-    """Whether the path is the prefix, or below it: `/report/7` is below `/report`, `/reports` is not."""
-    return prefix is None or f"{path.rstrip('/')}/".startswith(f"{prefix.rstrip('/')}/")
+    """Whether the path is the prefix, or below it: `/report/7` is below `/report`, `/reports` is not. Either
+    may be percent-encoded."""
+    return prefix is None or f"{unquote(path).rstrip('/')}/".startswith(f"{unquote(prefix).rstrip('/')}/")
 
 
 class _DueTimes:
@@ -195,7 +197,7 @@ class Sampler:
         request = id(exchange), exchange.began
         if seen.request != request:
             seen.request, seen.at = request, (0, 0)
-            path = exchange.request.target.partition(b"?")[0].decode("latin-1")
+            path = path_of(exchange.request.target)
             seen.wanted = is_below(path, self._order.path)
             if seen.wanted:
                 seen.group = self._tally.group(f"{exchange.request.method} {path_group(path)}")
