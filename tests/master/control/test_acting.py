@@ -206,6 +206,7 @@ class TestKill:
         rooms.worker_ends(first.workers[0], 3)
         rooms.turn()
         assert "is no process yet" in acting.refused(KillRequest(worker="1"))
+        assert "no worker None" in acting.refused(KillRequest(worker="None"))
 
     def test_while_the_site_stops_nothing_takes_its_place(self, rooms, first, acting):
         acting.stopping = True

@@ -7,24 +7,20 @@ import re
 import click
 
 from superwsgi.cli.acting.follow import act
-from superwsgi.cli.server.which import Which, which_site_and
+from superwsgi.cli.server.which import Which, is_worker, which_site_and
 from superwsgi.control import KillRequest, RecycleRequest, WorkersRequest
 
 _NUMBER = re.compile(r"=[0-9]{1,9}|[+-][0-9]{1,9}")
 
 
-def _is_worker(word: str) -> bool:
-    return word.isascii() and word.isdigit()
-
-
 def _check_worker(word: str) -> None:
     """Raises click.UsageError."""
-    if not _is_worker(word):
+    if not is_worker(word):
         raise click.UsageError(f"WORKER is a number or a process id, not {word!r}")
 
 
 @click.command(short_help="Replace workers by fresh ones, without losing a request.")
-@which_site_and("worker", _is_worker)
+@which_site_and("worker", is_worker)
 @click.option(
     "-w", "--wait", is_flag=True, help="Wait until all that were to go are gone and replaced, and show it."
 )
@@ -45,7 +41,7 @@ def recycle(which: Which, worker: str | None, wait: bool) -> None:
 
 
 @click.command(short_help="End a worker at once; what it has in hand is lost.")
-@which_site_and("worker", _is_worker)
+@which_site_and("worker", is_worker)
 @click.option("-w", "--wait", is_flag=True, help="Wait until it is gone and another one serves, and show it.")
 def kill(which: Which, worker: str | None, wait: bool) -> None:
     """End a worker by SIGKILL, and say which requests are lost with it; it is replaced at once. WORKER is its

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
-from superwsgi.cli.server.which import Which, find_one, which_site_and
+from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
 from superwsgi.control import Profile, ProfileRequest, Progress
 from superwsgi.log.spelling import printable
 from superwsgi.master.serve import FAILED
@@ -21,12 +21,8 @@ from superwsgi.profiles.summing import sampled, workers_not_told
 from superwsgi.samples import RATE, SECONDS
 
 
-def _is_worker(word: str) -> bool:
-    return word.isascii() and word.isdigit()
-
-
 @click.command(short_help="Show where the time of requests goes.")
-@which_site_and("worker", _is_worker)
+@which_site_and("worker", is_worker)
 @click.option(
     "--seconds", type=click.FloatRange(*SECONDS), default=10.0, show_default=True, help="How long to look."
 )
@@ -73,7 +69,7 @@ def profile(
       1  there is no such worker, or none could be sampled
       2  usage or configuration, or no master answers
     """
-    if worker is not None and not _is_worker(worker):
+    if worker is not None and not is_worker(worker):
         raise click.UsageError(f"WORKER is a number or a process id, not {worker!r}")
     if path is not None and not path.startswith("/"):
         raise click.UsageError(f"--path begins with /, as in --path /{path}")

@@ -13,7 +13,7 @@ from itertools import groupby
 import click
 
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
-from superwsgi.cli.server.which import Which, find_one, which_site_and
+from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
 from superwsgi.control import MOLD, AllStacks, ProcessStacks, StacksRequest, ThreadStack, encode
 from superwsgi.incidents import RequestInHand
 from superwsgi.log.spelling import duration, printable, printable_lines
@@ -25,12 +25,12 @@ _NAMED = 20
 """Threads that are named above one stack; others at the same place are counted."""
 
 
-def _is_worker(word: str) -> bool:
-    return word == MOLD or (word.isascii() and word.isdigit())
+def _is_process(word: str) -> bool:
+    return word == MOLD or is_worker(word)
 
 
 @click.command(short_help="Show what the threads of a site do right now.")
-@which_site_and("worker", _is_worker)
+@which_site_and("worker", _is_process)
 @click.option("--all", "everything", is_flag=True, help="Also threads that wait, and those of the server.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def stacks(which: Which, worker: str | None, everything: bool, as_json: bool) -> None:
@@ -47,7 +47,7 @@ def stacks(which: Which, worker: str | None, everything: bool, as_json: bool) ->
       1  there is no such worker
       2  usage or configuration, or no master answers
     """
-    if worker is not None and not _is_worker(worker):
+    if worker is not None and not _is_process(worker):
         raise click.UsageError(f"WORKER is a number, a process id or mold, not {worker!r}")
     path = find_one(which)
     try:

@@ -97,6 +97,11 @@ def which_site_and(
     return given
 
 
+def is_worker(word: str) -> bool:
+    """Whether it is the number of a worker, or a process id."""
+    return word.isascii() and word.isdigit()
+
+
 def find(which: Which, request: StatusRequest = _PLAIN) -> list[FoundSite]:
     """The sites that are meant, or all if none is named, and what their masters answer to the request. Exits
     with a message if what was named is not there."""

@@ -24,7 +24,7 @@ from superwsgi.control import (
 )
 from superwsgi.master.context import MasterContext
 from superwsgi.master.control import waiting
-from superwsgi.master.control.replacing import Pair, Replacing, numbers, workers
+from superwsgi.master.control.replacing import Pair, Replacing, numbers
 from superwsgi.master.control.server import Follow
 from superwsgi.master.generations.generation import SPARE_WORKERS, Generation
 from superwsgi.master.generations.generations import Generations
@@ -32,7 +32,6 @@ from superwsgi.master.generations.record import Record
 from superwsgi.master.policy.actions import Action, KillWorker, RecycleWorker
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import crash_loop
-from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.reopening import Reopening
 from superwsgi.master.states import WorkerState
 
@@ -117,7 +116,7 @@ class Acts:
 
     def _all(self) -> list[Pair]:
         self._refuse_beside_reload("replaces all workers")
-        found = [pair for pair in workers(self._generations) if pair[1].state is WorkerState.SERVING]
+        found = [pair for pair in self._generations.workers() if pair[1].state is WorkerState.SERVING]
         if not found:
             raise CannotAct("no worker serves: see `superwsgi status`")
         return found
@@ -162,7 +161,7 @@ class Acts:
         _check_room(target, wanted)
         self._errors.info("worker count changed", workers=wanted, reason=reason, next="until the next reload")
         target.scale(wanted - before)
-        going = [pair for pair in workers(self._generations) if pair[1].number > wanted]
+        going = [pair for pair in self._generations.workers() if pair[1].number > wanted]
         replacing = self._replacing(Stage.SCALING, going, now, partial(_scaled, wanted))
         replacing.numbers = set(range(before + 1, wanted + 1))
         return replacing
@@ -180,13 +179,13 @@ class Acts:
 
     def _meant(self, word: str) -> list[Pair]:
         """Those with this number or process id; there is one at least."""
-        found = [pair for pair in workers(self._generations) if word in (_number(pair[1]), str(pair[1].pid))]
+        found = [pair for pair in self._generations.workers() if pair[1].is_called(word)]
         if found:
             return found
         target = self._generations.target()
         if target is not None and word.isdecimal() and 1 <= int(word) <= target.wanted:
             raise CannotAct(f"worker {word} does not run right now: see `superwsgi why {word}`")
-        there = sorted({worker.number for _, worker in workers(self._generations)})
+        there = sorted({worker.number for _, worker in self._generations.workers()})
         known = f"there are: {numbers(there)}, also by process id" if there else "there is none right now"
         raise CannotAct(f"no worker {word}; {known}")
 
@@ -199,10 +198,6 @@ class Acts:
                 f"{word} may be any of {len(found)} workers; give a process id: {', '.join(each)}"
             )
         return found[0]
-
-
-def _number(worker: WorkerHandle) -> str:
-    return str(worker.number)
 
 
 def _check_room(target: Generation, wanted: int) -> None:

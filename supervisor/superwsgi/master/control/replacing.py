@@ -21,11 +21,6 @@ Pair = tuple[Generation, WorkerHandle]
 """A worker, and the generation that it is of."""
 
 
-def workers(generations: Generations) -> Iterator[Pair]:
-    """All that there are."""
-    return ((generation, worker) for generation in generations for worker in generation.workers.values())
-
-
 @dataclass(slots=True)
 class Replacing:
     """Until all that are `going` are gone and each of `numbers` is served by another worker. `done` says in
@@ -71,7 +66,7 @@ class Replacing:
         going = {worker.key for _, worker in self.going}
         return (
             worker
-            for _, worker in workers(self.generations)
+            for _, worker in self.generations.workers()
             if worker.number in self.numbers and worker.key not in going
         )
 

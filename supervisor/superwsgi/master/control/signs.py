@@ -27,8 +27,7 @@ def condition(
             wanted=target.wanted if target is not None else 0,
             workers=tuple(
                 _signs(generation, worker, now)
-                for generation in generations
-                for worker in generation.workers.values()
+                for generation, worker in generations.workers()
                 if worker.state is WorkerState.SERVING
             ),
             lately=generations.totals.lately(totals, now),

@@ -90,7 +90,7 @@ def snapshot(
     signs = condition.signs
     target = generations.target() or generations.candidate
     listeners = [each for each in target.listeners if each.sock.fileno() >= 0] if target is not None else []
-    present = [_Present.read(*each) for each in _present(generations)]
+    present = [_Present.read(*each) for each in generations.workers()]
     workers = sorted(
         _workers(present, record, target, now), key=lambda worker: (worker.number, worker.generation)
     )
@@ -120,12 +120,6 @@ def snapshot(
         compiled=_COMPILED,
         admin=admin,
     )
-
-
-def _present(generations: Generations) -> Iterator[tuple[Generation, WorkerHandle]]:
-    for generation in generations:
-        for worker in generation.workers.values():
-            yield generation, worker
 
 
 def _totals(counts: Counts, generations: Generations, record: Record, incidents: Incidents) -> TotalsStatus:

@@ -63,7 +63,7 @@ def for_reload(candidate: Generation, *, rolled_out: bool) -> str:
 
 def for_stop(generations: Generations) -> str:
     """The worker that has most to do, or the processes after it."""
-    left = [(each, worker) for each in generations for worker in each.workers.values()]
+    left = [*generations.workers()]
     if left:
         return for_end(*max(left, key=lambda pair: unanswered(pair[0].board.read(pair[1].slot))))
     molds = [each.mold.pid for each in generations if each.mold is not None]

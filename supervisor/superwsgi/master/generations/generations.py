@@ -91,9 +91,13 @@ class Generations:
         """All molds and workers, each with its generation."""
         return ((generation, handle) for generation in self for handle in generation.handles())
 
+    def workers(self) -> Iterator[tuple[Generation, WorkerHandle]]:
+        """All workers, each with its generation."""
+        return ((generation, worker) for generation in self for worker in list(generation.workers.values()))
+
     def living(self) -> Iterator[tuple[Scoreboard, WorkerHandle]]:
         """All workers, each with the scoreboard that it writes on."""
-        return ((generation.board, worker) for generation in self for worker in generation.workers.values())
+        return ((generation.board, worker) for generation, worker in self.workers())
 
     def target(self) -> Generation | None:
         """The generation whose workers there should be: the candidate once it has loaded, or once others make
@@ -142,7 +146,7 @@ class Generations:
             wanted=target.wanted if target is not None else 0,
             target=target.number if target is not None and can_fork else None,
             fork_at=target.crashes.fork_at if target is not None else 0.0,
-            workers=tuple(worker.view() for generation in self for worker in generation.workers.values()),
+            workers=tuple(worker.view() for _, worker in self.workers()),
             batch=target.site.rollout.batch if target is not None else 1,
             alone=target.number if target is not None and self._alone(target) else None,
         )

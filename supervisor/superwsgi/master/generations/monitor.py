@@ -182,8 +182,7 @@ class Monitor:
     def _judge_threads(self, now: float) -> None:
         views = [
             _threads(generation, worker, now)
-            for generation in self._generations
-            for worker in generation.workers.values()
+            for generation, worker in self._generations.workers()
             if worker.state is WorkerState.SERVING and worker.stopped_at is None
         ]
         self._looked_at = now

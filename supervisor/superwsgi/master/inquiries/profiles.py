@@ -89,10 +89,7 @@ class Profiles:
             self._loop.call_at(now + LOOK, lambda now: self._look(profiling, now))
 
     def _meant(self, of: str | None) -> Iterator[WorkerHandle]:
-        for generation in self._generations:
-            for worker in list(generation.workers.values()):
-                if of is None or of in (str(worker.number), str(worker.pid)):
-                    yield worker
+        return (worker for _, worker in self._generations.workers() if of is None or worker.is_called(of))
 
 
 class Profiling:

@@ -225,7 +225,7 @@ class _Case:
 def _is_meant(of: str | None, worker: WorkerHandle | None) -> bool:
     if of is None:
         return True
-    return of == MOLD if worker is None else of in (str(worker.number), str(worker.pid))
+    return of == MOLD if worker is None else worker.is_called(of)
 
 
 def _why_not(generation: Generation, worker: WorkerHandle | None) -> str:

@@ -153,6 +153,10 @@ class WorkerHandle:
         elif isinstance(word, Ready):
             self.samples = word.samples
 
+    def is_called(self, word: str) -> bool:
+        """Whether an operator's word means it: its number, or its process id."""
+        return word == str(self.number) or (self.pid is not None and word == str(self.pid))
+
     def ask(self) -> list[ThreadsAt] | None:
         """Ask what its threads do, unless it still owes an answer to that. Returns where the answer will be,
         its last message at the end; None if it cannot be asked: it was started by an earlier program of the
