@@ -61,7 +61,7 @@ def test_a_large_one_is_kept_alone(documents):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"seconds": 0.0}, {"seconds": float("nan")}, {"seconds": 301.0}, {"path": "report"}]
+    "wrong", [{"seconds": 0.5}, {"seconds": float("nan")}, {"seconds": 301.0}, {"path": "report"}]
 )
 def test_what_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match=r"seconds are|path begins"):

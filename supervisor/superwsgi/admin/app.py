@@ -18,7 +18,7 @@ from superwsgi.admin import shown
 from superwsgi.admin.asking import Asking, Declined, Unanswered
 from superwsgi.admin.charts.history import History
 from superwsgi.admin.events import MOST, Stream
-from superwsgi.admin.guard import MOST_CONTENT, Denial, Policy, refusal
+from superwsgi.admin.guard import JSON, MOST_CONTENT, Denial, Policy, refusal
 from superwsgi.admin.metrics.application import AppMetrics
 from superwsgi.admin.metrics.exposition import exposition
 from superwsgi.admin.profiling import POLICY, Documents, OfProfile, ProfileDocument, document
@@ -42,8 +42,6 @@ from superwsgi.control import (
 
 Environ = dict[str, Any]
 Wanted = TypeVar("Wanted")
-
-JSON: Final = "application/json"
 
 _FIELDS: Final = (
     ("Cache-Control", "no-store"),

@@ -25,7 +25,7 @@ SAFE: Final = frozenset({"GET", "HEAD"})
 """Methods that change nothing here: RFC 9110 section 9.2.1."""
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_JSON: Final = "application/json"
+JSON: Final = "application/json"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="superwsgi", charset="UTF-8"'}
 _BEARER: Final = {"WWW-Authenticate": 'Bearer realm="superwsgi"'}
 
@@ -133,8 +133,8 @@ def _acts(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     if not _is_token(_bearer(environ), policy.token):
         return Denial(401, "admin.token is needed, as Authorization: Bearer TOKEN", _BEARER)
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if kind != _JSON:
-        return Denial(415, f"the content has to be {_JSON}")
+    if kind != JSON:
+        return Denial(415, f"the content has to be {JSON}")
     return Denial(413, "the content is too large") if _is_too_large(environ) else None
 
 

@@ -16,9 +16,7 @@ from msgspec import Struct
 from superwsgi.control import Profile, ProfileRequest
 from superwsgi.profiles.formats import FORMATS
 from superwsgi.profiles.summing import sampled, workers_not_told
-
-LONGEST: Final = 300.0
-"""Seconds of a profile."""
+from superwsgi.samples import SECONDS
 
 KEPT_FOR: Final = 600.0
 """Seconds."""
@@ -52,8 +50,9 @@ class OfProfile(Struct, forbid_unknown_fields=True):
 
     def request(self) -> ProfileRequest:
         """Raises ValueError."""
-        if not 0 < self.seconds <= LONGEST:
-            raise ValueError(f"seconds are more than 0 and at most {LONGEST:g}")
+        least, most = SECONDS
+        if not least <= self.seconds <= most:
+            raise ValueError(f"seconds are from {least:g} to {most:g}")
         if self.path is not None and not self.path.startswith("/"):
             raise ValueError("path begins with /")
         return ProfileRequest(of=self.of, seconds=self.seconds, cpu=self.cpu, path=self.path)

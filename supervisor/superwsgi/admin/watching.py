@@ -81,7 +81,7 @@ class Watching:
         return look if look is not None and look.number > number else None
 
     def join(self, most: int) -> bool:
-        """Somebody watches from now on, unless so `many` do already."""
+        """Somebody watches from now on, unless `most` do already."""
         with self._changed:
             if self.ended or self._watchers >= most:
                 return False

@@ -27,17 +27,16 @@ import msgspec
 from superwsgi.config.schema import Site
 from superwsgi.metrics.files import SPELLINGS, VARIABLE, find
 from superwsgi.metrics.folding import opened
-from superwsgi.system.privileges import account, identity
+from superwsgi.system.privileges import NOBODY, account, identity
 from superwsgi.system.unsafe_paths import NotPrivate, verify_private
 
 _LAST_RESORT: Final = Path("/tmp")
-_READER: Final = "nobody"
 _FOR_ALL: Final = 0o755
 _FOR_ITS_USER: Final = 0o700
 
 _ACL_VERSION: Final = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
-_NOBODY: Final = 0xFFFFFFFF
+_UNDEFINED_ID: Final = 0xFFFFFFFF
 """Constants of linux/posix_acl_xattr.h."""
 
 
@@ -64,7 +63,7 @@ class MetricsFolder:
         OSError, PrivilegeError."""
         who = identity(site.user, site.group)
         uid, gid = (who.uid, who.gid) if who is not None else (os.geteuid(), os.getegid())
-        reader = account(site.admin.user or _READER).uid if os.geteuid() == 0 else uid
+        reader = account(site.admin.user or NOBODY).uid if os.geteuid() == 0 else uid
         base = self._base(shared={uid, reader} != {os.geteuid()})
         folder = Path(base, str(uid))
         with contextlib.suppress(FileExistsError):
@@ -162,11 +161,11 @@ def _let_read(folder: int, reader: int) -> str:
 def _access_list(reader: int) -> bytes:
     """All for the owner, reading for the reader, nothing for others."""
     entries = [
-        (_USER_OBJ, 7, _NOBODY),
+        (_USER_OBJ, 7, _UNDEFINED_ID),
         (_USER, 5, reader),
-        (_GROUP_OBJ, 0, _NOBODY),
-        (_MASK, 5, _NOBODY),
-        (_OTHER, 0, _NOBODY),
+        (_GROUP_OBJ, 0, _UNDEFINED_ID),
+        (_MASK, 5, _UNDEFINED_ID),
+        (_OTHER, 0, _UNDEFINED_ID),
     ]
     return struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 

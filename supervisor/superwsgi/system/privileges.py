@@ -17,6 +17,9 @@ from typing import Final
 
 from superwsgi.system import libc
 
+NOBODY: Final = "nobody"
+"""A user without rights."""
+
 _LARGEST: Final = (1 << 32) - 2
 """The number after it means "leave it as it is" (setreuid(2))."""
 

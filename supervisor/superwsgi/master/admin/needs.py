@@ -10,9 +10,7 @@ from typing import Final
 
 from superwsgi.config.errors import ConfigError, Problem
 from superwsgi.config.schema import Site
-from superwsgi.system.privileges import PrivilegeError, account
-
-NOBODY: Final = "nobody"
+from superwsgi.system.privileges import NOBODY, PrivilegeError, account
 
 _LIBRARY: Final = "prometheus_client"
 _INSTALL: Final = "python -m pip install 'superwsgi[admin]'"
