@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from superwsgi.control import Profile, ProfileRequest
 from superwsgi.profiles.formats import FORMATS
-from superwsgi.profiles.summing import sampled, workers_not_told
+from superwsgi.profiles.summing import sampled
+from superwsgi.profiles.wording import workers_not_told
 from superwsgi.samples import SECONDS
 
 KEPT_FOR: Final = 600.0

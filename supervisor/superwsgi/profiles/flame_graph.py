@@ -12,16 +12,8 @@ from importlib.resources import files
 from typing import Any, Final
 
 from superwsgi.control import Profile
-from superwsgi.profiles.summing import (
-    Error,
-    Stacks,
-    function_of,
-    label,
-    sampled,
-    summed,
-    workers_not_told,
-)
-from superwsgi.profiles.wording import said_of
+from superwsgi.profiles.summing import Stacks, function_of, label, sampled, summed
+from superwsgi.profiles.wording import notes
 from superwsgi.samples import Frame
 
 _PAGE: Final = files("superwsgi.profiles").joinpath("flame_graph.html").read_text("utf-8")
@@ -30,8 +22,7 @@ _PAGE: Final = files("superwsgi.profiles").joinpath("flame_graph.html").read_tex
 
 def flame_graph(profile: Profile, title: str) -> str:
     """`title` is its first line; that of its window, too."""
-    notes = [*said_of(Error.of(sampled(profile)), profile), *workers_not_told(profile)]
-    data = {"title": title, "notes": notes, "root": tree(summed(sampled(profile)))}
+    data = {"title": title, "notes": [*notes(profile)], "root": tree(summed(sampled(profile)))}
     return _PAGE.replace("/*data*/", _in_script(data), 1)
 
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from superwsgi.control import Profile
 from superwsgi.log.spelling import duration, printable
-from superwsgi.profiles.summing import Error, Stacks, function_of, sampled, summed, workers_not_told
-from superwsgi.profiles.wording import said_of
+from superwsgi.profiles.summing import Stacks, function_of, sampled, summed
+from superwsgi.profiles.wording import notes
 from superwsgi.samples import Frame
 
 MOST_GROUPS: Final = 5
@@ -57,8 +57,7 @@ def spell(profile: Profile) -> Iterator[str]:
         rest = sum(sum(below.values()) for _, below in hottest[MOST_GROUPS:])
         yield f"{len(hottest) - MOST_GROUPS} more groups of requests, {rest / everything:.1%} of the time"
         yield ""
-    yield from said_of(Error.of(parts), profile)
-    yield from workers_not_told(profile)
+    yield from notes(profile)
 
 
 def _nothing(profile: Profile) -> str:

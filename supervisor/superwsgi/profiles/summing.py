@@ -5,8 +5,7 @@ a second.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from superwsgi.control import Profile
 from superwsgi.samples import Frame, Sampled
@@ -51,35 +50,3 @@ def _rank(frame: Frame) -> tuple[str, str, int, int]:
 def label(frame: Frame, line: int | None = None) -> str:
     """`report (/srv/shop/views.py:31)`, with that line, or the one of its `def`."""
     return f"{frame.function} ({frame.file}:{line or frame.defined})" if frame.file else frame.function
-
-
-@dataclass(frozen=True, slots=True)
-class Error:
-    """How far to believe it: of `due` samples `taken` were; `late` on average, `latest` at worst, seconds.
-    `share` of a CPU was taken by sampling, in the worker where that was most."""
-
-    due: int
-    taken: int
-    late: float
-    latest: float
-    share: float
-
-    @classmethod
-    def of(cls, parts: list[Sampled]) -> Error:
-        taken = sum(each.taken for each in parts)
-        return cls(
-            sum(each.due for each in parts),
-            taken,
-            sum(each.late * each.taken for each in parts) / max(1, taken),
-            max((each.latest for each in parts), default=0.0),
-            max((each.spent / each.seconds for each in parts if each.seconds), default=0.0),
-        )
-
-
-def workers_not_told(profile: Profile) -> Iterator[str]:
-    """A line for each worker of which something is to be known."""
-    for each in profile.workers:
-        if each.note:
-            lost = "not in it" if each.sampled is None else f"in it for {each.sampled.seconds:.1f}s only"
-            pid = f" (pid {each.pid})" if each.pid is not None else ""
-            yield f"worker {each.number}{pid} is {lost}: {each.note}"

@@ -17,7 +17,8 @@ from superwsgi.log.spelling import printable
 from superwsgi.master.serve import FAILED
 from superwsgi.profiles.formats import ENDINGS, FORMATS
 from superwsgi.profiles.hottest import spell
-from superwsgi.profiles.summing import sampled, workers_not_told
+from superwsgi.profiles.summing import sampled
+from superwsgi.profiles.wording import workers_not_told
 from superwsgi.samples import RATE, SECONDS
 
 

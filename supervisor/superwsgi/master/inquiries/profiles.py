@@ -103,21 +103,21 @@ class Profiling:
         self._request = request
         self._site = site
         self._share = share
-        self._cases: dict[int, _Participant] = {}  # by key of the worker
+        self._participants: dict[int, _Participant] = {}  # by key of the worker
         self._wanted = True  # somebody has asked how it goes since the last look
 
     @property
     def keys(self) -> set[int]:
         """Of the workers that take part."""
-        return {key for key, case in self._cases.items() if case.found is None}
+        return {key for key, each in self._participants.items() if each.found is None}
 
     def look(self, workers: list[WorkerHandle], now: float) -> None:
         """Begin with workers that serve now, and see how others go on. Ends all if nobody waits for it."""
         for worker in workers:
-            if worker.key not in self._cases and len(self._cases) < MOST_WORKERS:
+            if worker.key not in self._participants and len(self._participants) < MOST_WORKERS:
                 self._begin(worker, now)
-        for case in self._cases.values():
-            case.look(now)
+        for each in self._participants.values():
+            each.look(now)
         if not self._wanted:
             self._close()
         self._wanted = False
@@ -128,7 +128,7 @@ class Profiling:
         if not self.is_over and (self.keys or (now < self.end and self._has_begun())):
             return self._progress(now)
         self._close()
-        found = [case.found for case in self._cases.values() if case.found is not None]
+        found = [each.found for each in self._participants.values() if each.found is not None]
         return Profile(
             site=self._site,
             of=request.of,
@@ -141,7 +141,7 @@ class Profiling:
 
     def _has_begun(self) -> bool:
         """Whether any worker samples or did, so that another one may in its place."""
-        return any(case.asked for case in self._cases.values())
+        return any(each.asked for each in self._participants.values())
 
     def _progress(self, now: float) -> Progress:
         total = round(self._request.seconds)
@@ -152,18 +152,18 @@ class Profiling:
         seconds = self.end - now
         if worker.state not in (WorkerState.SERVING, WorkerState.DRAINING) or worker.ready_at is None:
             return
-        if seconds >= LEAST or not self._cases:
-            self._cases[worker.key] = case = _Participant(
+        if seconds >= LEAST or not self._participants:
+            self._participants[worker.key] = begun = _Participant(
                 self._loop, worker, self.end + PATIENCE, 4 * self._share
             )
             request = self._request
-            case.begin(SampleThreads(seconds, request.rate, request.cpu, request.path, self._share))
+            begun.begin(SampleThreads(seconds, request.rate, request.cpu, request.path, self._share))
 
     def _close(self) -> None:
         """Nobody reads any more, at which those who still sample stop."""
         self.is_over = True
-        for case in self._cases.values():
-            case.close()
+        for each in self._participants.values():
+            each.close()
 
 
 @dataclass(slots=True)
