@@ -23,11 +23,9 @@ def memory():
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock():
     """Unix time, in its first item."""
-    now = [1.8e9]
-    monkeypatch.setattr("superwsgi.admin.charts.history.time.time", lambda: now[0])
-    return now
+    return [1.8e9]
 
 
 def snapshot(requests=0, failures=0, *, slow=0, workers=(), generation=1, threads=None):
@@ -50,8 +48,8 @@ def shown(history):
     return said, [dict(zip(COLUMNS, row, strict=True)) for row in said["samples"]]
 
 
-def opened(memory):
-    return History(Areas(memory), lambda *_: ())
+def opened(memory, clock=(1.8e9,)):
+    return History(Areas(memory), lambda *_: (), lambda: clock[0])
 
 
 class TestAreas:
@@ -134,7 +132,7 @@ class TestSamples:
 
     def test_an_hour_at_falling_resolution(self, memory, clock):
         """A second each for five minutes, and ten before; nothing is there twice."""
-        history = opened(memory)
+        history = opened(memory, clock)
         for second in range(4000):
             clock[0] += 1
             history.note(snapshot(second * 7), 1000.0 + second)
@@ -150,7 +148,7 @@ class TestSamples:
         assert said["now"] == clock[0]
 
     def test_workers(self, memory, clock):
-        history = opened(memory)
+        history = opened(memory, clock)
         workers = [
             WorkerStatus(1, 1, "draining", pid=7, rss=1, cpu=1.0),
             WorkerStatus(1, 2, "serving", pid=8, rss=2000, cpu=0.51234),
@@ -165,7 +163,7 @@ class TestSamples:
         assert said["workers"]["1"]["cpu"] == [0.512, 0.512]
 
     def test_what_is_new(self, memory, clock):
-        history = opened(memory)
+        history = opened(memory, clock)
         for second in range(25):
             clock[0] += 1
             workers = [WorkerStatus(1, 1, "serving", pid=7, rss=second, cpu=1.0)]

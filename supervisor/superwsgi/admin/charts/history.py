@@ -167,16 +167,23 @@ def _checksum(number: int, content: bytes) -> int:
 class History:
     """`note` is called by one thread, `shown` by any."""
 
-    def __init__(self, memory: Areas, marks: Callable[[Snapshot, LastLook, float], Iterable[ChartMark]]):
-        """`marks` finds what has happened since the last look, and notes in LastLook what it has seen."""
+    def __init__(
+        self,
+        memory: Areas,
+        marks: Callable[[Snapshot, LastLook, float], Iterable[ChartMark]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`marks` finds what has happened since the last look, and notes in LastLook what it has seen;
+        `clock` says the Unix time in seconds."""
         self._memory = memory
         self._marks = marks
+        self._clock = clock
         self._lock = threading.Lock()
         self._kept = _decoded(memory.read()) or Kept()
 
     def note(self, snapshot: Snapshot, now: float) -> None:
         """Take a sample, at `now`, monotonic seconds."""
-        when = round(time.time(), 2)
+        when = round(self._clock(), 2)
         found = self._found(snapshot, when)
         with self._lock:
             _take(self._kept, snapshot, now, when)
@@ -200,7 +207,7 @@ class History:
             samples = [*(row for row in kept.coarse if row[0] < begins), *kept.fine]
             return msgspec.json.encode(
                 {
-                    "now": time.time(),
+                    "now": self._clock(),
                     "columns": COLUMNS,
                     "samples": samples[bisect_right(samples, since, key=itemgetter(0)) :],
                     "workers": {name: series.after(since) for name, series in kept.workers.items()},
