@@ -8,10 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tests.browser.page import ESCAPE
+from tests.e2e.admin import TOKEN, admin_process, port
 from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.wire import Wire
-
-TOKEN = "open-sesame-open-sesame"
 
 APP = """
     import ctypes, time
@@ -34,15 +33,9 @@ class Site(Daemon):
     """One with an admin process."""
 
     @property
-    def address(self):
-        host, port = self.wait_log(r"listening address=http://([\d.]+):(\d+)\n").groups()
-        return host, int(port)
-
-    @property
     def page(self):
-        found = self.wait_log(r"listening address=(http://[\d.:]+) only=admin")
         self.wait_log("admin ready")
-        return found[1] + "/"
+        return f"http://127.0.0.1:{port(self)}/"
 
 
 @pytest.fixture
@@ -63,12 +56,6 @@ def seen(page, site):
     page.wait_number(".lane", 2)
     yield page
     page.leave()
-
-
-def admin(site):
-    """Its admin process."""
-    found = [each for each in site.children() if each.cmdline()[0].startswith("superwsgi: admin")]
-    return found[0] if found else None
 
 
 @contextmanager
@@ -168,8 +155,7 @@ def test_the_configuration_says_where_each_value_comes_from(seen, site):
 
 def test_the_admin_process_killed_the_page_recovers_and_the_site_is_not_touched(seen, site):
     before = site.workers()
-    end_now = wait_for(lambda: admin(site), "the admin process")
-    end_now.kill()
+    admin_process(site).kill()
     seen.wait("#live.lost", "disconnected, retrying")
     seen.wait("#live:not(.lost)", "live")
     assert site.workers() == before

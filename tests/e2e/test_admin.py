@@ -1,9 +1,7 @@
 """The admin process of a real site: what it answers, whom it refuses, and that its end hurts nobody."""
 
 import contextlib
-import http.client
 import itertools
-import json
 import os
 import pwd
 import re
@@ -13,15 +11,12 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import pytest
 
-from tests.e2e.daemon import DEADLINE, Answer, saying, wait_for
+from tests.e2e.admin import ADMIN, TOKEN, act, admin_process, ask, next_event, port, stream
+from tests.e2e.daemon import DEADLINE, saying, wait_for
 
-TOKEN = "0123456789abcdef"
 SECRET = "a-secret-of-the-application"
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
-ADMIN = {"bind": "127.0.0.1:0", "token": TOKEN}
 
 
 @pytest.fixture
@@ -38,61 +33,9 @@ def site(daemon):
     return start
 
 
-def port(daemon, since=0):
-    return int(daemon.wait_log(r"listening address=http://127\.0\.0\.1:(\d+) only=admin", since)[1])
-
-
-def ask(daemon, path, method="GET", headers=None, at=None, body=None, timeout=DEADLINE):
-    connection = http.client.HTTPConnection("127.0.0.1", at or port(daemon), timeout=timeout)
-    with contextlib.closing(connection):
-        connection.request(method, path, body, headers or {})
-        return Answer(connection.getresponse())
-
-
-def act(daemon, path, what, **headers):
-    fields = {"Content-Type": "application/json", **BEARER, **headers}
-    return ask(daemon, path, "POST", fields, body=json.dumps(what))
-
-
-def admin_process(daemon):
-    """The one process, once there is one."""
-
-    def found():
-        processes = [
-            child
-            for child in psutil.Process(daemon.pid).children()
-            if " ".join(child.cmdline()).startswith("superwsgi: admin ")
-        ]
-        daemon.family.update(processes)
-        return processes[0] if len(processes) == 1 else None
-
-    def looked():
-        with contextlib.suppress(psutil.Error):
-            return found()
-
-    return wait_for(looked, "an admin process", context=lambda: daemon.log)
-
-
 def first_sample(daemon):
     """Once there is one."""
     return wait_for(lambda: ask(daemon, "/api/history").json()["samples"], "a sample")[0]
-
-
-@contextlib.contextmanager
-def stream(daemon):
-    """The lines of /api/events, and the status."""
-    connection = http.client.HTTPConnection("127.0.0.1", port(daemon), timeout=DEADLINE)
-    with contextlib.closing(connection):
-        connection.request("GET", "/api/events")
-        response = connection.getresponse()
-        yield response
-
-
-def next_event(response):
-    while line := response.readline():
-        if line.startswith(b"data: "):
-            return json.loads(line.removeprefix(b"data: "))
-    return None
 
 
 def test_off_by_default(daemon):
@@ -175,8 +118,11 @@ class TestAnswers:
         ):
             assert act(daemon, path, what).status == 400, (path, what)
         assert act(daemon, "/api/kill", {"worker": "77"}).status == 409
-        marks = {mark["kind"] for mark in ask(daemon, "/api/history").json()["marks"]}
-        assert marks >= {"recycle", "incident"}
+
+        def marks():
+            return {mark["kind"] for mark in ask(daemon, "/api/history").json()["marks"]}
+
+        wait_for(lambda: marks() >= {"recycle", "incident"}, "marks of both", context=marks)
 
     def test_the_configuration(self, site):
         daemon = site()

@@ -119,7 +119,7 @@ class Replacing:
         )
 
     def _waits_for(self, missing: list[int]) -> str:
-        awaited = [pair for pair in workers(self.generations) if pair[1].number in missing]
+        awaited = [pair for pair in self.generations.workers() if pair[1].number in missing]
         coming = [worker for _, worker in awaited if worker.state in _COMES]
         if coming:
             return waiting.for_start(coming[0])
