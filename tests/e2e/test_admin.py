@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.e2e.admin import ADMIN, TOKEN, act, admin_process, ask, next_event, port, stream
-from tests.e2e.daemon import DEADLINE, saying, wait_for
+from tests.e2e.daemon import COMMAND, DEADLINE, saying, wait_for
 
 SECRET = "a-secret-of-the-application"
 
@@ -178,6 +178,16 @@ class TestAnswers:
             assert SECRET not in said
             assert TOKEN not in said
         assert TOKEN not in daemon.log
+
+    def test_no_file_that_the_master_was_started_with_is_open_in_it(self, daemon):
+        daemon.write("app.py", saying("hello"))
+        daemon.write("precious", "")
+        daemon.site(workers=1, admin=ADMIN)
+        with (daemon.folder / "precious").open() as file:
+            daemon.spawn([*COMMAND, "-c", "site.yaml"], pass_fds=[file.fileno()])
+        daemon.wait_log("admin ready")
+        opened = [each.readlink() for each in Path(f"/proc/{admin_process(daemon).pid}/fd").iterdir()]
+        assert daemon.folder / "precious" not in opened
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
     def test_it_has_no_right_of_root(self, site):

@@ -37,7 +37,7 @@ from superwsgi.control import Why, WhyRequest
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.messages import Alive, BootAdmin, Connected, Message, Ready, Reopen, Stop
-from superwsgi.system import libc, orphan
+from superwsgi.system import libc, orphan, procfs
 from superwsgi.system.privileges import drop
 from superwsgi.system.signals import ignore
 from superwsgi.worker.reporting import Reporting
@@ -64,6 +64,7 @@ def main() -> NoReturn:
     """The program; ends the process, whatever its threads do."""
     code = 1
     try:
+        _close_others()
         os.set_inheritable(CHANNEL_FD, False)
         channel = Channel(socket.socket(fileno=CHANNEL_FD))
         ignore(_MASTERS)
@@ -81,6 +82,14 @@ def main() -> NoReturn:
             sys.excepthook(type(error), error, error.__traceback__)
     finally:
         os._exit(code)
+
+
+def _close_others() -> None:
+    """What the master was started with may be a file of root's."""
+    for fd in procfs.descriptors():
+        if fd > CHANNEL_FD:
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
 
 def _seclude(boot: BootAdmin) -> None:
