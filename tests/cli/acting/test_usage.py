@@ -24,6 +24,8 @@ from superwsgi.control import Progress, Stage
         ("workers shop =-1", "COUNT is +1, -1 or =4, not '=-1'"),
         ("workers shop +1.5", "COUNT is +1, -1 or =4, not '+1.5'"),
         ("workers shop --all", "COUNT is +1, -1 or =4, not '--all'"),
+        ("profile shop --seconds nan", "--seconds and --rate are numbers"),
+        ("profile shop --rate nan", "--seconds and --rate are numbers"),
         ("logs shop x", "unexpected extra argument"),
         ("config shop x", "unexpected extra argument"),
     ],

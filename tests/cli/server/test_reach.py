@@ -4,9 +4,11 @@ import os
 import socket
 from pathlib import Path
 
+import click
 import pytest
 
 from superwsgi.cli.server import reach
+from superwsgi.control import WhyRequest
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -33,3 +35,14 @@ def test_nobody_is_there(tmp_path: Path, name: str, reason: str) -> None:
     ) as caught:
         reach.Conversation(tmp_path / name)
     assert caught.value.code == reach.NOT_RUNNING
+
+
+def test_what_is_asked_has_to_be_text(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "control.sock"))
+        listener.listen()
+        with (
+            reach.Conversation(tmp_path / "control.sock") as master,
+            pytest.raises(click.UsageError, match=r"/\\udcff is not text in UTF-8"),
+        ):
+            next(master.ask(WhyRequest(concerning=os.fsdecode(b"/\xff"))))

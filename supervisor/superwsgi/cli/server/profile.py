@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -80,6 +81,8 @@ def profile(
         raise click.UsageError(f"WORKER is a number or a process id, not {worker!r}")
     if path is not None and not path.startswith("/"):
         raise click.UsageError(f"--path begins with /, as in --path /{path}")
+    if math.isnan(seconds) or math.isnan(rate):  # in any range, for click
+        raise click.UsageError("--seconds and --rate are numbers")
     wanted = wanted or (None if output is None else _format_of(output))
     socket = find_one(which)
     request = ProfileRequest(of=worker, seconds=seconds, rate=rate, cpu=cpu, path=path)

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import click
 
 from superwsgi.control import Answer, NotUnderstood, Refused, Request, decode_answer, encode
+from superwsgi.log.spelling import printable
 from superwsgi.master.serve import FAILED
 from superwsgi.system import credentials
 
@@ -87,9 +88,9 @@ class Conversation:
         return credentials.of_peer(self._sock).pid
 
     def ask(self, request: Request) -> Iterator[Answer]:
-        """The answers, until the master closes. Raises NotReached."""
+        """The answers, until the master closes. Raises NotReached, UsageError."""
         try:
-            self._sock.sendall(encode(request))
+            self._sock.sendall(_encoded(request))
             with self._sock.makefile("rb") as lines:
                 for line in lines:
                     self._sock.settimeout(None)
@@ -103,3 +104,11 @@ class Conversation:
             raise NotReached(f"{self._where}: {error.strerror}") from None
         except NotUnderstood as error:
             raise NotAllowed(f"{self._where}: {error}") from None
+
+
+def _encoded(request: Request) -> bytes:
+    """Raises UsageError: what was typed may be any bytes (PEP 383)."""
+    try:
+        return encode(request)
+    except UnicodeEncodeError as error:
+        raise click.UsageError(f"{printable(error.object)} is not text in UTF-8") from None
