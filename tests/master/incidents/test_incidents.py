@@ -143,6 +143,8 @@ def test_each_time_is_counted_also_of_those_that_are_not_kept(incidents):
     assert (incidents.events["killed"], incidents.events["request refused"]) == (3, 7)
     assert (len(incidents.events), incidents.events["other"]) == (EVENTS + 1, EVENTS + 2)
     assert incidents.events.total() == 10 + 2 * EVENTS
+    incidents.add("error", {}, "reload failed", {}, "")
+    assert incidents.events["reload failed"] == 1
 
 
 def test_whatever_was_said_can_be_sent_to_whoever_asks(incidents):

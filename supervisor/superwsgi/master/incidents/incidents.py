@@ -65,8 +65,8 @@ class Incidents:
             return new.number
 
     def _count(self, new: Incident) -> None:
-        """A worker can make up events: those beyond the first EVENTS count together."""
-        known = new.event in self.events or len(self.events) < EVENTS
+        """A worker can make up events: those beyond the first EVENTS count together, except for our own."""
+        known = new.event in self.events or new.event in wording.OURS or len(self.events) < EVENTS
         self.events[new.event if known else OTHER] += new.times
 
     def _keep(self, new: Incident) -> None:

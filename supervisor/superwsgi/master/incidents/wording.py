@@ -57,6 +57,20 @@ _TOLD: Final = {
 
 REFUSED: Final = "request refused"
 
+OURS: Final = frozenset(
+    {
+        *_CONSEQUENCES,
+        REFUSED,
+        "admin died",
+        "broken mold",
+        "died",
+        "killed",
+        "to be recycled",
+        "worker broken",
+    }
+)
+"""Events of which an operator wants to hear, whatever else a worker makes up."""
+
 _MOST: Final = 1_000_000
 """Times at once that are believed: applications can write to the scoreboard, and forge words."""
 
