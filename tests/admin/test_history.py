@@ -123,6 +123,26 @@ class TestSamples:
         second.note(snapshot(600), 1005.0)
         assert [each["rate"] for each in shown(second)[1]] == [0.0, 100.0, 100.0]
 
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {"fine": [[None] * len(COLUMNS)]},
+            {"fine": [["soon", *[0.0] * (len(COLUMNS) - 1)]]},
+            {"coarse": [[1.0]]},
+            {"workers": {"1": {"t": [1.0], "rss": [], "cpu": []}}},
+            {"marks": [{"t": "soon", "kind": "death", "text": "died"}]},
+        ],
+        ids=["nothing", "text", "short", "uneven", "mark"],
+    )
+    def test_what_a_process_has_left_that_was_taken_over_is_no_history(self, memory, forged):
+        Areas(memory).write(msgspec.msgpack.encode(forged))
+        history = opened(memory)
+        for second in range(12):
+            history.note(snapshot(second, workers=[WorkerStatus(1, 1, "serving", 7)]), float(second))
+        said, samples = shown(history)
+        assert len(samples) == 12
+        assert said["marks"] == []
+
     def test_counts_that_begin_anew_are_no_rate(self, memory):
         history = opened(memory)
         history.note(snapshot(100), 1000.0)

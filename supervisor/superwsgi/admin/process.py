@@ -121,6 +121,7 @@ class AdminProcess:
         self._asking = Asking(channel)
         kept = History(Areas(history), Marks(self._why))
         self._watching = Watching(self._asking, kept.note)
+        self._watcher = threading.Thread(target=self._watching.run, name="superwsgi-watching", daemon=True)
         own = None if boot.metrics is None else AppMetrics(boot.metrics)
         app = Application(_policy(boot), self._asking, self._watching, kept, own)
         site = _site(boot)
@@ -148,7 +149,7 @@ class AdminProcess:
         gc.collect()
         gc.freeze()
         self._channel.send(Ready(time.monotonic() - self._began))  # the first word
-        threading.Thread(target=self._watching.run, name="superwsgi-watching", daemon=True).start()
+        self._watcher.start()
         self._loop.start()
         self._obey()
         self._watching.end()
@@ -187,7 +188,7 @@ class AdminProcess:
 
     def _say_that_we_live(self) -> None:
         beat, _ = self._board.pulse(0)
-        if time.monotonic() - beat < 2 * IDLE_BEAT:
+        if self._watcher.is_alive() and time.monotonic() - beat < 2 * IDLE_BEAT:
             with contextlib.suppress(OSError):
                 self._channel.offer(Alive())
 

@@ -17,10 +17,10 @@ import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from operator import itemgetter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from superwsgi.admin.asking import Unanswered
 from superwsgi.board.counts import quantile
@@ -57,7 +57,9 @@ COLUMNS: Final = ["t", "rate", "p50", "p95", "p99", "queued", "busy", "threads",
 there were none; requests that wait and threads that are busy, the most at any look; threads; answers with a
 5xx status a second; the number of the generation, None before the first one serves."""
 
-Row = list[Any]
+_MAY_LACK: Final = frozenset({"p50", "p95", "p99", "generation"})
+
+Row = Annotated[list[Any], Meta(min_length=len(COLUMNS), max_length=len(COLUMNS))]
 
 
 class ChartMark(Struct, frozen=True):
@@ -217,10 +219,22 @@ class History:
 
 
 def _decoded(content: bytes | None) -> Kept | None:
+    """Strangers talk to the process that has written it: it may be anything."""
     try:
-        return None if content is None else msgspec.msgpack.decode(content, type=Kept)
-    except ValueError:
+        kept = None if content is None else msgspec.msgpack.decode(content, type=Kept)
+    except (ValueError, RecursionError):
         return None
+    return kept if kept is not None and _is_whole(kept) else None
+
+
+def _is_whole(kept: Kept) -> bool:
+    rows = all(map(_is_row, (*kept.fine, *kept.coarse)))
+    return rows and all(len(each.t) == len(each.rss) == len(each.cpu) for each in kept.workers.values())
+
+
+def _is_row(row: Row) -> bool:
+    cells = zip(COLUMNS, row, strict=True)
+    return all(isinstance(cell, int | float) or (cell is None and name in _MAY_LACK) for name, cell in cells)
 
 
 def _take(kept: Kept, snapshot: Snapshot, now: float, when: float) -> None:
