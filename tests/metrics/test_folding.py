@@ -11,6 +11,7 @@ import pytest
 from superwsgi.metrics import folding
 from superwsgi.metrics.files import Corrupt, Number, decode, encode, find
 from superwsgi.metrics.folding import fold, opened, view
+from superwsgi.system import procfs
 
 KEY = json.dumps(["served", "served_total", {"page": "a\nb"}, "Pages."])
 OTHER = json.dumps(["served", "served_total", {"page": "b"}, "Pages."])
@@ -177,6 +178,49 @@ def test_nothing_but_plain_files_is_read(folder):
     with opened(str(folder)) as fd:
         unreadable = {file.name for file, numbers in view(fd, 1.0) if numbers is None}
     assert unreadable == {"counter_1.db", "counter_2.db", "counter_3.db"}
+
+
+def make_folder(path):
+    path.mkdir()
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_link(path):
+    path.symlink_to("/etc/passwd")
+
+
+@pytest.mark.parametrize("make", [make_folder, make_pipe, make_link])
+@pytest.mark.parametrize("name", ["counter_14.db", "journal"])
+def test_whatever_has_the_name_of_a_file_nothing_stays_open(folder, make, name):
+    make(folder / name)
+    before = len(procfs.descriptors())
+    for _ in range(5):
+        assert total(folder) == 11 + 12 + 13 if name == "journal" else seen(folder, name) is None
+    assert len(procfs.descriptors()) == before
+
+
+def seen(folder, name):
+    with opened(str(folder)) as fd:
+        return next(numbers for file, numbers in view(fd, 1.0) if file.name == name)
+
+
+@pytest.mark.parametrize(
+    "journal",
+    [
+        {"drafts": [], "gone": {"a\0b": 1}},
+        {"drafts": ["../x.new"], "gone": {}},
+        {"drafts": ["/x"], "gone": {}},
+    ],
+)
+def test_a_forged_journal_is_none(folder, journal):
+    (folder / "journal").write_text(json.dumps(journal))
+    assert total(folder) == 11 + 12 + 13
+    fold(str(folder), has_ended)
+    assert total(folder) == 11 + 12 + 13
+    assert "journal" not in names(folder)
 
 
 @pytest.mark.parametrize("owner", ["²", "4294967296", "9" * 40])

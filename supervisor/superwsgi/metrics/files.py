@@ -9,13 +9,14 @@ file is opened, and none beyond a size.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 SPELLINGS: Final = (VARIABLE, VARIABLE.lower())
@@ -87,14 +88,24 @@ def find(names: Iterable[str]) -> Iterator[NumbersFile]:
 
 def read(name: str, folder: int) -> Numbers:
     """The numbers in a file of an open folder. Raises OSError, Corrupt."""
-    fd = os.open(name, _FLAGS, dir_fd=folder)
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            raise Corrupt(f"{name} is no plain file, or too large")
+    with plain_file(name, folder, _LARGEST) as (file, size):
         data = file.read(_AT_ONCE)
         (used,) = _LENGTH.unpack_from(data) if len(data) >= _LENGTH.size else (0,)
-        return decode(data + file.read(max(0, min(used, status.st_size) - len(data))))
+        return decode(data + file.read(max(0, min(used, size) - len(data))))
+
+
+@contextlib.contextmanager
+def plain_file(name: str, folder: int, most: int) -> Iterator[tuple[BinaryIO, int]]:
+    """A file of an open folder, of at most so many bytes, and how many it has. Raises OSError, Corrupt."""
+    fd = os.open(name, _FLAGS, dir_fd=folder)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            raise Corrupt(f"{name} is no plain file, or too large")
+        with open(fd, "rb", closefd=False) as file:
+            yield file, status.st_size
+    finally:
+        os.close(fd)
 
 
 def decode(data: bytes) -> Numbers:

@@ -20,10 +20,10 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from superwsgi.metrics.files import (
     FOLDED,
@@ -34,6 +34,7 @@ from superwsgi.metrics.files import (
     NumbersFile,
     encode,
     find,
+    plain_file,
     process_id,
     read,
 )
@@ -41,9 +42,12 @@ from superwsgi.metrics.files import (
 _JOURNAL: Final = "journal"
 _DRAFT: Final = ".new"
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE: Final = os.O_WRONLY | os.O_NONBLOCK | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST: Final = 512 << 20
 """Bytes of files that are read at once, most of which are blank: 1,300 workers with six kinds of metrics."""
+
+_LONGEST: Final = 1 << 20
+"""Bytes of a journal."""
 
 _PAUSE: Final = 0.005
 
@@ -66,11 +70,15 @@ _FOLDS: Final[dict[str, _Combine]] = {
 """How two numbers of one key become one. Of other gauges only those of living processes count."""
 
 
+_Name = Annotated[str, Meta(pattern=r"^[^/\x00]+\Z")]
+"""What can be a file of the folder: the application may have written the journal."""
+
+
 class _Journal(Struct):
     """`drafts` are names of files to be put in place, `gone` those whose numbers are in them, by inode."""
 
-    drafts: list[str]
-    gone: dict[str, int]
+    drafts: list[_Name]
+    gone: dict[_Name, int]
 
 
 def fold(folder: str, has_ended: Callable[[int], bool], patience: float = 0.0) -> list[str]:
@@ -220,11 +228,9 @@ def _put_in_place(folder: int) -> None:
 
 def _journal(folder: int) -> _Journal | None:
     try:
-        with open(
-            os.open(_JOURNAL, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb"
-        ) as file:
-            return msgspec.json.decode(file.read(1 << 20), type=_Journal)
-    except (OSError, msgspec.MsgspecError):
+        with plain_file(_JOURNAL, folder, _LONGEST) as (file, size):
+            return msgspec.json.decode(file.read(size), type=_Journal)
+    except (OSError, Corrupt, msgspec.MsgspecError, RecursionError):
         return None
 
 
