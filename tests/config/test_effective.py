@@ -26,9 +26,26 @@ def shown(site: Site) -> dict[str, tuple[str, str]]:
 
 def test_what_is_shown_loads_to_the_same_site(tmp_path: Path) -> None:
     """Of flat keys a site file is made again."""
-    site = site_of(tmp_path, EVERYTHING.replace("env: {DJANGO_SETTINGS_MODULE: shop.settings}\n", ""))
+    assert_same(tmp_path, EVERYTHING.replace("env: {DJANGO_SETTINGS_MODULE: shop.settings}\n", ""))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "log: {sample: 2.5%}",
+        "log: {sample: {/api: 10%, /feed: 0.1%, '/a,b': 0.5}, skip: [/healthz, /static]}",
+        "requests: {age: 1h, max: 10, jitter: 20%}",
+        "admin: {bind: [127.0.0.1:9000, {unix: run/admin.sock, mode: 0660}], hosts: [ops.example.com]}",
+    ],
+)
+def test_keys_of_several_kinds_load_to_the_same_site(tmp_path: Path, line: str) -> None:
+    assert_same(tmp_path, f"{APP}{line}\n")
+
+
+def assert_same(folder: Path, text: str) -> None:
+    site = site_of(folder, text)
     again = "\n".join(_nested(shown(site)))
-    assert values(site_of(tmp_path, again)) == values(site)
+    assert values(site_of(folder, again)) == values(site)
 
 
 def _nested(found: dict[str, tuple[str, str]]) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
+from superwsgi.config.shown.effective import keys
 from superwsgi.config.shown.reference import markdown_table, reference
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import loaded, values
@@ -44,6 +45,7 @@ def test_every_example_of_the_reference_loads(tmp_path: Path) -> None:
         )
         site = loaded(tmp_path, without.replace(example, example.replace("# ", "", 1), 1))
         assert values(site) != values(load(CONFIG / "reference.yaml", {})), example
+        assert [*keys(site)]  # it can be shown
 
 
 def in_company(key: str, example: str) -> str:

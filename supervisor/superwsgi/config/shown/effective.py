@@ -111,6 +111,9 @@ def _spell(kind: inspect.Type, value: Any, unit: str = "") -> str:
         case inspect.VarTupleType():
             items = [_spell(kind.item_type, item, unit) for item in value]
             return items[0] if len(items) == 1 else f"[{', '.join(items)}]"
+        case inspect.DictType():
+            entries = (f"{spell(key, '')}: {_spell(kind.value_type, each)}" for key, each in value.items())
+            return f"{{{', '.join(entries)}}}"
     if isinstance(value, UnixAddress) and (value.mode, value.owner, value.group) != (0o666, None, None):
         return _mapping(value)
     if isinstance(value, Struct) and unit != "address":
@@ -136,6 +139,7 @@ _TYPES: Final[dict[type, type]] = {
     inspect.StrType: str,
     inspect.StructType: Struct,
     inspect.VarTupleType: tuple,
+    inspect.DictType: dict,
 }
 
 

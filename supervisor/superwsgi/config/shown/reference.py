@@ -106,7 +106,7 @@ def spell(value: Any, unit: str) -> str:
     """A value as a site file has it."""
     if unit in _UNITS:
         return _quantity(value, unit)
-    if unit == "percent":
+    if unit in ("percent", "sample"):
         return f"{value * 100:g}%"
     if unit == "octal":
         return f'"{value:04o}"'
