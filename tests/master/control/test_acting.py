@@ -202,6 +202,17 @@ class TestKill:
         rooms.serve(first)
         assert follow(rooms.now).reason == f"{said}; pid {pid} serves"
 
+    def test_in_a_crash_loop_it_is_killed_all_the_same(self, rooms, first, acting):
+        crash_loop(rooms, first, 1)
+        progress, follow = acting.do(KillRequest(worker="2", follow=True))
+        assert progress.waits_for == f"worker 2 (pid {os.getpid()}) killed, in hand: nothing"
+        assert isinstance(rooms.agenda.pop(), KillWorker)  # it would be our own end
+        rooms.worker_ends(next(w for w in first.workers.values() if w.number == 2), -9)
+        ended = follow(rooms.now)
+        assert ended.outcome is Outcome.FAILED
+        assert "workers die as soon as they start" in ended.reason
+        assert "serves meanwhile" not in ended.reason
+
     def test_one_that_is_no_process_yet(self, rooms, first, acting):
         rooms.worker_ends(first.workers[0], 3)
         rooms.turn()

@@ -196,6 +196,13 @@ def test_what_is_refused(begin, request_, reason):
     assert begin(**request_) == Refused(reason=reason)
 
 
+def test_no_worker_runs(rooms, generation, begin):
+    for worker in list(generation.workers.values()):
+        rooms.worker_ends(worker, 3)
+    for of in None, "1":
+        assert begin(of=of) == Refused(reason="no worker runs: see `superwsgi status`")
+
+
 def test_a_worker_says_that_it_can(rooms):
     first = rooms.start()
     rooms.load(first)

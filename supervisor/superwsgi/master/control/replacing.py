@@ -17,6 +17,8 @@ from superwsgi.master.states import WorkerState
 _COMES = (WorkerState.FORKING, WorkerState.BOOTING)
 _LEAVES = (WorkerState.DRAINING, WorkerState.ENDING)
 
+_DIE_EARLY = "crash loop, workers die as soon as they start"
+
 Pair = tuple[Generation, WorkerHandle]
 """A worker, and the generation that it is of."""
 
@@ -39,11 +41,13 @@ class Replacing:
 
     def __call__(self, now: float) -> Progress | Ended:
         self._seen.update({worker.key: worker for worker in self._coming()})
+        return self._answer(self._failed(self._missing()), now)
+
+    def _answer(self, failed: str, now: float) -> Progress | Ended:
         left = [worker for _, worker in self.going if worker.state is not WorkerState.GONE]
         if self.is_stopping():
             return self._stopped(left, now)
         missing = self._missing()
-        failed = self._failed(missing)
         if failed:
             return self._end(Outcome.FAILED, failed, now)
         if not left and not missing:
@@ -51,8 +55,8 @@ class Replacing:
         return self._progress(left, missing)
 
     def begin(self, now: float) -> Progress | Ended:
-        """The first answer, which says what is done."""
-        answer = self(now)
+        """The first answer, which says what is done. Nothing has been tried yet, so nothing has failed."""
+        answer = self._answer("", now)
         if isinstance(answer, Ended) or not self.first:
             return answer
         return Progress(stage=self.stage, done=answer.done, total=answer.total, waits_for=self.first)
@@ -81,11 +85,12 @@ class Replacing:
         for worker in self._seen.values():
             given_up = worker.asked_to_go is not None and worker.failure is None
             if worker.state is WorkerState.GONE and worker.ready_at is None and not given_up:
-                return self._why(worker.number, worker.failure or self._death(worker.number))
+                reason = worker.failure or self._death(worker.number)
+                return self._why(worker.number, reason, f"superwsgi why {worker.number}")
         target = self.generations.target()
-        for number in sorted(missing):
-            if target is not None and crash_loop(target.crashes.early):
-                return self._why(number, f"crash loop, {self._death(number)}")
+        if target is not None and crash_loop(target.crashes.early):
+            # Whoever is to come may not have been tried at all, so no death of its own says why.
+            return next((self._why(number, _DIE_EARLY, "superwsgi why") for number in sorted(missing)), "")
         return ""
 
     def _death(self, number: int) -> str:
@@ -93,10 +98,11 @@ class Replacing:
         when, how, _ = self.record.deaths.get(number, (0.0, "", 0))
         return how if when >= self.began else "it ended"
 
-    def _why(self, number: int, reason: str) -> str:
+    def _why(self, number: int, reason: str, more: str) -> str:
+        """`more` is the command that has more to say."""
         stay = [worker for _, worker in self.going if worker.number == number and _serves(worker)]
         goes_on = f"{waiting.name(stay[0])} serves meanwhile; " if stay else ""
-        then = f"{goes_on}it is tried again, and `superwsgi why {number}` has more"
+        then = f"{goes_on}it is tried again, and `{more}` has more"
         return f"the new worker {number} did not serve: {reason}; {then}"
 
     def _stopped(self, left: list[WorkerHandle], now: float) -> Progress | Ended:

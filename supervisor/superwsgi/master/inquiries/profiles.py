@@ -69,9 +69,7 @@ class Profiles:
             return Refused(reason=reason)
         workers = [*self._meant(request.of)]
         if not workers:
-            there = sorted({each.number for each in self._meant(None)})
-            what = "no worker serves" if request.of is None else f"no worker {request.of}"
-            return Refused(reason=f"{what}; there are: {', '.join(map(str, there)) or 'none'}")
+            return Refused(reason=self._nobody(request.of))
         self._running = [each for each in self._running if not each.is_over]
         for other in self._running:
             if other.keys & {each.key for each in workers}:
@@ -81,6 +79,13 @@ class Profiles:
         self._running.append(profiling)
         self._look(profiling, now)
         return profiling
+
+    def _nobody(self, of: str | None) -> str:
+        """Why there is no worker to be profiled, in words."""
+        there = sorted({worker.number for worker in self._meant(None)})
+        if not there:
+            return "no worker runs: see `superwsgi status`"
+        return f"no worker {of}; there are: {', '.join(map(str, there))}"
 
     def _look(self, profiling: Profiling, now: float) -> None:
         """The loop has to turn for it."""
