@@ -7,6 +7,7 @@ import pytest
 from superwsgi.config.sections import RollOutSettings
 from superwsgi.control import Outcome
 from superwsgi.master.policy.actions import DrainWorker, ForkWorker, ReplaceMold, StartMold
+from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.states import GenerationState as S
 from superwsgi.messages import Loaded, LoadFailed, Ready
@@ -118,6 +119,16 @@ class TestNotTakingOver:
         assert list(rooms.generations) == [serving]
         assert serving.state is S.SERVING
         assert rooms.record.trouble == "no module named shop"
+
+    def test_the_log_does_not_say_that_a_crash_loop_serves(self, rooms, serving):
+        while not crash_loop(serving.crashes.early):
+            rooms.worker_ends(next(iter(serving.workers.values())), 3)
+            rooms.now = max(rooms.now, serving.crashes.fork_at)
+            rooms.turn()
+            rooms.begin_workers(serving)
+        rooms.site = BindError("cannot bind :80")
+        rooms.ask()
+        assert 'next="generation 1 stays, and its workers die"' in rooms.log
 
     def test_too_many_crashes_lead_back(self, rooms, serving):
         rooms.site = rooms.a_site(rollout=RollOutSettings(confirm=10.0, max_failures=1))

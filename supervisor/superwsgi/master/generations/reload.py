@@ -27,6 +27,7 @@ from superwsgi.master.generations.resources import LogFiles, Opening, Shared
 from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action, StartMold
+from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.processes.launch import environ_of
 from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Release
@@ -359,8 +360,10 @@ class Reloads:
         """What happens to the current generation when the next one fails."""
         current = self._generations.current
         assert current is not None
-        waits = current.state is GenerationState.WAITING
-        return f"generation {current.number} {'is started again' if waits else 'goes on serving'}"
+        if current.state is GenerationState.WAITING:
+            return f"generation {current.number} is started again"
+        dies = crash_loop(current.crashes.early)
+        return f"generation {current.number} {'stays, and its workers die' if dies else 'goes on serving'}"
 
 
 # The command in `rollout.before` runs in the release of the candidate, with the site's user and environment.
