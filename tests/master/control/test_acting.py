@@ -88,6 +88,14 @@ class TestRecycle:
         assert 'to be recycled reason="asked for by uid 0 pid 1"' in rooms.log
         assert len(rooms.incidents) == 0
 
+    def test_what_was_in_hand_for_too_long_is_said_to_be_lost(self, rooms, first, acting):
+        _, follow = acting.do(RecycleRequest(worker="1", follow=True))
+        rooms.turn()
+        rooms.serve(first)
+        first.board.writer(first.workers[0].slot).thread(1).begin(1, b"GET", b"/loop", b"c0ffee")
+        end_those_that_drain(rooms, first)
+        assert follow(rooms.now).reason.endswith("serves; 1 request lost, see `superwsgi why`")
+
     def test_all_one_after_the_other(self, rooms, first, acting):
         before = {worker.key for worker in first.workers.values()}
         _, follow = acting.do(RecycleRequest(follow=True))

@@ -217,8 +217,14 @@ def _check_room(target: Generation, wanted: int) -> None:
 
 def _recycled(replacing: Replacing) -> str:
     if len(replacing.going) > 1:
-        return f"{len(replacing.going)} workers recycled"
-    return f"{waiting.name(replacing.going[0][1])} recycled{_in_its_place(replacing)}"
+        return f"{len(replacing.going)} workers recycled{_cost(replacing)}"
+    return f"{waiting.name(replacing.going[0][1])} recycled{_in_its_place(replacing)}{_cost(replacing)}"
+
+
+def _cost(replacing: Replacing) -> str:
+    """`; 1 request lost, see ...`: it took longer than a worker may drain."""
+    lost = sum(worker.lost for _, worker in replacing.going)
+    return f"; {lost} request{'s' * (lost > 1)} lost, see `superwsgi why`" if lost else ""
 
 
 def _killed(told: str, replacing: Replacing) -> str:
@@ -231,5 +237,6 @@ def _in_its_place(replacing: Replacing) -> str:
     return f"; pid {successor.pid} serves" if successor is not None else ""
 
 
-def _scaled(wanted: int, _: Replacing) -> str:
-    return f"{wanted} worker{'s' * (wanted > 1)} serve{'s' * (wanted == 1)}, until the next reload"
+def _scaled(wanted: int, replacing: Replacing) -> str:
+    serve = f"{wanted} worker{'s' * (wanted > 1)} serve{'s' * (wanted == 1)}"
+    return f"{serve}, until the next reload{_cost(replacing)}"

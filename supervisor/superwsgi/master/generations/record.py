@@ -72,6 +72,7 @@ class Death:
 
     def tell(self, log: ErrorLog, incidents: Incidents, verdict: Verdict) -> None:
         """Log it. One that ends a roll-out is reported when that is given up."""
+        self.worker.lost = unanswered(self.counters)
         if verdict is Verdict.EXPECTED:
             self._tell_expected(log, incidents)
         elif verdict is Verdict.REPLACE:
@@ -138,7 +139,7 @@ class Death:
 
     def _lost(self) -> str:
         """`2 requests`."""
-        count = unanswered(self.counters)
+        count = self.worker.lost
         return f"{count} request{'s' * (count > 1)}" if count else ""
 
     def _consequence(self) -> Iterator[tuple[str, str]]:

@@ -83,6 +83,7 @@ class WorkerHandle:
     cpu_seconds: float | None = None  # what it has spent since its start, at the last look
     cause: Cause | None = None  # of `recycle` and `asked_to_go`, if that was not planned
     pss: int | None = None  # bytes, if somebody has asked lately
+    lost: int = 0  # requests that it had in hand at its end
     pss_at: float = 0.0  # when that was measured
     drawn: float = field(default_factory=random.random)  # from 0 to 1: when it is due
     _spent: tuple[float, float] | None = None  # the CPU seconds until then, and when that was
