@@ -60,7 +60,8 @@ def _reloads(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartM
 
 
 def _recycles(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartMark]:
-    """Those that are no incidents, as on request; also one that was over before this look."""
+    """Those that are no incidents, as on request; also one that was over before this look: of each worker the
+    last one."""
     for worker in snapshot.workers:
         end = worker.last_death
         if worker.number in seen.recycled:
