@@ -151,6 +151,10 @@ def expected(totals):
     return {each: count for each, count in series.items() if count}
 
 
+def in_incidents(totals):
+    return totals["incidents"]["request refused"] == sum(totals["refused"].values())
+
+
 def charted(site, at):
     """The area below the rates of the history, once nothing is asked any more; times in it are those at which
     the answers of a busy machine came."""
@@ -175,6 +179,7 @@ def test_they_agree_and_nothing_goes_back(daemon):
     assert min(looks.made.values()) > 1
     assert len(looks.made) == 4
 
+    wait_for(lambda: in_incidents(settled(daemon)), "each refusal among the incidents")
     totals, at = settled(daemon), port(daemon)
     samples, named = scraped(daemon, at), in_hand(daemon.log)
     want = expected(totals)

@@ -62,7 +62,7 @@ class HeldMold(Struct, frozen=True):
 class HeldWorker(Struct, frozen=True):
     """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds. `counts` is
     the most that it has counted at any look, `cpu_seconds` what it had spent at the last one, `paths` what it
-    has counted by these."""
+    has counted by these, `refused` how many requests it had refused at the last look."""
 
     number: int
     slot: int
@@ -83,6 +83,7 @@ class HeldWorker(Struct, frozen=True):
     cpu_seconds: float | None = None
     samples: bool = False
     paths: bytes = b""
+    refused: tuple[int, ...] | None = None
 
 
 class HeldTotals(Struct, frozen=True):

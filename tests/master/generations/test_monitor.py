@@ -7,11 +7,20 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
+from superwsgi.board.counts import OTHER_METHOD
 from superwsgi.config.sections import Memory
-from superwsgi.master.generations.monitor import PSS_WANTED, Monitor, memory_used, switches_when_stopped
+from superwsgi.master.generations.monitor import (
+    PSS_WANTED,
+    Monitor,
+    count_refusals,
+    memory_used,
+    switches_when_stopped,
+)
 from superwsgi.master.policy import heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
+from superwsgi.master.processes.handles import WorkerHandle
 from tests.e2e.daemon import wait_for
 
 
@@ -49,6 +58,29 @@ def test_of_a_worker_that_is_ended_already_nothing_more_is_wanted(rooms, monitor
     generation.end(worker, "SIGINT", rooms.now)
     monitor.look(rooms.now)
     assert rooms.agenda == []
+
+
+def test_refusals_are_counted_up_to_the_end_of_a_worker(rooms, monitor):
+    generation, worker = serving(rooms)
+    writer = generation.board.writer(worker.slot)
+    for look in range(3):
+        writer.refuse(413, OTHER_METHOD, 0, 0)
+        if look == 1:
+            monitor.look(rooms.now)
+    rooms.worker_ends(worker, -signal.SIGKILL)
+    assert rooms.context.incidents.events["request refused"] == 3
+
+
+def test_refusals_are_counted_once_by_one_program_and_the_next(rooms, monitor):
+    generation, worker = serving(rooms)
+    writer = generation.board.writer(worker.slot)
+    writer.refuse(413, OTHER_METHOD, 0, 0)
+    monitor.look(rooms.now)
+    writer.refuse(413, OTHER_METHOD, 0, 0)
+    held = replace(worker.hold(), channel=None, stacks=None)
+    restored = WorkerHandle.restore(held, generation.number)
+    count_refusals(rooms.context.incidents, generation, restored)
+    assert rooms.context.incidents.events["request refused"] == 2
 
 
 def test_a_silent_worker_is_asked_for_its_stacks_then_killed(rooms, monitor):

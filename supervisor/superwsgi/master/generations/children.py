@@ -16,7 +16,7 @@ from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.dumps import Dumps
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.generations.monitor import cpu_seconds
+from superwsgi.master.generations.monitor import count_refusals, cpu_seconds
 from superwsgi.master.generations.record import Death, Record
 from superwsgi.master.policy import causes, death
 from superwsgi.master.policy.actions import (
@@ -356,6 +356,7 @@ class Children:
         worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))  # not reaped yet
         self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
         self._generations.totals.bury(worker, generation.board, now)
+        count_refusals(self._incidents, generation, worker)
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)

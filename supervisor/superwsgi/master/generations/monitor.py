@@ -15,6 +15,7 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
+from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import age, heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.policy.causes import Cause
@@ -70,7 +71,7 @@ class Monitor:
                 self._judge_heartbeat(generation, worker, now)
                 self._judge_memory(generation, worker, now)
                 self._judge_age(generation, worker, now)
-                self._count_refusals(generation, worker)
+                count_refusals(self._incidents, generation, worker)
         self._judge_threads(now)
 
     def _look_at_listeners(self, now: float) -> None:
@@ -172,13 +173,6 @@ class Monitor:
                 age.decide(generation.number, key, served=served, limit=limit, extra=extra, drawn=drawn)
             )
 
-    def _count_refusals(self, generation: Generation, worker: WorkerHandle) -> None:
-        refused = generation.board.refused(worker.slot)
-        for status, before, after in zip(REFUSED, worker.refused or refused, refused, strict=True):
-            if after > before and status != _STUCK:  # that is an incident of its own
-                self._incidents.refused(worker.who(), status, after - before)
-        worker.refused = refused
-
     def _judge_threads(self, now: float) -> None:
         views = [
             _threads(generation, worker, now)
@@ -225,6 +219,15 @@ def switches_when_stopped(pid: int) -> int | None:
         return 0
     except (psutil.Error, OSError):
         return None
+
+
+def count_refusals(incidents: Incidents, generation: Generation, worker: WorkerHandle) -> None:
+    """What a worker has refused since the last look at it."""
+    refused = generation.board.refused(worker.slot)
+    for status, before, after in zip(REFUSED, worker.refused or refused, refused, strict=True):
+        if after > before and status != _STUCK:  # that is an incident of its own
+            incidents.refused(worker.who(), status, after - before)
+    worker.refused = refused
 
 
 def cpu_seconds(pid: int) -> float | None:
