@@ -6,7 +6,7 @@ import os
 import msgspec
 import pytest
 
-from superwsgi.admin.charts.history import COARSE, COLUMNS, FINE, Areas, History
+from superwsgi.admin.charts.history import COARSE, COLUMNS, FINE, MARKS, Areas, ChartMark, History
 from superwsgi.board.counts import BOUNDS, BUCKETS
 from superwsgi.control import Snapshot
 from superwsgi.snapshot import ThreadsStatus, TotalsStatus, WorkerStatus
@@ -181,6 +181,16 @@ class TestSamples:
         assert set(said["workers"]) == {"1"}
         assert said["workers"]["1"]["rss"] == [2000, 2000]
         assert said["workers"]["1"]["cpu"] == [0.512, 0.512]
+
+    def test_many_marks_of_one_kind_do_not_displace_others(self, memory):
+        marks = [[ChartMark(1.0, "reload", "generation 2"), ChartMark(1.0, "death", "worker 1")]]
+        marks += [[ChartMark(2.0 + each, "incident", str(each))] for each in range(MARKS)]
+        history = History(Areas(memory), lambda *_: marks.pop(0))
+        for second in range(len(marks)):
+            history.note(snapshot(), 1000.0 + second)
+        kept = shown(history)[0]["marks"]
+        assert len(kept) == MARKS
+        assert [mark["text"] for mark in kept[:3]] == ["generation 2", "worker 1", "2"]
 
     def test_what_is_new(self, memory, clock):
         history = opened(memory, clock)

@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Annotated, Any, Final
@@ -189,7 +190,7 @@ class History:
         found = self._found(snapshot, when)
         with self._lock:
             _take(self._kept, snapshot, now, when)
-            self._kept.marks = [*self._kept.marks, *found][-MARKS:]
+            self._kept.marks = _bounded([*self._kept.marks, *found])
             content = msgspec.msgpack.encode(self._kept)
         self._memory.write(content)
 
@@ -216,6 +217,18 @@ class History:
                     "marks": [mark for mark in kept.marks if mark.t > since - _HEARD_OF],
                 }
             )
+
+
+def _bounded(marks: list[ChartMark]) -> list[ChartMark]:
+    """At most MARKS: the oldest of the kind that has most go, so that clients that are refused all the time
+    do not displace a reload."""
+    kinds = Counter(mark.kind for mark in marks)
+    gone = set()
+    for _ in range(len(marks) - MARKS):
+        ((most, _),) = kinds.most_common(1)
+        kinds[most] -= 1
+        gone.add(next(at for at, mark in enumerate(marks) if mark.kind == most and at not in gone))
+    return [mark for at, mark in enumerate(marks) if at not in gone]
 
 
 def _decoded(content: bytes | None) -> Kept | None:
