@@ -4,13 +4,13 @@ that.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable
 from typing import Final
 
 import click
 
+from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one
 from superwsgi.control import Answer, Ended, Outcome, Progress, Request, Stage
@@ -24,7 +24,7 @@ def act(what: str, which: Which, request: Request, *, wait: bool) -> None:
     path = find_one(which)
     try:
         with Conversation(path) as master:
-            line.expect("the master's answer")
+            line.expect("waiting for the master's answer")
             follow(what, master.ask(request), line, wait=wait)
     except NotReached as error:
         line.end()
@@ -94,29 +94,3 @@ def _done(progress: Progress) -> str:
     serving = f"{progress.done} of {progress.total} workers serve"
     confirming = ", to be confirmed" if progress.stage is Stage.CONFIRMING else ""
     return f"generation {progress.generation}: {serving}{confirming}"
-
-
-class Line:
-    """Progress: on a terminal one line that changes, elsewhere a line for each step."""
-
-    def __init__(self) -> None:
-        self._changes = sys.stdout.isatty()
-        self._open = False
-
-    def expect(self, what: str) -> None:
-        """Until there is something to tell, a terminal shows what is waited for."""
-        if self._changes:
-            self.show(f"waiting for {what}")
-
-    def show(self, text: str) -> None:
-        if not self._changes:
-            click.echo(text)
-            return
-        room = shutil.get_terminal_size().columns - 1
-        click.echo("\r\033[K" + (text if len(text) <= room else f"{text[: room - 1]}…"), nl=False)
-        self._open = True
-
-    def end(self) -> None:
-        if self._open:
-            click.echo()
-            self._open = False

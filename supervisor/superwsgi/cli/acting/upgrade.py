@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from superwsgi.cli.acting.follow import Line, follow
+from superwsgi.cli.acting.follow import follow
+from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
 from superwsgi.control import UpgradeRequest, WatchRequest

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
 from superwsgi.control import Profile, ProfileRequest, Progress
@@ -125,25 +126,19 @@ def _made(output: str | None) -> Iterator[Path | None]:
 
 
 def _ask(socket: Path, request: ProfileRequest) -> Profile:
-    found = None
+    found, line = None, Line(err=True)
     try:
         with Conversation(socket) as master:
             for answer in master.ask(request):
                 if isinstance(answer, Profile):
                     found = answer
                 elif isinstance(answer, Progress):
-                    _tell(f"sampling, {answer.total - answer.done}s left")
+                    line.expect(f"sampling, {answer.total - answer.done}s left")
     except NotReached as error:
-        _tell("")
+        line.clear()
         fail(str(error), error.code)
-    _tell("")
+    line.clear()
     return found or fail("the master ended before it answered", FAILED)
-
-
-def _tell(text: str) -> None:
-    """How it goes, on a terminal: what goes to stdout may be a file."""
-    if sys.stderr.isatty():
-        click.echo(f"\r\033[K{text}", nl=False, err=True)
 
 
 def _show(found: Profile) -> None:
