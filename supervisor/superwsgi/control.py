@@ -166,8 +166,8 @@ class Snapshot(_ControlMessage, frozen=True):
     `health` is healthy, degraded or down, for these `reasons`. `serving` of the workers serve, `totals` is
     what has been counted since the start, `minute` lately; `running` are the requests that run, the longest
     first, if they were asked for. `program` is superwsgi's version, `python` that of the interpreter, and
-    `compiled` says whether the modules on the request path are. A master of an earlier version leaves out
-    what it does not know."""
+    `compiled` says whether the modules on the request path are. `admin` is None unless the site wants such a
+    process. A master of an earlier version leaves out what it does not know."""
 
     site: str
     program: str

@@ -29,7 +29,7 @@ _PLAIN: Final = rb"(?:/(?![./])[^/?\\%\x00-\x1f\x7f]*)*"
 5.2.4), hidden files, empty segments, backslashes, what was encoded twice, control characters."""
 
 
-class _Group:
+class _Quota:
     """The answers of one path: of each `block` of them `lines` have a line, drawn one by one (Knuth, The Art
     of Computer Programming, volume 2, section 3.4.2, algorithm S)."""
 
@@ -56,8 +56,8 @@ class Sampling:
     has all lines. What took `slow` ns has one in any case. For one process, made after the fork."""
 
     def __init__(self, shares: Mapping[str, float], slow: int) -> None:
-        self._groups = {path.rstrip("/").encode(): _Group(share) for path, share in shares.items()}
-        longest_first = sorted(self._groups, key=len, reverse=True)
+        self._quotas = {path.rstrip("/").encode(): _Quota(share) for path, share in shares.items()}
+        longest_first = sorted(self._quotas, key=len, reverse=True)
         plain = b"(" + b"|".join(map(re.escape, longest_first)) + b")" + _PLAIN
         self._target = re.compile(plain + rb"(?:\?|\Z)")
         self._decoded = re.compile(plain + rb"\Z")
@@ -70,16 +70,16 @@ class Sampling:
         no line, or else how large a share of its like has one. Any thread."""
         if status >= 400 or took >= self._slow:
             return ALL
-        group = self._group(target)
-        if group is None:
+        quota = self._quota(target)
+        if quota is None:
             return ALL
         self._lock.acquire()  # a third of what `with` costs
-        drawn = group.draws(self._random())
+        drawn = quota.draws(self._random())
         self._lock.release()
-        return group.share if drawn else 0.0
+        return quota.share if drawn else 0.0
 
-    def _group(self, target: bytes) -> _Group | None:
+    def _quota(self, target: bytes) -> _Quota | None:
         found = self._target.match(target)
         if found is None and b"%" in target:
             found = self._decoded.match(unquote_to_bytes(target.partition(b"?")[0]))
-        return None if found is None else self._groups[found[1]]
+        return None if found is None else self._quotas[found[1]]

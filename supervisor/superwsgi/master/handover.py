@@ -23,12 +23,12 @@ from superwsgi.config.schema import Site
 from superwsgi.control import Outcome
 from superwsgi.incidents import Incident
 from superwsgi.master.policy.causes import Cause
+from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.totals.by_path import Counted
-from superwsgi.master.totals.last_minute import Sample
 from superwsgi.tls.interface import Expiry
 
 VERSION: Final = 1

@@ -6,7 +6,7 @@ import pytest
 
 from superwsgi.board.counts import REFUSED, Counts
 from superwsgi.master.policy.health import Health, SiteSigns, WorkerSigns, judge
-from superwsgi.master.totals.last_minute import LastMinute
+from superwsgi.master.policy.last_minute import LastMinute
 
 FINE = WorkerSigns(1, cpu=0.9)
 

@@ -9,10 +9,10 @@ from superwsgi.config.sections import RollOutSettings
 from superwsgi.master.control.signs import condition
 from superwsgi.master.policy import health
 from superwsgi.master.policy.health import SiteSigns, WorkerSigns
+from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
 from superwsgi.master.systemd.report import Report, Summary, phase, spell
-from superwsgi.master.totals.last_minute import LastMinute
 
 
 @pytest.fixture

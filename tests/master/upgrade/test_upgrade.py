@@ -13,11 +13,11 @@ from superwsgi.master import handover
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.handover import VERSION, Handover, HandoverError, HeldTotals
 from superwsgi.master.policy.causes import Cause
+from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.release import Origin
 from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.states import GenerationState, WorkerState
-from superwsgi.master.totals.last_minute import Sample
 from superwsgi.master.upgrade.takeover import Taken, rehearse
 from superwsgi.master.upgrade.upgrade import Upgrades, UpgradeStep
 

@@ -24,9 +24,9 @@ from superwsgi.master.policy import shortage
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition
+from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
-from superwsgi.master.totals.last_minute import LastMinute
 from superwsgi.snapshot import (
     AdminStatus,
     CertificateStatus,

@@ -14,7 +14,7 @@ from typing import Final
 
 from superwsgi.board.counts import REFUSED, Counts
 from superwsgi.log.spelling import duration, share
-from superwsgi.master.totals.last_minute import LastMinute
+from superwsgi.master.policy.last_minute import LastMinute
 
 FAILING: Final = 0.1
 """From which share of requests on it counts that the application answers 5xx: for a bug in one page nobody

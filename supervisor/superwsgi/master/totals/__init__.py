@@ -1,1 +1,1 @@
-"""What a site has counted: in all, in the last minute, by group of paths."""
+"""What a site has counted: in all, and by group of paths."""

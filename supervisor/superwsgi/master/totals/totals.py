@@ -13,11 +13,11 @@ from typing import Final
 from superwsgi.board.counts import Counts
 from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.master.handover import HeldTotals
+from superwsgi.master.policy import last_minute
 from superwsgi.master.policy.causes import Cause
+from superwsgi.master.policy.last_minute import LastMinute, Sample
 from superwsgi.master.processes.handles import WorkerHandle
-from superwsgi.master.totals import last_minute
 from superwsgi.master.totals.by_path import BySitePath
-from superwsgi.master.totals.last_minute import LastMinute, Sample
 
 FASTEST: Final = 1_000_000
 """Requests a second that no worker answers: the fastest ones answer a tenth of that. Nor does one add as many

@@ -3,7 +3,7 @@
 import pytest
 
 from superwsgi.board.counts import Counts
-from superwsgi.master.totals.last_minute import EVERY, Sample, due, keep, since
+from superwsgi.master.policy.last_minute import EVERY, Sample, due, keep, since
 
 
 def answered(count):
