@@ -1,5 +1,7 @@
-"""What the kernel tells of threads."""
+"""What the kernel tells of processes and threads."""
 
+import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -33,3 +35,11 @@ def test_one_that_waits_is_not():
     assert (procfs.awake(thread.native_id) or 0) < 1
     ends.set()
     thread.join()
+
+
+def test_which_processes_there_are():
+    ended = subprocess.Popen(["true"])
+    assert procfs.exists(os.getpid())
+    assert procfs.exists(1)
+    ended.wait()
+    assert not procfs.exists(ended.pid)

@@ -50,7 +50,6 @@ _BEAT: Final = 2.0
 _GOODBYE: Final = 1.0
 """Seconds that streams get for their last event."""
 
-_PR_SET_DUMPABLE: Final = 4
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
 _MASTERS: Final = (
@@ -96,7 +95,7 @@ def _seclude(boot: BootAdmin) -> None:
     """Have no right that is not needed, and be traced by nobody: the token is in our memory. Raises
     PrivilegeError, OSError."""
     drop(boot.user, None, None)
-    libc.prctl(_PR_SET_DUMPABLE, 0)
+    libc.refuse_tracing()
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1)
     orphan.end_with(boot.master)
     setproctitle(f"superwsgi: admin [{boot.name}]")

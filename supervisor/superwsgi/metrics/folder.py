@@ -28,6 +28,7 @@ from superwsgi.config.schema import Site
 from superwsgi.metrics.files import SPELLINGS, VARIABLE, find
 from superwsgi.metrics.folding import opened
 from superwsgi.system.privileges import NOBODY, account, identity
+from superwsgi.system.procfs import exists
 from superwsgi.system.unsafe_paths import NotPrivate, verify_private
 
 _LAST_RESORT: Final = Path("/tmp")
@@ -177,7 +178,11 @@ def _remove_stale(path: Path) -> bool:
         verify_private(path)
         with opened(str(path)) as fd:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if any(_lives(file.pid) for each in path.iterdir() for file in find(_names(each))):
+            if any(
+                file.pid is not None and exists(file.pid)
+                for each in path.iterdir()
+                for file in find(_names(each))
+            ):
                 return False
             shutil.rmtree(path, ignore_errors=True)
     except (OSError, NotPrivate):
@@ -187,7 +192,3 @@ def _remove_stale(path: Path) -> bool:
 
 def _names(folder: Path) -> list[str]:
     return [each.name for each in folder.iterdir()]
-
-
-def _lives(pid: int | None) -> bool:
-    return pid is not None and Path(f"/proc/{pid}").exists()

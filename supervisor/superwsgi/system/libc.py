@@ -11,6 +11,8 @@ from typing import Final
 _FAILED: Final = ctypes.c_void_p(-1).value  # MAP_FAILED, mmap(2)
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
+_PR_SET_DUMPABLE: Final = 4
+
 Capabilities = ctypes.c_uint32 * 6  # effective, permitted, inheritable, twice 32 bits
 _Header = ctypes.c_uint32 * 2  # version, process: 0 is this one
 
@@ -18,6 +20,11 @@ _Header = ctypes.c_uint32 * 2  # version, process: 0 is this one
 def prctl(option: int, value: int) -> None:
     """prctl(2), of an option with one argument."""
     _checked("prctl", option, *map(ctypes.c_ulong, (value, 0, 0, 0)))
+
+
+def refuse_tracing() -> None:
+    """From now on let no process of this user trace this one, or read its memory (ptrace(2))."""
+    prctl(_PR_SET_DUMPABLE, 0)
 
 
 def capget() -> ctypes.Array[ctypes.c_uint32]:

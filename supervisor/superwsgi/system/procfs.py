@@ -1,7 +1,8 @@
 """What the kernel tells of processes, this one and others (proc(5)).
 
-All of it is empty where there is no /proc, or where this process may not read it: then nothing can be found
-out. Needs nothing but the standard library, so that a process which has given up its rights can still ask.
+All but `exists` is empty where there is no /proc, or where this process may not read it: then nothing can
+be found out. Needs nothing but the standard library, so that a process which has given up its rights can
+still ask.
 """
 
 from __future__ import annotations
@@ -78,6 +79,17 @@ def command_line(pid: int) -> bytes:
         return (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def exists(pid: int) -> bool:
+    """Whether a process has that number, whoever's it is (kill(2))."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _stat(pid: int) -> Stat:

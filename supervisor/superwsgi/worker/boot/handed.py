@@ -8,14 +8,11 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from superwsgi.config.sections import TlsSettings
 from superwsgi.system import libc
-
-_PR_SET_DUMPABLE: Final = 4
 
 
 def hand_over(tls: TlsSettings) -> int:
@@ -35,7 +32,7 @@ def copies(fd: int | None) -> Iterator[Mapping[str, str]]:
     if fd is None:
         yield {}
         return
-    libc.prctl(_PR_SET_DUMPABLE, 0)
+    libc.refuse_tracing()
     with contextlib.ExitStack() as stack:
         opened: dict[str, str] = {}
         for name, content in _read(fd).items():

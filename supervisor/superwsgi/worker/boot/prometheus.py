@@ -22,6 +22,7 @@ from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.metrics.files import IMPORTING, SPELLINGS, VARIABLE, find
 from superwsgi.metrics.folding import fold
+from superwsgi.system.procfs import exists
 from superwsgi.worker.hazards.objects import alive
 
 _FILE: Final = "prometheus_client.mmap_dict.MmapedDict"
@@ -79,16 +80,8 @@ def leave_nothing() -> None:
 
 
 def _has_ended(pid: int) -> bool:
-    """True of our own: it had an earlier owner."""
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # somebody else's: the number has been used again
-        pass
-    return False
+    """True of our own number, which somebody else had before; not of one that was given away again."""
+    return pid == os.getpid() or not exists(pid)
 
 
 def remove_files() -> None:
