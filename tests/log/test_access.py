@@ -1,6 +1,5 @@
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,15 +92,6 @@ def test_entries_are_written_in_order_by_close_at_the_latest(tmp_path: Path, err
     os.close(fd)
     assert path.read_text().split() == ["/before-start", *(f"/{number}" for number in range(1000))]
     assert errors.text() == ""
-
-
-@pytest.fixture
-def eager_switching() -> Iterator[None]:
-    """Threads take turns so often that each order of events comes up."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.mark.usefixtures("eager_switching")

@@ -1,9 +1,7 @@
 """Which answers have a line, where some are left out."""
 
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from posixpath import normpath
 from urllib.parse import unquote
 
@@ -153,14 +151,6 @@ def test_what_has_a_line_in_any_case_takes_none_from_others() -> None:
 
 def test_below_no_path_all_have_a_line() -> None:
     assert lines(Sampling({"/static": 0.0}, SLOW), "/shop", 20) == {1.0: 20}
-
-
-@pytest.fixture
-def eager_switching() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
 
 
 @pytest.mark.usefixtures("eager_switching")
