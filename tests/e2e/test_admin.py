@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
+from superwsgi.system import lineage
 from tests.e2e.admin import ADMIN, TOKEN, act, admin_process, ask, next_event, port, stream
 from tests.e2e.daemon import COMMAND, DEADLINE, saying, wait_for
 
@@ -196,6 +197,9 @@ class TestAnswers:
         assert {*process.uids()} == {pwd.getpwnam("nobody").pw_uid}
         assert re.search(r"CapEff:\t0+\n", status)
         assert re.search(r"NoNewPrivs:\t1", status)
+        assert lineage.mark_of(process.pid) == lineage.Mark(
+            process.pid, process.pid
+        )  # its copies end with it
 
 
 class TestItsEnd:

@@ -37,7 +37,7 @@ from superwsgi.control import Why, WhyRequest
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.messages import Alive, BootAdmin, Connected, Message, Ready, Reopen, Stop
-from superwsgi.system import libc, orphan, procfs
+from superwsgi.system import libc, lineage, orphan, procfs
 from superwsgi.system.privileges import drop
 from superwsgi.system.signals import ignore
 from superwsgi.worker.reporting import Reporting
@@ -64,6 +64,7 @@ def main() -> NoReturn:
     code = 1
     try:
         _close_others()
+        lineage.carry()  # copies of this process end with it (strays.py): they could answer in its place
         os.set_inheritable(CHANNEL_FD, False)
         channel = Channel(socket.socket(fileno=CHANNEL_FD))
         ignore(_MASTERS)
