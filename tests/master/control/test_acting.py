@@ -279,7 +279,7 @@ class TestWorkers:
 class TestLogs:
     def test_are_reopened(self, rooms, acting):
         progress, follow = acting.do(LogsRequest(follow=True))
-        assert progress.stage is Stage.REOPENING
+        assert (progress.stage, progress.waits_for) == (Stage.REOPENING, "")
         while isinstance(follow(rooms.now), Progress):
             rooms.loop.turn(rooms.now)
         assert follow(rooms.now).reason == "log files reopened"

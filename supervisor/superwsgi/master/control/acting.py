@@ -95,7 +95,7 @@ class Acts:
     def _reopened(self, began: float, now: float) -> Progress | Ended:
         trouble = self._reopening.trouble
         if self._reopening.busy:
-            return Progress(stage=Stage.REOPENING, waits_for=trouble or "the disk has not answered yet")
+            return Progress(stage=Stage.REOPENING, waits_for=trouble)
         if trouble:
             reason = f"{trouble}; the old files stay in use, and it is tried again"
             return Ended(outcome=Outcome.FAILED, seconds=now - began, reason=reason)
