@@ -21,6 +21,11 @@ def basic(password, user="me"):
 
 def asked(policy=HERE, **fields):
     """The status of the refusal, None if there is none."""
+    refused = refused_to(policy, **fields)
+    return None if refused is None else refused.status
+
+
+def refused_to(policy, **fields):
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/api/status",
@@ -29,8 +34,7 @@ def asked(policy=HERE, **fields):
         "CONTENT_LENGTH": "",
         **fields,
     }
-    refused = refusal(environ, policy)
-    return None if refused is None else refused.status
+    return refusal(environ, policy)
 
 
 class TestHosts:
@@ -157,6 +161,14 @@ class TestToken:
     )  # fmt: skip
     def test_a_wrong_password(self, given):
         assert asked(EXPOSED, HTTP_AUTHORIZATION=given) == 401
+
+    def test_a_wrong_one_is_not_said_to_be_missing(self):
+        assert (
+            "this is not the token" in refused_to(HERE, **POST, HTTP_AUTHORIZATION=f"Bearer {TOKEN}x").reason
+        )
+        assert "this is not the token" in refused_to(EXPOSED, HTTP_AUTHORIZATION=basic("x")).reason
+        assert "is needed" in refused_to(HERE, **POST).reason
+        assert "is needed" in refused_to(EXPOSED).reason
 
     def test_it_is_not_in_what_is_said(self):
         for fields in ({}, {"HTTP_AUTHORIZATION": basic(TOKEN)}, {"HTTP_HOST": "evil.com"}):

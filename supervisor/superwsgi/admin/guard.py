@@ -117,6 +117,8 @@ def _is_navigation(environ: Mapping[str, Any]) -> bool:
 
 # The token.
 
+_WRONG: Final = "this is not the token: admin.token is another one"
+
 
 def _reads(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     if not policy.exposed:
@@ -124,14 +126,19 @@ def _reads(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     if policy.token is None:  # rules.py keeps that from a start
         return Denial(403, "other machines can reach this, and admin.token is not set")
     given = _bearer(environ) or _password(environ)
-    return None if _is_token(given, policy.token) else Denial(401, "admin.token is needed", _CHALLENGE)
+    if _is_token(given, policy.token):
+        return None
+    return Denial(401, _WRONG if given else "admin.token is needed", _CHALLENGE)
 
 
 def _acts(environ: Mapping[str, Any], policy: Policy) -> Denial | None:
     if policy.token is None:
         return Denial(403, "what changes something needs admin.token, which is not set")
-    if not _is_token(_bearer(environ), policy.token):
-        return Denial(401, "admin.token is needed, as Authorization: Bearer TOKEN", _BEARER)
+    given = _bearer(environ)
+    if not _is_token(given, policy.token):
+        return Denial(
+            401, _WRONG if given else "admin.token is needed, as Authorization: Bearer TOKEN", _BEARER
+        )
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind != JSON:
         return Denial(415, f"the content has to be {JSON}")
