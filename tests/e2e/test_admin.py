@@ -417,3 +417,34 @@ def test_the_extra_is_not_installed(daemon):
     daemon.start(ready=False, env=hidden)
     assert daemon.wait_exit() == 2
     assert re.search(what, daemon.log[mark:])
+
+
+GONE_FOR_A_WHILE = """
+import os, sys
+from importlib.machinery import PathFinder
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        gone = name == "prometheus_client" and os.path.exists({flag!r})
+        return None if gone else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+"""
+
+
+def test_the_extra_is_gone_for_a_while(daemon):
+    """While packages are installed anew, say, the log names what is missing, in a line, and it comes back."""
+    daemon.write("app.py", saying("hello"))
+    flag = daemon.folder / "gone"
+    daemon.write("hidden/sitecustomize.py", GONE_FOR_A_WHILE.format(flag=str(flag)))
+    daemon.site(workers=1, admin=ADMIN)
+    daemon.start(env={"PYTHONPATH": str(daemon.folder / "hidden")})
+    daemon.wait_log("admin ready")
+    flag.touch()
+    mark = daemon.mark()
+    admin_process(daemon).kill()
+    daemon.wait_log('admin not started reason="admin needs prometheus-client, which is not installed', mark)
+    flag.unlink()
+    daemon.wait_log("admin ready", mark)
+    assert "Traceback" not in daemon.log
+    assert daemon.get().text == "hello"

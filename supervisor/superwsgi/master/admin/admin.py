@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from superwsgi.channel import Channel, Closed, Forged
+from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import HealthSettings
 from superwsgi.log.rate_limit import Complaint
@@ -187,8 +188,9 @@ class Admin:
         if self._stopping or self._process is not None or not self._listeners or self._site is None:
             return
         try:
+            require(self._site)  # an update of the packages may have taken away what it needs
             pid, channel = self._launched(self._site)
-        except (OSError, PrivilegeError) as error:
+        except (OSError, PrivilegeError, ConfigError) as error:
             again = self._put_off(None, now)
             self._errors.error("admin not started", reason=why(error), next=f"tried again in {again}")
             return

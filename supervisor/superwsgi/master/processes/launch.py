@@ -27,6 +27,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from superwsgi.channel import CHANNEL_FD, Channel
+from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import AdminSettings
 from superwsgi.master.processes.handles import MoldHandle
@@ -164,8 +165,8 @@ def environ_of(site: Site, release: Release) -> dict[str, str]:
     return environ
 
 
-def why(error: OSError | PrivilegeError) -> str:
-    """Why a mold could not be executed."""
+def why(error: OSError | PrivilegeError | ConfigError) -> str:
+    """Why a program could not be executed."""
     return error.strerror or "" if isinstance(error, OSError) else str(error)
 
 
