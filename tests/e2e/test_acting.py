@@ -2,11 +2,12 @@
 
 import contextlib
 import re
+import subprocess
 
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import COMMAND, wait_for
 from tests.e2e.load import Load
 
 APP = """
@@ -151,3 +152,28 @@ class TestStop:
         assert re.search(rf"1 worker left; worker \d \(pid {pid}\) answers GET /slow ", steps)
         assert re.search(r"\nstopped, after \S+\n$", steps)
         assert site.wait_exit() == 0
+
+
+def called(site, shell):
+    """A command of a shell, in which `superwsgi` is "$@"."""
+    return subprocess.run(
+        ["/bin/sh", "-c", shell, "sh", *COMMAND],
+        cwd=site.folder,
+        env=site.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("words", ["recycle --wait", "status", "config", "profile --seconds 1 --format html"])
+def test_where_the_disk_is_full_there_is_a_message(site, words):
+    done = called(site, f'"$@" {words} >/dev/full')
+    said = "superwsgi: the answer cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("words", ["recycle --wait", "status", "config"])
+def test_without_an_output_it_is_done(site, words):
+    done = called(site, f'"$@" {words} >&-')
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,6 +7,7 @@ master is asked what it serves, and a command that changes something reaches the
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import shlex
@@ -25,9 +26,10 @@ from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.control import Snapshot, StatusRequest
 from superwsgi.master.control import paths
-from superwsgi.master.serve import CONFIGURATION
+from superwsgi.master.serve import CONFIGURATION, FAILED
 
 _AT_ONCE: Final = 32
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _PLAIN: Final = StatusRequest()
 
 
@@ -65,7 +67,12 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
     def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
         if sum(each is not None for each in (name, site_file, socket_path)) > 1:
             raise click.UsageError("give only one of NAME, -c FILE and --control SOCKET")
-        return command(Which(name, site_file, socket_path), **rest)
+        try:
+            return command(Which(name, site_file, socket_path), **rest)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            fail(f"the answer cannot be written: {error.strerror}", FAILED)
 
     for parameter in (
         click.option("--control", "socket_path", metavar="SOCKET", help="The control socket of the site."),
