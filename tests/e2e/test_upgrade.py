@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 import superwsgi
+from superwsgi.board.scoreboard import VERSION as BOARD
 from tests.e2e.daemon import COMMAND, DEADLINE, wait_for
 from tests.e2e.load import Load
 
@@ -102,12 +103,16 @@ def settled(site, master):
 BROKEN = {
     "it does not start": ("cli/main.py", "import click", "import click, no_such_module"),
     "it reads another state": ("master/handover.py", "VERSION: Final = 1", "VERSION: Final = 2"),
-    "it has another scoreboard": ("board/scoreboard.py", "VERSION: Final = 4", "VERSION: Final = 5"),
+    "it has another scoreboard": (
+        "board/scoreboard.py",
+        f"VERSION: Final = {BOARD}",
+        f"VERSION: Final = {BOARD + 1}",
+    ),
 }
 SAID = {
     "it does not start": "ModuleNotFoundError: No module named 'no_such_module'",
     "it reads another state": "the running program's state has version 1, but this one reads 2",
-    "it has another scoreboard": "scoreboard version 4, but this program reads 5",
+    "it has another scoreboard": f"scoreboard version {BOARD}, but this program reads {BOARD + 1}",
 }
 
 
