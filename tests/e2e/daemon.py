@@ -51,6 +51,11 @@ def saying(text):
     """
 
 
+def heed_interrupts():
+    """A shell has what it starts in the background ignore SIGINT, and so would all that the tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: ""):
     """Return the first true value of `condition()`; fail with `what` after `deadline` seconds."""
     end = time.monotonic() + deadline

@@ -13,7 +13,12 @@ SECRET = "hunter2"
 def site(daemon):
     daemon.write("app.py", saying("hello"))
     daemon.write(".env", f"DATABASE={SECRET}\n")
-    daemon.site("env_file: .env\nrollout:\n  before: 'true ${TOKEN}'\n", name="shop", workers=1, rollout=None)
+    daemon.site(
+        "env_file: .env\nrollout:\n  before: 'true ${TOKEN}'\n  confirm: 100ms\n",
+        name="shop",
+        workers=1,
+        rollout=None,
+    )
     return daemon.start(env={"TOKEN": SECRET})
 
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.e2e.daemon import COMMAND, wait_for
+from tests.e2e.daemon import COMMAND, heed_interrupts, wait_for
 
 APP = """
     import ctypes, os, sys, threading, time
@@ -225,7 +225,7 @@ class Meanwhile:
         words = ["profile", "-c", "site.yaml", "--format", "collapsed", *words]
         self.process = subprocess.Popen(
             [*COMMAND, *words], cwd=site.folder, env=site.environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heed_interrupts,
         )  # fmt: skip
         wait_for(lambda: float(site.get("/interval").text) < 0.005, "profile")
 

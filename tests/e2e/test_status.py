@@ -20,7 +20,7 @@ import pytest
 from superwsgi.cli.server.reach import Conversation
 from superwsgi.control import StatusRequest
 from tests.certificates import Authority
-from tests.e2e.daemon import COMMAND, FIXTURE_APPS, dying, wait_for
+from tests.e2e.daemon import COMMAND, FIXTURE_APPS, dying, heed_interrupts, wait_for
 
 ESCAPE = "\x1b"
 
@@ -156,11 +156,6 @@ def test_a_certificate_that_expires_soon_and_one_that_has(daemon):
         assert bool(code) == ("  a certificate expired 2d12h ago\n" in shown.stdout)
 
 
-def _heed_interrupts():
-    """A shell has what it starts in the background ignore SIGINT, and so would all that the tests start."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Watched:
     """`superwsgi status --watch`, with its output as far as it has come."""
 
@@ -175,7 +170,7 @@ class Watched:
             stdout=output[1],
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_interrupts,
         )
         os.close(output[1])
 

@@ -72,6 +72,7 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise
+            _forget_output()
             fail(f"the answer cannot be written: {error.strerror}", FAILED)
 
     for parameter in (
@@ -81,6 +82,13 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         chosen = parameter(chosen)
     return chosen
+
+
+def _forget_output() -> None:
+    """What is left of it would be tried once more at the end, and that failure be the exit code."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
 
 
 def which_site_and(
