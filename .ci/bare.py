@@ -3,10 +3,10 @@ Python and git, and next to nothing else: the first as root and as an ordinary u
 
     python .ci/bare.py SKIPPED
 
-writes into the file SKIPPED which test files have tests that were skipped there; somebody who may do more has
-to run these. The system is made by debootstrap from this machine's own mirror, and entered by chroot. Where
-that cannot be had, the commands run on this machine itself, in an environment and a home that are empty: what
-the machine refuses must not fail, what the commands do must.
+writes into the file SKIPPED which tests were skipped there, each with a zero byte behind it; somebody who may
+do more has to run these. The system is made by debootstrap from this machine's own mirror, and entered by
+chroot. Where that cannot be had, the commands run on this machine itself, in an environment and a home that
+are empty: what the machine refuses must not fail, what the commands do must.
 """
 
 from __future__ import annotations
@@ -316,19 +316,24 @@ def test(place: Machine, folder: str, line: str) -> Path:
 
 
 def skipped(report: Path) -> list[str]:
-    """The test files in which something was skipped; prints how much, and why."""
+    """The tests that were skipped, or their files, as pytest wants them; prints how many, and why."""
     found = [(case, skip) for case in ET.parse(report).iter("testcase") for skip in case.iter("skipped")]
     print(f"\n{len(found)} tests were skipped as {USER}:")
     for reason, times in Counter(skip.get("message", "") for _, skip in found).most_common():
         print(f"{times:5} {reason}")
-    return sorted({file_of(case.get("classname", "")) for case, _ in found})
+    return sorted({node_of(case.get("classname", ""), case.get("name", "")) for case, _ in found})
 
 
-def file_of(name: str) -> str:
-    """`tests.e2e.test_root.TestLinks` -> `tests/e2e/test_root.py`."""
-    parts = name.split(".")
-    ways = (HERE.joinpath(*parts[:length]).with_suffix(".py") for length in range(len(parts), 0, -1))
-    return str(next((way for way in ways if way.is_file()), HERE / "tests").relative_to(HERE))
+def node_of(group: str, name: str) -> str:
+    """`tests.e2e.test_root.TestLinks`, `test_one` -> `tests/e2e/test_root.py::TestLinks::test_one`. A file
+    that was skipped as a whole is a name without a group."""
+    parts = (group or name).split(".")
+    for length in range(len(parts), 0, -1):
+        file = HERE.joinpath(*parts[:length]).with_suffix(".py")
+        if file.is_file():
+            inside = [*parts[length:], name] if group else []
+            return "::".join([str(file.relative_to(HERE)), *inside])
+    raise Failed(f"a test was skipped, but there is none called {group} {name}")
 
 
 def all_of_it(place: Machine) -> list[str]:
@@ -367,11 +372,11 @@ def main(to: str) -> None:
         (folder / "system").mkdir()
         (folder / "homes").mkdir()
         try:
-            files = in_bare(folder / "system")
+            tests = in_bare(folder / "system")
         except Refused as refusal:
             print(f"no bare system: {refusal}", flush=True)
-            files = on_machine(folder / "homes")
-    Path(to).write_text("".join(f"{file}\n" for file in files))
+            tests = on_machine(folder / "homes")
+    Path(to).write_text("".join(f"{test}\0" for test in tests))
 
 
 if __name__ == "__main__":

@@ -48,8 +48,19 @@ def alone(item):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: no other test may run meanwhile, in whichever process")
+    config.addinivalue_line("markers", "drill: long and under load; runs where it is asked for, as in CI")
     config.stash[TURNS] = turns = Turns()
     config.add_cleanup(turns.close)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Whoever runs all tests, and names no file and no marker, wants an answer in some minutes."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.markexpr:
+        return
+    drills = [item for item in items if item.get_closest_marker("drill") is not None]
+    if drills:
+        config.hook.pytest_deselected(items=drills)
+        items[:] = [item for item in items if item not in set(drills)]
 
 
 @pytest.hookimpl(wrapper=True)

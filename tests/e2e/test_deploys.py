@@ -6,6 +6,8 @@ import pytest
 
 from tests.e2e.load import Load
 
+pytestmark = pytest.mark.drill
+
 GOOD = """
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])

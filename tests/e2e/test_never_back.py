@@ -8,16 +8,15 @@ import threading
 from collections import Counter
 
 import pytest
-
-from tests.e2e.daemon import wait_for
-from tests.e2e.load import Counting
-from tests.e2e.test_admin import admin_process, ask, port
-from tests.e2e.test_totals import APP, REQUESTS, in_hand, kill_one, reload, settled, upgrade
-
-pytest.importorskip("prometheus_client")
-
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_metrics
+
+from tests.e2e.admin import admin_process, ask, port
+from tests.e2e.daemon import wait_for
+from tests.e2e.load import Counting
+from tests.e2e.test_totals import APP, REQUESTS, in_hand, kill_one, reload, settled, upgrade
+
+pytestmark = pytest.mark.drill
 
 OWN = """
     from prometheus_client import Counter, Histogram

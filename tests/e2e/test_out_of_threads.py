@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS, wait_for
 
+pytestmark = pytest.mark.drill
+
 FIXED, ELASTIC = 2, {"min": 1, "max": 2}
 
 

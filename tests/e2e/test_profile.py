@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.daemon import COMMAND, heed_interrupts, wait_for
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import ctypes, os, sys, threading, time
     from flask import Flask

@@ -13,6 +13,8 @@ import pytest
 from tests.e2e.daemon import COMMAND, DEADLINE, FIXTURE_APPS, wait_for
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 
 def pair(kind):
     """Descriptors of a reader and of a writer."""

@@ -7,10 +7,14 @@ import re
 import signal
 from collections import Counter
 
+import pytest
+
 from superwsgi.board.counts import BOUNDS, METHODS
 from superwsgi.http.request.path_groups import path_group
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import Counting
+
+pytestmark = pytest.mark.drill
 
 APP = """
     import time

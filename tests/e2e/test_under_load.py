@@ -16,6 +16,8 @@ from tests.e2e.daemon import BOTH, FIXTURE_APPS, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
+pytestmark = pytest.mark.drill
+
 SOON = 2.0
 """Seconds that a quick request may take on a loaded machine."""
 

@@ -11,6 +11,8 @@ from tests.e2e.builds import DEADLINE, Environment, build
 from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.load import Load
 
+pytestmark = pytest.mark.drill
+
 APP = """
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])

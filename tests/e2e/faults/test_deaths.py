@@ -4,6 +4,8 @@ import pytest
 
 from tests.e2e.faults.drill import AGAIN, CLIENTS, count_lost, lost
 
+pytestmark = pytest.mark.drill
+
 DEATHS = {
     "/kill": r"signal 9 \(SIGKILL\): not by the master",
     "/segv": r"signal 11 \(SIGSEGV\): Segmentation fault in reads_nowhere \(\S+, line \d+\)",

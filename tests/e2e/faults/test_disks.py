@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.drill
+
 LARGE = b"x" * (4 << 20)
 """A body that is kept in a temporary file."""
 

@@ -7,6 +7,8 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.faults.drill import AGAIN, CLIENTS, lost
 
+pytestmark = pytest.mark.drill
+
 DEADLINE = 2.0
 """Seconds: timeouts.request of these sites."""
 

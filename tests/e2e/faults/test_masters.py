@@ -17,6 +17,8 @@ from tests.e2e.faults.drill import AGAIN, CLIENTS
 from tests.e2e.load import Load
 from tests.tools import needed
 
+pytestmark = pytest.mark.drill
+
 DAY = 86400
 
 

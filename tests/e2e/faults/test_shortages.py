@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.faults.drill import AGAIN, lost
 
+pytestmark = pytest.mark.drill
+
 MOST = 50
 """Processes and threads; the site of the drill has some twenty."""
 

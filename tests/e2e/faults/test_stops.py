@@ -6,6 +6,8 @@ import pytest
 
 from tests.e2e.faults.drill import AGAIN, CLIENTS, lost
 
+pytestmark = pytest.mark.drill
+
 SOON = 17.0
 """Seconds; seven, with room for a machine that has more to do."""
 
