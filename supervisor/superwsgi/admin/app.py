@@ -316,8 +316,7 @@ def _only_inline(page: str) -> str:
     hash."""
     scripts, styles = (" ".join(_hashes(page, tag)) or "'none'" for tag in ("script", "style"))
     return (
-        f"{_NOTHING_ELSE}; script-src {scripts}; style-src {styles}; connect-src 'self'; "
-        "img-src 'self' data:; frame-src blob:; worker-src 'none'"
+        f"{_NOTHING_ELSE}; script-src {scripts}; style-src {styles}; connect-src 'self'; img-src 'self' data:"
     )
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import click
 
-from superwsgi.cli.server.reach import Conversation, NotReached, fail
+from superwsgi.cli.server.reach import only_answer
 from superwsgi.cli.server.which import Which, find_one, which_site
 from superwsgi.control import ConfigKey, ConfigRequest, Configuration, encode
 from superwsgi.log.spelling import printable
-from superwsgi.master.serve import FAILED
 
 _COLUMN = 36
 
@@ -32,13 +31,7 @@ def config(which: Which, as_json: bool) -> None:
       1  the master did not answer
       2  usage or configuration, or no master answers
     """
-    try:
-        with Conversation(find_one(which)) as master:
-            answer = next(master.ask(ConfigRequest(compare=True)), None)
-    except NotReached as error:
-        fail(str(error), error.code)
-    if not isinstance(answer, Configuration):
-        fail("the master ended before it answered", FAILED)
+    answer = only_answer(find_one(which), ConfigRequest(compare=True), Configuration)
     click.echo(encode(answer) if as_json else spell(answer), nl=False)
 
 

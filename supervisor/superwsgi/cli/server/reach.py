@@ -9,7 +9,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 import click
 
@@ -23,6 +23,9 @@ NOT_RUNNING: Final = 2
 
 _PATIENCE: Final = 10.0
 """Seconds that a master may take for its first word."""
+
+
+_Wanted = TypeVar("_Wanted")
 
 
 class NotReached(Exception):
@@ -112,3 +115,13 @@ def _encoded(request: Request) -> bytes:
         return encode(request)
     except UnicodeEncodeError as error:
         raise click.UsageError(f"{printable(error.object)} is not text in UTF-8") from None
+
+
+def only_answer(path: Path, request: Request, kind: type[_Wanted]) -> _Wanted:
+    """The answer to a request that has one, of that `kind`. Exits where there is none."""
+    try:
+        with Conversation(path) as master:
+            answer = next(master.ask(request), None)
+    except NotReached as error:
+        fail(str(error), error.code)
+    return answer if isinstance(answer, kind) else fail("the master ended before it answered", FAILED)

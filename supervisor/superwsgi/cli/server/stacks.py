@@ -12,12 +12,11 @@ from itertools import groupby
 
 import click
 
-from superwsgi.cli.server.reach import Conversation, NotReached, fail
+from superwsgi.cli.server.reach import only_answer
 from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
 from superwsgi.control import MOLD, AllStacks, ProcessStacks, StacksRequest, ThreadStack, encode
 from superwsgi.incidents import RequestInHand
 from superwsgi.log.spelling import duration, printable, printable_lines
-from superwsgi.master.serve import FAILED
 
 _ORDER = ("request", "abandoned", "application", "idle", "server")
 
@@ -49,16 +48,8 @@ def stacks(which: Which, worker: str | None, everything: bool, as_json: bool) ->
     """
     if worker is not None and not _is_process(worker):
         raise click.UsageError(f"WORKER is a number, a process id or mold, not {worker!r}")
-    path = find_one(which)
-    try:
-        with Conversation(path) as master:
-            for answer in master.ask(StacksRequest(of=worker)):
-                if isinstance(answer, AllStacks):
-                    click.echo(encode(answer) if as_json else spell(answer, everything=everything), nl=False)
-                    return
-    except NotReached as error:
-        fail(str(error), error.code)
-    fail("the master ended before it answered", FAILED)
+    answer = only_answer(find_one(which), StacksRequest(of=worker), AllStacks)
+    click.echo(encode(answer) if as_json else spell(answer, everything=everything), nl=False)
 
 
 def spell(answer: AllStacks, *, everything: bool = False) -> str:

@@ -24,7 +24,7 @@ from superwsgi.control import (
 )
 from superwsgi.master.context import MasterContext
 from superwsgi.master.control import waiting
-from superwsgi.master.control.replacing import Pair, Replacing, numbers
+from superwsgi.master.control.replacing import COMES, LEAVES, Pair, Replacing, numbers
 from superwsgi.master.control.server import Follow
 from superwsgi.master.generations.generation import SPARE_WORKERS, Generation
 from superwsgi.master.generations.generations import Generations
@@ -34,9 +34,6 @@ from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.reopening import Reopening
 from superwsgi.master.states import WorkerState
-
-_BEGINS = (WorkerState.FORKING, WorkerState.BOOTING)
-_LEAVES = (WorkerState.DRAINING, WorkerState.ENDING)
 
 
 class CannotAct(Exception):
@@ -123,11 +120,11 @@ class Acts:
 
     def _one_to_recycle(self, word: str) -> Pair:
         found = self._meant(word)
-        leaving = [pair for pair in found if pair[1].recycle is not None or pair[1].state in _LEAVES]
+        leaving = [pair for pair in found if pair[1].recycle is not None or pair[1].state in LEAVES]
         if leaving:
             return leaving[0]  # to be followed by whoever asks again
         chosen = self._only(word, found)
-        if chosen[1].state in _BEGINS:
+        if chosen[1].state in COMES:
             raise CannotAct(
                 f"{waiting.for_start(chosen[1])}, so it is fresh already; to end it: `superwsgi kill {word}`"
             )

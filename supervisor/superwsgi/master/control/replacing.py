@@ -14,8 +14,8 @@ from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import WorkerState
 
-_COMES = (WorkerState.FORKING, WorkerState.BOOTING)
-_LEAVES = (WorkerState.DRAINING, WorkerState.ENDING)
+COMES = (WorkerState.FORKING, WorkerState.BOOTING)
+LEAVES = (WorkerState.DRAINING, WorkerState.ENDING)
 
 _DIE_EARLY = "crash loop, workers die as soon as they start"
 
@@ -126,11 +126,11 @@ class Replacing:
 
     def _waits_for(self, missing: list[int]) -> str:
         awaited = [pair for pair in self.generations.workers() if pair[1].number in missing]
-        coming = [worker for _, worker in awaited if worker.state in _COMES]
+        coming = [worker for _, worker in awaited if worker.state in COMES]
         if coming:
             return waiting.for_start(coming[0])
         # One that was to go before may still be in the way of the next of its number.
-        ends = [pair for pair in (*self.going, *awaited) if pair[1].state in _LEAVES]
+        ends = [pair for pair in (*self.going, *awaited) if pair[1].state in LEAVES]
         if ends:
             return waiting.for_end(*ends[0])
         return self._waits_for_fork(missing)
