@@ -1,9 +1,9 @@
 """The build step that compiles the modules on the request path, for the wheel: mypyc makes C of typed Python.
 
 A hook of hatchling; pyproject.toml has the list of modules. Where there is no C compiler, or it fails,
-the wheel is plain Python, which does the same. What is compiled goes from a temporary folder into the
-wheel, beside the sources: nothing is written to the checkout, where it would be imported in the place of
-sources that have changed since.
+the wheel is plain Python, which does the same; so it is for a free-threaded interpreter. What is compiled
+goes from a temporary folder into the wheel, beside the sources: nothing is written to the checkout, where it
+would be imported in the place of sources that have changed since.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _COMPILER = ("mypy[mypyc]>=1.15", "setuptools>=70")
+_NEEDS_GIL = "this Python is free-threaded, and mypyc's code takes the GIL for granted"
 _MYPY = ("--config-file=", "--ignore-missing-imports")  # strictness is the lint's business
 
 
@@ -26,11 +27,15 @@ class CompileHook(BuildHookInterface):
 
     def dependencies(self) -> list[str]:
         """Of the build; those of the package itself are there for their types."""
-        return [*_COMPILER, *self.metadata.core.dependencies] if _can_compile() else []
+        compiles = _can_compile() and not _is_free_threaded()
+        return [*_COMPILER, *self.metadata.core.dependencies] if compiles else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         self._folder = TemporaryDirectory(prefix="superwsgi-compile-")
         if version == "editable" or not _can_compile():
+            return
+        if _is_free_threaded():
+            self.app.display_warning(f"superwsgi is not compiled, but plain Python: {_NEEDS_GIL}")
             return
         sources = Path(self.root, "supervisor")
         try:
@@ -59,6 +64,12 @@ class CompileHook(BuildHookInterface):
 def _can_compile() -> bool:
     """Whether there are a C compiler and Python's headers."""
     return shutil.which("cc") is not None and Path(sysconfig.get_path("include"), "Python.h").exists()
+
+
+def _is_free_threaded() -> bool:
+    """mypyc makes code for it (mypyc issue 1104), but no locks: threads that change an attribute or a list at
+    the same time may crash the process, where plain Python has a lock for each object."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def _compile(sources: Path, modules: list[str], folder: Path) -> None:

@@ -9,6 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from superwsgi import build
+
+reads_frames = pytest.mark.skipif(
+    not build.has_gil(), reason="without the GIL frames of running threads cannot be read"
+)
+
 
 def needed(program):
     """The path of `program`."""

@@ -18,8 +18,10 @@ from superwsgi.samples import Sampled
 from superwsgi.snapshot import (
     AdminStatus,
     CertificateStatus,
+    CompanionStatus,
     MinuteStatus,
     RunningStatus,
+    SuspectStatus,
     ThreadsStatus,
     TotalsStatus,
     WorkerStatus,
@@ -90,12 +92,13 @@ class KillRequest(_ControlMessage, frozen=True):
 
 
 class WorkersRequest(_ControlMessage, frozen=True):
-    """Have this `number` of workers, or so many more or fewer, until the next reload: as TTIN and TTOU.
-    Answered as ReloadRequest."""
+    """Have this `number` of workers, or so many more or fewer, until the next reload: as TTIN and TTOU. Or
+    `auto`: as the load calls for, where the site has a range of them. Answered as ReloadRequest."""
 
     number: int | None = None
     difference: int | None = None
     follow: bool = False
+    auto: bool = False
 
 
 class LogsRequest(_ControlMessage, frozen=True):
@@ -167,7 +170,11 @@ class Snapshot(_ControlMessage, frozen=True):
     what has been counted since the start, `minute` lately; `running` are the requests that run, the longest
     first, if they were asked for. `program` is superwsgi's version, `python` that of the interpreter, and
     `compiled` says whether the modules on the request path are. `admin` is None unless the site wants such a
-    process. A master of an earlier version leaves out what it does not know."""
+    process; `suspects` are kinds of requests that seem to end workers.
+
+    Workers come and go with the load where there are to be from `least` to `most`, unless their number is
+    `pinned`: an operator has said it. `held_back` is why there are fewer than the load calls for, if there
+    are. A master of an earlier version leaves out what it does not know."""
 
     site: str
     program: str
@@ -193,6 +200,12 @@ class Snapshot(_ControlMessage, frozen=True):
     python: str = ""
     compiled: bool = False
     admin: AdminStatus | None = None
+    suspects: list[SuspectStatus] = []
+    companions: list[CompanionStatus] = []
+    least: int | None = None
+    most: int | None = None
+    pinned: bool = False
+    held_back: str = ""
 
 
 class Stage(Enum):

@@ -148,7 +148,8 @@ def _refuse_development(options: dict[str, object]) -> None:
     for name, value in options.items():
         if value and name != "load_dotenv":  # on by default in Flask, where only its own command heeds it
             raise ValueError(
-                f"{name}: superwsgi serves in production and has no debug mode; to develop, use app.run()"
+                f"{name}: superwsgi.run serves in production and has no debug mode; "
+                "to develop, type superwsgi dev, or use app.run()"
             )
 
 

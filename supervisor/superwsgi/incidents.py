@@ -64,6 +64,7 @@ class Incident(Struct, kw_only=True, frozen=True):
     last: float
     times: int = 1
     worker: int | None = None
+    companion: str = ""
     gen: int | None = None
     pid: int | None = None
     cause: str = ""
@@ -74,10 +75,18 @@ class Incident(Struct, kw_only=True, frozen=True):
     fields: dict[str, str] = {}
     detail: str = ""
 
+    @property
+    def title(self) -> str:
+        """`worker 2 died`, `companion mail died`."""
+        if self.companion:
+            return f"companion {self.companion} {self.event.removeprefix('companion ')}"
+        return self.event if self.worker is None else f"worker {self.worker} {self.event}"
+
     def concerns(self, word: str) -> bool:
         """Whether it has to do with `word`: its number, a worker's number, a process or a request's id."""
         numbers = {f"#{self.number}", *(str(each) for each in (self.worker, self.pid) if each is not None)}
-        return word in numbers or any(request.is_called(word) for request in self.requests)
+        names = {self.companion, self.companion.partition(":")[0]} - {""}
+        return word in numbers | names or any(request.is_called(word) for request in self.requests)
 
 
 class Listed(tuple[Any, ...]):

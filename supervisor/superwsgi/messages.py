@@ -28,6 +28,8 @@ MOST_HEADS: Final = 8
 MOST_PLACES: Final = 300
 """Threads in one message, which has to fit into a packet, and stacks in one answer."""
 
+MOST_LEAKS: Final = 5
+
 MOST_ANSWERS: Final = 2000
 """Messages in one answer: enough for 10,000 threads."""
 
@@ -36,6 +38,7 @@ Reason = Annotated[str, Meta(max_length=REASON_LIMIT)]
 Detail = Annotated[str, Meta(max_length=DETAIL_LIMIT)]
 ThreadWord = Annotated[str, Meta(max_length=WORD_LIMIT)]
 FieldName = Annotated[str, Meta(max_length=100, pattern=r"^[a-z][a-z0-9_]*\Z")]
+Bytes = Annotated[float, Meta(gt=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 Number = Annotated[int, Meta(ge=0, lt=1 << 31)]
 Identifier = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
@@ -56,7 +59,8 @@ class Boot(_Message, frozen=True):
     that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says for each
     listener whether it speaks TLS, and `checks` whether it is for health checks alone. A generation is
     `proven` once one of its workers has served: then a failing warm-up does not prevent a worker. `links` are
-    those that lead to its release, `search_path` is its $PYTHONPATH.
+    those that lead to its release, `search_path` is its $PYTHONPATH. `growth`: the master, which may be of an
+    earlier version, understands Grows. `trial`: load, say how that went (Tried), and end.
     """
 
     master: int
@@ -72,16 +76,19 @@ class Boot(_Message, frozen=True):
     links: Links = ()
     search_path: str | None = None
     handed: bool = False
+    growth: bool = False
+    trial: bool = False
 
 
 class Fork(_Message, frozen=True):
     """Fork worker `worker` for `slot` of the scoreboard. Descriptors: its end of its channel, and of a pipe
-    for its stacks if `stacks`. `proven` as in Boot."""
+    for its stacks if `stacks`. `proven` as in Boot, `quarantine` as in Quarantine."""
 
     worker: int
     slot: int
     proven: bool = False
     stacks: bool = False
+    quarantine: dict[str, float] = {}
 
 
 class Become(_Message, frozen=True):
@@ -92,6 +99,7 @@ class Become(_Message, frozen=True):
     slot: int
     proven: bool = False
     stacks: bool = False
+    quarantine: dict[str, float] = {}
 
 
 class Relisten(_Message, frozen=True):
@@ -155,6 +163,26 @@ class Stop(_Message, frozen=True):
     """End now, whatever is in hand."""
 
 
+class MayGrow(_Message, frozen=True):
+    """Whether more `workers` may still be started for load. Until it is said: no."""
+
+    workers: bool
+
+
+class Quarantine(_Message, frozen=True):
+    """Answer requests of these `kinds` with 503, and all others as usual: each kind until then, in monotonic
+    seconds."""
+
+    kinds: dict[str, float]
+
+
+class Spread(_Message, frozen=True):
+    """Workers have come for load: for so many `seconds` end connections beyond your share after their next
+    answer, so that their clients come to others."""
+
+    seconds: float
+
+
 class TellThreads(_Message, frozen=True):
     """What do your threads do? Answered by ThreadsAt."""
 
@@ -201,6 +229,37 @@ class LoadFailed(_Message, frozen=True):
     locked: bool = False
 
 
+class Footprint(Struct, frozen=True):
+    """The memory of a process in bytes: all that it sees, its part of what it shares, what is its own."""
+
+    rss: int
+    pss: int
+    private: int
+
+
+class LoadTrouble(Struct, frozen=True):
+    """What failed in a trial, by its key in the site file; `harmless`: a start would go on."""
+
+    key: str
+    reason: Reason
+    detail: Detail = ""
+    harmless: bool = False
+
+
+class Tried(_Message, frozen=True):
+    """Loading took `seconds`, left `hazards`, and failed in `troubles`. Memory `before` the import and
+    `after` it, None where the kernel does not tell; what a fork has of its own at first is `forked`, None
+    where none was tried. `folders`: by what it is, its path and what this user may do there, as in `r-x`."""
+
+    seconds: Seconds
+    hazards: list[str] = []
+    troubles: list[LoadTrouble] = []
+    before: Footprint | None = None
+    after: Footprint | None = None
+    forked: int | None = None
+    folders: dict[str, tuple[str, str]] = {}
+
+
 class ForkFailed(_Message, frozen=True):
     """The worker for `slot` could not be forked: as LoadFailed."""
 
@@ -220,11 +279,12 @@ class Started(_Message, frozen=True):
 
 
 class Ready(_Message, frozen=True):
-    """Serving; it took `seconds` since the fork. `samples`: it understands SampleThreads. The admin
-    process says so, too."""
+    """Serving; it took `seconds` since the fork. `samples`: it understands SampleThreads; `quarantines`: and
+    Quarantine. The admin process says so, too."""
 
     seconds: Seconds
     samples: bool = False
+    quarantines: bool = False
 
 
 class BootFailed(_Message, frozen=True):
@@ -278,6 +338,22 @@ class ThreadsAt(_Message, frozen=True):
     last: bool = False
 
 
+class LeakingKind(Struct, frozen=True):
+    """Requests of this `kind`, a method and a group of paths, have made me grow by so many bytes `each`:
+    seen in so many `requests`, in the last so many `seconds`."""
+
+    kind: ThreadWord
+    each: Bytes
+    requests: Number
+    seconds: Seconds
+
+
+class Grows(_Message, frozen=True):
+    """My memory grows because of requests: which, the worst first."""
+
+    leaks: Annotated[list[LeakingKind], Meta(min_length=1, max_length=MOST_LEAKS)]
+
+
 # Admin process to master.
 
 
@@ -306,12 +382,14 @@ Word = (
     Loaded
     | Unforkable
     | LoadFailed
+    | Tried
     | ForkFailed
     | Started
     | Ready
     | BootFailed
     | Recycle
     | ThreadsAt
+    | Grows
     | Alive
     | Connect
     | WentWrong
@@ -328,6 +406,9 @@ Message = (
     | Reopen
     | Drain
     | Stop
+    | MayGrow
+    | Quarantine
+    | Spread
     | TellThreads
     | SampleThreads
     | Word

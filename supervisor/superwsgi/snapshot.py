@@ -24,6 +24,9 @@ REFUSALS: Final[dict[str, str]] = {
 }
 """Why the server itself answers, by status."""
 
+QUARANTINED: Final = "in quarantine"
+"""Why it answers 503 in some cases."""
+
 RECYCLED: Final = "recycled: "
 """So begins `how` of a worker that was replaced as planned; what follows is why."""
 
@@ -40,7 +43,9 @@ class DeathStatus(Struct, frozen=True):
 class ThreadsStatus(Struct, frozen=True):
     """The threads of a worker, or of all workers that serve: `busy` of `total` have a request in hand, and
     there may be `most`. `queued` requests wait for one, the first for `oldest` seconds, None if that is not
-    known. `abandoned` were written off after a 504, and are in the application still."""
+    known. `gated` more wait until others of their rule are answered, the first for `gated_for` seconds, as
+    the key `gated_by` wants it. `abandoned` were written off after a 504, and are in the application
+    still; `left` wait there for something to tell clients that have left."""
 
     busy: int = 0
     total: int = 0
@@ -48,20 +53,58 @@ class ThreadsStatus(Struct, frozen=True):
     queued: int = 0
     oldest: float | None = None
     abandoned: int = 0
+    gated: int = 0
+    gated_for: float | None = None
+    gated_by: str | None = None
+    left: int = 0
+
+
+class LeakStatus(Struct, frozen=True):
+    """Requests of this `kind`, a method and a group of paths, make a worker grow by so many bytes `each`:
+    it has seen that in `requests`, `since` then (Unix time in seconds)."""
+
+    kind: str
+    each: float
+    requests: int
+    since: float
+
+
+class FiguresStatus(Struct, frozen=True):
+    """The memory of a worker so many seconds `ago`, in bytes; `pss` and `private`, which it shares with
+    nobody, only where they were measured."""
+
+    ago: float
+    rss: int
+    pss: int | None = None
+    private: int | None = None
+
+
+class MemoryStatus(Struct, frozen=True):
+    """How the memory of a worker goes on: `limit` is that of memory.soft or else memory.hard in bytes,
+    `limit_in` seconds until it will be reached, `grows` bytes a second, both None unless it grows
+    steadily. `leaks` are requests that make it grow, the worst first; `series` is how it has been, at
+    most 64 figures."""
+
+    limit: int | None = None
+    limit_in: float | None = None
+    grows: float | None = None
+    leaks: list[LeakStatus] = []
+    series: list[FiguresStatus] = []
 
 
 class WorkerStatus(Struct, frozen=True):
     """A worker, or a number that waits for one: then `pid` is None. `age` in seconds of service, `rss` in
     bytes, as is `pss`, what of shared pages is its part: that is measured only for a minute after somebody
-    has asked for it, one worker a second, and so is None at first and up to as many seconds old as there are
-    workers. `cpu` is in seconds a second (1.0: one core), None for the first second, `cpu_seconds` what it
-    has spent since its start; both are up to a second old. `recycle` is why it is to be replaced, `state` as
-    in master/states.py, or `missing`, `crash-loop`, or of one that has not gone on for seconds `stopped` (by
-    a signal) or `hangs`.
+    has asked for it, one worker a second, and so is None at first and up to as many seconds old as there
+    are workers. `cpu` is in seconds a second (1.0: one core), None for the first second, `cpu_seconds` what
+    it has spent since its start; both are up to a second old. `memory` is how its memory goes on. `recycle`
+    is why it is to be replaced, `state` as in master/states.py, or `missing`, `crash-loop`, or of one that
+    has not gone on for seconds `stopped` (by a signal) or `hangs`.
 
     `requests` and `failures` (5xx) are what it has answered. In hand it has `in_flight` requests in the
-    application, `threads.queued` that wait, `taken` that it is about to run or count, and `sending` answers
-    that their clients have not taken yet.
+    application, `threads.queued` and `threads.gated` that wait, `taken` that it is about to run or count, and
+    `sending` answers that their clients have not taken yet; `upgraded` of its `connections` are the
+    application's (WebSocket).
     """
 
     number: int
@@ -82,6 +125,8 @@ class WorkerStatus(Struct, frozen=True):
     sending: int = 0
     pss: int | None = None
     cpu_seconds: float | None = None
+    memory: MemoryStatus = MemoryStatus()
+    upgraded: int = 0
 
 
 class RunningStatus(Struct, frozen=True):
@@ -98,11 +143,26 @@ class RunningStatus(Struct, frozen=True):
     seconds: float
 
 
+class SuspectStatus(Struct, frozen=True):
+    """A `kind` of requests, a method and a group of paths, that was in hand in `crashes` of `of` crashes
+    within ten minutes, and at no more than `share` of other moments. `quarantine`: for so many more seconds
+    it is answered 503; None if it is not."""
+
+    kind: str
+    crashes: int
+    of: int
+    share: float
+    quarantine: float | None = None
+
+
 class CountsStatus(Struct, frozen=True, kw_only=True):
     """What was counted: `requests` answered, in `answers` by class of status (`2xx` to `5xx`), and of these
-    in `refused` by status those that the server itself has answered. `accepted` connections, `turned_away`
+    in `refused` by status those that the server itself has answered, of which `shed` at once, so that others
+    were in time (limits.queue_age). `accepted` connections, `turned_away`
     those that were closed unanswered as nobody knew whose they were; `sent` bytes of response bodies. The
-    access log has no line of `unlogged` requests, as `log.skip` and `log.sample` want it."""
+    access log has no line of `unlogged` requests, as `log.skip`, `log.sample` and `paths` want it. Of
+    those refused with 503, `quarantined` were of a kind that is suspected of ending workers. `upgrades` are
+    connections that the application had taken over, and that have ended."""
 
     requests: int
     answers: dict[str, int]
@@ -111,6 +171,19 @@ class CountsStatus(Struct, frozen=True, kw_only=True):
     turned_away: int
     sent: int
     unlogged: int = 0
+    shed: int = 0
+    quarantined: int = 0
+    upgrades: int = 0
+
+
+def by_reason(counts: CountsStatus) -> dict[tuple[str, str], int]:
+    """What the server itself has answered, by status and reason; that is empty for a status that is not
+    known."""
+    refused = {(status, REFUSALS.get(status, "")): count for status, count in counts.refused.items()}
+    if counts.quarantined:
+        refused["503", REFUSALS["503"]] = max(0, counts.refused.get("503", 0) - counts.quarantined)
+        refused["503", QUARANTINED] = counts.quarantined
+    return refused
 
 
 class MinuteStatus(CountsStatus, frozen=True, kw_only=True):
@@ -179,3 +252,20 @@ class AdminStatus(Struct, frozen=True):
 
     pid: int | None
     addresses: list[str]
+
+
+class CompanionStatus(Struct, frozen=True):
+    """A place of a companion: `mail`, or `mail:2` where there are several. `state` is waiting, running,
+    ending, killed or clearing (what it had started is being ended), or crash-loop, or stopped by a signal.
+    `age` in seconds, None while it does not run; `rss` in bytes, with all processes below it; `restarts` that
+    nobody had asked for. `why` it does not run, or not for much longer."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    generation: int | None = None
+    age: float | None = None
+    restarts: int = 0
+    rss: int | None = None
+    why: str = ""
+    last_end: DeathStatus | None = None

@@ -4,7 +4,16 @@ from msgspec.structs import replace
 
 from superwsgi.board.counts import BOUNDS
 from superwsgi.control import Snapshot
-from superwsgi.snapshot import CertificateStatus, PathTotals, ThreadsStatus, TotalsStatus, WorkerStatus
+from superwsgi.snapshot import (
+    CertificateStatus,
+    CompanionStatus,
+    LeakStatus,
+    MemoryStatus,
+    PathTotals,
+    ThreadsStatus,
+    TotalsStatus,
+    WorkerStatus,
+)
 
 BUCKETS = len(BOUNDS) + 1
 
@@ -20,6 +29,8 @@ def snapshot(workers=2, threads=4, paths=0, **more):
         generation=3,
         candidate=None,
         wanted=workers,
+        least=1,
+        most=6,
         addresses=["http://127.0.0.1:8000"],
         trouble="",
         workers=[worker(number, each) for number in range(1, workers + 1)],
@@ -29,6 +40,10 @@ def snapshot(workers=2, threads=4, paths=0, **more):
         serving=workers,
         totals=totals(paths),
         certificate=CertificateStatus("cert.pem", 2e9, 30.0),
+        companions=[
+            CompanionStatus("mail", "running", 200, 3, 5.0, 2, 1 << 20),
+            CompanionStatus("beat", "waiting"),
+        ],
         python="3.13.0",
         compiled=True,
     )
@@ -48,6 +63,7 @@ def worker(number, threads, **more):
         cpu=0.25,
         sending=2,
         threads=threads,
+        memory=MemoryStatus(600 << 20, 90.0, 5.5, [LeakStatus("GET /report", 1.5e6, 212, 1e9)]),
     )
     return replace(status, **more)
 

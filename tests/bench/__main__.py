@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import signal
 import sys
 from collections.abc import Callable
@@ -15,11 +14,13 @@ import click
 from tests.bench import report
 from tests.bench.bench import FULL, QUICK, Pace
 from tests.bench.environment import Environment
+from tests.bench.plotter import plotter
 from tests.bench.process import BenchError
 from tests.bench.results import Results
 from tests.bench.run import Names, run
-from tests.bench.scenarios import README, SCENARIOS, USUAL
-from tests.bench.servers import BEFORE, OURS, PEERS, QUICK_PEERS, USUAL_PEERS
+from tests.bench.scenarios import README, REAL, SCENARIOS, USUAL
+from tests.bench.servers import BEFORE, CHOICE, OURS, PEERS, QUICK_PEERS, USUAL_PEERS
+from tests.bench.servers import REAL as REAL_SERVERS
 
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -42,9 +43,10 @@ def names_of(known: Names) -> Callable[[click.Context, click.Parameter, str], Na
 @click.command()
 @click.option("--quick", is_flag=True, help="One short round, few peers: two minutes, not twelve.")
 @click.option("--readme", is_flag=True, help="Only what the README's table shows.")
-@click.option("--all", "everything", is_flag=True, help="All scenarios and peers: an hour.")
+@click.option("--real", is_flag=True, help="Real work, and all who do it: forty minutes.")
+@click.option("--all", "everything", is_flag=True, help="All other scenarios and peers: an hour.")
 @click.option("--only", default="", callback=names_of(tuple(SCENARIOS)), help="These scenarios.")
-@click.option("--peers", default="", callback=names_of(PEERS), help="These peers.")
+@click.option("--peers", default="", callback=names_of(CHOICE), help="These peers.")
 @click.option("--python", type=PROGRAM, default=sys.executable, help="Measure on this interpreter.")
 @click.option("--before", type=FOLDER, help="Measure the superwsgi of this checkout, too.")
 @click.option("--repeat", type=click.IntRange(min=1), help="Rounds, each server once in each.")
@@ -55,6 +57,7 @@ def names_of(known: Names) -> Callable[[click.Context, click.Parameter, str], Na
 def main(
     quick: bool,
     readme: bool,
+    real: bool,
     everything: bool,
     only: Names,
     peers: Names,
@@ -71,13 +74,18 @@ def main(
     What is measured of this server is the wheel that `pip install .` makes of the checkout: compiled.
 
     Scenarios: hello, flask, body, sleep, mixed, sequential (those of the README), mixed-300, mixed-fixed,
-    mixed-fifo, sleepers, threads-at-rest (these unasked, too), connect, access-log, tls, idle, mold, hazard,
-    reload, slow-head, slow-body, slow-read, idle-connections.
-    Peers: gunicorn, waitress, granian, bjoern (these unasked), fastpysgi, uwsgi.
+    mixed-fifo, static, sleepers, threads-at-rest (these unasked, too), connect, access-log, tls, idle, mold,
+    hazard, reload, overload, streams, streams-told, slow-head, slow-body, slow-read, idle-connections,
+    stall-body, stall-workers, stall-pages, stall-queries, stall-sleepers, cores-hello, cores-flask.
+    Real work: real-json, real-row, real-rows, real-fortunes, real-django (these with a PostgreSQL of the
+    bench's own), real-upload, real-streams, real-sleepers, real-static; by --only in parts of a few minutes.
+    Peers: gunicorn, waitress, granian, bjoern, nginx (for static; these unasked), fastpysgi, uwsgi,
+    gunicorn-gevent, uwsgi-gevent; superwsgi-threads, superwsgi-green: as a site is set up whose pages wait.
     """
     draw = plotter() if plot else None
-    scenarios = only or (tuple(SCENARIOS) if everything else README if readme else USUAL)
-    others = peers or (PEERS if everything else QUICK_PEERS if quick else USUAL_PEERS)
+    real = real or (bool(only) and set(only) <= set(REAL))
+    scenarios = only or _scenarios(readme, real, everything)
+    others = peers or _peers(quick, real, everything)
     ours: Names = (OURS,)
     earlier = None
     if before:
@@ -100,18 +108,18 @@ def main(
         draw(results, plot)
 
 
+def _scenarios(readme: bool, real: bool, everything: bool) -> Names:
+    others = tuple(name for name in SCENARIOS if name not in REAL)
+    return REAL if real else others if everything else README if readme else USUAL
+
+
+def _peers(quick: bool, real: bool, everything: bool) -> Names:
+    return REAL_SERVERS if real else PEERS if everything else QUICK_PEERS if quick else USUAL_PEERS
+
+
 def pace(quick: bool, repeat: int | None) -> Pace:
     usual = QUICK if quick else FULL
     return dataclasses.replace(usual, rounds=repeat or usual.rounds)
-
-
-def plotter() -> Callable[[Results, Path], None]:
-    """What draws the plot, asked for before the long run: matplotlib may be missing."""
-    try:
-        draw: Callable[[Results, Path], None] = importlib.import_module("tests.bench.plot").draw
-    except ImportError as error:
-        raise click.ClickException(f"no plot without {error.name}: pip install 'superwsgi[bench]'") from error
-    return draw
 
 
 def _end(signum: int, frame: object) -> NoReturn:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.bench.environment import Environment
 from tests.bench.process import Cores, Tree, serving
+from tests.bench.real.postgres import Postgres
 from tests.bench.servers import Job, Server
 
 Sample = dict[str, float]
@@ -40,16 +41,18 @@ class Bench:
     cores: Cores
     pace: Pace
     folder: Path
+    postgres: Postgres
     _runs: itertools.count[int] = field(default_factory=itertools.count)
 
-    def serving(self, server: Server, job: Job) -> AbstractContextManager[Tree]:
-        """`server` running `job` on its core, stopped at the end of the `with` block. Raises BenchError."""
+    def serving(self, server: Server, job: Job, *, everywhere: bool = False) -> AbstractContextManager[Tree]:
+        """`server` running `job` on its core, or `everywhere`, stopped at the end of the `with` block. Raises
+        BenchError."""
         environment = self.before if server.earlier and self.before else self.environment
         return serving(
             server.command(job),
-            core=self.cores.server,
+            cores={self.cores.server, self.cores.load} if everywhere else {self.cores.server},
             port=job.port,
-            env=environment.variables(),
+            env=environment.variables() | job.env,
             log=self.new_file("output"),
             tls=job.tls is not None,
         )
@@ -68,9 +71,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of work and its table. `measure` raises BenchError where the server cannot do it."""
+    """One kind of work and its table. `measure` raises BenchError where the server cannot do it, `prepare`
+    where none can."""
 
     title: str
     columns: dict[str, Column]
     measure: Callable[[Server, Bench], Sample]
-    fits: Callable[[Server], bool] = lambda server: True
+    fits: Callable[[Server], bool] = lambda server: server.wsgi
+    prepare: Callable[[Bench], object] = lambda bench: None

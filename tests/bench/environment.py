@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from functools import cached_property
@@ -16,6 +17,10 @@ from pathlib import Path
 
 from tests.bench.process import BenchError
 from tests.bench.servers import OURS, REPOSITORY, SERVERS
+
+FILE = "10k.bin"
+LIBRARIES = ("flask", "django", "whitenoise", "psycopg", "psycopg-binary", "psycopg-pool")
+"""Of the applications."""
 
 
 class Environment:
@@ -47,14 +52,17 @@ class Environment:
     def prepare(self, servers: tuple[str, ...]) -> dict[str, str]:
         """Install what is missing. Returns why a server could not be, by its name. Raises BenchError."""
         self._create()
+        self._make_files()
         present = self.versions()
-        wanted = {name: SERVERS[name].package for name in servers if name != OURS}
-        wanted |= {"Flask": "flask", "Django": "django"}
+        wanted = {name: SERVERS[name].installed for name in servers} | {name: (name,) for name in LIBRARIES}
         failures = {
-            name: self._pip_install(package) for name, package in wanted.items() if package not in present
+            name: self._pip_install(*missing)
+            for name, packages in wanted.items()
+            if (missing := set(packages) - present.keys())
         }
         if OURS in servers:
             failures[OURS] = self._install_ours()
+        failures |= {name: reason for name in servers if (reason := self._lacks(SERVERS[name].key))}
         return {name: reason for name, reason in failures.items() if reason}
 
     def variables(self) -> dict[str, str]:
@@ -71,6 +79,23 @@ class Environment:
         """Whether what was installed of the checkout has C on the request path."""
         said = subprocess.run([self._bin / OURS, "--version"], capture_output=True, text=True).stdout
         return "compiled" in said
+
+    def _lacks(self, key: str) -> str:
+        """Why a site file may not have `key`, or nothing."""
+        said = subprocess.run([self._bin / OURS, "reference"], capture_output=True, text=True).stdout
+        known = not key or re.search(rf"^(# ?)?{key}:", said, re.MULTILINE)
+        return "" if known else f"this superwsgi has no `{key}` in its site file"
+
+    @property
+    def files(self) -> Path:
+        """A folder with a file of 10 KB. It is there for long: servers may treat new ones in another way."""
+        return self.folder / "files"
+
+    def _make_files(self) -> None:
+        self.files.mkdir(exist_ok=True)
+        file = self.files / FILE
+        if not file.exists():
+            file.write_bytes(b"0123456789" * 1024)
 
     @property
     def _bin(self) -> Path:

@@ -30,9 +30,22 @@ def describe(cores: Cores, environment: Environment, servers: list[str]) -> dict
 
 
 def _versions(environment: Environment, servers: list[str]) -> list[str]:
-    """Of what comes from `environment`."""
+    """Of what comes from `environment`, or from the system."""
     versions = environment.versions()
-    return [f"{name} {versions[SERVERS[name].package]}" for name in servers if not SERVERS[name].earlier]
+    return [
+        f"{name} {versions.get(SERVERS[name].package) or _system_version(name)}"
+        for name in servers
+        if not SERVERS[name].earlier
+    ]
+
+
+def _system_version(name: str) -> str:
+    """As nginx says it on stderr: `nginx version: nginx/1.22.1`."""
+    try:
+        said = subprocess.run([name, "-v"], capture_output=True, text=True).stderr
+    except OSError:
+        return "(none)"
+    return said.strip().rpartition("/")[2]
 
 
 def _cpu_model() -> str:

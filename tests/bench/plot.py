@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 
 from tests.bench.report import rounds
 from tests.bench.results import Results
-from tests.bench.scenarios import SCENARIOS
+from tests.bench.scenarios import REAL, SCENARIOS
 from tests.bench.scenarios.work import WORK
-from tests.bench.servers import OURS
+from tests.bench.servers import OWN
 
-WIDTH, ROW, HEAD, FOOT = 9.0, 1.62, 0.62, 0.62  # inches
+WIDTH, HEAD, FOOT = 9.0, 0.62, 0.62  # inches
+BAR = 0.24  # inches of a row for each server
 DOTS_PER_INCH = 200
-LEFT, RIGHT, GAP, TITLE = 0.82, 0.1, 0.12, 0.27  # inches
+LEFT, RIGHT, GAP, TITLE, MARGIN = 1.42, 0.1, 0.12, 0.27, 0.08  # inches
 ROOM_FOR_VALUE = 1.28  # of the longest bar
 
 OUR_COLOR, PEER_COLOR, INK, FAINT = "#c2410c", "#c4c9d0", "#1f2328", "#656d76"
@@ -42,26 +43,32 @@ PANELS = (
 
 def draw(results: Results, path: Path) -> None:
     """Write the PNG. Every panel has a scale of its own: compare the servers within it."""
-    rows = [work for work in WORK if work in results.samples]
+    rows = [name for name in (*WORK, *REAL) if name in results.samples]
+    heights = [_height(results, name) for name in rows]
     with matplotlib.rc_context({"font.family": "DejaVu Sans", "font.size": 8, "text.color": INK}):
-        picture = Figure(figsize=(WIDTH, HEAD + ROW * len(rows) + FOOT), facecolor="white")
+        picture = Figure(figsize=(WIDTH, HEAD + sum(heights) + FOOT), facecolor="white")
         _headings(picture)
         for number, work in enumerate(rows):
-            _row(picture, results, work, number)
+            _row(picture, results, work, above=sum(heights[:number]))
         _footer(picture, results)
         picture.savefig(path, dpi=DOTS_PER_INCH)
 
 
-def _row(picture: Figure, results: Results, work: str, number: int) -> None:
+def _height(results: Results, work: str) -> float:
+    """Inches of a row: as many bars as there are servers."""
+    return TITLE + BAR * len(results.samples[work]) + MARGIN
+
+
+def _row(picture: Figure, results: Results, work: str, above: float) -> None:
     height = picture.get_figheight()
-    top = height - HEAD - ROW * number
+    top, row = height - HEAD - above, _height(results, work)
     picture.text(0.1 / WIDTH, (top - 0.05) / height, SCENARIOS[work].title, weight="bold", va="top")
     for column, panel in enumerate(PANELS):
         box = (
             _left(column) / WIDTH,
-            (top - ROW + 0.08) / height,
+            (top - row + MARGIN) / height,
             _width() / WIDTH,
-            (ROW - TITLE - 0.08) / height,
+            (row - TITLE - MARGIN) / height,
         )
         _bars(picture.add_axes(box), results, work, panel, named=column == 0)
 
@@ -70,7 +77,7 @@ def _bars(axes: Axes, results: Results, work: str, panel: Panel, named: bool) ->
     servers = list(results.samples[work])
     values = [results.median(work, server, panel.figure) or 0.0 for server in servers]
     floor = min(values) / 3 if panel.logarithmic else 0.0
-    colors = [OUR_COLOR if server == OURS else PEER_COLOR for server in servers]
+    colors = [OUR_COLOR if server in OWN else PEER_COLOR for server in servers]
     axes.barh(servers, [value - floor for value in values], left=floor, height=0.74, color=colors)
     if panel.logarithmic:
         axes.set_xscale("log")
@@ -83,8 +90,8 @@ def _bars(axes: Axes, results: Results, work: str, panel: Panel, named: bool) ->
             textcoords="offset points",
             va="center",
             fontsize=7.5,
-            weight="bold" if server == OURS else "normal",
-            color=OUR_COLOR if server == OURS else INK,
+            weight="bold" if server in OWN else "normal",
+            color=OUR_COLOR if server in OWN else INK,
         )
     _bare(axes, named)
 
@@ -109,7 +116,7 @@ def _bare(axes: Axes, named: bool) -> None:
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.spines["left"].set_color(FAINT)
     for label in axes.get_yticklabels():
-        if label.get_text() == OURS:
+        if label.get_text() in OWN:
             label.set(weight="bold", color=OUR_COLOR)
 
 

@@ -38,8 +38,8 @@ class Cores:
         return cls(usable[0], usable[-1])
 
 
-def pinned(core: int, command: list[str]) -> list[str]:
-    return ["taskset", "--cpu-list", str(core), *command]
+def pinned(cores: set[int], command: list[str]) -> list[str]:
+    return ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
 
 
 def free_port() -> int:
@@ -63,6 +63,11 @@ class Tree:
         """User and system time of all processes so far."""
         return sum(_cpu_seconds(process.pid) for process in self.processes())
 
+    def switches(self) -> tuple[int, int]:
+        """How often threads of its processes have waited so far, and were preempted."""
+        statuses = [status for process in self.processes() for status in _thread_statuses(process.pid)]
+        return _sum_of("voluntary_ctxt_switches", statuses), _sum_of("nonvoluntary_ctxt_switches", statuses)
+
     def pss(self) -> int:
         """Bytes of memory, with what is shared divided by its sharers."""
         return sum(process.memory_full_info().pss for process in self.processes())
@@ -71,12 +76,28 @@ class Tree:
         self._root.send_signal(signal.SIGHUP)
 
 
-def others_cpu_seconds(tree: Tree) -> float:
-    """CPU time of all that is not this server and not a finished load generator, up to a constant."""
+def others_cpu_seconds(*own: Tree) -> float:
+    """CPU time of all that is neither the bench's own nor a finished load generator, up to a constant."""
     times = psutil.cpu_times()
     load = resource.getrusage(resource.RUSAGE_CHILDREN)
     everyone = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
-    return float(everyone - tree.cpu_seconds() - load.ru_utime - load.ru_stime)
+    return float(everyone - sum(tree.cpu_seconds() for tree in own) - load.ru_utime - load.ru_stime)
+
+
+def _thread_statuses(pid: int) -> Iterator[str]:
+    for file in Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(OSError):  # it has ended
+            yield file.read_text()
+
+
+def _sum_of(field: str, statuses: list[str]) -> int:
+    """Of a field of proc_pid_status(5)."""
+    return sum(
+        int(line.split()[1])
+        for status in statuses
+        for line in status.splitlines()
+        if line.startswith(f"{field}:")
+    )
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -89,12 +110,12 @@ def _cpu_seconds(pid: int) -> float:
 
 @contextlib.contextmanager
 def serving(
-    command: list[str], core: int, port: int, env: dict[str, str], log: Path, tls: bool = False
+    command: list[str], cores: set[int], port: int, env: dict[str, str], log: Path, tls: bool = False
 ) -> Iterator[Tree]:
     """Start `command`, wait until it answers on `port`, and stop all of it at the end. Raises BenchError."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            pinned(core, command),
+            pinned(cores, command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

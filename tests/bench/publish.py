@@ -1,5 +1,7 @@
 """`python -m tests.bench.publish OLDEST.json NEWEST.json`: what the README says about speed, and results.md,
-from runs on several versions of Python. Measures nothing, and takes only runs of the compiled wheel.
+from runs on several versions of Python. Measures nothing, and takes only runs of the compiled wheel, on a
+machine that did nothing else. Real work has a piece of results.md of its own; one that the files have nothing
+of stays as it is.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import click
 
 from tests.bench import report
 from tests.bench.machine import COMPILED, PLAIN
+from tests.bench.plotter import plotter
 from tests.bench.results import Results
-from tests.bench.scenarios import SCENARIOS
+from tests.bench.scenarios import REAL, SCENARIOS
 from tests.bench.servers import OURS, REPOSITORY
 
 SERVERS = {
@@ -26,8 +29,16 @@ SERVERS = {
 }
 """Those of the README, by the name that each has there."""
 
-_PIECE = re.compile(r"(?<=<!-- bench -->\n).*(?=\n<!-- /bench -->)", re.DOTALL)
+README_FILE = REPOSITORY / "README.md"
+TABLES = Path(__file__).with_name("results.md")
+PICTURE = Path(__file__).with_name("results-real.png")
+
+QUIET = 25.0
+"""Percent of a core that other processes may have taken, in the median."""
+
 _NOT_MEASURED = "–"
+
+_USUAL = tuple(name for name in SCENARIOS if name not in REAL)
 
 
 @dataclass(frozen=True)
@@ -64,29 +75,53 @@ ROWS = (
 def main(files: tuple[Path, ...]) -> None:
     """Write both from FILES, what `python -m tests.bench --json` has written, oldest Python first. Several
     runs on one Python, of different scenarios, count as one."""
-    found = {path: Results.read(path) for path in files}
-    for path, run in found.items():
-        if (build := run.machine.get(OURS, PLAIN)) != COMPILED:
-            raise click.ClickException(f"{path}: measured on {build}; install a C compiler, and measure anew")
-    runs = one_a_python(found.values())
-    readme, tables = REPOSITORY / "README.md", Path(__file__).with_name("results.md")
-    readme.write_text(with_piece(readme.read_text(), piece(runs)))
-    tables.write_text("\n".join(map(report.text, runs)))
+    found = [_read(path) for path in files]
+    usual, real = (one_a_python(run.of(names) for run in found) for names in (_USUAL, REAL))
+    if any(_has(row, usual) for row in ROWS):
+        _write(README_FILE, "bench", piece(usual))
+    if usual:
+        _write(TABLES, "usual", "\n".join(map(report.text, usual)))
+    if real:
+        plotter()(real[-1], PICTURE)
+        _write(TABLES, "real", real_piece(real))
+
+
+def _read(path: Path) -> Results:
+    """Raises ClickException where it is not to be published."""
+    run = Results.read(path)
+    if (build := run.machine.get(OURS, PLAIN)) != COMPILED:
+        raise click.ClickException(f"{path}: measured on {build}; install a C compiler, and measure anew")
+    if (others := report.others(run)) > QUIET:
+        raise click.ClickException(
+            f"{path}: other processes took {others:.0f} % of a core; measure anew while the machine is quiet"
+        )
+    return run
+
+
+def _write(page: Path, mark: str, text: str) -> None:
+    page.write_text(with_piece(page.read_text(), mark, text))
 
 
 def one_a_python(found: Iterable[Results]) -> list[Results]:
-    """Joined, in the order in which each Python comes first."""
+    """Joined, in the order in which each Python comes first; without those that have no sample."""
     runs: dict[str, Results] = {}
     for run in found:
-        first = runs.setdefault(run.machine["Python"], Results(run.machine))
-        first.samples |= run.samples
-        first.failures += run.failures
+        if run.samples:
+            first = runs.setdefault(run.machine["Python"], Results(dict(run.machine)))
+            first.join(run)
     return list(runs.values())
 
 
-def with_piece(page: str, text: str) -> str:
-    """`page` with `text` between its marks."""
-    return _PIECE.sub(lambda _: text, page)
+def real_piece(runs: list[Results]) -> str:
+    """The picture is of the newest Python."""
+    picture = f"![Real work, {runs[-1].machine['Python']}]({PICTURE.name})"
+    return "\n".join([f"{picture}\n", *map(report.text, runs)])
+
+
+def with_piece(page: str, mark: str, text: str) -> str:
+    """`page` with `text` between its marks of that name."""
+    marks = re.compile(rf"(?<=<!-- {mark} -->\n).*(?=\n<!-- /{mark} -->)", re.DOTALL)
+    return marks.sub(lambda _: text, page)
 
 
 def piece(runs: list[Results]) -> str:

@@ -47,11 +47,16 @@ def _title(results: Results) -> str:
 
 def noise(results: Results) -> dict[str, str]:
     """What else ran: above a few percent, requests a second and latencies are not to be trusted."""
-    others = results.everywhere("others_percent")
-    if not others:
+    worst = max(results.everywhere("others_percent"), default=None)
+    if worst is None:
         return {}
-    median, worst = statistics.median(others), max(others)
-    return {"Other processes": f"{median:.0f} % of a core (median), {worst:.0f} % (worst)"}
+    return {"Other processes": f"{others(results):.0f} % of a core (median), {worst:.0f} % (worst)"}
+
+
+def others(results: Results) -> float:
+    """Percent of a core that they took, in the median; 0 where nobody looked."""
+    found = results.everywhere("others_percent")
+    return statistics.median(found) if found else 0.0
 
 
 def rounds(results: Results) -> str:

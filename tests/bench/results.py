@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.bench.bench import Sample
-from tests.bench.servers import BEFORE, OURS
+from tests.bench.servers import OWN
+
+MERGED = {"Servers"}
+"""Facts of which each run names those that it had."""
 
 
 @dataclass
@@ -30,13 +34,36 @@ class Results:
         values = self.values(scenario, server, figure)
         return statistics.median(values) if values else None
 
+    def medians(self, scenario: str, servers: Iterable[str], figure: str) -> list[float]:
+        """Of those servers that were measured."""
+        found = (self.median(scenario, server, figure) for server in servers)
+        return [value for value in found if value is not None]
+
     def everywhere(self, figure: str) -> list[float]:
         """The figure in every sample that has it."""
         rounds = [samples for servers in self.samples.values() for samples in servers.values()]
         return [sample[figure] for samples in rounds for sample in samples if figure in sample]
 
     def peers(self, scenario: str) -> list[str]:
-        return [server for server in self.samples.get(scenario, {}) if server not in (OURS, BEFORE)]
+        return [server for server in self.samples.get(scenario, {}) if server not in OWN]
+
+    def of(self, scenarios: Iterable[str]) -> Results:
+        """Without all other scenarios, and without what is said to have failed in those."""
+        kept = set(scenarios)
+        samples = {name: servers for name, servers in self.samples.items() if name in kept}
+        left = [name for name in self.samples if name not in kept]
+        said = [
+            failure for failure in self.failures if not any(f" {name}: " in f" {failure}" for name in left)
+        ]
+        return Results(dict(self.machine), samples, said)
+
+    def join(self, other: Results) -> None:
+        """Take over what another run on the same Python has found."""
+        self.samples |= other.samples
+        self.failures += [failure for failure in other.failures if failure not in self.failures]
+        for fact in MERGED & self.machine.keys() | MERGED & other.machine.keys():
+            both = [self.machine.get(fact, ""), other.machine.get(fact, "")]
+            self.machine[fact] = ", ".join(dict.fromkeys(", ".join(filter(None, both)).split(", ")))
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")

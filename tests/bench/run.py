@@ -13,6 +13,7 @@ from tests.bench import machine
 from tests.bench.bench import Bench, Pace, Sample
 from tests.bench.environment import Environment
 from tests.bench.process import BenchError, Cores
+from tests.bench.real.postgres import Postgres
 from tests.bench.results import Results
 from tests.bench.scenarios import SCENARIOS
 from tests.bench.servers import BEFORE, OURS, SERVERS
@@ -40,8 +41,11 @@ def run(
     results = Results(machine.describe(cores, environment, ready))
     for server, reason in failures.items():
         _leave_out(results, f"{server} could not be installed: {reason}")
-    with tempfile.TemporaryDirectory(prefix="superwsgi-bench-") as folder:
-        bench = Bench(environment, before, cores, pace, Path(folder))
+    with (
+        tempfile.TemporaryDirectory(prefix="superwsgi-bench-") as folder,
+        Postgres(cores.load) as postgres,
+    ):
+        bench = Bench(environment, before, cores, pace, Path(folder), postgres)
         for scenario in scenarios:
             _run_scenario(scenario, ready, bench, results)
     return results
@@ -61,6 +65,11 @@ def _prepare(servers: Names, environment: Environment, before: Environment | Non
 def _run_scenario(name: str, servers: list[str], bench: Bench, results: Results) -> None:
     """A server that fails is left out of the later rounds."""
     scenario = SCENARIOS[name]
+    try:
+        scenario.prepare(bench)
+    except BenchError as error:
+        _leave_out(results, f"{name}: {error}")
+        return
     able = [server for server in servers if scenario.fits(SERVERS[server])]
     for number in range(1, bench.pace.rounds + 1):
         for server in list(able):

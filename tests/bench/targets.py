@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench.results import Results
-from tests.bench.servers import BEFORE, OURS
+from tests.bench.scenarios import REAL
+from tests.bench.servers import BEFORE, GREEN, OURS, OWN, THREADS
 
 Figure = Callable[[Results], float | None]
 """The number that is compared; None where the run did not measure it."""
@@ -57,6 +58,15 @@ def _to_best(scenario: str, figure: str) -> Figure:
     return ratio
 
 
+def _to_least(scenario: str, figure: str) -> Figure:
+    def ratio(results: Results) -> float | None:
+        medians = [results.median(scenario, peer, figure) for peer in results.peers(scenario)]
+        least = min((median for median in medians if median is not None), default=None)
+        return _divide(results.median(scenario, OURS, figure), least)
+
+    return ratio
+
+
 def _within(scenario: str, figure: str, base: str) -> Figure:
     def ratio(results: Results) -> float | None:
         return _divide(results.median(scenario, OURS, figure), results.median(scenario, OURS, base))
@@ -71,6 +81,35 @@ def _to_scenario(scenario: str, figure: str, base: str) -> Figure:
     return ratio
 
 
+def _real(scenario: str, figure: str, best: Callable[[list[float]], float]) -> Figure:
+    """The best of ours, however it is set up, of the best peer's."""
+
+    def ratio(results: Results) -> float | None:
+        peers = _faultless(results, scenario, results.peers(scenario), figure)
+        ours = _faultless(results, scenario, [name for name in OWN if name != BEFORE], figure)
+        return _divide(best(ours), best(peers)) if ours and peers else None
+
+    return ratio
+
+
+def _to_best_of(scenario: str, figure: str, server: str) -> Figure:
+    def ratio(results: Results) -> float | None:
+        peers = _faultless(results, scenario, results.peers(scenario), figure)
+        return _divide(results.median(scenario, server, figure), max(peers, default=None))
+
+    return ratio
+
+
+def _faultless(results: Results, scenario: str, servers: list[str], figure: str) -> list[float]:
+    """Of those that answered everything: a refusal is fast."""
+    good = [name for name in servers if not results.median(scenario, name, "errors")]
+    return results.medians(scenario, good, figure)
+
+
+def _of(scenario: str, figure: str, server: str) -> Figure:
+    return lambda results: results.median(scenario, server, figure)
+
+
 def _divide(dividend: float | None, divisor: float | None) -> float | None:
     return dividend / divisor if dividend is not None and divisor else None
 
@@ -80,6 +119,12 @@ TARGETS = (
         "hello: CPU per request, of Gunicorn gthread's", _to_peer("hello", "cpu_us", "gunicorn"), at_most=0.17
     ),
     Target("hello: CPU per request, of bjoern's", _to_peer("hello", "cpu_us", "bjoern"), at_most=1.6),
+    Target("static: CPU per request, of hello's", _to_scenario("static", "cpu_us", "hello"), at_most=2),
+    Target(
+        "static: CPU per request, of Gunicorn's with WhiteNoise",
+        _to_peer("static", "cpu_us", "gunicorn"),
+        at_most=0.333,
+    ),
     Target("flask: p99, of p50", _within("flask", "p99_ms", "p50_ms"), at_most=2),
     Target("flask: requests/s, of the best peer's", _to_best("flask", "rate"), at_least=0.95),
     Target("sleep: requests/s, of the best peer's", _to_best("sleep", "rate"), at_least=0.95),
@@ -101,6 +146,15 @@ TARGETS = (
     Target(
         "sequential: threads met by what blocks, default", _worst("sequential", "usual_blocks"), at_most=3
     ),
+    Target("stall-body: p99, of the best peer's", _to_least("stall-body", "p99_ms"), at_most=1.1),
+    Target("stall-workers: p99, of the best peer's", _to_least("stall-workers", "p99_ms"), at_most=1.1),
+    Target("stall-pages: p99, of the best peer's", _to_least("stall-pages", "p99_ms"), at_most=1.1),
+    Target("stall-queries: p99, of the best peer's", _to_least("stall-queries", "p99_ms"), at_most=1.1),
+    Target(
+        "stall-sleepers: requests/s, of Granian's",
+        _to_peer("stall-sleepers", "rate", "granian"),
+        at_least=0.9,
+    ),
     Target("TLS, hello: requests/s, of plain", _median("tls", "share"), at_least=0.8),
     Target("idle: CPU in % of a core", _median("idle", "idle_percent"), at_most=0.5),
     Target("mold: PSS of all processes, of one worker's RSS", _median("mold", "ratio"), at_most=1.35),
@@ -116,11 +170,34 @@ TARGETS = (
     Target("idle-connections: bytes of memory each", _median("idle-connections", "bytes"), at_most=6144),
 )
 
+REAL_TARGETS = (
+    *(
+        Target(f"{name}: requests/s, of the best peer's", _real(name, "rate", max), at_least=0.97)
+        for name in REAL
+        if name != "real-streams"
+    ),
+    *(Target(f"{name}: p99, of the best peer's", _real(name, "p99_ms", min), at_most=1.1) for name in REAL),
+    Target("real-streams: CPU in us an event, threads", _of("real-streams", "cpu_us", THREADS), at_most=50),
+    Target(
+        "real-sleepers: requests/s, threads, of the best peer's",
+        _to_best_of("real-sleepers", "rate", THREADS),
+        at_least=0.9,
+    ),
+    Target(
+        "real-sleepers: requests/s, green, of the best peer's",
+        _to_best_of("real-sleepers", "rate", GREEN),
+        at_least=1,
+    ),
+    Target("real-sleepers: CPU in us, green", _of("real-sleepers", "cpu_us", GREEN), at_most=36),
+)
+"""Of what is measured by --real alone."""
+
 
 def verdicts(results: Results) -> list[str]:
     """The closing lines of a report."""
-    measured = list(filter(None, (target.verdict(results) for target in TARGETS)))
-    lines = [*measured, f"      not measured: {len(TARGETS) - len(measured)} of {len(TARGETS)} targets"]
+    targets = REAL_TARGETS if set(results.samples) & set(REAL) else TARGETS
+    measured = list(filter(None, (target.verdict(results) for target in targets)))
+    lines = [*measured, f"      not measured: {len(targets) - len(measured)} of {len(targets)} targets"]
     cost = results.median("access-log", OURS, "cost_us")
     if cost is not None:
         lines.append(f"      access log on: {cost:.2f} us of CPU per request")

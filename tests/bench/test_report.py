@@ -10,8 +10,8 @@ import pytest
 from tests.bench import report
 from tests.bench.results import Results
 from tests.bench.scenarios import SCENARIOS
-from tests.bench.servers import BEFORE, OURS
-from tests.bench.targets import TARGETS, Target, verdicts
+from tests.bench.servers import BEFORE, GREEN, OURS, THREADS
+from tests.bench.targets import REAL_TARGETS, TARGETS, Target, verdicts
 
 
 def results(**scenarios: dict[str, list[dict[str, float]]]) -> Results:
@@ -66,6 +66,28 @@ def test_a_mix_is_compared_with_the_same_mix_in_turn() -> None:
     fair, fifo = {"slow_rate": 70.0, "p50_ms": 0.5}, {"slow_rate": 80.0, "p50_ms": 700.0}
     found = results(mixed_fixed={OURS: [fair]}, mixed_fifo={OURS: [fifo]})
     assert "FAIL  mixed-fixed: slow requests/s, of queue: fifo: 0.875 (at least 0.9)" in verdicts(found)
+
+
+def test_real_work_is_that_of_the_best_of_ours_to_the_best_peer_that_answered_everything() -> None:
+    def did(rate: float, p99_ms: float, errors: float = 0) -> list[dict[str, float]]:
+        return [{"rate": rate, "p99_ms": p99_ms, "cpu_us": 40.0, "errors": errors}]
+
+    found = results(
+        real_sleepers={
+            OURS: did(300.0, 1.0, errors=5000),
+            THREADS: did(7000.0, 150.0),
+            GREEN: did(9500.0, 120.0),
+            "granian": did(9000.0, 100.0),
+            "uwsgi": did(20_000.0, 5.0, errors=900),
+        }
+    )
+    said = "\n".join(verdicts(found))
+    assert "PASS  real-sleepers: requests/s, of the best peer's: 1.06 (at least 0.97)" in said
+    assert "FAIL  real-sleepers: p99, of the best peer's: 1.2 (at most 1.1)" in said
+    assert "FAIL  real-sleepers: requests/s, threads, of the best peer's: 0.778 (at least 0.9)" in said
+    assert "PASS  real-sleepers: requests/s, green, of the best peer's: 1.06 (at least 1)" in said
+    assert "FAIL  real-sleepers: CPU in us, green: 40 (at most 36)" in said
+    assert f"not measured: {len(REAL_TARGETS) - 5} of {len(REAL_TARGETS)} targets" in said
 
 
 def test_targets_that_were_not_measured_are_counted() -> None:

@@ -21,7 +21,8 @@ _REPORT = Path(__file__).with_name("report.lua")
 
 @dataclass(frozen=True)
 class Figures:
-    """What wrk saw; `errors` are failed or broken exchanges and answers of 400 and above."""
+    """What wrk saw; `errors` are failed or broken exchanges and answers of 400 and above, `requests` are all
+    other answers."""
 
     requests: int
     seconds: float
@@ -35,7 +36,8 @@ class Figures:
 
 
 class Wrk:
-    """A run of wrk in the background, from `core`. Leave the `with` block only after `figures`."""
+    """A run of wrk in the background, from `core`; `upload`: bytes that each request brings. Leave the `with`
+    block only after `figures`."""
 
     def __init__(
         self,
@@ -46,12 +48,14 @@ class Wrk:
         close: bool = False,
         tls: bool = False,
         path: str = "/",
+        upload: int = 0,
     ) -> None:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "-s", str(_REPORT)]
         if close:
             command += ["-H", "Connection: close"]
+        command += [f"http{'s' * tls}://127.0.0.1:{port}{path}", "--", str(upload)]
         self._process = subprocess.Popen(
-            pinned(core, [*command, f"http{'s' * tls}://127.0.0.1:{port}{path}"]),
+            pinned({core}, command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -92,7 +96,8 @@ def run(
     close: bool = False,
     tls: bool = False,
     path: str = "/",
+    upload: int = 0,
 ) -> Figures:
     """Load for whole `seconds`, and what came of it."""
-    with Wrk(port, seconds, connections, core, close, tls, path) as load:
+    with Wrk(port, seconds, connections, core, close, tls, path, upload) as load:
         return load.figures()

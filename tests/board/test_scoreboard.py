@@ -7,7 +7,8 @@ import os
 import pytest
 
 from superwsgi.board import counts, layout, scoreboard
-from superwsgi.board.scoreboard import Scoreboard, ThreadWriter
+from superwsgi.board.scoreboard import Scoreboard
+from superwsgi.board.thread_record import ThreadWriter
 
 GET = counts.NUMBERS["GET"]
 
@@ -29,7 +30,10 @@ def test_worker_fields_round_trip(board):
     told = {**{name: getattr(read, name) for name in names}, "accepted": read.counts.accepted}
     told["turned_away"] = read.counts.turned_away
     told["unlogged"] = read.counts.unlogged
-    names = [n for n in single if n not in ("accepting", "heartbeat", "waiting_since")]
+    told["quarantined"] = read.counts.quarantined
+    told["shed"] = read.counts.shed
+    told["upgrades"] = read.counts.upgrades
+    names = [n for n in single if n not in ("accepting", "heartbeat", "waiting_since", "gated_since")]
     assert [told[n] for n in names] == [single.index(n) + 1 for n in names]
     assert read.accepting is True
     assert board.read(0).pid == board.read(2).pid == 0, "a slot's neighbours are left alone"
@@ -215,3 +219,11 @@ class TestHostile:
         with pytest.raises(ValueError, match="not sealed memory"):
             Scoreboard.attach(fd, 2)
         os.close(fd)
+
+
+def test_no_two_slots_share_a_line_of_a_cache():
+    for threads in (1, 2, 9):
+        board = Scoreboard.create(3, threads)
+        starts = [board._slot_at(slot) * layout.WORD for slot in range(3)]
+        assert [start % (layout.LINE_WORDS * layout.WORD) for start in starts] == [0, 0, 0]
+        board.close()

@@ -22,7 +22,14 @@ import msgspec
 import superwsgi
 from superwsgi.control import AllStacks, ProcessStacks, Snapshot, ThreadStack
 from superwsgi.incidents import Incident, RequestInHand
-from superwsgi.snapshot import MinuteStatus, RunningStatus, ThreadsStatus, WorkerStatus
+from superwsgi.snapshot import (
+    CompanionStatus,
+    DeathStatus,
+    MinuteStatus,
+    RunningStatus,
+    ThreadsStatus,
+    WorkerStatus,
+)
 
 PAGE = Path(superwsgi.__file__).parent / "admin" / "page.html"
 TOKEN = "open sesame"
@@ -54,7 +61,7 @@ class Site:
         busy = len(running)
         failed = 273 if degraded else 0
         reasons = [
-            "236 of 8,112 requests answered 503 in the last minute: no thread was free for them in time",
+            "236 of 8,112 requests answered 503 in the last minute: none of their threads was free in time",
             "worker 3 hangs: no sign of life for 8.2s",
         ]
         return Snapshot(
@@ -94,7 +101,16 @@ class Site:
                 p99=None if self.wrong == "quiet" else 0.048,
             ),
             running=running,
+            companions=self._companions() if self.wrong == "companions" else [],
         )
+
+    def _companions(self):
+        end = DeathStatus("exit code 1", 3.2, 17)
+        return [
+            CompanionStatus("beat", "crash-loop", restarts=9, why="exit code 1", last_end=end),
+            CompanionStatus("mail:1", "running", 4711, 3, 120.0, 1, 80 << 20),
+            CompanionStatus("mail:2", "ending", 4712, 2, 130.0, 0, 81 << 20, "generation 3 has taken over"),
+        ]
 
     def _worker(self, number):
         hangs = self.wrong == "degraded" and number == 3

@@ -49,6 +49,14 @@ class TestWhatItShows:
         page.wait("[data-worker='3'] .cell.abandoned", "abandoned after a 504")
         page.wait(".cell.slow .age", "s")
 
+    def test_companions_have_lanes_of_their_own(self, page, shows):
+        shows("companions")
+        page.wait_number("#companions .lane", 3)
+        assert page.texts("#companions h3") == ["beatcrash-loop", "mail:1running", "mail:2ending"]
+        assert page.texts("[data-companion='mail:1'] .stats") == ["memory80Mrestarts1"]
+        assert page.text("[data-companion='beat'] .notes").startswith("exit code 1; the one before ended 3.")
+        assert page.text("[data-companion='mail:2'] .notes") == "generation 3 has taken over"
+
     def test_of_many_threads_the_longest_and_all_if_wanted(self, page, shows):
         shows("crowded")
         page.wait_number(".lane", 16)

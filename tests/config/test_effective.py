@@ -110,7 +110,7 @@ def test_no_secret_is_shown(tmp_path: Path, line: str) -> None:
 def test_of_the_command_line(tmp_path: Path) -> None:
     site = from_options("shop:app", chdir=str(tmp_path), bind=["https://:1"], certificate="x", threads=3)
     found = shown(site)
-    assert found["app"] == ("shop:app", "MODULE:APP")
+    assert found["app"] == ("shop:app", "TARGET")
     assert found["bind"][1] == "--bind"
     assert found["tls.certificate"] == (f"{tmp_path}/x", "--certificate")
     assert found["threads"] == ("3", "--threads")

@@ -128,9 +128,10 @@ def test_one_address_needs_no_list(tmp_path: Path) -> None:
 
 WHOLE = "expected a whole number from 1 to"
 THREADS = f"{WHOLE} 10000, or a mapping of min and max"
+WORKERS = f"{WHOLE} 1024, or auto, or a mapping of min and max"
 COUNT = "expected a whole number of 1 or more"
 ADDRESS = "expected host:port, [IPv6]:port, unix:path or systemd"
-IMPORT = "expected module:attribute or module:factory()"
+IMPORT = "expected module:attribute, module:factory() or the path of a file"
 MOUNT = "expected /prefix, host or host/prefix"
 DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
 
@@ -148,7 +149,7 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
             "2:1: unknown key 'worker_class': leave it out: every worker runs 'threads'",
         ),
         ("timeout: 30", "2:1: unknown key 'timeout': it is 'timeouts.request' here"),
-        ("reload: true", "2:1: unknown key 'reload': files are not watched: to develop, use the framework's"),
+        ("reload: true", "2:1: unknown key 'reload': to develop, type `superwsgi dev`; to deploy"),
         ("timeouts: {timeout: 8}", "2:12: unknown key 'timeouts.timeout': known: boot, head"),
         ("timeouts: {threads: 8}", "2:12: unknown key 'timeouts.threads': did you mean 'threads'?"),
         ("timeouts: {lame-duck: 8}", "2:12: unknown key 'timeouts.lame-duck': did you mean 'lame_duck'?"),
@@ -168,8 +169,16 @@ DURATION = "expected a duration such as 250ms, 30s, 5m or 1h"
         ("threads: {min: 1, max: 2, spare: 3}", "2:27: unknown key 'threads.spare': known: min, max, idle"),
         ("threads: {min: 1, max: 2, idle: 0}", "2:33: threads.idle: expected a duration above 0, got '0'"),
         ("queue: lifo", "2:8: queue: expected fair or fifo, got 'lifo'"),
-        ("workers: many", f"2:10: workers: {WHOLE} 1024, or auto, got 'many'"),
-        ("workers: {min: 2, max: 8}", f"2:10: workers: {WHOLE} 1024, or auto, got a mapping"),
+        ("workers: many", f"2:10: workers: {WORKERS}, got 'many'"),
+        ("workers: [2, 8]", f"2:10: workers: {WORKERS}, got a list"),
+        ("workers: 2-8", f"2:10: workers: {WORKERS}, got '2-8'"),
+        ("workers: {min: 2}", "2:10: workers: key 'max' is missing"),
+        ("workers: {min: 0, max: 8}", f"2:16: workers.min: {WHOLE} 1024, or auto, got '0'"),
+        ("workers: {min: 1, max: all}", f"2:24: workers.max: {WHOLE} 1024, or auto, got 'all'"),
+        ("workers: {min: 8, max: 2}", "2:24: workers.min must not be above workers.max: for a fixed number"),
+        ("workers: {min: 2, max: 8, minimum: 3}", "2:27: unknown key 'workers.minimum': did you mean 'min'?"),
+        ("workers: {min: 2, max: 8, mx: 3}", "2:27: unknown key 'workers.mx': did you mean 'max'?"),
+        ("cheaper: 2", "2:1: unknown key 'cheaper': it is a range here: workers: {min: 2, max: 8}"),
         ("preload: perhaps", "2:10: preload: expected true or false, or auto, got 'perhaps'"),
         ("chdir: ''", "2:8: chdir: expected a path, got ''"),
         ("chdir: ~/shop", "2:8: chdir: expected a path, got '~/shop': ~ is not expanded, write ${HOME}/shop"),
@@ -262,18 +271,18 @@ def test_one_mistake_is_one_problem_in_the_words_of_a_site_file(tmp_path: Path, 
         ("apps:\n", ["1:6: apps: expected at least one, got nothing"]),
         ("apps: shop:app\n", ["1:7: apps: expected a mapping of keys, got 'shop:app'"]),
         (
-            "app: shop\n",
-            [f"1:6: app: {IMPORT}, got 'shop': name the application in it, such as shop:app"],
+            "app: 'shop:'\n",
+            [f"1:6: app: {IMPORT}, got 'shop:': name the application in it, such as shop:app"],
         ),
         ("app: {a: b}\n", [f"1:6: app: {IMPORT}, got a mapping"]),
         ("app:\n", [f"1:5: app: {IMPORT}, got nothing"]),
         ("app: ${GONE}\n", ["1:6: environment variable GONE is not set: set it, or write ${GONE:-default}"]),
         (
-            "apps: {/a: x:y, /a/: x:z, admin: q}\n",
+            "apps: {/a: x:y, /a/: x:z, admin: 'q:'}\n",
             [
                 "1:17: apps /a/: is the same as '/a' above",
                 f"1:27: apps admin: {MOUNT}, got 'admin': did you mean '/admin'? A host alone is 'admin/'",
-                f"1:34: apps admin: {IMPORT}, got 'q': name the application in it, such as q:app",
+                f"1:34: apps admin: {IMPORT}, got 'q:': name the application in it, such as q:app",
             ],
         ),
         (
@@ -295,7 +304,7 @@ timeouts:
   boot: soon
   grace: 5s
   head: ${GONE}
-app: shop
+app: 'shop:'
 threads: 2
 threads: 3
 """

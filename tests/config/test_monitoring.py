@@ -123,9 +123,13 @@ def test_the_rules_are_good(tmp_path: Path) -> None:
             {"superwsgi_workers_serving": "2x60", "superwsgi_workers_wanted": "2x60"},
             False,
         ),
+        ("SuperwsgiCompanionDown", {'superwsgi_companion_up{companion="mail"}': "0x60"}, True),
+        ("SuperwsgiCompanionDown", {'superwsgi_companion_up{companion="mail"}': "0 1x60"}, False),
         ("SuperwsgiQueue", {"superwsgi_queue_oldest_seconds": "2.5x60"}, True),
         ("SuperwsgiQueue", {"superwsgi_queue_oldest_seconds": "0 0 0 5 0 0x60"}, False),
         ("SuperwsgiThreadsAbandoned", {"superwsgi_threads_abandoned": "1x60"}, True),
+        ("SuperwsgiSheds", {"superwsgi_requests_shed_total": "0+30x60"}, True),
+        ("SuperwsgiSheds", {"superwsgi_requests_shed_total": "30x60"}, False),
         (
             "SuperwsgiErrors",
             {
@@ -159,6 +163,7 @@ def test_alerts_fire_when_they_should(
     )
     labels = {"job": "superwsgi", "instance": "a:9000", **rule["labels"]}
     labels |= dict.fromkeys(kept, "unreadable")
+    labels |= {"companion": "mail"} if alert == "SuperwsgiCompanionDown" else {}
     if alert in ("SuperwsgiDown", "SuperwsgiDegraded"):
         labels["superwsgi_health"] = alert.removeprefix("Superwsgi").lower()
     file = tmp_path / "alerts.yaml"

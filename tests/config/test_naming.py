@@ -71,6 +71,12 @@ def test_by_its_file_or_folder(file: str, name: str) -> None:
         ("config.wsgi:application", "/srv/shop/releases/7", "shop"),
         ("main:app", "/", "main"),
         ("", "/srv/shop", "shop"),
+        ("shop", "/srv/x", "shop"),
+        ("/srv/shop/app.py:app", "/srv/x", "shop"),
+        ("deploy/trac.wsgi", "/srv/x", "trac"),
+        ("src/shop/__init__.py:create_app()", "/srv/x", "shop"),
+        ("paste:/srv/shop/production.ini#main", "/srv/x", "shop"),
+        ("wiki.ini", "/srv/x", "wiki"),
     ],
 )
 def test_by_its_module_or_folder(app: str, folder: str, name: str) -> None:

@@ -46,11 +46,11 @@ def test_variables_are_left_to_the_shell(tmp_path: Path) -> None:
 
 def test_errors_name_the_option(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        from_options("shop", chdir=str(tmp_path), bind=[":80", "127.0.0.1:80", "8"], workers="x", threads=0)
+        from_options("shop:", chdir=str(tmp_path), bind=[":80", "127.0.0.1:80", "8"], workers="x", threads=0)
     assert str(caught.value).split("\n") == [
-        "app: expected module:attribute or module:factory(), got 'shop': "
+        "app: expected module:attribute, module:factory() or the path of a file, got 'shop:': "
         "name the application in it, such as shop:app",
-        "--workers: expected a whole number from 1 to 1024, or auto, got 'x'",
+        "--workers: expected a whole number from 1 to 1024, or auto, or a mapping of min and max, got 'x'",
         "--threads: expected a whole number from 1 to 10000, or a mapping of min and max, got '0'",
         "--bind: expected host:port, [IPv6]:port, unix:path or systemd, got '8': "
         "write ':8' for every interface, or '127.0.0.1:8'",

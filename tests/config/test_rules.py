@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.rules import RULES, surprises
+from superwsgi.config.loading import load
+from superwsgi.config.rules import RULES
+from superwsgi.config.surprises import surprises
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import APP, loaded, problems
 
@@ -183,3 +185,30 @@ def test_an_application_where_health_is_asked_for(
     site = loaded(tmp_path, f"apps:\n{apps}health: {{live: /z, ready: /r/}}\n")
     then = "answers this path on every host, the application only those below it"
     assert surprises(site) == [f"apps: {each} {then}" for each in surprising]
+
+
+@pytest.mark.parametrize(
+    ("limits", "surprising"),
+    [
+        ("limits: {queue_age: 2s}", True),
+        ("limits: {queue_age: 500ms}", False),
+        ("limits: {queue_age: off}", False),
+        ("limits: {queue: 9}", False),
+    ],
+)
+def test_a_queue_age_that_nobody_reaches(tmp_path, limits, surprising):
+    file = tmp_path / "site.yaml"
+    file.write_text(f"{APP}timeouts: {{queue: 2s}}\n{limits}\n")
+    said = "limits.queue_age: no request waits for 2s, since it is refused after 2s (timeouts.queue)"
+    assert surprises(load(file, {})) == [f"{said}: nothing is shed"] * surprising
+
+
+@pytest.mark.parametrize("folder", [".", "./", "..", "../", "/"])
+def test_static_does_not_show_the_applications_code(tmp_path, folder):
+    (problem,) = problems(tmp_path, f"{APP}static: {{/static: {folder}}}\n")
+    assert "static /static would show clients the application's code" in problem
+
+
+def test_static_may_be_below_or_beside_the_code(tmp_path):
+    site = loaded(tmp_path, f"{APP}static: {{/: ./public, /b: ../media, x.example.com/c: /srv/c}}\n")
+    assert list(site.static) == ["/", "/b", "x.example.com/c"]

@@ -10,7 +10,7 @@ import time
 
 from tests.certificates import Authority
 from tests.e2e.daemon import FIXTURE_APPS, Daemon, wait_for
-from tests.e2e.fronts import HAProxy, Nginx, shipped
+from tests.e2e.fronts import Apache, HAProxy, Nginx, shipped
 from tests.e2e.wire import Wire, request
 
 NAME = "shop.example"
@@ -26,19 +26,20 @@ class Behind:
         self.folder = folder
         self.daemon = Daemon(folder)
         self.front = None
+        self.page, self.status = "/", 200  # where its application is, and what that is answered with
         self.authority = Authority(folder)
         (folder / "run").mkdir()
 
     def version(self, number):
         self.daemon.write("app.py", f"import e2e_work\napp = e2e_work.make({number!r})\n")
 
-    def nginx(self, changes=None):
-        """`changes` are those of the site file."""
+    def nginx(self, changes=None, front=None):
+        """`changes` are those of the site file, `front` of nginx's."""
         self._site("behind-nginx.yaml", changes or {})
-        self.nginx_alone()
+        self.nginx_alone(front)
         return self._ready()
 
-    def nginx_alone(self):
+    def nginx_alone(self, changes=None):
         """Before whatever listens at run/shop.sock."""
         pair = self.authority.pair(NAME)
         paths = {
@@ -48,14 +49,23 @@ class Behind:
             "/etc/ssl/shop.key": str(pair.key),
         }
         self.front = Nginx(self.folder, "80", "443")
-        self.front.start("nginx.conf", paths)
+        self.front.start("nginx.conf", {**(changes or {}), **paths})
 
-    def haproxy(self):
-        upstream = self._tcp_site("behind-haproxy.yaml")
+    def apache(self, directives, changes):
+        """Before the site file for HAProxy with these changes; it passes on what is below `page`."""
+        self._tcp_site("behind-haproxy.yaml", **changes)
+        self.front = Apache(self.folder)
+        self.front.start(directives, self.page, "http://{}:{}".format(*self.daemon.address))
+        return self._ready()
+
+    def haproxy(self, changes=None, front=None):
+        """`changes` are those of the site file, `front` of HAProxy's."""
+        upstream = self._tcp_site("behind-haproxy.yaml", **(changes or {}))
         both = self.folder / "with-key.pem"
         both.write_bytes(b"".join(file.read_bytes() for file in self.authority.pair(NAME)))
         self.front = HAProxy(self.folder, "80", "443")
-        self.front.start("haproxy.cfg", {"/etc/ssl/shop-with-key.pem": str(both), **upstream})
+        changes = {"/etc/ssl/shop-with-key.pem": str(both), **upstream, **(front or {})}
+        self.front.start("haproxy.cfg", changes)
         return self._ready()
 
     def haproxy_for_two(self, other):
@@ -101,9 +111,9 @@ class Behind:
         self.front.start("haproxy-tcp.cfg", {**upstream, **CHECKS, **tls})
         return self
 
-    def _tcp_site(self, name, bind="bind: 127.0.0.1:0"):
+    def _tcp_site(self, name, bind="bind: 127.0.0.1:0", **changes):
         """Starts it on a port of the kernel's; returns what to change in the front's file."""
-        self._site(name, {"bind: 127.0.0.1:8000": bind})
+        self._site(name, {"bind: 127.0.0.1:8000": bind, **changes})
         host, port = self.daemon.address
         return {"127.0.0.1:8000": f"{host}:{port}"}
 
@@ -122,14 +132,16 @@ class Behind:
     def _ready(self, port="80"):
         """Its first answer. A front that did not start has said why."""
         with Wire(self.front.connect(port)) as wire:
-            wire.send(request())
+            wire.send(request(self.page))
+            answered = select.poll()  # select(2) refuses a descriptor above 1023
+            answered.register(wire.sock, select.POLLIN)
             wait_for(
-                lambda: select.select([wire.sock], [], [], 0.1)[0] or self.front.process.poll() is not None,
+                lambda: answered.poll(100) or self.front.process.poll() is not None,
                 "answer",
                 context=lambda: self.front.log,
             )
             assert self.front.process.poll() is None, self.front.log
-            assert wire.answer().status == 200
+            assert wire.answer().status == self.status
         return self
 
     # What clients do.

@@ -5,12 +5,17 @@ import pytest
 
 from tests.e2e.behind import Behind
 from tests.e2e.daemon import COMMAND, Daemon
+from tests.e2e.development import Dev
+from tests.tools import needed_package
 
 
 @pytest.fixture
 def daemon(request, tmp_path):
     """A daemon in a folder of its own, for apps that the test writes; ended with all its children."""
-    daemon = Daemon(tmp_path, getattr(request, "param", None))
+    model = getattr(request, "param", None)
+    if model == "green":
+        needed_package("gevent")
+    daemon = Daemon(tmp_path, model)
     yield daemon
     daemon.clean_up()
 
@@ -21,6 +26,16 @@ def shared_daemon(tmp_path_factory):
     daemon = Daemon(tmp_path_factory.mktemp("site"))
     yield daemon
     daemon.clean_up()
+
+
+@pytest.fixture
+def dev(tmp_path):
+    """`superwsgi dev` for a project in a folder of its own; ended with all that it has started."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    dev = Dev(folder)
+    yield dev
+    dev.clean_up()
 
 
 @pytest.fixture

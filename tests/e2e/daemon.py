@@ -68,8 +68,15 @@ def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: "")
         time.sleep(0.01)
 
 
-BOTH = pytest.mark.parametrize("daemon", [False, True], ids=["fixed", "elastic"], indirect=True)
-"""For what has to be the same with a fixed number of threads, and where they come and go."""
+IN_ALL_MODELS = pytest.mark.parametrize(
+    "daemon", [pytest.param("fixed", marks=pytest.mark.drill), "elastic", "green"], indirect=True
+)
+"""For what has to be the same with a fixed number of threads, where they come and go, and with greenlets."""
+
+
+def whole_lines(text):
+    """The lines of a log; the last one may still be written."""
+    return text[: text.rfind("\n") + 1].splitlines()
 
 
 class Answer:
@@ -91,9 +98,9 @@ class Answer:
 class Daemon:
     """`superwsgi` run in `folder`, on a port that the kernel chose."""
 
-    def __init__(self, folder: Path, elastic: bool | None = None):
+    def __init__(self, folder: Path, model: str | None = None):
         self.folder = folder
-        self._elastic = elastic
+        self.model = model
         self.log_file = folder / "daemon.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.family: set[psutil.Process] = set()
@@ -132,14 +139,18 @@ class Daemon:
         """Its site file; `app=None` where `apps` or `text` has the application, `name=None` for one that has
         the name of its folder. Reloads are confirmed sooner than by default."""
         self.count = keys.get("workers", 1)
-        if self._elastic is not None:
-            keys["threads"] = self._threads(keys.get("threads", 8))
+        if self.model is not None:
+            keys |= self._at_once(keys.pop("threads", 8))
         keys = {"name": "site", "bind": bind, "rollout": {"confirm": "1s"}, "app": app, **keys}
         lines = [f"{k}: {json.dumps(v)}" for k, v in keys.items() if v is not None]
         return self.write("site.yaml", "\n".join(lines) + "\n" + textwrap.dedent(text))
 
-    def _threads(self, most):
-        return {"min": 1, "max": most, "idle": "200ms"} if self._elastic else most
+    def _at_once(self, most):
+        """The key of its model for so many requests at once."""
+        elastic = {"min": 1, "max": most, "idle": "200ms"}
+        return {"fixed": {"threads": most}, "elastic": {"threads": elastic}, "green": {"green": most}}[
+            self.model
+        ]
 
     # Its life.
 

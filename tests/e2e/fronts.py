@@ -5,6 +5,7 @@ where there is nothing to change. What the distribution's own main file has, and
 The ports are the kernel's choice: both programs take listening sockets from whoever starts them.
 """
 
+import contextlib
 import getpass
 import os
 import re
@@ -94,12 +95,18 @@ class Nginx(Front):
 
     def start(self, name, changes):
         """With config/`name`, which stands within `http`, or is a `stream` of its own."""
-        listens = {f"listen {port}": "listen {}:{}".format(*self.address(port)) for port in self.sockets}
-        site, main = self.folder / name, self.folder / "main.conf"
-        site.write_text(shipped(name, {**listens, **changes}))
+        self.start_with(shipped(name, changes), stream="stream" in name)
+
+    def start_with(self, text, *, stream=False):
+        """With the text of such a file."""
+        for port in self.sockets:
+            assert f"listen {port}" in text
+            text = text.replace(f"listen {port}", "listen {}:{}".format(*self.address(port)))
+        site, main = self.folder / "site.conf", self.folder / "main.conf"
+        site.write_text(text)
         user = f"user {getpass.getuser()};" if os.geteuid() == 0 else ""
-        include = f"include {site};" if "stream" in name else f"http {{ {HTTP} include {site}; }}"
-        main.write_text("\n".join([self._module() if "stream" in name else "", MAIN, user, include, ""]))
+        include = f"include {site};" if stream else f"http {{ {HTTP} include {site}; }}"
+        main.write_text("\n".join([self._module() if stream else "", MAIN, user, include, ""]))
         fds = "".join(f"{sock.fileno()};" for sock in self.sockets.values())
         self.run("-p", self.folder, "-e", "stderr", "-c", main, env={"NGINX": fds})
 
@@ -112,13 +119,58 @@ class Nginx(Front):
         return f"load_module {needed_file(Path(folder) / 'ngx_stream_module.so')};"
 
 
+class Apache(Front):
+    """It takes no sockets of others, so its port is one that was free a moment ago."""
+
+    program = "apache2"
+    modules = Path("/usr/lib/apache2/modules")
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        with self._listening() as sock:
+            self._address = sock.getsockname()
+
+    def address(self, port="80"):
+        return self._address
+
+    def start(self, directives, path, upstream):
+        """With these directives, before `upstream`, which is asked for what is below `path`."""
+        address = "{}:{}".format(*self._address)
+        names = ("mpm_event", "authz_core", "headers", "proxy", "proxy_http")
+        lines = [
+            f"ServerRoot {self.folder}\nServerName localhost\nListen {address}",
+            f"PidFile {self.folder}/apache.pid\nErrorLog {self.folder}/apache.log",
+            *(f"LoadModule {name}_module {self._module(name)}" for name in names),
+            f"ProxyPass {path} {upstream}{path}\n{directives}",
+            "" if os.geteuid() else "User www-data\nGroup www-data",
+        ]
+        main = self.folder / "apache.conf"
+        main.write_text("\n".join([*lines, ""]))
+        self.run("-D", "FOREGROUND", "-f", main)
+        wait_for(self._listens, "Apache", context=lambda: self.log)
+
+    def _listens(self):
+        with contextlib.suppress(OSError), self.connect():
+            return True
+        return self.process.poll() is not None
+
+    def _module(self, name):
+        return needed_file(self.modules / f"mod_{name}.so")
+
+
 class HAProxy(Front):
     program = "haproxy"
 
     def start(self, name, changes):
         """With config/`name` below a `global` section that needs no root."""
-        binds = {f"bind :{port}": f"bind fd@{sock.fileno()}" for port, sock in self.sockets.items()}
-        site, main = self.folder / name, self.folder / "global.cfg"
-        site.write_text(shipped(name, {**binds, **changes}))
+        self.start_with(shipped(name, changes))
+
+    def start_with(self, text):
+        """With the text of such a file."""
+        for port, sock in self.sockets.items():
+            assert f"bind :{port}" in text
+            text = text.replace(f"bind :{port}", f"bind fd@{sock.fileno()}")
+        site, main = self.folder / "site.cfg", self.folder / "global.cfg"
+        site.write_text(text)
         main.write_text("global\n    log stdout format raw local0\n    maxconn 1000\n    nbthread 2\n")
         self.run("-db", "-f", main, "-f", site)

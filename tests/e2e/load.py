@@ -21,7 +21,7 @@ class Reply(NamedTuple):
     began: float
 
 
-class _Clients:
+class ClientThreads:
     """Threads that ask `address` while the context lasts; each is given its number."""
 
     def __init__(self, address, clients):
@@ -41,7 +41,7 @@ class _Clients:
             assert not thread.is_alive(), "a client hangs"
 
 
-class Load(_Clients):
+class Load(ClientThreads):
     """`clients` threads, each with a connection of its own or one a request; asks while its context lasts."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Load(_Clients):
             connection.close()
 
 
-class Counting(_Clients):
+class Counting(ClientThreads):
     """`clients` threads that ask for one of `requests` (method, path, fields) after another while its context
     lasts, whatever becomes of the server, and count what they are answered: `statuses`, `asked` by method,
     path and status, and in `seconds` how long each took. A request that is not answered whole is `lost`."""

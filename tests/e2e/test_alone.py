@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import Load
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import fcntl, os, time
     lock = open("{folder}/lock", "w")

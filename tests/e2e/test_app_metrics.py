@@ -78,6 +78,7 @@ def files(where):
     return {path.name.rpartition("_")[2] for path in where.glob("*.db")}
 
 
+@pytest.mark.drill
 def test_sums_over_kills_a_reload_and_an_upgrade(site):
     where = folder(site)
     counted = count(site, 20)

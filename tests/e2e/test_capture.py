@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.daemon import COMMAND, FIXTURE_APPS, Daemon, wait_for
+from tests.e2e.daemon import COMMAND, FIXTURE_APPS, Daemon, wait_for, whole_lines
 from tests.e2e.wire import Wire
 
 EVERY = pytest.mark.parametrize("preload", [True, False, "auto"])
@@ -27,7 +27,7 @@ def site(daemon):
         return daemon.start()
 
     def said(stream=None):
-        lines = [json.loads(line) for line in daemon.log.splitlines()]
+        lines = [json.loads(line) for line in whole_lines(daemon.log)]
         found = [line for line in lines if line["event"] == "application"]
         return [line for line in found if stream in (None, line["stream"])]
 
@@ -128,7 +128,7 @@ def test_a_worker_that_is_killed_loses_nothing_of_what_it_has_written(site):
         wire.sock.sendall(b"GET /die HTTP/1.1\r\nHost: x\r\n\r\n")
         site.wait_log("signal 9")
     assert texts(site.said("pipe"))[1:] == ["last words"] * 1000 + ["the very last"]
-    events = [json.loads(line)["event"] for line in site.log.splitlines()]
+    events = [json.loads(line)["event"] for line in whole_lines(site.log)]
     assert len(events) - events[::-1].index("application") <= events.index("died"), "before its end"
 
 

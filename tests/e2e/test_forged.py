@@ -12,7 +12,19 @@ import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS, Daemon, wait_for
 
-BROKEN = ["started", "ready", "boot", "empty", "large", "deep", "flood", "incidents", "field", "answers"]
+BROKEN = [
+    "started",
+    "ready",
+    "boot",
+    "empty",
+    "large",
+    "deep",
+    "flood",
+    "incidents",
+    "leaks",
+    "field",
+    "answers",
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,13 @@
 """Clients and applications that mean harm, or do some: the worker goes on."""
 
+import itertools
+import json
+import socket
+
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import DEADLINE, read_all, wait_for
 
 APP = """
     import os, sys
@@ -75,6 +79,56 @@ def test_a_child_that_the_application_forks_at_import_does_not_hold_the_address(
     with pytest.raises(ConnectionRefusedError):
         site.connect()
     assert not psutil.pid_exists(child)  # it goes with what it was forked from
+
+
+SAYS = """
+    import json
+    def app(environ, start_response):
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps({key: value for key, value in environ.items() if isinstance(value, str)}).encode()]
+"""
+
+
+def test_clients_that_want_another_page_or_to_be_somebody_else(site):
+    """Below a path, with proxies that are believed: what is let in is what it says, and the rest is refused.
+    All on loopback, so what a client sends is a trusted peer's word here, and nobody takes it away."""
+    site.stop()
+    mark = site.mark()
+    site.write("app.py", SAYS)
+    site.site(workers=1, root="/sub", proxy={"prefix": True, "fields": ["OIDC_CLAIM_*"]})
+    site.start(ready=False)
+    site.wait_log("serving", since=mark)
+    port = int(site.wait_log(r"listening.*?http://127\.0\.0\.1:(\d+)", since=mark)[1])
+    targets = [
+        "/sub/x",
+        "/subway",
+        "/sub/../x",
+        "//sub",
+        "/%73ub/x",
+        "/sub;x",
+        "/sub%2Fx",
+        "http://a/sub/x",
+        "*",
+    ]
+    fields = ["", "X-Forwarded-Prefix: //evil\r\n", "X-Forwarded-Prefix: /p\r\n", "OIDC-CLAIM-email: e\r\n"]
+    fields += ["OIDC_CLAIM_email: e\r\n", "OIDC_CLAIM_email: e\r\noidc_claim_email: f\r\n"]
+    found = {}
+    for target, field in itertools.product(targets, fields):
+        with socket.create_connection(("127.0.0.1", port), DEADLINE) as sock:
+            sock.sendall(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{field}\r\n".encode())
+            head, _, body = read_all(sock).partition(b"\r\n\r\n")
+        status = int(head.split()[1])
+        assert status in (200, 400, 404), (target, field, head)
+        if status == 200:
+            said = json.loads(body)
+            found[target, field.strip()] = said["SCRIPT_NAME"], said["PATH_INFO"]
+            assert said.get("HTTP_OIDC_CLAIM_EMAIL") == ("e" if "CLAIM_" in field else None)
+    let_in = {"/sub/x": "/x", "/%73ub/x": "/x", "http://a/sub/x": "/x"}
+    assert found == {
+        (target, field): (prefix + "/sub", path)
+        for target, path in let_in.items()
+        for field, prefix in {"": "", "X-Forwarded-Prefix: /p": "/p", "OIDC_CLAIM_email: e": ""}.items()
+    }
 
 
 FORKS_AT_IMPORT = """

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import wait_for, whole_lines
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -35,7 +35,7 @@ def site(daemon):
         return daemon.start()
 
     daemon.begin = begin
-    daemon.events = lambda: [json.loads(line) for line in daemon.log.splitlines()]
+    daemon.events = lambda: [json.loads(line) for line in whole_lines(daemon.log)]
     daemon.named = lambda name: [event for event in daemon.events() if event.get("event") == name]
     daemon.wait_event = lambda name: wait_for(lambda: daemon.named(name), name, context=lambda: daemon.log)
     return daemon
@@ -84,11 +84,11 @@ def test_the_trace_of_a_request(site, told, logged):
     (failed,) = site.wait_event("request failed")
     assert failed.get("traceparent") == logged
     assert site.stop() == 0
-    entries = [entry for entry in map(json.loads, site.log.splitlines()) if "target" in entry]
+    entries = [entry for entry in map(json.loads, whole_lines(site.log)) if "target" in entry]
     assert [entry["target"] for entry in entries] == ["/fails", "/said"]
     assert {entry["traceparent"] for entry in entries} == {logged or ""}
     assert {entry["trace_id"] for entry in entries} == {logged[3:35] if logged else ""}
-    said = [line for line in map(json.loads, site.log.splitlines()) if line.get("event") == "application"]
+    said = [line for line in map(json.loads, whole_lines(site.log)) if line.get("event") == "application"]
     assert {line.get("traceparent") for line in said} == {logged}
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.forking import APP, alive, begin, gone
 
+pytestmark = pytest.mark.drill
+
 
 class TestDescriptors:
     """Numbers and kinds are the same set, whatever the site has been through."""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.daemon import Answer, wait_for
+from tests.e2e.daemon import Answer, wait_for, whole_lines
 
 APP = """
     import time
@@ -59,7 +59,7 @@ def read(daemon):
 
 def lines(daemon):
     """All but those of the last requests."""
-    said = map(json.loads, read(daemon).splitlines())
+    said = map(json.loads, whole_lines(read(daemon)))
     return [line for line in said if line["target"] != "/last/missing"]
 
 

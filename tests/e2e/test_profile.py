@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from tests.e2e.daemon import COMMAND, heed_interrupts, wait_for
+from tests.tools import reads_frames
 
-pytestmark = pytest.mark.drill
+pytestmark = [pytest.mark.drill, reads_frames]
 
 APP = """
     import ctypes, os, sys, threading, time

@@ -5,7 +5,7 @@ import re
 import psutil
 import pytest
 
-from tests.e2e.daemon import BOTH, FIXTURE_APPS, saying, wait_for
+from tests.e2e.daemon import FIXTURE_APPS, IN_ALL_MODELS, saying, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import request
 
@@ -58,7 +58,7 @@ def check_replacement_first(site, workers):
     return sum(event == "ended" for event, _ in events(site))
 
 
-@BOTH
+@IN_ALL_MODELS
 def test_a_leak_under_load_stays_under_its_limit_and_breaks_nothing(site):
     """Leaked bit by bit, the next only while no worker is over its limit: so what a worker may use at most
     depends neither on how fast this machine leaks nor on how fast it replaces."""
@@ -87,7 +87,7 @@ def test_each_measure(site, measure):
     check_replacement_first(site, 1)
 
 
-@BOTH
+@IN_ALL_MODELS
 def test_over_the_hard_limit_a_worker_is_killed_and_replaced(site):
     site = site(
         workers=2,
@@ -103,7 +103,7 @@ def test_over_the_hard_limit_a_worker_is_killed_and_replaced(site):
     assert {site.get().status for _ in range(10)} == {200}
 
 
-@BOTH
+@IN_ALL_MODELS
 def test_after_so_many_requests_under_load(site):
     site = site(workers=2, requests={"max": 100, "jitter": 100})
     with Load(site.address, clients=8, path="/", pause=0.002) as load:

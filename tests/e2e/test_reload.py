@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from tests.e2e.daemon import BOTH, saying, wait_for
+from tests.e2e.daemon import IN_ALL_MODELS, saying, wait_for
 
 
 @pytest.fixture(params=[False, True], ids=["import per worker", "preload"])
@@ -18,7 +18,7 @@ def site(daemon, request):
     return daemon
 
 
-@BOTH
+@IN_ALL_MODELS
 def test_new_code_takes_over(site):
     before = site.workers()
     site.write("app.py", saying("two"))
@@ -94,7 +94,7 @@ def test_an_address_in_use_does_not_take_over(site):
     assert site.get().text == "one"
 
 
-@BOTH
+@IN_ALL_MODELS
 def test_another_worker_count_takes_over(site):
     site.site(workers=3, preload=site.preload)
     site.reload()
@@ -119,7 +119,7 @@ def test_a_stop_in_the_middle_of_a_reload_is_obeyed(site, number):
     assert site.stop(number) == 0
 
 
-@BOTH
+@IN_ALL_MODELS
 def test_a_worker_that_dies_during_a_reload_is_replaced(site):
     site.write("app.py", "import time\ntime.sleep(1.5)\n" + textwrap.dedent(saying("two")))
     before = site.workers()

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.daemon import saying, wait_for
 from tests.e2e.load import Load
 
+pytestmark = pytest.mark.drill
+
 
 @pytest.fixture
 def site(daemon):

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.e2e.daemon import FIXTURE_APPS, wait_for
+from tests.e2e.daemon import FIXTURE_APPS, wait_for, whole_lines
 from tests.e2e.wire import Wire
 
 ID = "X-Request-ID: from-the-proxy:1"
@@ -28,7 +28,7 @@ def logged(site, identity):
     """The access log's entry of this id."""
 
     def found():
-        entries = map(json.loads, (site.folder / "access.log").read_text().splitlines())
+        entries = map(json.loads, whole_lines((site.folder / "access.log").read_text()))
         return [entry for entry in entries if entry["request_id"] == identity]
 
     (entry,) = wait_for(found, f"{identity} in the access log")

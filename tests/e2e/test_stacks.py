@@ -10,7 +10,7 @@ import threading
 import psutil
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import IN_ALL_MODELS, wait_for
 
 APP = """
     import ctypes, os, time
@@ -106,7 +106,7 @@ class TestInTheLog:
     @pytest.mark.parametrize("preload", ["auto", False])
     def test_an_import_that_hangs(self, daemon, preload):
         daemon.write("app.py", "import time\ntime.sleep(60)\n")
-        daemon.site(preload=preload, timeouts={"boot": "2s"})
+        daemon.site(preload=preload, timeouts={"boot": "4s"})
         daemon.start(ready=False)
         said = daemon.wait_log(r'gen=1 pid=\d+ stacks why="still booting"\n((?:    .*\n)+)')
         assert "app.py" in said[1]
@@ -175,12 +175,14 @@ def until_held(site, *words):
 
 
 class TestTheCommand:
+    @IN_ALL_MODELS
     @pytest.mark.parametrize("view", ["sleeps", "computes"])
     def test_each_request_with_its_stack(self, daemon, view):
         site = begin(daemon, threads=3)
         with InApplication(site, f"/{view}?30"):
             process = until(site, of_requests, "1")
             (thread,) = of_requests(process)
+            assert {each["kind"] for each in process["threads"] if each["name"] == "MainThread"} <= {"server"}
             assert thread["request"]["method"] == "GET"
             assert thread["request"]["target"] == f"/{view}?30"
             assert 0 <= thread["request"]["seconds"] < 60
@@ -188,8 +190,9 @@ class TestTheCommand:
                 rf'File ".*app\.py", line \d+, in app\n(.*\n)+  File .* in {view}\n', thread["stack"]
             )
             said = site.command("stacks", "-c", "site.yaml").stdout
-            assert re.search(rf"  thread-\d  GET /{view}\?30  \S+-1  [\d.]+m?s\n    File ", said)
-            assert "3 threads wait for requests" in said
+            name = "greenlet" if daemon.model == "green" else "thread"
+            assert re.search(rf"  {name}-\d  GET /{view}\?30  \S+-1  [\d.]+m?s\n    File ", said)
+            assert ("3 threads wait for requests" in said) == (daemon.model == "fixed")
 
     def test_a_worker_whose_gil_is_held(self, daemon):
         site = begin(daemon, threads=3, workers=2)
@@ -230,6 +233,7 @@ class TestTheCommand:
         (thread,) = [each for each in process["threads"] if each["kind"] == "application"]
         assert re.search(r'app\.py", line 6 in <module>\n  File .* line 4 in loads\n$', thread["stack"])
 
+    @IN_ALL_MODELS
     def test_many_threads(self, daemon):
         site = begin(daemon, threads=150)
         with InApplication(site, "/sleeps?30", 150):

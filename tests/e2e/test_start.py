@@ -62,7 +62,9 @@ def test_a_missing_site_file(site):
     assert "nosuch.yaml" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["nonsense"], ["run"], ["-c"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["serve", "nosuch.yaml"], ["nonsense"], ["run", "nosuch.py"], ["-c"]]
+)
 def test_wrong_usage_ends_with_2(site, arguments):
     assert run(site.folder, *arguments).returncode == 2
 

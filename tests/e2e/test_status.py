@@ -75,7 +75,7 @@ def test_clients_who_get_503(site):
         said = look(site)
         assert said["minute"]["refused"] == said["totals"]["refused"] == {"503": 30}
         assert said["health"] == "degraded"
-        assert re.match("30 of 30 requests answered 503 in the last [0-9m.]+s: no thread", said["reasons"][0])
+        assert re.match("30 of 30 requests answered 503 in the last [0-9m.]+s: none of", said["reasons"][0])
         shown = site.command("status")
         assert shown.returncode == 1
         assert "ready" not in shown.stdout
@@ -90,7 +90,7 @@ def test_a_request_that_loops_without_end(site):
     assert site.get("/loop").status == 504
     said = wait_status(site, lambda s: s["threads"]["abandoned"], "an abandoned thread")
     worker = said["workers"][0]
-    assert worker["cpu"] > 0.1
+    assert worker["cpu"] > 0.02  # as much as others leave it
     assert (worker["threads"]["abandoned"], worker["in_flight"], said["threads"]["abandoned"]) == (1, 0, 1)
     assert said["health"] == "degraded"
     assert any(re.match(r"worker 1: 1 thread is still .* 504, CPU \d+", why) for why in said["reasons"])
@@ -127,7 +127,7 @@ def test_the_requests_that_run(site):
         (running,) = look(site, requests=True)["running"]
         wanted = {"worker": 1, "method": "GET", "target": "/wait?for=it", "id": "from-a-proxy-1"}
         assert wanted.items() <= running.items()
-        assert 0 < running["seconds"] < 60
+        assert 0 <= running["seconds"] < 60, "of when the master began to answer"
         assert (running["pid"], look(site)["running"]) == (site.workers()[0], None)
         first, _, columns, row = site.command("status", "--requests").stdout.splitlines()
         assert first == "site: 1 of 2 threads busy"

@@ -96,7 +96,8 @@ def test_ready_is_said_when_a_worker_serves_and_not_before(daemon, manager):
     daemon.site(workers=1)
     start(daemon, manager)
     manager.hear_until(lambda message: "READY" in message)
-    assert "serving" in daemon.log
+    assert "mold ready" in daemon.log
+    daemon.wait_log(r"worker=1 .* serving\b")  # the log is written by a thread of its own
     first = manager.said[0]
     assert int(first["EXTEND_TIMEOUT_USEC"]) > 60e6, "the import may take timeouts.boot"
     daemon.send(signal.SIGTERM)
@@ -221,6 +222,24 @@ def test_a_master_that_does_not_turn_does_not_feed_the_watchdog(daemon, manager)
         pass
     daemon.send(signal.SIGCONT)
     manager.hear_until(lambda message: "WATCHDOG" in message)
+
+
+@pytest.mark.drill
+def test_a_site_that_is_down_is_not_restarted(daemon, manager):
+    """That would mend nothing, and its clients wait."""
+    daemon.write("app.py", APP)
+    daemon.site(workers=1, preload=False)
+    start(daemon, manager, WATCHDOG_USEC="400000")
+    daemon.wait_ready()
+    daemon.write("app.py", "import no_such_module")
+    daemon.send(signal.SIGKILL, daemon.workers()[0])
+    told = manager.hear_until(is_status("nothing runs for "))
+    assert told["STATUS"].startswith("down, 0 of 1 workers, generation 1, ")
+    assert "no_such_module" in told["STATUS"]
+    for _ in range(10):
+        manager.hear_until(lambda message: "WATCHDOG" in message)
+    daemon.write("app.py", APP)
+    manager.hear_until(is_status("1 of 1 workers"))
 
 
 def test_the_sockets_are_kept_over_a_restart(daemon, manager):

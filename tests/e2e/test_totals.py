@@ -2,13 +2,13 @@
 
 import bisect
 import json
-import platform
 import re
 import signal
 from collections import Counter
 
 import pytest
 
+from superwsgi import build
 from superwsgi.board.counts import BOUNDS, METHODS
 from superwsgi.http.request.path_groups import path_group
 from tests.e2e.daemon import wait_for
@@ -151,7 +151,7 @@ def test_cpu_of_workers_that_come_and_go_is_that_of_their_processes(daemon):
     assert told[-1] >= 4 * 0.3
     worker = look(site)["workers"][0]
     assert told[-1] > worker["cpu_seconds"] >= 0
-    assert look(site)["python"] == platform.python_version()
+    assert look(site)["python"] == build.python()
 
 
 def test_without_deaths_they_count_exactly_the_same(daemon):

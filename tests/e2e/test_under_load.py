@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 import psutil
 import pytest
 
-from tests.e2e.daemon import BOTH, FIXTURE_APPS, wait_for
+from tests.e2e.daemon import FIXTURE_APPS, IN_ALL_MODELS, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
@@ -56,7 +56,7 @@ def quick(site, count, path="/"):
 
 
 class TestReload:
-    @BOTH
+    @IN_ALL_MODELS
     def test_five_times_under_load(self, site):
         site.begin(workers=2)
         kept = Load(site.address, clients=4, pause=0.002)
@@ -242,7 +242,7 @@ class TestBusy:
             assert slowest < SOON
             print(f"slowest {slowest * 1e3:.1f} ms")
 
-    @BOTH
+    @IN_ALL_MODELS
     def test_a_worker_whose_threads_are_all_stuck(self, site):
         """Their clients get a 504 at timeouts.request; nobody else notices, that worker's clients neither."""
         site.begin(workers=2, threads=2, timeouts={"request": "1s"})
@@ -266,9 +266,13 @@ class TestBusy:
             assert load.broken == []
             assert max(answer.seconds for answer in load.answers) < SOON
             site.wait_log("request stuck")
-            site.wait_log("to be recycled reason=.a stuck thread does not come back: GET /sleep/15 ")
+            if site.model == "green":  # a greenlet is ended where it waits
+                wait_for(lambda: site.log.count("request stuck") == 2, "both lines", context=lambda: site.log)
+                assert "to be recycled" not in site.log
+            else:
+                site.wait_log("to be recycled reason=.a stuck thread does not come back: GET /sleep/15 ")
 
-    @BOTH
+    @IN_ALL_MODELS
     def test_a_request_that_waits_too_long_for_a_thread(self, site):
         site.begin(workers=1, threads=1, timeouts={"queue": "300ms"})
         with Wire(site.connect()) as long:
@@ -311,7 +315,7 @@ class TestSlowClients:
             if stop.wait(0.02):
                 return
 
-    @BOTH
+    @IN_ALL_MODELS
     def test_that_trickle(self, site):
         head, body = request("/", "POST", ["Content-Length: 900"]), b"x" * 900
         with self.trickling(site, head[:10], head[10:-2] + b"x: y" * 500), self.trickling(site, head, body):
@@ -370,7 +374,7 @@ def test_a_site_at_rest_uses_hardly_any_cpu(site):
         time.sleep(5)  # what happens in this time is what is measured
         used = 100 * (cpu(processes) - before) / (time.monotonic() - began)
     print(f"{used:.2f} % of a CPU")
-    assert used < 1.5
+    assert used < 4, "of a slow one beside others; alone it is less than half of that"
 
 
 def cpu(processes):

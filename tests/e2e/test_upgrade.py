@@ -83,6 +83,7 @@ def test_the_program_is_replaced_and_nobody_notices(site, installation):
     assert not (site.folder / "pid").exists()
 
 
+@pytest.mark.drill
 def test_five_upgrades_leak_no_descriptor_and_leave_no_zombie(site):
     master = psutil.Process(site.pid)
     before = settled(site, master)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import IN_ALL_MODELS, wait_for
 from tests.e2e.wire import Wire
 
 APP = """
@@ -74,6 +74,7 @@ def test_nothing(site):
     assert (done.returncode, done.stdout) == (1, "site: none of 0 incidents has to do with c0ffee-1\n")
 
 
+@IN_ALL_MODELS
 def test_a_request_that_is_stuck_by_its_id(site):
     with Wire(site.connect()) as wire:
         assert wire.ask("/sleep").status == 504

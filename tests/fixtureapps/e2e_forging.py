@@ -56,6 +56,14 @@ def incidents():
                 sock.send(word)
 
 
+def leaks():
+    word = b'{"type":"grows","suspects":[{"kind":"GET /innocent","each":1.0,"requests":1,"seconds":1e308}]}'
+    with contextlib.suppress(OSError):
+        for _, sock in channels():
+            while True:
+                sock.send(word)
+
+
 def from_a_child():
     """A copy of the worker without the interpreter's hooks for one."""
     for _, sock in channels():
@@ -101,6 +109,7 @@ FORGERIES = {
     "descriptors": lambda: [descriptors(sock) for _, sock in channels()],
     "flood": flood,
     "incidents": incidents,
+    "leaks": leaks,
     "field": lambda: say(b'{"type":"wentwrong","level":"error","event":"x","fields":{"a\\n\\u001b[2J":"1"}}'),
     "answers": lambda: say(b'{"type":"threadsat","question":0,"threads":[]}'),
     "child": from_a_child,

@@ -8,7 +8,8 @@ from typing import Final
 from tests.http.request.feeding import bytewise
 from tests.http.request.legitimate import LEGITIMATE
 from tests.http.request.malformed import MALFORMED
-from tests.http.request.streams import SMALL, WORDS, cut, outcome
+from tests.http.request.plain import is_plain, pass_llhttp
+from tests.http.request.streams import MOUNTED, SMALL, WORDS, cut, outcome
 
 _CUTS: Final = 4
 """Bytes at the beginning of an input that say where the rest is cut."""
@@ -20,10 +21,13 @@ _SPREAD: Final = bytes(range(7, 7 + 9 * _CUTS, 9))
 def check(data: bytes) -> None:
     """Raises AssertionError where a property does not hold, or whatever the parser raises."""
     places, stream = [2 * place for place in data[:_CUTS]], data[_CUTS:]
-    for small in ({}, SMALL):
+    for small in ({}, SMALL, {"site": MOUNTED}):
         whole = outcome([stream], **small)
         assert outcome(cut(stream, places), **small) == whole
         assert outcome(bytewise(stream), **small) == whole
+    head = stream.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    if is_plain(head):
+        pass_llhttp(head)
 
 
 def seeds() -> list[bytes]:

@@ -153,6 +153,19 @@ def test_below_no_path_all_have_a_line() -> None:
     assert lines(Sampling({"/static": 0.0}, SLOW), "/shop", 20) == {1.0: 20}
 
 
+@pytest.mark.parametrize("shares", [{}, {"/static": 0.0}])
+def test_a_rule_says_otherwise(shares: dict[str, float]) -> None:
+    sampling, late = Sampling(shares, SLOW), 2 * SLOW
+    target = b"/static/x"
+    assert sampling.share_by_rule(target, 200, 1, late, False) == 0
+    assert sampling.share_by_rule(target, 200, SLOW, late, False) == 0
+    assert sampling.share_by_rule(target, 200, late, late, False) == 1
+    assert sampling.share_by_rule(target, 404, 1, late, False) == 1
+    assert sampling.share_by_rule(target, 200, 1, late, True) == 1
+    assert sampling.share_by_rule(target, 200, 1, late, None) == sampling.share(target, 200, 1)
+    assert sampling.share_by_rule(b"/", 200, 1, late, None) == 1
+
+
 @pytest.mark.usefixtures("eager_switching")
 def test_threads_do_not_disturb_the_count() -> None:
     sampling, found = Sampling({"/": 0.1}, SLOW), Counter[float]()

@@ -19,6 +19,7 @@ from superwsgi.config.sections import Log, RollOutSettings
 from superwsgi.config.text.addresses import address
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.admin.admin import Admin
+from superwsgi.master.companions.companions import Companions
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control.server import Control
 from superwsgi.master.eventloop import EventLoop
@@ -60,6 +61,7 @@ class Rooms:
         self.workers = {}  # the workers' ends, by key
         self.context = context = MasterContext(loop, self.errors, self.incidents)
         self.children = Children(context, self.generations, self.record, self.agenda)
+        self.companions = Companions(context, self.generations, self.children)
         self.deeds = Deeds(context, self.generations, self.children, self.agenda)
         self.pidfile = PidFile(None)
         self.control = Control(loop, {"RUNTIME_DIRECTORY": str(folder)}, self.errors)
@@ -200,7 +202,7 @@ class Rooms:
         """All workers that it has been asked for begin and serve, for long enough. Returns what was done."""
         for worker in self.begin_workers(generation):
             self.worker_says(worker, Ready(0.1))
-        self.now += governor.PROOF + 1
+        self.now += self.site.rollout.proof + 1
         return self.turn()
 
     def worker_ends(self, worker, code=0):

@@ -39,6 +39,7 @@ from superwsgi.snapshot import (
     MinuteStatus,
     PathTotals,
     RunningStatus,
+    SuspectStatus,
     ThreadsStatus,
     TotalsStatus,
     WorkerStatus,
@@ -52,6 +53,9 @@ COUNTED = {
     "turned_away": 0,
     "sent": 100,
     "unlogged": 1,
+    "quarantined": 1,
+    "shed": 1,
+    "upgrades": 1,
 }
 SNAPSHOT = Snapshot(
     site="shop",
@@ -73,6 +77,7 @@ SNAPSHOT = Snapshot(
     health="degraded",
     reasons=["1 worker is missing"],
     serving=1,
+    suspects=[SuspectStatus("GET /report/*", 3, 4, 0.02, 290.5)],
     totals=TotalsStatus(
         **COUNTED,
         time=1.5,

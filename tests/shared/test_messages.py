@@ -22,6 +22,7 @@ SITE = Site(
 EXAMPLES = [
     messages.Boot(812, 3, SITE, True, False, (False, True), (True, False)),
     messages.Fork(2, 17),
+    messages.Fork(2, 17, quarantine={"GET /thumb": 812.5}),
     messages.Become(1, 0, proven=True),
     messages.Relisten((False, True), (True, False)),
     messages.BootAdmin(
@@ -32,12 +33,24 @@ EXAMPLES = [
         True,
         user="x",
     ),
+    messages.Tried(
+        1.5,
+        ["a thread"],
+        [messages.LoadTrouble("apps", "no module", "Traceback", harmless=True)],
+        messages.Footprint(3, 2, 1),
+        None,
+        4096,
+        {"home": ("/root", "rwx")},
+    ),
     messages.Connected(),
     messages.Connect(),
     messages.Alive(),
     messages.Reopen(True, True),
     messages.Drain(0.5, 30.0, last=True),
     messages.Stop(),
+    messages.MayGrow(workers=True),
+    messages.Quarantine({"GET /thumb": 812.5}),
+    messages.Spread(5.0),
     messages.Loaded(0.25, ["thread 'metrics' started at shop/metrics.py:12"]),
     messages.Unforkable(["a connection to 10.0.0.5:5432"], 0.25),
     messages.LoadFailed("no module named 'shöp'", "Traceback\n  …"),
@@ -55,6 +68,7 @@ EXAMPLES = [
         [messages.ThreadHead(140_000_000_000_000, "thread-1", "request", "GET", "/", "0b3f-1", 4.2)],
         '  File "/srv/app.py", line 3, in view',
     ),
+    messages.Grows([messages.LeakingKind("GET /report", 1.4e6, 212, 60.5)]),
 ]
 
 

@@ -176,6 +176,67 @@ def test_cpus_of_the_affinity(tmp_path):
     assert said.stdout == "1\n", said.stderr
 
 
+class TestRoom:
+    """What of memory is left, where it is tightest."""
+
+    STAT = f"anon {G // 2}\ninactive_file {G // 4}\nactive_file {G // 8}"
+
+    def test_of_version_2(self, tree):
+        files = {"memory.max": 2 * G, "memory.high": "max", "memory.current": G, "memory.stat": self.STAT}
+        root = tree(["0::/shop"], [V2], **{f"shop/{name}": content for name, content in files.items()})
+        assert machine.room(root) == ("memory.max", 2 * G, G * 5 // 8, G * 3 // 4)
+        assert machine.room(root).left == 2 * G - G * 5 // 8
+
+    def test_beyond_memory_high_it_is_as_short_as_at_the_maximum(self, tree):
+        files = {"memory.max": 2 * G, "memory.high": G, "memory.current": G, "memory.stat": ""}
+        root = tree(["0::/shop"], [V2], **{f"shop/{name}": content for name, content in files.items()})
+        assert machine.room(root) == ("memory.high", G, G, G)
+
+    def test_of_version_1(self, tree):
+        files = {
+            "memory/memory.limit_in_bytes": G,
+            "memory/memory.usage_in_bytes": G // 2,
+            "memory/memory.stat": f"inactive_file 7\ntotal_inactive_file {G // 4}\ntotal_active_file 0",
+        }
+        root = tree(["4:memory:/"], v1(), **files)
+        assert machine.room(root) == ("memory.limit_in_bytes", G, G // 4, G // 4)
+
+    def test_the_tightest_of_those_above_and_of_the_machine(self, tree):
+        files = {"memory.max": 4 * G, "memory.current": G, "shop/memory.max": 2 * G, "shop/memory.current": G}
+        root = tree(["0::/shop"], [V2], **files)
+        assert machine.room(root).limit == 2 * G
+        (root / "proc/meminfo").write_text("MemTotal:        1000 kB\nMemAvailable:     100 kB\n")
+        assert machine.room(root) == ("the machine", 1000 << 10, 900 << 10, 900 << 10)
+
+    def test_each_of_those_above(self, tree):
+        above = {"a/memory.max": 2 * G, "a/memory.current": 2 * G}
+        root = tree(["0::/a/b"], [V2], **{**above, "a/b/memory.max": G, "a/b/memory.current": 1})
+        assert machine.rooms(root) == [("memory.max", G, 1, 1), ("memory.max", 2 * G, 2 * G, 2 * G)]
+
+    def test_that_nobody_knows(self, tmp_path):
+        assert machine.room(tmp_path) is None
+        assert machine.rooms(tmp_path) == []
+
+
+class TestPressure:
+    """In the own group, or else on the machine."""
+
+    def test_of_the_group(self, tree):
+        some = "some avg10=80.00 avg60=0.00 avg300=0.00 total=5\n"
+        full = "full avg10=12.50 avg60=0.00 avg300=0.00 total=5"
+        root = tree(["0::/shop"], [V2], **{"shop/memory.pressure": some + full})
+        assert machine.memory_pressure(root) == 0.125
+
+    def test_of_the_machine(self, tree):
+        root = tree(["4:memory:/"], v1())
+        (root / "proc/pressure").mkdir()
+        (root / "proc/pressure/memory").write_text("full avg10=3.00 avg60=0.00 avg300=0.00 total=5\n")
+        assert machine.memory_pressure(root) == 0.03
+
+    def test_of_a_kernel_that_does_not_measure_it(self, tmp_path):
+        assert machine.memory_pressure(tmp_path) is None
+
+
 def test_this_machine():
     assert 1 <= machine.cpus() <= len(os.sched_getaffinity(0))
     assert machine.memory() > 1 << 20
@@ -198,3 +259,16 @@ def test_locks_that_nobody_can_tell_of(tmp_path):
     (tmp_path / "proc/locks").write_text("1: OFDLCK ADVISORY  WRITE -1 08:02:1835 0 EOF\n")
     assert machine.holds_locks(812, tmp_path)
     assert not machine.waits_for_lock(812, tmp_path)
+
+
+class TestWorkers:
+    @pytest.mark.parametrize(
+        ("least", "most", "workers"),
+        [(4, 4, (4, 4)), (2, 8, (2, 8)), (10_000, "auto", (10_000, 10_000)), ("auto", 1, (1, 1))],
+    )
+    def test_a_number_goes_before_auto(self, least, most, workers):
+        assert machine.workers(least, most) == workers
+
+    def test_auto_is_one_a_cpu(self):
+        assert machine.workers("auto", "auto") == (machine.cpus(), machine.cpus())
+        assert machine.workers(1, "auto") == (1, machine.cpus())

@@ -21,10 +21,13 @@ from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.messages import Recycle
-from superwsgi.worker.connection.alarm import NEVER, Alarm, deadline_after
+from superwsgi.worker.by_kind import ByKind
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after
 from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.crowding import Addresses
+from superwsgi.worker.connection.delivery import LISTENING, NO_LEASE
 from superwsgi.worker.connection.outbox import Outbox
-from superwsgi.worker.connection.sender import LISTENING, NO_LEASE, Sender
+from superwsgi.worker.connection.sender import Sender
 from superwsgi.worker.connection.states import Event, State, waits
 from superwsgi.worker.connection.storage import Bulk, Stores
 from superwsgi.worker.queue.queue import RequestQueue
@@ -32,9 +35,8 @@ from superwsgi.worker.serve.acceptor import Acceptor, Listeners
 from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections
 from superwsgi.worker.serve.context import Context
-from superwsgi.worker.serve.crowding import Addresses
-from superwsgi.worker.serve.deadlines import Deadlines
 from superwsgi.worker.serve.ending import Ending
+from superwsgi.worker.serve.overdue.deadlines import Deadlines
 from superwsgi.worker.serve.service import Service
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
@@ -95,12 +97,14 @@ class Parts:
             alarm=alarm,
             waits=waits(site.timeouts),
             trusted=Trusted(site.proxy.trusted),
+            by_kind=ByKind(self.board.writer(0).kind_table()),
         )
         self.listener, self.for_checks = self._listening(), self._listening()
         listeners = Listeners([self.listener, self.for_checks], for_checks=frozenset([self.for_checks]))
         self.recycled: list[Recycle] = []
         bulk = Bulk(threads)
-        self.connections = Connections(RequestQueue(site.queue, threads, bulk))
+        age = int(site.limits.queue_age * SECOND)
+        self.connections = Connections(RequestQueue(site.queue, threads, bulk, age))
         refused = Complaint(errors.warning, "no more threads")
         self.pool = Pool(site.elastic, self.context.board, alarm, refused, lambda thread: None)
         self.pool.start()
@@ -155,7 +159,7 @@ class Parts:
         connection.exchange = Exchange(self.context.gateway, request, connection.sender, now)
         thread.connection = connection
         thread.deadline = deadline
-        thread.token.append(None)
+        thread.token.append(connection.exchange)
         self.pool.permits.pop()
         return thread
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -36,6 +37,14 @@ def counted(board):
     for row in changed(bytes(len(table)), table):
         found[METHODS[row.series.method], row.series.group] += sum(row.counts[ANSWERS_AT:LATENCY_AT])
     return {series: count for series, count in found.items() if count}
+
+
+def test_files_take_the_place_of_one_page(board):
+    by_path = ByPath(board.writer(0).path_table(), ("/shop/static/",))
+    for letter in "abcdefghij":
+        ask(by_path, f"/shop/static/img/{letter}.png?v=1")
+    ask(by_path, "/shop/statics")
+    assert counted(board) == {("GET", "/shop/static/*"): 10, ("GET", "/shop/statics"): 1}
 
 
 def test_by_method_and_group(board, by_path):
@@ -108,3 +117,13 @@ def test_threads_count_exactly(board, by_path):
     for thread in threads:
         thread.join(60)
     assert counted(board) == {("GET", target): 8 for target in words(20)} | {("GET", "/items/*"): 24_000}
+
+
+def test_long_paths_that_clients_make_up_are_not_kept(by_path):
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            ask(by_path, f"/orders/{number}" + "x" * 8000)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+    finally:
+        tracemalloc.stop()

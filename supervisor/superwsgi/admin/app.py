@@ -111,10 +111,11 @@ class OfKill(Struct, forbid_unknown_fields=True):
 
 
 class OfWorkers(Struct, forbid_unknown_fields=True):
-    """As WorkersRequest: one of the two."""
+    """As WorkersRequest: one of the three."""
 
     number: Annotated[int, Meta(ge=1)] | None = None
     difference: int | None = None
+    auto: bool = False
 
 
 class OfStacks(Struct, forbid_unknown_fields=True):
@@ -242,10 +243,10 @@ class Application:
 
     def _workers(self, environ: Environ) -> Response:
         wanted = _content(environ, OfWorkers)
-        if (wanted.number is None) == (wanted.difference is None):
-            raise Denied(400, "either number or difference says how many workers there are to be")
-        number, difference = wanted.number, wanted.difference
-        return self._done(WorkersRequest(number=number, difference=difference, follow=True))
+        number, difference, auto = wanted.number, wanted.difference, wanted.auto
+        if (number is not None) + (difference is not None) + auto != 1:
+            raise Denied(400, "either number, difference or auto says how many workers there are to be")
+        return self._done(WorkersRequest(number=number, difference=difference, follow=True, auto=auto))
 
     def _stacks(self, environ: Environ) -> Response:
         answer = self._asking.ask(StacksRequest(of=_content(environ, OfStacks).of))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.log.frames import is_installed, is_library
 
 _LIBRARIES: Final = {
@@ -29,11 +30,14 @@ _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 def refusal() -> str | None:
     """Why what has been imported cannot be served, and what to do; None where it can be."""
     for library, (module, function) in _LIBRARIES.items():
+        if library == "gevent" and unpatched.is_green():
+            continue
         is_patched = getattr(sys.modules.get(module), function, None)
         if is_patched is not None and any(map(is_patched, _MODULES)):
             return (
                 f"{library} has patched the standard library{_at(library)}, but workers run threads, not "
-                "greenlets: remove the patch, and set threads to the number of requests that may wait at once"
+                "greenlets: remove the patch, and set threads to the number of requests that may wait at "
+                "once, or green to run greenlets: then the server patches"
             )
     return None
 

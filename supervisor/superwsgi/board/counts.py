@@ -36,7 +36,7 @@ ANSWERS: Final = len(METHODS) * len(CLASSES)
 NUMBERS: Final[dict[str, int]] = {method: number for number, method in enumerate(METHODS[:OTHER_METHOD])}
 """The number of each method that has one of its own."""
 
-REFUSED: Final[tuple[int, ...]] = (400, 408, 413, 414, 417, 421, 429, 431, 501, 503, 504, 505)
+REFUSED: Final[tuple[int, ...]] = (400, 404, 408, 413, 414, 417, 421, 429, 431, 501, 503, 504, 505)
 """What the server itself answers, instead of the application; others count as the first of their class."""
 
 
@@ -53,8 +53,11 @@ def bucket(took: int) -> int:
 
 
 def class_of(status: int) -> int:
-    """Where an answer is counted in CLASSES; what is no status is the server's failure."""
-    return status // 100 - 2 if 200 <= status < 600 else 3
+    """Where an answer is counted in CLASSES: 101, the protocol that was asked for, with what went well, and
+    what is no status as the server's failure."""
+    if 200 <= status < 600:
+        return status // 100 - 2
+    return 0 if status == 101 else 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,16 @@ class InFlight:
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What has been counted since the start: `answers` by method, and of each by class; `refused` as REFUSED,
-    times in seconds. They can be added up, to MOST each, and subtracted."""
+    of them `shed` so that others are answered in time; `upgrades` are connections that the application had
+    taken over, and that have ended; times in seconds. They can be added up, to MOST each,
+    and subtracted."""
 
     accepted: int = 0
     turned_away: int = 0
     unlogged: int = 0
+    quarantined: int = 0
+    shed: int = 0
+    upgrades: int = 0
     sent: int = 0
     app_time: float = 0.0
     time: float = 0.0
@@ -119,6 +127,9 @@ class Counts:
             accepted=of(self.accepted, other.accepted),
             turned_away=of(self.turned_away, other.turned_away),
             unlogged=of(self.unlogged, other.unlogged),
+            quarantined=of(self.quarantined, other.quarantined),
+            shed=of(self.shed, other.shed),
+            upgrades=of(self.upgrades, other.upgrades),
             sent=of(self.sent, other.sent),
             app_time=of(self.app_time, other.app_time),
             time=of(self.time, other.time),
@@ -140,26 +151,38 @@ def _sum(own: Any, other: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class WorkerCounters:
-    """One worker's fields, the sums over its threads, and what it has in hand; times in seconds."""
+    """One worker's fields, the sums over its threads, and what it has in hand; times in seconds. Of its
+    `connections` so many are `upgraded`, which the application has `taken_over`."""
 
     pid: int
     accepting: bool
     connections: int
+    upgraded: int
     queued: int
     waiting_since: float
+    gated: int
+    gated_since: float
+    gated_at: int
     threads: int
     free: int
     busy: int
     abandoned: int
+    left: int
     taken: int
     sending: int
     heartbeat: float
     counts: Counts
     in_flight: tuple[InFlight, ...]
+    taken_over: tuple[InFlight, ...]
 
     @property
     def requests(self) -> int:
         return self.counts.requests
+
+    @property
+    def in_hand(self) -> tuple[InFlight, ...]:
+        """All that the application works on, also on connections that it has taken over."""
+        return self.in_flight + self.taken_over
 
 
 def quantile(buckets: Sequence[int], share: float) -> float | None:

@@ -96,7 +96,7 @@ def changed(before: bytes, after: bytes) -> Iterator[Row]:
     for at in range(0, len(after), _ROW_BYTES):
         row = after[at : at + _ROW_BYTES]
         if row != before[at : at + _ROW_BYTES]:
-            series = _series(row[: _NAME.size], others=at < len(METHODS) * _ROW_BYTES)
+            series = series_of(row[: _NAME.size], others=at < len(METHODS) * _ROW_BYTES)
             yield Row(at, series, _COUNTS.unpack_from(row, _NAME.size))
 
 
@@ -113,7 +113,9 @@ def put(table: bytearray, at: int, like: bytes, counts: tuple[int, ...]) -> None
 
 
 @lru_cache(1024)
-def _series(raw: bytes, *, others: bool) -> Series | None:
+def series_of(raw: bytes, *, others: bool) -> Series | None:
+    """The name at the beginning of a row, which is one of the first ones if it is of `others`; None if that
+    is no name."""
     number, name = _NAME.unpack(raw)
     if not 0 < number <= len(METHODS):
         return None

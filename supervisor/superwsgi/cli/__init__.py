@@ -1,9 +1,10 @@
 """The superwsgi command: one file a command."""
 
-from superwsgi.cli import standard_descriptors
+from superwsgi.cli import interrupts, standard_descriptors
 
 standard_descriptors.provide()  # first: a library that glibc 2.43 loads while 0 is free keeps it
 
-from superwsgi.cli.main import main  # noqa: E402
+with interrupts.quiet():
+    from superwsgi.cli.main import main
 
 __all__ = ["main"]

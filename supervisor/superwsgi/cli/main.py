@@ -10,14 +10,19 @@ from superwsgi.cli.acting.reload import reload
 from superwsgi.cli.acting.stop import stop
 from superwsgi.cli.acting.upgrade import upgrade
 from superwsgi.cli.acting.workers import kill, recycle, workers
+from superwsgi.cli.group import CommandGroup
 from superwsgi.cli.server.config import config
 from superwsgi.cli.server.profile import profile
 from superwsgi.cli.server.stacks import stacks
 from superwsgi.cli.server.status import status
 from superwsgi.cli.server.why import why
 from superwsgi.cli.site.check import check
+from superwsgi.cli.site.dev import dev
+from superwsgi.cli.site.init import init
+from superwsgi.cli.site.reference import reference
 from superwsgi.cli.site.run import run
 from superwsgi.cli.site.serve import serve
+from superwsgi.cli.site.unit import unit
 
 _EPILOG = """\b
 Signals to the master process:
@@ -36,7 +41,10 @@ def _build() -> str:
 
 
 @click.group(
-    invoke_without_command=True, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=CommandGroup,
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option(
     "-c", "--config", "path", metavar="FILE", help="Serve the site that FILE describes (as `serve -c`)."
@@ -47,21 +55,27 @@ def main(context: click.Context, path: str | None) -> None:
     """Run Python web applications in production.
 
     \b
-    superwsgi -c site.yaml            serve the site that a file describes
-    superwsgi run shop.wsgi:app       serve an application without a file
-    superwsgi check -c site.yaml      find out whether a site would start
-    superwsgi status                  show what the sites of this machine do
-    superwsgi status shop             show what one of them does
-    superwsgi why                     show what has gone wrong, and what followed
-    superwsgi stacks shop             show what its threads do right now
-    superwsgi profile shop            find the slow line of code
-    superwsgi config shop             show its configuration, and where it comes from
-    superwsgi reload shop --wait      load new code, and wait until it serves
-    superwsgi recycle shop --wait     replace all workers by fresh ones
-    superwsgi workers shop +1         have one worker more, until the next reload
-    superwsgi upgrade shop --wait     replace superwsgi or Python, in place
+    superwsgi site.yaml            serve the site that a file describes
+    superwsgi dev                  serve it while you write it
+    superwsgi run                  serve the application of this folder
+    superwsgi run shop.wsgi:app    serve an application without a file
+    superwsgi init                 write a site file for this folder
+    superwsgi check site.yaml      find out whether a site would start
+    superwsgi unit                 print or install the site's systemd unit
+    superwsgi status               show what the sites of this machine do
+    superwsgi status shop          show what one of them does
+    superwsgi why                  show what has gone wrong, and what followed
+    superwsgi stacks shop          show what its threads do right now
+    superwsgi profile shop         find the slow line of code
+    superwsgi config shop          show its configuration, and where it comes from
+    superwsgi reload shop --wait   load new code, and wait until it serves
+    superwsgi recycle shop --wait  replace all workers by fresh ones
+    superwsgi workers shop +1      have one worker more, until the next reload
+    superwsgi upgrade shop --wait  replace superwsgi or Python, in place
     """
     if context.invoked_subcommand is not None:
+        if path is not None and context.invoked_subcommand == "run":
+            raise click.UsageError(f"name one thing to serve, as in: superwsgi run {path}")
         if path is not None:
             raise click.UsageError(
                 f"give -c to the command: superwsgi {context.invoked_subcommand} -c {path}"
@@ -70,11 +84,11 @@ def main(context: click.Context, path: str | None) -> None:
     if path is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
-    context.invoke(serve, path=path)
+    context.invoke(serve, option=path)
 
 
 _SHOW = (status, why, stacks, profile, config)
 _ACT = (reload, recycle, kill, workers, logs, upgrade, stop)
 
-for command in (serve, run, check, *_SHOW, *_ACT):
+for command in (serve, run, dev, check, init, unit, reference, *_SHOW, *_ACT):
     main.add_command(command)

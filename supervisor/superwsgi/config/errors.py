@@ -9,7 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from superwsgi.config.schema import Site
 
 _WIDEST_EXCERPT: Final = 160
 """Source lines longer than this are not shown below their problem."""
@@ -20,7 +23,8 @@ _SECRET: Final = re.compile(r"\btoken\b")
 
 @dataclass(frozen=True, slots=True)
 class SourcePlace:
-    """A position in a file, from 1, with the text of its line; line 0 is the file as a whole."""
+    """A position in a file, from 1, with the text of its line; line 0 is the file as a whole. An option is
+    a file of its own: `--set timeouts.request=5`."""
 
     file: str
     line: int = 0
@@ -57,17 +61,30 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used; `problems` in the order of the file."""
+    """A configuration that cannot be used; `problems` in the order of the file.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems, key=lambda problem: problem.position))
+    `site` is what could be read of it, None where nothing could. A key in `failed` has its default there,
+    which proves nothing.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], site: Site | None = None, failed: Iterable[str] = ()
+    ) -> None:
+        self.problems = in_order(problems)
+        self.site = site
+        self.failed = frozenset(failed)
         super().__init__("\n".join(map(str, self.problems)))
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that is not one of `known`; empty where none is near."""
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each once, in the order of the file."""
+    return tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.position)))
+
+
+def nearest(word: str, known: Iterable[str], above: str = "") -> str:
+    """The hint for a word that is not one of `known`, which are below `above`; empty where none is near."""
     found = get_close_matches(word.lower(), list(known), n=1)
-    return f"did you mean {found[0]!r}?" if found else ""
+    return f"did you mean {above + found[0]!r}?" if found else ""
 
 
 def one_of(words: Sequence[str], conjunction: str = "or") -> str:

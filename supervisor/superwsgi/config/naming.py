@@ -13,15 +13,21 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.text import grammar
+from superwsgi.config.text.grammar import Invalid
+from superwsgi.config.text.import_strings import AppKind, parse
 
 COMMON: Final = frozenset(
     {
         *("site", "superwsgi", "config", "conf", "configuration", "settings", "default"),
         *("app", "application", "wsgi", "asgi", "main", "__main__", "index", "manage", "run", "serve"),
+        *("development", "production", "staging", "paste"),
         *("server", "service", "web", "webapp", "website", "project", "src"),
     }
 )
 """Names of files and modules that say nothing about the site."""
+
+_NAMELESS: Final = frozenset({"__init__", "production", "development"})
+"""Files of applications that say nothing about the site either."""
 
 _PASSED: Final = frozenset(
     {
@@ -30,6 +36,7 @@ _PASSED: Final = frozenset(
     }
 )
 """Folders that say nothing about the site: it is named after the one above."""
+
 
 _OF_RELEASES: Final = frozenset({"release", "releases"})
 
@@ -48,9 +55,17 @@ def of_file(file: str) -> str:
     return _of(path.stem, path.parent)
 
 
-def of_module(module: str, folder: Path) -> str:
-    """`shop` for `shop.wsgi:application`, and for `app:app` in the folder `shop`, an absolute path."""
-    return _of(re.split("[:.]", module)[0], Path(os.path.normpath(folder)))
+def of_module(app: str, folder: Path) -> str:
+    """`shop` for `shop.wsgi:application`, for `app:app` in the folder `shop`, an absolute path, and for
+    `/srv/shop/app.py`."""
+    try:
+        found = parse(app)
+    except Invalid:  # who reads it says so
+        return _of("app", folder)
+    if found.kind is not AppKind.MODULE:
+        path = Path(os.path.normpath(folder / found.source))
+        return _of("app" if path.stem in _NAMELESS else path.stem, path.parent)
+    return _of(found.source.partition(".")[0], Path(os.path.normpath(folder)))
 
 
 def _of(own: str, folder: Path) -> str:

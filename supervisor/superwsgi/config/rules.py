@@ -7,13 +7,25 @@ as a size with `memory.hard` as a share (which is larger depends on the machine)
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, NamedTuple
 
 from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
+from superwsgi.config.parts.companions import CompanionSettings
+from superwsgi.config.parts.paths import PathRule
+from superwsgi.config.parts.proxies import same_fields
 from superwsgi.config.schema import Site
-from superwsgi.config.sections import AdminSettings, Elastic, Memory, Requests, TlsSettings
+from superwsgi.config.sections import (
+    AdminSettings,
+    Elastic,
+    ElasticWorkers,
+    Memory,
+    Requests,
+    TlsSettings,
+)
 
 SHORTEST_TOKEN: Final = 16
 """Characters of admin.token: fewer can be guessed."""
@@ -37,7 +49,7 @@ def broken_rules(site: Site, read: set[str], failed: set[str]) -> list[tuple[str
     """(key, rule) for each rule that `site` breaks. A key in `failed` has its default: it proves nothing."""
     return [
         (next(key for key in reversed(rule.keys) if key in read), rule)
-        for rule in RULES
+        for rule in (*RULES, *_of_paths(site), *_of_companions(site), *_of_static(site))
         if failed.isdisjoint(rule.keys) and rule.broken(site)
     ]
 
@@ -46,6 +58,11 @@ def _soft_is_not_below_hard(memory: Memory) -> bool:
     if memory.soft is None or memory.hard is None or type(memory.soft) is not type(memory.hard):
         return False
     return memory.soft >= memory.hard
+
+
+def _least_workers_above_most(site: Site) -> bool:
+    least, most = site.worker_bounds
+    return isinstance(least, int) and isinstance(most, int) and least > most
 
 
 def _jitter_is_in_vain(requests: Requests) -> bool:
@@ -146,6 +163,12 @@ RULES: Final = (
         "for a fixed number write it alone: threads: 8",
     ),
     Rule(
+        ("workers.min", "workers.max"),
+        lambda site: isinstance(site.workers, ElasticWorkers) and _least_workers_above_most(site),
+        "workers.min must not be above workers.max",
+        "for a fixed number write it alone: workers: 4",
+    ),
+    Rule(
         ("requests.max", "requests.jitter"),
         lambda site: _jitter_is_in_vain(site.requests),
         "requests.jitter has no effect while requests.max is 0",
@@ -162,6 +185,12 @@ RULES: Final = (
         lambda site: site.preload is False and site.hooks.before_fork is not None,
         "hooks.before_fork is never called with preload: false",
         "no process imports the application for others then; use after_fork, called in every worker",
+    ),
+    Rule(
+        ("rollout.overlap", "rollout.proof"),
+        lambda site: site.rollout.proof != 1.0 and not site.rollout.overlap,
+        "rollout.proof has no effect with rollout.overlap: no",
+        "all old workers end before the first new one starts: leave proof out",
     ),
     Rule(
         ("rollout.overlap", "rollout.batch"),
@@ -186,6 +215,18 @@ RULES: Final = (
         lambda site: _deaf(site, TcpAddress),
         "proxy.protocol is on, and no network is trusted",
         "every connection would be closed: add the proxy's address to proxy.trusted",
+    ),
+    Rule(
+        ("proxy.trusted", "proxy.prefix", "proxy.fields"),
+        lambda site: not site.proxy.trusted and (site.proxy.prefix or bool(site.proxy.fields)),
+        "proxy.prefix and proxy.fields have no effect while proxy.trusted is empty",
+        "add the proxy's address to proxy.trusted: nobody else may say these",
+    ),
+    Rule(
+        ("proxy.fields",),
+        lambda site: same_fields(site.proxy.fields),
+        "proxy.fields has names that are the same but for their spelling",
+        "an application cannot tell X-User from X_User: name the one that the proxy sets",
     ),
     Rule(
         ("bind", "health.bind"),
@@ -310,12 +351,58 @@ RULES: Final = (
 )
 
 
-def surprises(site: Site) -> list[str]:
-    """What is possible, but perhaps not meant: an operator is told, and it is done."""
-    paths = {"health.live": site.health.live, "health.ready": site.health.ready}
-    return [
-        f"apps: {mount}: {key} answers this path on every host, the application only those below it"
-        for mount in site.apps
-        for key, path in paths.items()
-        if path is not None and "/" + mount.partition("/")[2] == path.rstrip("/")
-    ]
+def _of_paths(site: Site) -> Iterator[Rule]:
+    """Those of each rule in `paths`."""
+    for path, rule in site.paths.items():
+        yield Rule(
+            ("threads", "threads.max", "green", f"paths {path}.threads"),
+            partial(_takes_too_many, rule),
+            f"paths {path}.threads must not be above {site.model} ({site.most_threads})",
+            f"a worker runs no more requests at once: lower it, or raise {site.model}",
+        )
+        yield Rule(
+            ("log.access", f"paths {path}.log"),
+            partial(_logs_in_vain, rule),
+            f"paths {path}.log has no effect while log.access is off",
+            "it says what the access log leaves out",
+        )
+
+
+def _of_companions(site: Site) -> Iterator[Rule]:
+    """Those of each of `companions`."""
+    for name, settings in site.all_companions.items():
+        memory = f"companions {name}.memory"
+        yield Rule(
+            ("companions", f"{memory}.soft", f"{memory}.hard"),
+            partial(_soft_of_one_is_not_below_hard, settings),
+            f"{memory}.soft must be below {memory}.hard",
+            "it is started anew at soft, before it has to be killed at hard",
+        )
+
+
+def _of_static(site: Site) -> Iterator[Rule]:
+    """Those of each folder in `static`."""
+    for prefix, folder in site.static.items():
+        yield Rule(
+            ("chdir", "static", f"static {prefix}"),
+            partial(_holds_the_code, folder),
+            f"static {prefix} would show clients the application's code: it is in that folder (chdir)",
+            "put the files into a folder of their own, such as ./public",
+        )
+
+
+def _holds_the_code(folder: str, site: Site) -> bool:
+    chdir, folder = (os.path.normpath(path) + "/" for path in (site.chdir, folder))
+    return chdir.startswith(folder.replace("//", "/"))
+
+
+def _soft_of_one_is_not_below_hard(settings: CompanionSettings, _: Site) -> bool:
+    return _soft_is_not_below_hard(settings.memory)
+
+
+def _takes_too_many(rule: PathRule, site: Site) -> bool:
+    return (rule.threads or 0) > site.most_threads
+
+
+def _logs_in_vain(rule: PathRule, site: Site) -> bool:
+    return rule.log is not None and site.log.access == "off"

@@ -8,25 +8,36 @@ Nothing here touches the outside: no DNS, no files, no users, no imports of the 
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from msgspec import Meta, Struct, field
 
 from superwsgi.config.kinds import (
     Account,
+    Command,
+    CompanionName,
     ControlPath,
+    Cooling,
     FilePath,
+    GreenCount,
     ImportString,
     Mount,
     Octal,
+    PathPrefix,
     Processes,
+    RootPath,
+    RulePath,
     SiteName,
     ThreadCount,
     Variable,
 )
 from superwsgi.config.listening import Address, TcpAddress
+from superwsgi.config.parts.companions import CompanionSettings
+from superwsgi.config.parts.paths import PathRule
 from superwsgi.config.sections import (
     AdminSettings,
     Elastic,
+    ElasticWorkers,
     HealthSettings,
     HookSettings,
     Limits,
@@ -46,7 +57,7 @@ from superwsgi.config.sources import Source
 Application = Annotated[
     ImportString,
     Meta(
-        description="the application: module:attribute or module:factory()",
+        description="the application: module:attribute, module:factory(), a file or a Paste file",
         examples=["shop.wsgi:application"],
     ),
 ]
@@ -87,8 +98,19 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             ],
         ),
     ] = (TcpAddress("127.0.0.1", 8000),)
+    root: Annotated[
+        RootPath,
+        Meta(
+            description="path that the whole site is below; paths of other keys begin there",
+            examples=["/shop"],
+        ),
+    ] = "/"
     workers: Annotated[
-        Processes | Literal["auto"], Meta(description="worker processes; auto = one per usable CPU")
+        Processes | Literal["auto"] | ElasticWorkers,
+        Meta(
+            description="worker processes: a number, auto (one per usable CPU), or as load calls for",
+            examples=["{min: 2, max: 8}"],
+        ),
     ] = "auto"
     threads: Annotated[
         ThreadCount | Elastic,
@@ -97,10 +119,40 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=["8"],
         ),
     ] = Elastic(min=4, max=32)
+    green: Annotated[
+        GreenCount,
+        Meta(
+            description="instead of threads: so many greenlets, for requests that mostly wait; extra `green`",
+            examples=["2000"],
+        ),
+    ] = 0
     queue: Annotated[
         Literal["fair", "fifo"],
         Meta(description="which waiting request is next: fair (quick pages pass slow ones) or fifo"),
     ] = "fair"
+    paths: Annotated[
+        dict[RulePath, PathRule],
+        Meta(
+            description="rules for some requests by /prefix, host or host/prefix; the longest prefix wins",
+            examples=[
+                "{/reports: {request: 5m, slow: 1m, threads: 2}, /upload: {body: 2G}, /healthz: {log: off}}"
+            ],
+        ),
+    ] = field(default_factory=dict)
+    static: Annotated[
+        dict[RulePath, FilePath],
+        Meta(
+            description="files, before the application: folders by /prefix or host/prefix; extra `static`",
+            examples=["{/static: ./public}"],
+        ),
+    ] = field(default_factory=dict)
+    sendfile: Annotated[
+        dict[PathPrefix, FilePath],
+        Meta(
+            description="folders of files that it may name: X-Accel-Redirect by prefix, X-Sendfile by path",
+            examples=["{/protected: /srv/files}"],
+        ),
+    ] = field(default_factory=dict)
     preload: Annotated[
         bool | Literal["auto"],
         Meta(description="import the application once, before forking; auto: unless a fork would break it"),
@@ -157,6 +209,13 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Memory, Meta(description="what a worker may use: a size, or a share of the memory there is")
     ] = Memory()
     requests: Annotated[Requests, Meta(description="replacing workers after so many requests")] = Requests()
+    quarantine: Annotated[
+        Cooling,
+        Meta(
+            description="pages that end workers again and again are answered 503: for so long; on: 5m",
+            examples=["on"],
+        ),
+    ] = 0.0
     timeouts: Annotated[Timeouts, Meta(description="every deadline")] = Timeouts()
     limits: Annotated[Limits, Meta(description="what a client may ask of a worker")] = Limits()
     proxy: Annotated[
@@ -182,6 +241,16 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rollout: Annotated[RollOutSettings, Meta(description="moving over to a new generation")] = (
         RollOutSettings()
     )
+    companions: Annotated[
+        dict[CompanionName, CompanionSettings | Command],
+        Meta(
+            description="programs of the release that serve no requests, kept running, by name",
+            examples=[
+                '{mail: "celery -A shop worker"}',
+                '{beat: {command: "celery -A shop beat", count: 1, graceful: 5s, memory: {hard: 300M}}}',
+            ],
+        ),
+    ] = field(default_factory=dict)
     hooks: Annotated[
         HookSettings, Meta(description="functions to call at points in a worker's life: module:function")
     ] = HookSettings()
@@ -198,13 +267,52 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.bind + self.health.bind
 
     @property
+    def script_name(self) -> str:
+        """`root` as SCRIPT_NAME has it (PEP 3333): empty, or the bytes of UTF-8 as latin-1."""
+        return self.root.rstrip("/").encode().decode("latin-1")
+
+    def page(self, address: str) -> str:
+        """Where clients find it at an address, which is a URL unless it is a unix socket."""
+        return address + quote(self.root.rstrip("/")) if address.startswith("http") else address
+
+    @property
+    def all_companions(self) -> dict[str, CompanionSettings]:
+        """Each with its settings, also those that are a command alone."""
+        return {
+            name: CompanionSettings(command=each) if isinstance(each, str) else each
+            for name, each in self.companions.items()
+        }
+
+    @property
+    def worker_bounds(self) -> tuple[int | Literal["auto"], int | Literal["auto"]]:
+        """The fewest workers and the most; both are the same where the number is fixed."""
+        if isinstance(self.workers, ElasticWorkers):
+            return self.workers.min, self.workers.max
+        return self.workers, self.workers
+
+    @property
+    def model(self) -> Literal["green", "threads"]:
+        """The key that says what runs requests."""
+        return "green" if self.green else "threads"
+
+    @property
     def most_threads(self) -> int:
         """Requests that a worker runs at once, at most."""
+        if self.green:
+            return self.green
         return self.threads.max if isinstance(self.threads, Elastic) else self.threads
+
+    @property
+    def native_threads(self) -> int:
+        """Threads that run the application in a worker, at most, as the system counts them: greenlets share
+        one."""
+        return 1 if self.green else self.most_threads
 
     @property
     def elastic(self) -> Elastic:
         """The bounds of a worker's threads; both are the same where the number is fixed."""
+        if self.green:
+            return Elastic(min=1, max=self.green)
         if isinstance(self.threads, Elastic):
             return self.threads
         return Elastic(min=self.threads, max=self.threads)

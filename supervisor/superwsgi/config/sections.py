@@ -22,7 +22,10 @@ from superwsgi.config.kinds import (
     LogFormat,
     Network,
     PathPrefix,
+    Places,
     PositiveCount,
+    Processes,
+    ProxyField,
     Sample,
     Seconds,
     ServerName,
@@ -30,6 +33,7 @@ from superwsgi.config.kinds import (
     Switch,
     ThreadCount,
     Threshold,
+    Tolerance,
 )
 from superwsgi.config.listening import Address
 
@@ -56,6 +60,19 @@ class Elastic(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min: Annotated[ThreadCount, Meta(description="threads that are always there")]
     max: Annotated[ThreadCount, Meta(description="started up to this many while requests wait")]
     idle: Annotated[Deadline, Meta(description="one that has not been needed for so long ends")] = 30.0
+
+
+class ElasticWorkers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`workers:` as a mapping: as many as the load calls for, within bounds. `auto` is one per usable CPU,
+    and gives way to a number beside it: on two CPUs `{min: 4, max: auto}` are four."""
+
+    min: Annotated[
+        Processes | Literal["auto"], Meta(description="workers that are always there; a number or auto")
+    ]
+    max: Annotated[
+        Processes | Literal["auto"],
+        Meta(description="started up to this many while requests wait, if memory allows; a number or auto"),
+    ]
 
 
 class Requests(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,10 +133,21 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: Annotated[
         Count, Meta(description="complete requests per worker that wait for a thread; 503 beyond")
     ] = 500
+    queue_age: Annotated[
+        Threshold,
+        Meta(description="503 for what would wait longer, once everything has for that long; off: never"),
+    ] = 5.0
     connections: Annotated[PositiveCount, Meta(description="open connections per worker")] = 1000
     per_address: Annotated[
         Count, Meta(description="open connections per client address and worker; 429 beyond; 0 = no limit")
     ] = 0
+    upgraded: Annotated[
+        Places,
+        Meta(
+            description="connections per worker that an application has taken over (WebSocket); 503 beyond; "
+            "off: none"
+        ),
+    ] = 100
     backlog: Annotated[Backlog, Meta(description="connections the kernel queues until they are accepted")] = (
         2048
     )
@@ -199,6 +227,16 @@ class Proxy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     protocol: Annotated[
         Switch, Meta(description="every connection begins with a PROXY protocol header, version 1 or 2")
     ] = False
+    prefix: Annotated[
+        Switch, Meta(description="believe X-Forwarded-Prefix: what a trusted peer has taken from the path")
+    ] = False
+    fields: Annotated[
+        tuple[ProxyField, ...],
+        Meta(
+            description="fields, also with _, that trusted peers alone may set: names, or beginnings with *",
+            examples=["[OIDC_CLAIM_*, REMOTE_USER]"],
+        ),
+    ] = ()
 
 
 class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -329,6 +367,9 @@ class RollOutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             examples=["python manage.py migrate --check"],
         ),
     ] = None
+    proof: Annotated[
+        Seconds, Meta(description="how long the first new worker serves before any other moves over")
+    ] = 1.0
     batch: Annotated[PositiveCount, Meta(description="workers replaced at a time, after the first")] = 1
     confirm: Annotated[
         Seconds, Meta(description="how long all new workers must serve before the old generation goes")
@@ -336,6 +377,10 @@ class RollOutSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_failures: Annotated[
         PositiveCount, Meta(description="crashes of new workers within that time that cause a rollback")
     ] = 3
+    max_errors: Annotated[
+        Tolerance,
+        Meta(description="tolerated share of 5xx in a page's answers beyond what it was before; off: any"),
+    ] = 0.01
 
 
 class HookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ sets.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 _BY_SOURCE: Final[dict[str, tuple[str, ...]]] = {
@@ -95,3 +96,40 @@ _FAMILY: Final = re.compile(
 def is_claim(lower: str) -> bool:
     """Whether a field of this name, in lower case, is a claim."""
     return lower in FORWARDING or _FAMILY.search(lower) is not None
+
+
+class SiteClaims:
+    """Those that a site names itself (`proxy.fields`), by name or by how names begin: what the proxy has
+    found out about a user, say.
+
+    `X_User`, `X-User` and `x-USER` become one variable, so each has one spelling, but for its case: `-` and
+    `_` as the site spells them, behind a beginning only that which it ends in. The longest beginning wins.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._names: dict[str, str] = {}  # the spelling in lower case, by that with `_` alone
+        self._beginnings: dict[str, str] = {}
+        for pattern in sorted(patterns, key=len, reverse=True):
+            lower = pattern.lower()
+            bare = lower.removesuffix("*")
+            (self._names if bare == lower else self._beginnings)[bare.replace("-", "_")] = bare
+        self._longest_first = tuple(self._beginnings)
+
+    def pattern(self, lower: str) -> str:
+        """The one that has a field of this name, in lower case and in whatever spelling; or empty."""
+        variable = lower.replace("-", "_")
+        if variable in self._names:
+            return self._names[variable]
+        for beginning in self._longest_first:
+            if variable.startswith(beginning) and variable != beginning:
+                return self._beginnings[beginning] + "*"
+        return ""
+
+
+def is_spelled(lower: str, pattern: str) -> bool:
+    """Whether a name, in lower case, is spelled as the pattern that has it."""
+    if not pattern.endswith("*"):
+        return lower == pattern
+    beginning = pattern[:-1]
+    other = "_" if beginning.endswith("-") else "-"
+    return lower.startswith(beginning) and other not in lower[len(beginning) :]

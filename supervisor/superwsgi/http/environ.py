@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import TextIOBase
+from typing import Any
 
 from superwsgi import __version__
 from superwsgi.apps.types import Environ
@@ -14,9 +16,19 @@ Address = tuple[str, int]
 """Host and port of one end of a connection."""
 
 
-def base_environ(errors: TextIOBase, *, multithread: bool, multiprocess: bool) -> Environ:
+def no_early_hints(fields: object) -> None:
+    """For requests that have no client."""
+
+
+def base_environ(
+    errors: TextIOBase,
+    *,
+    multithread: bool,
+    multiprocess: bool,
+    early_hints: Callable[[Any], None] = no_early_hints,
+) -> Environ:
     """What all requests of a worker share; `multithread`, `multiprocess`: another thread or process may run
-    the application at the same time.
+    the application at the same time. `early_hints` knows by the thread whose request it is.
 
     Keys that every request sets again are already here: copying a dict with room for them is cheaper than
     growing one.
@@ -29,8 +41,10 @@ def base_environ(errors: TextIOBase, *, multithread: bool, multiprocess: bool) -
         "wsgi.multiprocess": multiprocess,
         "wsgi.run_once": False,
         "wsgi.file_wrapper": FileWrapper,
+        "wsgi.early_hints": early_hints,
         "wsgi.input": None,
         "wsgi.input_terminated": True,
+        "superwsgi.queue_time": 0.0,
         "SERVER_SOFTWARE": SOFTWARE,
         "SERVER_NAME": "",
         "SERVER_PORT": "",
@@ -55,6 +69,17 @@ def connection_environ(base: Environ, server: Address | None, client: Address | 
 
 def set_ends(environ: Environ, server: Address | None, client: Address | None) -> None:
     """Set both ends of a connection; None for a unix socket, which has no useful address."""
+    set_server(environ, server)
+    set_client(environ, client)
+
+
+def set_server(environ: Environ, server: Address | None) -> None:
     name, port = server or ("localhost", 80)  # PEP 3333: neither may ever be empty
     environ["SERVER_NAME"], environ["SERVER_PORT"] = name, str(port)
-    environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = (client[0], str(client[1])) if client else ("", "")
+
+
+def set_client(environ: Environ, client: Address | None) -> None:
+    if client is None:
+        environ["REMOTE_ADDR"] = environ["REMOTE_PORT"] = ""
+    else:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])

@@ -9,13 +9,17 @@ class HttpError(Exception):
     """The server itself answers with `status`, and the connection ends.
 
     If a request could not be understood, nobody knows where the next one begins (RFC 9112 section 9.2).
-    `reason` never quotes what the client sent: it appears as it is in the answer and in the error log.
+    `reason` never quotes what the client sent: it appears as it is in the answer and in the error log. A
+    client that may come back is told when, in `retry_after` seconds (RFC 9110 section 10.2.3). `remedy` is
+    what an operator does if the proxy in front is the one who is wrong.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_after: int | None = None, remedy: str = "") -> None:
         super().__init__(f"{status}: {reason}")
         self.status = status
         self.reason = reason
+        self.remedy = remedy
+        self.retry_after = 1 if retry_after is None and status in (429, 503) else retry_after
 
     @property
     def advice(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from superwsgi.http.claims import UNDERSTOOD, is_claim
+from superwsgi.http.claims import UNDERSTOOD, SiteClaims, is_claim, is_spelled
 from superwsgi.http.errors import HttpError, WsgiError
 
 # RFC 9110 section 5.6.2: token
@@ -32,6 +32,12 @@ HOP_BY_HOP: Final = frozenset(
     }
 )
 
+REQUEST_START: Final = "HTTP_X_REQUEST_START"
+"""When a proxy in front got the request (client/request_start.py)."""
+
+FORWARDED_PREFIX: Final = "HTTP_X_FORWARDED_PREFIX"
+"""What a proxy has taken from the path (client/prefix.py)."""
+
 _REMEMBERED: Final = 1024
 _USUAL: Final = 64
 """Characters, at most, of names that are worth remembering."""
@@ -42,14 +48,19 @@ class EnvironKeys:
 
     `X_Y` and `X-Y` would become the same key, so that a client could pose as a trusted proxy; `Proxy` would
     become HTTP_PROXY, which HTTP client libraries obey (CVE-2016-5385). `believed`: whether these fields come
-    from a trusted peer. `known` has recent names; `claimed`: one of UNDERSTOOD has ever come.
+    from a trusted peer. `named` are those that the site names: a believed one has its key, with `_` in its
+    name or not, and anything that would have the same key is refused. `prefixed`: X-Forwarded-Prefix is
+    understood, too. `known` has recent names; `claimed`: one of UNDERSTOOD has ever come; `timed`: so has
+    X-Request-Start.
     """
 
-    __slots__ = ("_believed", "claimed", "known")
+    __slots__ = ("_believed", "_named", "_prefixed", "claimed", "known", "timed")
 
-    def __init__(self, *, believed: bool) -> None:
+    def __init__(self, *, believed: bool, named: SiteClaims | None = None, prefixed: bool = False) -> None:
         self._believed = believed
-        self.claimed = False
+        self._named = named
+        self._prefixed = prefixed
+        self.claimed = self.timed = False
         self.known: dict[str, str] = {}
 
     def learn(self, name: str) -> str:
@@ -60,18 +71,49 @@ class EnvironKeys:
         if not TOKEN.fullmatch(name):
             raise HttpError(400, "invalid field name")
         key = self._key(name.lower())
-        self.claimed = self.claimed or name.lower() in UNDERSTOOD
+        if key == REQUEST_START:  # and never set back, which another thread may be about to set
+            self.timed = True
+        if name.lower() in UNDERSTOOD:
+            self.claimed = True
         if len(name) <= _USUAL:
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()  # clients choose the names; those in use soon return
             self.known[name] = key
         return key
 
+    def is_told(self, lower: str) -> bool:
+        """Whether to say so if a field of this name, in lower case, is left out: it may be a proxy's."""
+        if self._believed:
+            return "_" in lower
+        if lower in UNDERSTOOD or (self._prefixed and lower == "x-forwarded-prefix"):
+            return True
+        return self._named is not None and bool(self._named.pattern(lower))
+
+    def check_single(self, name: str) -> None:
+        """Raise HttpError if a second field with the key of this one is ambiguous."""
+        pattern = "" if self._named is None else self._named.pattern(name.lower())
+        if pattern:
+            raise HttpError(400, "a field of proxy.fields twice", remedy=_remedy(pattern))
+
     def _key(self, lower: str) -> str:
+        pattern = "" if self._named is None else self._named.pattern(lower)
+        if pattern and self._believed:
+            if not is_spelled(lower, pattern):
+                raise HttpError(400, "a field of proxy.fields in another spelling", remedy=_remedy(pattern))
+            return "HTTP_" + lower.upper().replace("-", "_")
+        if pattern:
+            return ""
         if "_" in lower or lower == "proxy" or (not self._believed and is_claim(lower)):
             return ""
         upper = lower.upper().replace("-", "_")
         return upper if upper in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{upper}"
+
+
+def _remedy(pattern: str) -> str:
+    return (
+        f"it is spelled {pattern} there, in any case, and comes once: have the proxy set it so, and remove "
+        "what clients send that differs in - and _ alone"
+    )
 
 
 FROM_TRUSTED: Final = EnvironKeys(believed=True)

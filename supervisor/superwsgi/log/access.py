@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain, count, islice
+from itertools import chain, islice
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.formats import AccessEntry, Formatter, Writer, compile_format
 from superwsgi.log.rate_limit import Complaint
@@ -69,9 +70,9 @@ class AccessLog:
         self._format: Formatter = compile_format(format, Writer(pid, worker, generation), sampled=sampled)
         self._errors = errors
         self._queue: SimpleQueue[AccessEntry | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | unpatched.NativeThread | None = None
         self._closing = False
-        self._overflow = count(1)  # counts exactly without a lock
+        self._overflow = threading.Lock()
         self._refused = 0  # entries that did not fit, by all threads
         self._unwritten = 0  # entries that could not be written, by the writer
         self._reported = 0
@@ -90,12 +91,13 @@ class AccessLog:
         if self._queue.qsize() < QUEUE_LIMIT:
             self._queue.put(entry)
         else:
-            self._refused = next(self._overflow)
+            with self._overflow:
+                self._refused += 1
 
     def start(self) -> None:
         """Start the writer thread, in the process that logs. Does nothing where the log is off."""
         if self.enabled:
-            self._thread = threading.Thread(target=self._run, name="superwsgi-access-log", daemon=True)
+            self._thread = unpatched.thread(self._run, "superwsgi-access-log")
             self._thread.start()
 
     def reopen(self, fd: int) -> None:
@@ -117,7 +119,7 @@ class AccessLog:
         while not closed:
             first = self._queue.get()
             if not self._closing:
-                time.sleep(_WINDOW)
+                unpatched.sleep(_WINDOW)
             closed = self._write_all(first)
         self._failing = False  # for good: what was dropped is to be told
         self._report_dropped()
@@ -131,7 +133,7 @@ class AccessLog:
             self._report_dropped()
             closed = closed or None in batch
             if not (self._closing or self._queue.empty()):
-                time.sleep(_PAUSE)
+                unpatched.sleep(_PAUSE)
         return closed
 
     def _queued(self) -> Iterator[AccessEntry | None]:

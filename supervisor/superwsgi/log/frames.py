@@ -21,6 +21,9 @@ _PACKAGES: Final = tuple({sysconfig.get_path(name) + "/" for name in ("purelib",
 DEEPEST: Final = 64
 """Frames of a stack that are shown, of a recursion without end for example."""
 
+At = FrameType | traceback.StackSummary
+"""Where a thread is: its innermost frame, or what was read of its stack."""
+
 
 def application_traceback(exc: BaseException) -> str:
     """The text of `exc` and its causes, without importlib's frames, and without those of superwsgi that come
@@ -48,12 +51,17 @@ def stack_since_ours(frame: FrameType | None) -> str:
     return "".join(traceback.format_list(stack[ours[-1] + 1 if ours else 0 :]))
 
 
-def application_stack(frame: FrameType) -> str:
-    """The text of the stack down to `frame`, at most its innermost DEEPEST frames, without those of the
-    server and of threading above the application's; empty without any of the application."""
-    stack = traceback.extract_stack(frame, DEEPEST)
-    first = next((at for at, each in enumerate(stack) if not is_above(each.filename)), len(stack))
+def application_stack(at: At) -> str:
+    """The text of the stack of a thread that is there, at most its innermost DEEPEST frames, without those of
+    the server and of threading above the application's; empty without any of the application."""
+    stack = summary(at)
+    first = next((number for number, each in enumerate(stack) if not is_above(each.filename)), len(stack))
     return "".join(traceback.format_list(stack[first:]))
+
+
+def summary(at: At) -> traceback.StackSummary:
+    """The innermost DEEPEST frames, outermost first."""
+    return traceback.extract_stack(at, DEEPEST) if isinstance(at, FrameType) else at
 
 
 def is_above(filename: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which answers have a line in the access log, where `log.skip` and `log.sample` leave some out.
+"""Which answers have a line in the access log, where `log.skip`, `log.sample` and `paths` leave some out.
 
 Only what went well and in time may be left out. Of each path's answers so many in a row have so many lines,
 at 10 % one of ten: so a line stands for ten requests, and sums can be scaled. Which one of the ten is drawn:
@@ -12,12 +12,13 @@ One that might mean another page to somebody is never left out.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
 from fractions import Fraction
 from random import Random
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from superwsgi import unpatched
 
 ALL: Final = 1.0
 
@@ -27,6 +28,8 @@ _FINEST: Final = 1_000_000
 _PLAIN: Final = rb"(?:/(?![./])[^/?\\%\x00-\x1f\x7f]*)*"
 """Segments without what reaches a page by a path that seems to be another one: dot segments (RFC 3986 section
 5.2.4), hidden files, empty segments, backslashes, what was encoded twice, control characters."""
+
+_NOTHING: Final = rb"(?!)"
 
 
 class _Quota:
@@ -58,12 +61,13 @@ class Sampling:
     def __init__(self, shares: Mapping[str, float], slow: int) -> None:
         self._quotas = {path.rstrip("/").encode(): _Quota(share) for path, share in shares.items()}
         longest_first = sorted(self._quotas, key=len, reverse=True)
-        plain = b"(" + b"|".join(map(re.escape, longest_first)) + b")" + _PLAIN
+        known = b"|".join(map(re.escape, longest_first)) if shares else _NOTHING
+        plain = b"(" + known + b")" + _PLAIN
         self._target = re.compile(plain + rb"(?:\?|\Z)")
         self._decoded = re.compile(plain + rb"\Z")
         self._slow = slow
         self._random = Random().random
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
 
     def share(self, target: bytes, status: int, took: int) -> float:
         """For an answer that was sent as a whole, `took` ns after its request had arrived: 0 if it is to have
@@ -73,6 +77,19 @@ class Sampling:
         quota = self._quota(target)
         if quota is None:
             return ALL
+        return self._share(quota)
+
+    def share_by_rule(self, target: bytes, status: int, took: int, slow: int, logged: bool | None) -> float:
+        """The same where a rule in `paths` says from when on it was `slow`, in ns, and whether what went well
+        is `logged`; None: as without the rule."""
+        if status >= 400 or took >= slow or logged:
+            return ALL
+        if logged is False:
+            return 0.0
+        quota = self._quota(target)
+        return ALL if quota is None else self._share(quota)
+
+    def _share(self, quota: _Quota) -> float:
         self._lock.acquire()  # a third of what `with` costs
         drawn = quota.draws(self._random())
         self._lock.release()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from superwsgi.log.spelling import plain_text
@@ -57,9 +58,10 @@ class Lines:
 
     def flush_all(self) -> None:
         """At the end of the process: the unfinished lines of all threads."""
-        while self.begun:
-            (_, stream), rest = self.begun.popitem()
-            self._say(stream, rest)
+        with suppress(KeyError):  # there is none left
+            while True:
+                (_, stream), rest = self.begun.popitem()
+                self._say(stream, rest)
 
 
 def divided(data: bytes) -> tuple[bytes, bytes]:

@@ -27,6 +27,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
+from superwsgi import unpatched
+
 LIMIT: Final = 1 << 20
 """Bytes that may wait for the thread: thousands of lines."""
 
@@ -68,8 +70,8 @@ class Outlet:
 
     def _alone(self) -> None:
         """Begin anew: no thread, a lock that no thread holds, no lines waiting."""
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._changed = unpatched.condition()
+        self._thread: threading.Thread | unpatched.NativeThread | None = None
         self._waiting: deque[bytes] = deque()
         self._size = 0  # of what waits, bytes
         self._accepted = self._taken = 0  # pieces, ever
@@ -100,7 +102,7 @@ class Outlet:
         with self._changed:
             self._closing = False
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="superwsgi-log", daemon=True)
+                self._thread = unpatched.thread(self._work, "superwsgi-log")
                 self._thread.start()
 
     def put(self, lines: Iterable[bytes]) -> None:
@@ -308,7 +310,7 @@ class Sink:
 
     def writable(self, patience: float | None) -> bool:
         """Whether a pipe has room, within `patience` seconds; files always have."""
-        poll = select.poll()
+        poll = unpatched.poll()
         poll.register(self.fd, select.POLLOUT)
         return bool(poll.poll(None if patience is None else patience * 1000))
 
@@ -348,7 +350,7 @@ def _as_socket(fd: int) -> socket.socket:
     wanted = socket.getdefaulttimeout()
     socket.setdefaulttimeout(None)
     try:
-        return socket.socket(fileno=fd)
+        return unpatched.Socket(fileno=fd)
     finally:
         socket.setdefaulttimeout(wanted)
 

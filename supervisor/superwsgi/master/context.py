@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,3 +42,8 @@ class MasterContext:
     loop: EventLoop
     errors: ErrorLog
     incidents: Incidents
+
+
+def check_command(site_file: str) -> str:
+    """What an operator types to know all that is wrong with it."""
+    return f"superwsgi check -c {shlex.quote(site_file)}"

@@ -13,22 +13,30 @@ from collections.abc import Iterator, MutableMapping
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from superwsgi.board import scoreboard
 from superwsgi.board.counts import Counts
 from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.listening import Address
+from superwsgi.config.parts.companions import CompanionSettings
 from superwsgi.config.schema import Site
 from superwsgi.control import Outcome
 from superwsgi.incidents import Incident
+from superwsgi.master.answers.past import Hour
+from superwsgi.master.companions.states import CompanionState
+from superwsgi.master.memory.series import MemorySeries
+from superwsgi.master.outage.judging import Outage
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
 from superwsgi.master.processes.hearing import Said
 from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.master.suspects.chance import Crash
+from superwsgi.master.suspects.crashes import Suspect
 from superwsgi.master.totals.by_path import Counted
+from superwsgi.snapshot import LeakStatus
 from superwsgi.tls.interface import Expiry
 
 VERSION: Final = 1
@@ -49,7 +57,7 @@ class HeldListener(Struct, frozen=True):
 
 
 class HeldMold(Struct, frozen=True):
-    """A mold; without a channel it is being dismissed."""
+    """A mold; without a channel it is being dismissed, or has said why it did not load (`failure`)."""
 
     pid: int
     channel: int | None
@@ -57,12 +65,15 @@ class HeldMold(Struct, frozen=True):
     hazards: list[str] = []
     said: Said = Said.READY
     pipes: bool = False
+    failure: str | None = None
+    detail: str = ""
 
 
 class HeldWorker(Struct, frozen=True):
     """A worker; without a channel it is gone, but not reaped yet. Times are monotonic seconds. `counts` is
     the most that it has counted at any look, `cpu_seconds` what it had spent at the last one, `paths` what it
-    has counted by these, `refused` how many requests it had refused at the last look."""
+    has counted by these, `kinds` its table of those, `refused` how many requests it had refused at the last
+    look; `may_grow` is what it was told last, None if it may not understand that."""
 
     number: int
     slot: int
@@ -83,7 +94,13 @@ class HeldWorker(Struct, frozen=True):
     cpu_seconds: float | None = None
     samples: bool = False
     paths: bytes = b""
+    kinds: bytes = b""
     refused: tuple[int, ...] | None = None
+    quarantines: bool = False
+    may_grow: bool | None = None
+    leaks: list[LeakStatus] = []
+    leaves_first: bool = False
+    series: MemorySeries = field(default_factory=MemorySeries)
 
 
 class HeldTotals(Struct, frozen=True):
@@ -99,7 +116,7 @@ class HeldTotals(Struct, frozen=True):
 
 class HeldGeneration(Struct, frozen=True):
     """A generation with processes; `expires` is when the first of its certificates does, `metrics` the folder
-    for those of its processes."""
+    for those of its processes; `pinned`: an operator has said how many workers it is to have."""
 
     number: int
     site: Site
@@ -118,12 +135,17 @@ class HeldGeneration(Struct, frozen=True):
     release: Release | None = None
     expires: Expiry | None = None
     metrics: str | None = None
+    pinned: bool = False
 
     def attach(self) -> Scoreboard:
         """Its scoreboard. Raises ValueError if this program cannot read it."""
         site = self.site
         return Scoreboard.attach(
-            self.board, site.most_threads + 1, self.board_version, paths=site.metrics.paths
+            self.board,
+            site.most_threads + 1,
+            self.board_version,
+            paths=site.metrics.paths,
+            upgraded=site.limits.upgraded,
         )
 
 
@@ -135,10 +157,49 @@ class HeldAdmin(Struct, frozen=True):
     history: int | None
 
 
+class HeldSuspects(Struct, frozen=True):
+    """The last crashes, and what is suspected of them."""
+
+    crashes: list[Crash]
+    suspects: list[Suspect]
+
+
+class HeldCompanionProcess(Struct, frozen=True):
+    """As in companions/companion.py; `output` are the ends of its pipe, where that is captured."""
+
+    pid: int
+    generation: int
+    began: float
+    settings: CompanionSettings
+    patience: float
+    output: tuple[int, int] | None = None
+    told: str = ""
+    killed: str = ""
+    due: str = ""
+
+
+class HeldCompanion(Struct, frozen=True):
+    """One place of a companion, and its process, if there is one. Times are monotonic seconds."""
+
+    name: str
+    number: int
+    label: str
+    state: CompanionState
+    process: HeldCompanionProcess | None = None
+    restarts: int = 0
+    deadline: float | None = None
+    early: int = 0
+    last_early: float | None = None
+    start_at: float = 0.0
+    trouble: str = ""
+    last_end: tuple[float, str, int] | None = None
+
+
 class Handover(Struct, frozen=True):
     """The whole state of a master. `given` are sockets by the names that systemd gave them, `pidfile` is a
     path and its descriptor, as is `metrics`, `shortage` is one of threads that was seen, `incidents` are
-    those kept, `events` how many there were by event, `reloads` how many by outcome."""
+    those kept, `events` how many there were by event, `reloads` how many by outcome, `past` is how the
+    site has answered in the last hours."""
 
     version: int
     current: int
@@ -155,6 +216,10 @@ class Handover(Struct, frozen=True):
     reloads: dict[Outcome, int] = {}
     admin: HeldAdmin | None = None
     metrics: tuple[str, int] | None = None
+    suspects: HeldSuspects | None = None
+    companions: list[HeldCompanion] = []
+    outage: Outage | None = None
+    past: list[Hour] = []
 
     def descriptors(self) -> Iterator[int]:
         """All descriptors that the next program needs."""
@@ -174,6 +239,8 @@ class Handover(Struct, frozen=True):
             yield from (listener.fd for listener in self.admin.listeners)
             yield from [self.admin.history] if self.admin.history is not None else []
         yield from [self.metrics[1]] if self.metrics is not None else []
+        for companion in self.companions:
+            yield from (companion.process.output or ()) if companion.process is not None else ()
 
     def write(self) -> int:
         """Write it; returns a descriptor to read it from."""

@@ -7,13 +7,14 @@ It never imports application code (but see `superwsgi.run`).
 from __future__ import annotations
 
 import os
-import platform
 import signal
 import time
 from functools import partial
 from typing import Final
 
-from superwsgi import __version__
+import msgspec
+
+from superwsgi import __version__, build
 from superwsgi.config.schema import Site
 from superwsgi.control import Configuration, Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
@@ -22,18 +23,22 @@ from superwsgi.log.frames import application_traceback
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import spell_exception
 from superwsgi.master.admin.admin import Admin
+from superwsgi.master.answers.judge import Judge
+from superwsgi.master.companions.companions import Companions
+from superwsgi.master.companions.watching import CompanionWatch
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control import status
-from superwsgi.master.control.acting import Acts
+from superwsgi.master.control.acting import Acts, how_long
 from superwsgi.master.control.commands import Commands
 from superwsgi.master.control.configuration import configuration
 from superwsgi.master.control.server import Control
 from superwsgi.master.control.signs import condition
 from superwsgi.master.eventloop import PAUSE, EventLoop
-from superwsgi.master.generations.children import Children, become_subreaper
+from superwsgi.master.generations.children import Children
 from superwsgi.master.generations.deeds import Deeds
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
+from superwsgi.master.generations.held import hold
 from superwsgi.master.generations.monitor import Monitor
 from superwsgi.master.generations.record import Record
 from superwsgi.master.generations.reload import Reloads
@@ -41,14 +46,18 @@ from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import VERSION, Handover
 from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.inquiries.stacks import Inquiries
+from superwsgi.master.outage.outages import Outages
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action
 from superwsgi.master.policy.health import Condition
 from superwsgi.master.processes.launch import execute
+from superwsgi.master.processes.reaping import become_subreaper
 from superwsgi.master.reopening import Reopening
+from superwsgi.master.scaler import Scaler
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError
+from superwsgi.master.suspects.suspects import Suspects
 from superwsgi.master.systemd.report import Report
 from superwsgi.master.upgrade.takeover import Taken
 from superwsgi.master.upgrade.upgrade import Upgrades
@@ -72,13 +81,7 @@ class Master:
         self._taken = taken
         self._faults: dict[str, Complaint] = {}  # by the text of the exception
         self._loop = loop = EventLoop(self._tell)
-        self._errors = ErrorLog(
-            shared.logs.copy_of_error(),
-            site.log.level,
-            style=site.log.style,
-            stderr_fd=copy_of_stderr(),
-            master=os.getpid(),
-        )
+        self._errors = _error_log(site, shared)
         self._incidents = incidents = Incidents()
         self._errors.report_to(incidents.add)
         context = MasterContext(loop, self._errors, incidents)
@@ -86,9 +89,15 @@ class Master:
         self._record = Record()
         self._agenda: list[Action] = []  # decided but not done yet
         self._children = Children(context, self._generations, self._record, self._agenda)
+        self._outages = Outages(context, self._generations, lambda: self.stopping)
+        self._suspects = Suspects(context, self._generations)
+        self._children.crashed = self._suspects.crashed
         self._deeds = Deeds(context, self._generations, self._children, self._agenda)
         self._monitor = Monitor(context, self._generations, self._agenda)
-        self._report = Report(startup.notifier, self._generations, self._record, loop, self._condition)
+        self._companions = Companions(context, self._generations, self._children)
+        self._companion_watch = CompanionWatch(context, self._companions)
+        self._scaler = Scaler(context, self._generations, self._monitor.is_memory_short)
+        self._judge = Judge(context, self._generations)
         self._control = Control(loop, os.environ, self._errors)
         self._admin = Admin(context, startup, self._control, self._children.watch)
         self._reopening = Reopening(context, self._generations, self._admin.reopen)
@@ -106,7 +115,8 @@ class Master:
         self.upgrade = Upgrades(context, self._hold, self._children.watch, origin)
         inquiries = Inquiries(context, self._generations, self._children.dumps)
         known = self._generations, self._record
-        acts = Acts(context, *known, self._reopening, self._agenda, lambda: self.stopping)
+        self._report = Report(startup.notifier, *known, loop, self._condition, self._companions)
+        acts = Acts(context, *known, self._reopening, self._companions, self._agenda, lambda: self.stopping)
         commands = Commands(self, *known, self._reloads, inquiries, acts, context)
         self._control.answer_by(commands)
         self._began = time.monotonic()
@@ -130,7 +140,7 @@ class Master:
             self._take_signals()
             self._begin(time.monotonic())
             ask_at: float | None = time.monotonic()
-            while self._generations or self._children.strays or self._admin.lives:
+            while self._generations or self._companions or self._children.strays or self._admin.lives:
                 ask_at = self._turn(ask_at)
             self._admin.close()
             self._children.strays.name_programs(time.monotonic())
@@ -147,6 +157,11 @@ class Master:
         else:
             self._start(now)
         self._monitor.begin(now, self._taken.handover.shortage if self._taken is not None else None)
+        self._suspects.begin(now)
+        self._companion_watch.begin(now)
+        self._scaler.look(now)
+        self._outages.begin(now, self._taken.handover.outage if self._taken is not None else None)
+        self._judge.begin(now, self._taken.handover.past if self._taken is not None else ())
         self._look(now)
         self._report.starts(now, self._sitewide.site)
 
@@ -176,14 +191,17 @@ class Master:
         self._generations.adopt(adopted, held.current, held.last_number)
         if held.totals is not None:
             self._generations.totals.restore(held.totals)
+        if held.suspects is not None:
+            self._suspects.adopt(held.suspects, held.current, held.last_number + 1)
         for generation in self._generations:
             generation.pipes.tell(self._errors, generation.number)
             self._children.adopt(generation, now)
         self._admin.adopt(held.admin, now)
+        self._companions.adopt(held.companions)
         self._loop.guard(lambda _: self._admin.settle(self._sitewide.site), now, None)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # blocked since before execve(2)
         self._children.reap(now)
-        python = platform.python_version()
+        python = build.python()
         self._errors.info("program replaced", version=__version__, python=python, next="reloading")
         self.reload(now)
 
@@ -196,7 +214,7 @@ class Master:
             version=VERSION,
             current=current.number,
             last_number=self._generations.last_number,
-            generations=[generation.hold() for generation in self._generations],
+            generations=[hold(generation) for generation in self._generations],
             given=self._startup.inherited.hold(),
             environ=self._startup.notifier.environ,
             control=control.hold() if control is not None else None,
@@ -208,6 +226,10 @@ class Master:
             reloads=self._record.reloads,
             admin=self._admin.hold(),
             metrics=self._startup.metrics.hold(),
+            suspects=self._suspects.hold(),
+            companions=self._companions.hold(),
+            outage=self._outages.outage,
+            past=self._judge.hold(time.monotonic()),
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.
@@ -216,10 +238,12 @@ class Master:
         """Wait for events, until `ask_at` at most; returns when to turn again even if nothing happens."""
         now = self._loop.turn(ask_at)
         ask_at = self._loop.guard(self._govern, now, now + PAUSE)
+        ask_at = _sooner(ask_at, self._loop.guard(self._companions.go_on, now, now + PAUSE))
         self._loop.guard(self._children.look_for_strays, now, None)
+        self._loop.guard(self._suspects.update, now, None)
         self._loop.guard(lambda now: self._report.update(now, stopping=self.stopping), now, None)
         self._loop.guard(self._control.update, now, None)
-        if not self._generations:  # it shows the stop until the end
+        if not self._generations and not self._companions:  # it shows the stop until the end
             self._loop.guard(self._admin.finish, now, None)
         return ask_at
 
@@ -282,6 +306,7 @@ class Master:
         self.stopping = True
         self._admin.stop()
         self.upgrade.call_off()
+        self._companions.stop(reason, now, fast=fast)
         self._report.stops()
         for generation in self._generations:
             self._deeds.stop(generation, reason, now, fast=fast)
@@ -301,7 +326,7 @@ class Master:
         its workers, if that is wanted."""
         if pss:
             self._monitor.want_pss(now)
-        return status.snapshot(
+        snapshot = status.snapshot(
             self._generations,
             self._record,
             self._incidents,
@@ -310,8 +335,13 @@ class Master:
             file=self._startup.site_file,
             began=self._began,
             requests=requests,
-            admin=self._admin.status(),
             now=now,
+        )
+        return msgspec.structs.replace(
+            snapshot,
+            admin=self._admin.status(),
+            suspects=self._suspects.status(now),
+            companions=self._companion_watch.status(now),
         )
 
     def configuration(self, *, compare: bool) -> Configuration:
@@ -319,18 +349,44 @@ class Master:
         return configuration(self._generations, self._startup, compare=compare)
 
     def _condition(self, now: float) -> Condition:
-        shortage = self._monitor.short_now()
-        return condition(self._generations, self._record, shortage, stopping=self.stopping, now=now)
+        return condition(
+            self._generations,
+            self._record,
+            self._monitor.short_now(),
+            stopping=self.stopping,
+            now=now,
+            quarantine=self._suspects.quarantine(now),
+            companions=self._companion_watch.signs(now),
+            outage=self._outages.reason(now),
+        )
 
     def _scale(self, difference: int) -> None:
         target = self._generations.target()
         if target is None or self.stopping:
             return
-        workers = target.scale(difference)
-        self._errors.info("worker count changed", workers=workers, next="until the next reload")
+        before = target.wanted
+        workers = target.numbers.pin(before + difference)
+        reason = "SIGTTIN" if difference > 0 else "SIGTTOU"
+        self._errors.info(
+            "worker count changed", workers=workers, before=before, reason=reason, next=how_long(target)
+        )
 
     def _close_in_child(self) -> None:
         """In a child that the application forked."""
         self._loop.close_in_child()
         for listener in self._shared.listeners:
             listener.sock.close()
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return min((when for when in (one, other) if when is not None), default=None)
+
+
+def _error_log(site: Site, shared: Shared) -> ErrorLog:
+    return ErrorLog(
+        shared.logs.copy_of_error(),
+        site.log.level,
+        style=site.log.style,
+        stderr_fd=copy_of_stderr(),
+        master=os.getpid(),
+    )

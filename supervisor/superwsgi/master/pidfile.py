@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.log.files import try_writing, write_error
+from superwsgi.system import machine
 from superwsgi.system.unsafe_paths import Inode, open_file
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
@@ -97,6 +98,20 @@ class PidFile:
         Inode.of(str(self._path), os.fstat(self._fd)).remove()
         os.close(self._fd)
         self._fd = None
+
+
+def holder_of(path: Path) -> int | None:
+    """Who holds a pid file, without touching its lock: a master that starts meanwhile must get it. None where
+    nobody does, or the kernel does not say. Raises PidFileError for what `take` would refuse, OSError."""
+    try:
+        fd = open_file(path, _FLAGS & ~os.O_CREAT)
+    except FileNotFoundError:
+        return None
+    try:
+        _require_ours(path, fd)
+        return machine.locker(os.fstat(fd))
+    finally:
+        os.close(fd)
 
 
 def _hold(path: Path) -> int:

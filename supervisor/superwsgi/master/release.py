@@ -19,6 +19,7 @@ from msgspec import Struct
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import Links, links_in, pin, through_links, working_folder
 from superwsgi.config.schema import Site
+from superwsgi.config.text.import_strings import moved, path_of
 
 _SEARCH_PATH = "PYTHONPATH"
 
@@ -55,13 +56,22 @@ class Release(Struct, frozen=True):
         """The release to which the links lead now."""
         search = {**environ, **site.env}.get(_SEARCH_PATH)
         folders = [str(Path(origin.folder, entry)) for entry in search.split(os.pathsep)] if search else []
-        links = links_in([site.chdir, str(Path(origin.python).parent), *folders])
+        files = filter(None, map(path_of, site.apps.values()))
+        sent = [*site.static.values(), *site.sendfile.values()]
+        links = links_in([site.chdir, str(Path(origin.python).parent), *folders, *files, *sent])
         pinned = os.pathsep.join(pin(folder, links) for folder in folders) if search else None
         return cls(pin(origin.python, links), pinned, links)
 
     def pinned(self, site: Site) -> Site:
-        """The site with its folder in this release; sockets, logs and the pid file stay as spelled."""
-        return msgspec.structs.replace(site, chdir=pin(site.chdir, self.links))
+        """The site with its folders and applications in this release; sockets, logs and the pid file stay as
+        spelled."""
+        apps = {place: moved(app, lambda path: pin(path, self.links)) for place, app in site.apps.items()}
+        static, sendfile = (
+            {prefix: pin(folder, self.links) for prefix, folder in named.items()}
+            for named in (site.static, site.sendfile)
+        )
+        chdir = pin(site.chdir, self.links)
+        return msgspec.structs.replace(site, chdir=chdir, apps=apps, static=static, sendfile=sendfile)
 
     def environ(self, site: Site) -> dict[str, str]:
         """The environment of the site's processes."""

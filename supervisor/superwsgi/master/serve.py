@@ -10,10 +10,13 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from superwsgi.apps import patching
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.schema import Site
+from superwsgi.files import needs
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.admin.needs import require
-from superwsgi.master.context import ReadSite, Startup
+from superwsgi.master.context import ReadSite, Startup, check_command
 from superwsgi.master.control.paths import folders
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
@@ -38,22 +41,25 @@ NOT_BOUND: Final = 4
 def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> int:
     """Serve until stopped, or continue where an earlier program of this process left off. Returns the exit
     code; reasons not to start go to stderr. `site_file` is the absolute path of the file that is read."""
+    rehearsal = os.environ.pop(REHEARSAL, None)
+    advised = None if rehearsal else site_file  # of a rehearsal the master reads the last line as the reason
     try:
-        handover, rehearsal = handed_over(os.environ), os.environ.pop(REHEARSAL, None)
+        handover = handed_over(os.environ)
         if handover is None:
             return _start(read_site, launch, site_file)
         if rehearsal:
             rehearse(handover)
-            require(read_site())
+            _require(read_site())
             return OK
         return _go_on(Taken.open(handover), read_site, launch, site_file)
     except BindError as error:
-        return _refuse(error, NOT_BOUND)
+        return _refuse(error, NOT_BOUND, advised)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        _point_to_check(advised)
         return CONFIGURATION
     except (CertificateError, LogTargetError, PrivilegeError) as error:
-        return _refuse(error, CONFIGURATION)
+        return _refuse(error, CONFIGURATION, advised)
     except (PidFileError, HandoverError, OSError) as error:
         return _refuse(error, FAILED)
 
@@ -61,7 +67,7 @@ def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> 
 def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
     inherited, notifier = Inherited.from_environ(os.environ), Notifier(os.environ)
     site = read_site()
-    require(site)
+    _require(site)
     with _pid_file(PidFile(site.pidfile)) as pidfile:
         shared = Shared.prepare(site, inherited)
         for name in inherited.left_over():
@@ -70,6 +76,13 @@ def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
         with _metrics_folder(site.name) as metrics:
             startup = Startup(read_site, launch, origin, pidfile, inherited, notifier, metrics, site_file)
             return Master(site, shared, startup).run()
+
+
+def _require(site: Site) -> None:
+    """Raises ConfigError, PrivilegeError."""
+    require(site)
+    needs.require(site)
+    patching.require(site)
 
 
 def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
@@ -103,6 +116,13 @@ def _metrics_folder(name: str, held: tuple[str, int] | None = None) -> Iterator[
         metrics.remove()
 
 
-def _refuse(error: Exception, code: int) -> int:
+def _refuse(error: Exception, code: int, site_file: str | None = None) -> int:
+    """`site_file` where something else in it may be wrong, too."""
     print(f"superwsgi: {error}", file=sys.stderr)
+    _point_to_check(site_file)
     return code
+
+
+def _point_to_check(site_file: str | None) -> None:
+    if site_file is not None:
+        print(f"superwsgi: for all that is wrong at once: {check_command(site_file)}", file=sys.stderr)

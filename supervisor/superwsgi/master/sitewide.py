@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from setproctitle import setproctitle
 
+from superwsgi.apps import patching
 from superwsgi.config.schema import Site
+from superwsgi.files import needs
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.admin.admin import Admin
@@ -55,6 +57,8 @@ class SiteWide:
         self._pidfile.check_move(site.pidfile)
         self._control.check(site)
         self._admin.check(site)
+        needs.require(site)
+        patching.require(site)
 
     def settle(self, current: Generation) -> None:
         """Another generation has become current. What cannot be changed stays as it was, and is logged."""

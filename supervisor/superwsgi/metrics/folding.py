@@ -25,6 +25,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from superwsgi import unpatched
 from superwsgi.metrics.files import (
     FOLDED,
     IMPORTING,
@@ -138,7 +139,7 @@ def _lock(folder: int, how: int, patience: float) -> bool:
         except BlockingIOError:
             if time.monotonic() >= end:
                 return False
-            time.sleep(_PAUSE)
+            unpatched.sleep(_PAUSE)
 
 
 # Reading.

@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, NamedTuple
 
@@ -30,9 +31,12 @@ class _Mount(NamedTuple):
     point: Path
 
 
-def workers(wanted: int | Literal["auto"]) -> int:
-    """How many that is: one a usable CPU for `auto`."""
-    return cpus() if wanted == "auto" else wanted
+def workers(least: int | Literal["auto"], most: int | Literal["auto"]) -> tuple[int, int]:
+    """How many that are: one a usable CPU for `auto`, which gives way where the other is a number."""
+    if least == "auto":
+        own = cpus()
+        return (own, own) if most == "auto" else (min(own, most), most)
+    return least, max(least, cpus()) if most == "auto" else most
 
 
 def cpus(root: Path = Path("/")) -> int:
@@ -53,11 +57,96 @@ def memory(root: Path = Path("/")) -> int:
     return total if limit is None else min(total, limit)
 
 
+class Room(NamedTuple):
+    """Memory of a group or of the machine, in bytes: what its `limit` is, what is `needed` of it and
+    cannot be had back by dropping files from the page cache, and what is `in_use` lately, files included
+    (memory.current without inactive_file: the working set by which Kubernetes evicts). `name` is that of
+    the limit."""
+
+    name: str
+    limit: int
+    needed: int
+    in_use: int
+
+    @property
+    def left(self) -> int:
+        return self.limit - self.needed
+
+
+def rooms(root: Path = Path("/")) -> list[Room]:
+    """That of each control group with a limit, ours and those above it, and that of the machine, as far as
+    they are known.
+
+    memory.high counts like memory.max: beyond it a process hardly gets on (Documentation/admin-guide/
+    cgroup-v2.rst of the kernel)."""
+    known = [_room(folder, *_VERSION_2) for folder in _folders(root, "", _UNIFIED)]
+    known += [_room(folder, *_VERSION_1) for folder in _folders(root, "memory", "cgroup")]
+    return [room for room in (*known, _machines_room(root)) if room is not None]
+
+
+def room(root: Path = Path("/")) -> Room | None:
+    """Where memory is tightest. None if nothing is known."""
+    return min(rooms(root), key=lambda each: each.left / each.limit, default=None)
+
+
+def memory_pressure(root: Path = Path("/")) -> float | None:
+    """The share of the last ten seconds, 0 to 1, in which nothing in our control group got on for want of
+    memory (`full avg10` of memory.pressure: Documentation/accounting/psi.rst of the kernel), or on the whole
+    machine, where the group does not say. None where the kernel does not."""
+    files = [folder / "memory.pressure" for folder in islice(_folders(root, "", _UNIFIED), 1)]
+    for file in (*files, root / "proc/pressure/memory"):
+        found = re.search(r"^full avg10=([0-9.]+)", _read(file), re.MULTILINE)
+        if found:
+            return float(found[1]) / 100
+    return None
+
+
+_VERSION_2: Final = (("memory.max", "memory.high"), "memory.current", "inactive_file", "active_file")
+_VERSION_1: Final = (
+    ("memory.limit_in_bytes",),
+    "memory.usage_in_bytes",
+    "total_inactive_file",
+    "total_active_file",
+)
+
+
+def _room(folder: Path, limits: tuple[str, ...], used: str, inactive: str, active: str) -> Room | None:
+    """Of one group; None without a limit."""
+    known = {name: int(text) for name in limits if (text := _read(folder / name)).isdigit()}
+    current = _read(folder / used)
+    name = min(known, key=lambda each: known[each], default=None)
+    if name is None or not known[name] or not current.isdigit():
+        return None
+    stat = _read(folder / "memory.stat")
+    in_use = max(0, int(current) - (_count(stat, inactive) or 0))
+    return Room(name, known[name], max(0, in_use - (_count(stat, active) or 0)), in_use)
+
+
+def _machines_room(root: Path) -> Room | None:
+    """MemAvailable is what can be had without swapping (proc_meminfo(5))."""
+    lines = _read(root / "proc/meminfo")
+    total, available = (
+        re.search(rf"^{name}: +(\d+) kB$", lines, re.MULTILINE) for name in ("MemTotal", "MemAvailable")
+    )
+    if total is None or available is None or not int(total[1]):
+        return None
+    used = 1024 * (int(total[1]) - int(available[1]))
+    return Room("the machine", 1024 * int(total[1]), used, used)
+
+
 def holds_locks(pid: int, root: Path = Path("/")) -> bool:
     """Whether a process may have locked a file (proc(5), /proc/locks). The owner of open file description
     locks, -1 there, is unknown: they count."""
     locks = _locks(root)
     return locks is None or any(owner in (pid, -1) for owner, waits in locks if not waits)
+
+
+def locker(status: os.stat_result, root: Path = Path("/")) -> int | None:
+    """The process that has locked a file (flock(2)), by its `status`; None where nobody has, it is in another
+    pid namespace, or the file system has other numbers than fstat(2) tells."""
+    where = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    found = re.search(rf"^\d+: FLOCK +\w+ +\w+ (\d+) {where} ", _read(root / "proc/locks"), re.MULTILINE)
+    return int(found[1]) or None if found else None
 
 
 def waits_for_lock(pid: int, root: Path = Path("/")) -> bool:
@@ -89,6 +178,14 @@ def memory_limit(root: Path) -> int | None:
     return min((int(text) for text in (*limits, *unified) if text.isdigit()), default=None)
 
 
+def tasks(root: Path = Path("/")) -> int | None:
+    """Processes and threads that our control group may have, at most (pids.max, cgroups(7)); None without a
+    limit."""
+    version_1 = (_read(folder / "pids.max") for folder in _folders(root, "pids", "cgroup"))
+    unified = (_read(folder / "pids.max") for folder in _folders(root, "", _UNIFIED))
+    return min((int(text) for text in (*version_1, *unified) if text.isdigit()), default=None)
+
+
 def out_of_memory_kills(root: Path = Path("/")) -> int:
     """How many processes the kernel has killed so far because memory ran out: in our control group and those
     below it (`oom_kill` in memory.events, version 2, and in memory.oom_control, version 1: cgroups(7)); where
@@ -100,9 +197,9 @@ def out_of_memory_kills(root: Path = Path("/")) -> int:
     return max(known) if known else _count(_read(root / "proc/vmstat")) or 0
 
 
-def _count(text: str) -> int | None:
+def _count(text: str, name: str = "oom_kill") -> int | None:
     """From lines such as `oom_kill 3`."""
-    found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    found = re.search(rf"^{name} (\d+)$", text, re.MULTILINE)
     return int(found[1]) if found else None
 
 

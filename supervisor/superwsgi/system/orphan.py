@@ -2,7 +2,7 @@
 
 The kernel ends a mold, or a worker that still boots, when the master is gone (prctl(2), PR_SET_PDEATHSIG). A
 worker that serves sees its channel end instead, and drains. The master is the parent of a worker by being the
-nearest child subreaper above it.
+nearest child subreaper above it. A companion is told by its own signal.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import time
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.system import libc
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -20,17 +21,22 @@ _ADOPTION: Final = 1.0
 """Seconds that the process in between is given to end, after which its child is the master's."""
 
 
-def end_with(master: int) -> None:
-    """Be killed when process `master`, our parent now or in a moment, ends; at once where it has ended.
+def end_with(master: int, number: int = signal.SIGKILL) -> None:
+    """As `follow`; end at once where it has ended."""
+    if not follow(master, number):
+        os._exit(0)
 
-    Setting user or group undoes it.
+
+def follow(master: int, number: int) -> bool:
+    """Get this signal when process `master`, our parent now or in a moment, ends; False where it has.
+
+    It stays over execve(2), unless that gives other rights; setting user or group undoes it.
     """
     patience = time.monotonic() + _ADOPTION
     while os.getppid() != master and time.monotonic() < patience:
-        time.sleep(0.001)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != master:
-        os._exit(0)
+        unpatched.sleep(0.001)
+    libc.prctl(_PR_SET_PDEATHSIG, number)
+    return os.getppid() == master
 
 
 def outlive() -> None:

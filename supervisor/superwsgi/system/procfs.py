@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -17,12 +18,13 @@ _PROC: Final = Path("/proc")
 
 
 class Stat(NamedTuple):
-    """Of a process: its name, the letter of its state, and its parent (proc_pid_stat(5))."""
+    """Of a process: its name, the letter of its state, its parent and its session (proc_pid_stat(5))."""
 
     pid: int
     name: str
     state: str
     parent: int
+    session: int = 0
 
 
 def processes() -> list[int]:
@@ -64,13 +66,49 @@ def descriptors() -> list[int]:
     return _numbers(_PROC / "self/fd")
 
 
+def own_memory() -> tuple[int, int, int] | None:
+    """Of this process, in bytes: what is resident, its part of what it shares, what is its own
+    (smaps_rollup, proc_pid_smaps(5)); None where the kernel does not tell."""
+    try:
+        text = (_PROC / "self/smaps_rollup").read_text()
+    except OSError:
+        return None
+    found = {name: 1024 * int(value) for name, value in re.findall(r"^(\w+): +(\d+) kB$", text, re.MULTILINE)}
+    private = found.get("Private_Clean", 0) + found.get("Private_Dirty", 0)
+    return found.get("Rss", 0), found.get("Pss", 0), private
+
+
 def children() -> Iterator[Stat]:
     """Those of this process, whichever of its threads has started them; also those that are not reaped."""
+    return (stat for stat in stats() if stat.parent == os.getpid())
+
+
+def stats() -> Iterator[Stat]:
+    """Of all processes that can be seen."""
     for pid in processes():
         with contextlib.suppress(OSError):  # it has just ended
-            stat = _stat(pid)
-            if stat.parent == os.getpid():
-                yield stat
+            yield _stat(pid)
+
+
+def stat_of(pid: int) -> Stat | None:
+    """None for a process that has ended, and has been reaped."""
+    try:
+        return _stat(pid)
+    except OSError:
+        return None
+
+
+def children_of(pid: int) -> list[int]:
+    """Those of any process, whichever of its threads has started them; as far as one look finds them while
+    others end (proc_tid_children(5))."""
+    if not (_PROC / f"self/task/{os.getpid()}/children").exists():  # a kernel without CONFIG_PROC_CHILDREN
+        return [stat.pid for stat in stats() if stat.parent == pid]
+    tasks = _PROC / str(pid) / "task"
+    found: list[int] = []
+    for thread in _numbers(tasks):
+        with contextlib.suppress(OSError):  # it has just ended
+            found += map(int, (tasks / str(thread) / "children").read_text().split())
+    return found
 
 
 def command_line(pid: int) -> bytes:
@@ -79,6 +117,11 @@ def command_line(pid: int) -> bytes:
         return (_PROC / str(pid) / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def title(pid: int) -> str:
+    """The same as words; of a title that a process has given itself the kernel keeps the padding."""
+    return os.fsdecode(b" ".join(filter(None, command_line(pid).split(b"\0")))).strip()
 
 
 def exists(pid: int) -> bool:
@@ -95,8 +138,8 @@ def exists(pid: int) -> bool:
 def _stat(pid: int) -> Stat:
     """Raises OSError. The name may have spaces and parentheses in it."""
     before, _, after = (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")
-    state, parent, *_ = after.split()
-    return Stat(pid, before.partition("(")[2], state, int(parent))
+    state, parent, _, session, *_ = after.split()
+    return Stat(pid, before.partition("(")[2], state, int(parent), int(session))
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Final
+
+from superwsgi import unpatched
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 """As signal.signal(2) takes and returns it; None for one that was not set by Python."""
@@ -31,7 +32,7 @@ class Signals:
     """`fileno` is readable when a signal has arrived, or `wake` was called. In the main thread."""
 
     def __init__(self) -> None:
-        self._woken, self._wake = socket.socketpair()
+        self._woken, self._wake = unpatched.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
         self._handlers_before: dict[int, Handler] = {}

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from superwsgi.apps.types import Environ
 from superwsgi.config.sections import NamedCertificate, TlsSettings
-from superwsgi.tls.interface import CertificateError, Expiry
+from superwsgi.tls.interface import CertificateError, Expiry, SeenCertificate
 from superwsgi.tls.session import NamedSession, Tls, reason
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -62,16 +62,36 @@ def _unless_name(
 def load(tls: TlsSettings, copies: Mapping[str, str]) -> Certificates:
     """Raises CertificateError."""
     assert tls.certificate is not None
-    first = NamedCertificate(certificate=tls.certificate, key=tls.key)
-    entries = {"tls": first, **{f"tls.sni {number}": entry for number, entry in enumerate(tls.sni, 1)}}
     problems: list[str] = []
-    pairs = [_Pair.load(key, entry, tls, copies, problems) for key, entry in entries.items()]
+    pairs = [_Pair.load(key, entry, tls, copies, problems) for key, entry in _entries(tls).items()]
     if problems:
         raise CertificateError(problems)
     default = pairs[0].context
     default.sni_callback = _Chooser(pairs)
     first_to_expire = min((pair.expires for pair in pairs), key=lambda expiry: expiry.when)
     return Certificates(default, [doubt for pair in pairs for doubt in pair.doubts], first_to_expire)
+
+
+def _entries(tls: TlsSettings) -> dict[str, NamedCertificate]:
+    """By the key that errors name."""
+    entries = {f"tls.sni {number}": entry for number, entry in enumerate(tls.sni, 1)}
+    if tls.certificate is None:
+        return entries
+    return {"tls": NamedCertificate(certificate=tls.certificate, key=tls.key), **entries}
+
+
+def look(tls: TlsSettings) -> list[SeenCertificate]:
+    """Each certificate by itself, for somebody who wants to know all about them."""
+    seen: list[SeenCertificate] = []
+    said: list[str] = []
+    for key, entry in _entries(tls).items():
+        problems: list[str] = []
+        pair = _Pair.load(key, entry, tls, {}, problems)
+        new = tuple(problem for problem in problems if problem not in said)
+        said += new
+        expires = None if problems else pair.expires.when
+        seen.append(SeenCertificate(key, entry, pair.names, expires, new, tuple(pair.doubts)))
+    return seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from superwsgi.config.sections import TlsSettings
+from superwsgi.config.sections import NamedCertificate, TlsSettings
 
 
 class CertificateError(Exception):
@@ -49,6 +49,20 @@ class Expiry:
     when: float
 
 
+@dataclass(frozen=True, slots=True)
+class SeenCertificate:
+    """One of a site's certificates by its key, such as `tls` or `tls.sni 1`: the names that it answers to,
+    when it expires (wall time in seconds, None if it cannot be used), why it cannot be used, and what is
+    doubtful."""
+
+    key: str
+    entry: NamedCertificate
+    names: tuple[str, ...]
+    expires: float | None
+    problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
 class Certificates(Protocol):
     """A site's certificates; `warnings` are for the operator, `expires` is that of the one which expires
     first."""
@@ -68,3 +82,12 @@ def load(tls: TlsSettings, copies: Mapping[str, str] = MappingProxyType({})) -> 
     from superwsgi.tls import certificates
 
     return certificates.load(tls, copies)
+
+
+def look(tls: TlsSettings) -> list[SeenCertificate]:
+    """All of a site's certificates, each by itself."""
+    if tls.certificate is None and not tls.sni:
+        return []
+    from superwsgi.tls import certificates
+
+    return certificates.look(tls)

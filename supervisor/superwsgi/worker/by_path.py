@@ -8,24 +8,27 @@ these places: a scanner is not to take those of pages that there are.
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.board.counts import METHODS, NUMBERS, OTHER_METHOD
 from superwsgi.board.path_table import GROUPS, OTHER, ROWS, PathTableWriter, Series
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.path_groups import group_of
+from superwsgi.http.request.path_groups import group_below
 
 _CACHED: Final = 1024
-"""Paths whose row is known without looking for their group, which takes 2 us."""
+_USUAL: Final = 256
+"""Paths whose row is known without looking for their group, which takes 2 us, and how many bytes these have:
+clients choose them, and would fill megabytes."""
 
 
 class ByPath:
-    """Times are in ns."""
+    """Times are in ns. `folders` are paths below which all are files."""
 
-    def __init__(self, table: PathTableWriter) -> None:
+    def __init__(self, table: PathTableWriter, folders: tuple[str, ...] = ()) -> None:
         self._table = table
-        self._lock = threading.Lock()
+        self._folders = folders
+        self._lock = unpatched.shared_lock()
         self._rows = {Series(number, OTHER): number for number in range(len(METHODS))}
         self._groups: set[str] = set()
         self._cache: dict[tuple[int, bytes], int] = {}
@@ -54,11 +57,11 @@ class ByPath:
             self._table.count(row, status, app, took)
 
     def _find(self, method: int, path: bytes, *, served: bool) -> int:
-        series = Series(method, group_of(path))
+        series = Series(method, group_below(path, self._folders))
         row = self._rows.get(series)
         if row is None:
             row = self._begin(series, GROUPS if served else GROUPS // 2)
-        if row >= len(METHODS):
+        if row >= len(METHODS) and len(path) <= _USUAL:
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
             self._cache[method, path] = row

@@ -18,13 +18,13 @@ import select
 import signal
 import socket
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NoReturn
 
 from setproctitle import getproctitle, setproctitle
 
+from superwsgi import unpatched
 from superwsgi.log.error import ErrorLog
 from superwsgi.system import lineage, procfs, signals
 
@@ -51,6 +51,13 @@ class _Process:
 _here: Final = _Process()
 
 
+class Returned:
+    """Replaces the connection in a forked child: only its parent may answer."""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        came_back()
+
+
 def begin(errors: ErrorLog) -> None:
     """Become a process of ours that runs application code; `errors` is its log. Forgets the releases that
     were registered in the process that it was forked from."""
@@ -73,11 +80,11 @@ def on_child(release: Callable[[], object]) -> None:
 def fork() -> int:
     """fork(2) for a process of ours, which keeps everything of ours. Without Python's warning about other
     threads: hazards have been looked for, or the operator has decided."""
-    _here.forking = threading.get_ident()
+    _here.forking = unpatched.get_ident()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            return os.fork()
+            return unpatched.fork()
     finally:
         _here.forking = None
 
@@ -115,7 +122,7 @@ def _wait_for(pid: int) -> int | None:
     """If the application ignores SIGCHLD, or has a handler that reaps every child, the kernel has nothing
     left to report (waitpid(2), ECHILD), but the child has ended by then all the same."""
     try:
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        code = os.waitstatus_to_exitcode(unpatched.waitpid(pid, 0)[1])
     except ChildProcessError:
         return None
     return code if code >= 0 else None
@@ -145,7 +152,7 @@ def flush(stream: Any) -> None:
 
 def _is_read(stream: Any) -> bool:
     """Whether its pipe, socket or terminal accepts data; True for anything else."""
-    watched = select.poll()
+    watched = unpatched.poll()
     try:
         watched.register(stream.fileno(), select.POLLOUT)
     except OSError:  # an in-memory file of the application
@@ -193,7 +200,7 @@ def close_sockets_at(addresses: Iterable[object]) -> None:
     wanted = {*addresses}
     for fd in procfs.descriptors():
         with contextlib.suppress(OSError):
-            sock = socket.socket(fileno=fd)
+            sock = unpatched.Socket(fileno=fd)
             if address_of(sock) in wanted:
                 sock.close()
             else:
@@ -212,17 +219,17 @@ def address_of(sock: socket.socket) -> object:
 def _block() -> None:
     if _here.releases:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        _here.masks[threading.get_ident()] = set(mask)
+        _here.masks[unpatched.get_ident()] = set(mask)
 
 
 def _unblock() -> None:
-    mask = _here.masks.pop(threading.get_ident(), None)
+    mask = _here.masks.pop(unpatched.get_ident(), None)
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _begin_child() -> None:
-    if _here.forking != threading.get_ident():
+    if _here.forking != unpatched.get_ident():
         _release()
     _unblock()
 

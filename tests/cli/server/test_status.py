@@ -10,7 +10,10 @@ from superwsgi.cli.server.watch import Watchable
 from superwsgi.control import Snapshot
 from superwsgi.snapshot import (
     CertificateStatus,
+    CompanionStatus,
     DeathStatus,
+    LeakStatus,
+    MemoryStatus,
     MinuteStatus,
     RunningStatus,
     ThreadsStatus,
@@ -95,9 +98,9 @@ class TestHead:
 
     def test_refusals_by_reason(self) -> None:
         refused = {"413": 2, "503": 30, "599": 1}
-        assert head(minute=replace(MINUTE, refused=refused, turned_away=4))[3] == (
+        assert head(minute=replace(MINUTE, refused=refused, turned_away=4, shed=25))[3] == (
             "refused: 30 with 503 (no free thread), 2 with 413 (body too large), 1 with 599, "
-            "4 closed, client not known"
+            "25 of these shed (limits.queue_age), 4 closed, client not known"
         )
 
     @pytest.mark.parametrize(
@@ -117,7 +120,19 @@ class TestHead:
         assert head(threads=ThreadsStatus(3, 4, 32))[2] == "threads: 3 of 4 busy, up to 32"
         full = ThreadsStatus(8, 8, 8, 5, 3.2, 1)
         assert head(threads=full)[2] == "threads: 8 of 8 busy, 1 abandoned, queued: 5 for 3.2s"
+        left = replace(full, left=2)
+        assert "1 abandoned, 2 whose clients have left, queued" in head(threads=left)[2]
         assert head(threads=ThreadsStatus(4, 4, 4, 5))[2] == "threads: 4 of 4 busy, queued: 5"
+
+    def test_those_that_wait_for_their_rule(self) -> None:
+        gated = ThreadsStatus(2, 4, 4, gated=3, gated_for=2.5, gated_by="paths./reports.threads")
+        assert head(threads=gated)[2:4] == [
+            "threads: 2 of 4 busy",
+            "gated by paths./reports.threads: 3 for 2.5s",
+        ]
+        columns, row = table(replace(QUIET, threads=gated))
+        assert "gated" in columns
+        assert "3 for 2.5s" in row
 
     def test_an_older_master_says_less(self) -> None:
         assert spell(replace(OLDER, trouble="no module")).splitlines()[:2] == [
@@ -152,6 +167,13 @@ class TestTable:
         assert second == "worker 2 ended 2s ago: recycled: hang"
         assert third == "worker 1 ended 6m02s ago: signal 9 (SIGKILL): memory.hard: rss 612M over 600M #17"
 
+    def test_when_a_worker_will_reach_its_limit_and_because_of_whom(self) -> None:
+        report = LeakStatus("GET /report", 1.4 * 2**20, 1212, 1e9)
+        memory = MemoryStatus(limit=600 << 20, limit_in=10_800.0, grows=1e4, leaks=[report])
+        _, row, *others, leak = table(*[replace(QUIET, memory=memory)] * 2)
+        assert row.endswith("  112M, 600M in 3h00m")
+        assert (len(others), leak) == (1, "worker 1: grown 1.4M a request by GET /report, in 1,212 of them")
+
     def test_of_many_only_the_latest(self) -> None:
         died = [
             replace(QUIET, number=n, last_death=DeathStatus("exit code 7", float(n))) for n in range(1, 9)
@@ -168,7 +190,7 @@ def test_all_of_it_fits_a_terminal() -> None:
             SITE,
             health="degraded",
             reasons=[
-                "30 of 30 requests answered 503 in the last minute: no thread was free for them in time"
+                "30 of 30 requests answered 503 in the last minute: none of their threads was free in time"
             ],
             workers=[replace(QUIET, number=n, threads=threads, cpu=0.88) for n in range(1, 8)]
             + [replace(QUIET, threads=threads, last_death=death)],
@@ -223,3 +245,21 @@ def test_watch_may_have_a_number_behind_it(args: list[str], seen: tuple[int | No
         return watch, name
 
     assert command.main(args, standalone_mode=False) == seen
+
+
+def test_companions_have_a_table_of_their_own():
+    beat = CompanionStatus("beat", "crash-loop", restarts=9, why="exit code 1")
+    mail = CompanionStatus(
+        "mail", "running", 4711, 3, 120.0, 1, 80 << 20, last_end=DeathStatus("exit code 1", 130.0, 17)
+    )
+    below = spell(replace(SITE, companions=[beat, mail])).partition("\ncompanion")[2].splitlines()
+    assert below == [
+        "  pid   gen  state       age    restarts  memory",
+        "beat       -     -    crash-loop  -      9         -",
+        "mail       4711  3    running     2m00s  1         80M",
+        "companion beat: exit code 1",
+        "companion mail ended 2m10s ago: exit code 1 #17",
+    ]
+    ill = replace(SITE, companions=[beat], reasons=["companion beat: exit code 1"])
+    assert spell(ill).count("companion beat: exit code 1") == 1
+    assert "companion" not in spell(SITE)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.cli.site.check import load_apart
+from superwsgi.checking.apart import load_apart
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.messages import LoadFailed

@@ -38,6 +38,17 @@ def test_threshold(text: str, seconds: float) -> None:
     assert grammar.threshold(text) == seconds
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("on", 300.0), ("ON", 300.0), ("off", 0.0), ("90s", 90.0)])
+def test_cooling(text: str, seconds: float) -> None:
+    assert grammar.cooling(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["yes", "0", "0s", "5 minutes", ""])
+def test_no_cooling(text: str) -> None:
+    with pytest.raises(Invalid, match="on, off, or a duration"):
+        grammar.cooling(text)
+
+
 @pytest.mark.parametrize("text", ["0", "0s", "never", "no", "-1"])
 def test_no_threshold(text: str) -> None:
     with pytest.raises(Invalid, match=", or off"):
@@ -98,6 +109,13 @@ def test_size(text: str, size: int) -> None:
 @pytest.mark.parametrize(("text", "share"), [("40%", 0.4), ("100%", 1.0), ("0.5%", 0.005), ("33.3%", 0.333)])
 def test_percent(text: str, share: float) -> None:
     assert grammar.percent(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("1%", 0.01), ("0%", 0.0), ("0.5%", 0.005), ("off", 1.0), ("OFF", 1.0)]
+)
+def test_tolerance(text: str, share: float) -> None:
+    assert grammar.tolerance(text) == share
 
 
 @pytest.mark.parametrize(
@@ -227,6 +245,7 @@ def test_name_from_what_is_no_name(text: str, name: str) -> None:
 
 DURATION = "a duration such as 250ms, 30s, 5m or 1h"
 SIZE = "a size such as 8K, 100M or 1G"
+TOLERANCE = "a percentage such as 1%, or off"
 PERCENT = "a percentage such as 40%"
 NAME = "letters, digits, '.', '_' and '-', at most 64, with a letter or digit first"
 VARIABLE = "a variable's name of letters, digits and '_'"
@@ -272,6 +291,13 @@ path = partial(grammar.path, folder=FOLDER)
         (grammar.size, "1.5", "a size in whole bytes, at most 8388608G", ""),
         (grammar.size, "9999999999G", "a size in whole bytes, at most 8388608G", ""),
         (grammar.percent, "0%", PERCENT, ""),
+        (grammar.tolerance, "1", TOLERANCE, "did you mean '1%'?"),
+        (grammar.tolerance, "0.01", TOLERANCE, "did you mean '1%'?"),
+        (grammar.tolerance, "2.5 %", TOLERANCE, "did you mean '2.5%'?"),
+        (grammar.tolerance, "100%", TOLERANCE, "to tolerate any, write off"),
+        (grammar.tolerance, "no", TOLERANCE, "to tolerate any, write off"),
+        (grammar.tolerance, "-1%", TOLERANCE, ""),
+        (grammar.tolerance, "few", TOLERANCE, ""),
         (grammar.percent, "101%", PERCENT, ""),
         (grammar.percent, "40", PERCENT, ""),
         (grammar.percent, "4K%", PERCENT, ""),

@@ -22,6 +22,7 @@ from tests.config.sites import APP, EVERYTHING, loaded, problems
         ("app: 'shop:app\nthreads: 2\n", "1:6: a quote opened here and never closed"),
         ('app: "shop:app\nthreads: 2\n', "1:6: a quote opened here and never closed"),
         (APP + "bind: [a, b\n", "2:7: a bracket opened here and never closed"),
+        (APP + "bind: [", "2:8: the file ends here, inside a bracket that was opened before"),
         (APP + "env: {A: b\n", "2:6: a bracket opened here and never closed"),
         (APP + "bind: [a}\n", "2:9: expected ',' or ']', got '}'"),
         (

@@ -7,13 +7,17 @@ For a longer run:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from superwsgi.config.sections import Limits
+from superwsgi.config.schema import Site
+from superwsgi.config.sections import Limits, Proxy
+from superwsgi.http.client.peers import Trusted
+from superwsgi.http.request.front import front_of
 from superwsgi.http.request.parser import Parser, RequestIds
 from tests.http.request.feeding import pieces
 from tests.http.request.legitimate import LEGITIMATE
@@ -34,6 +38,8 @@ WORDS: Final = [
     *(b"Connection: Upgrade\r\n", b"Connection: keep-alive\r\n", b"Expect: 100-continue\r\n"),
     *(b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"chunked"),
     *(b"5\r\nhello\r\n", b"0\r\n\r\n", b"0\r\n", b";a=b", b"hello", b"x" * 70),
+    *(b"/sub", b"/sub/", b"/%73ub", b"/..", b"%2F", b"X-Forwarded-Prefix: /shop\r\n", b"User_Name: joe\r\n"),
+    *(b"X-Forwarded-For: 10.0.0.2\r\n", b"User-Name: evil\r\n", b"user_name: evil\r\n"),
 ]  # fmt: skip
 
 _places: Final = st.integers(0, _LONGEST)
@@ -89,10 +95,24 @@ class Outcome(NamedTuple):
     phase: str
 
 
-def outcome(parts: Iterable[bytes], **small: int) -> Outcome:
-    """Feed them to a new parser; checks what must hold after each, whatever they are."""
+_PROXY: Final = Proxy(prefix=True, fields=("User_*", "REMOTE_USER"))
+BELIEVING: Final = Site(apps={"/": "a:b"}, name="site", proxy=_PROXY)
+"""A site whose proxies say what they have taken from the path, and who a user is."""
+
+MOUNTED: Final = Site(apps={"/": "a:b"}, name="site", root="/sub", proxy=_PROXY)
+"""The same below a path."""
+
+TRUSTED: Final = Trusted(["10.0.0.0/8"])
+_SCRIPT_NAME: Final = re.compile(r"(?:/[A-Za-z0-9._~@:+=\x80-\xff-]+)+")
+
+
+def outcome(parts: Iterable[bytes], site: Site | None = None, **small: int) -> Outcome:
+    """Feed them to a new parser, of a usual site or of this one behind a trusted proxy; checks what must hold
+    after each, whatever they are."""
     limits = Limits(**small)
-    parser = Parser(limits, {"REMOTE_ADDR": "10.0.0.1"}, RequestIds())
+    front, trusted = (None, None) if site is None else (front_of(site), TRUSTED)
+    environ = {"REMOTE_ADDR": "10.0.0.1", "SERVER_NAME": "10.0.0.9", "wsgi.url_scheme": "http"}
+    parser = Parser(limits, environ, RequestIds(), trusted, front=front)
     requests = []
     for part in parts:
         parser.feed(part)
@@ -102,8 +122,11 @@ def outcome(parts: Iterable[bytes], **small: int) -> Outcome:
             request = parser.pop()
             environ = {key: value for key, value in request.environ.items() if key != "HTTP_X_REQUEST_ID"}
             assert "" not in environ
-            assert environ["REMOTE_ADDR"] == "10.0.0.1"
-            assert environ["PATH_INFO"].startswith("/")
+            if site is None:
+                assert environ["REMOTE_ADDR"] == "10.0.0.1"
+                assert environ["PATH_INFO"].startswith("/")
+            elif site.root != "/":
+                _check_mounted(environ)
             assert request.version == "HTTP/1.0" or environ["HTTP_HOST"]
             with request.input() as body:
                 content = body.read()
@@ -114,6 +137,12 @@ def outcome(parts: Iterable[bytes], **small: int) -> Outcome:
     phase = "" if error else parser.phase.name
     parser.close()
     return Outcome(requests, error, phase)
+
+
+def _check_mounted(environ: dict[str, Any]) -> None:
+    assert _SCRIPT_NAME.fullmatch(environ["SCRIPT_NAME"])
+    assert ".." not in environ["SCRIPT_NAME"].split("/")
+    assert environ["PATH_INFO"][:1] in ("", "/")
 
 
 def cut(data: bytes, places: Iterable[int]) -> list[bytes]:

@@ -8,6 +8,7 @@ from tests.http.request.corpus import Accepted, Refused
 from tests.http.request.feeding import Fed, bytewise, odd_pieces
 from tests.http.request.legitimate import LEGITIMATE
 from tests.http.request.malformed import MALFORMED
+from tests.http.request.streams import BELIEVING, MOUNTED, outcome
 
 BEFORE = b"GET /before HTTP/1.1\r\nHost: a\r\n\r\n"
 SEEDS = range(8)
@@ -36,6 +37,15 @@ def test_what_is_malformed_is_refused(case: Refused):
         assert fed.error is not None, pieces[:20]
         assert fed.error.status == case.status, (fed.error, pieces[:20])
         assert not fed.requests
+
+
+@pytest.mark.parametrize("case", MALFORMED, ids=named)
+def test_whatever_proxies_may_say_and_wherever_the_site_is(case: Refused):
+    """With fields of proxies by name, and what they take from paths, no other status; below a root at least
+    none that lets it in."""
+    assert outcome([case.data], BELIEVING).error == case.status
+    below = outcome([case.data], MOUNTED)
+    assert (below.error, below.requests) in ((case.status, []), (404, []), (400, []))
 
 
 @pytest.mark.parametrize("case", MALFORMED, ids=named)

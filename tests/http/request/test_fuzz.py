@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.request.feeding import bytewise
-from tests.http.request.streams import cut, cuts, fuzzing, limits, messages, outcome, streams
+from tests.http.request.streams import MOUNTED, cut, cuts, fuzzing, limits, messages, outcome, streams
 
 
 @fuzzing
@@ -16,6 +16,14 @@ def test_how_a_stream_is_cut_makes_no_difference(stream, places, small):
     whole = outcome([stream], **small)
     assert outcome(cut(stream, places), **small) == whole
     assert outcome(bytewise(stream), **small) == whole
+
+
+@fuzzing
+@given(streams, cuts)
+def test_nor_does_it_below_a_path_and_behind_proxies(stream, places):
+    whole = outcome([stream], MOUNTED)
+    assert outcome(cut(stream, places), MOUNTED) == whole
+    assert outcome(bytewise(stream), MOUNTED) == whole
 
 
 @fuzzing

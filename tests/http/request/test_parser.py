@@ -267,13 +267,6 @@ def test_an_upgrade_that_nobody_takes_up_does_not_swallow_the_body(framing, way)
     assert [request.target for request in parser.requests] == [b"/behind"] * (way == "behind")
 
 
-@three_ways
-def test_an_upgrade_without_a_body(way):
-    data = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    parser = parse(data + data, way)
-    assert [request.target for request in parser.requests][:2] == [b"/", b"/"]
-
-
 @pytest.mark.parametrize(
     ("version", "connection", "kept"),
     [

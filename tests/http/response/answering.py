@@ -18,10 +18,21 @@ class Recorder:
         self.pieces: list[bytes] = []
         self.patience = patience
         self.followed = False
+        self.voids = [b""]
+        self.streamed = False
+        self.by_connection: list[bool] = []
 
     @property
     def gone(self) -> bool:
         return len(self.pieces) >= self.patience
+
+    @property
+    def void(self) -> bytes:
+        return self.voids[-1]
+
+    @void.setter
+    def void(self, data: bytes) -> None:
+        self.voids.append(data)
 
     def send(self, data):
         if len(self.pieces) >= self.patience:
@@ -33,6 +44,12 @@ class Recorder:
 
     def send_file(self, span):
         self.send(os.pread(span.fd, span.size, span.offset))
+
+    def stream(self):
+        self.streamed = True
+
+    def end_with_connection(self, on):
+        self.by_connection.append(on)
 
     @property
     def head(self) -> str:
@@ -53,13 +70,13 @@ class Answers:
     def __init__(self, app, *, closing=False):
         self._fd = os.memfd_create("error.log")
         weakref.finalize(self, os.close, self._fd)
-        self._gateway = Gateway(app, ErrorLog(self._fd, "info"), closing=closing)
+        self.gateway = Gateway(app, ErrorLog(self._fd, "info"), closing=closing)
 
     def ask(self, method="GET", version="1.1", *, target="/here", patience=1000):
         """The client that has the answer, and the exchange."""
         request = parse(f"{method} {target} HTTP/{version}\r\nHost: x\r\n\r\n".encode()).requests[0]
         client = Recorder(patience)
-        exchange = Exchange(self._gateway, request, client, now=1)
+        exchange = Exchange(self.gateway, request, client, now=1)
         exchange.answer()
         return client, exchange
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.http.response.answering import Run, says
+from tests.http.response.answering import Answers, Run, says
 
 
 def test_a_list_has_a_length():
@@ -48,7 +48,7 @@ def test_a_generator_for_an_old_client_ends_with_the_connection():
     assert run.client.body == b"abc"
     assert "Connection: close" in run.client.head
     assert not run.exchange.keep_alive
-    assert run.exchange.unmarked
+    assert run.client.by_connection == [True, False]
 
 
 def test_write_and_then_a_list():
@@ -583,6 +583,20 @@ def test_a_client_that_left_is_no_error():
     assert not run.log
 
 
+def test_some_connections_are_to_go_to_other_workers():
+    answers = Answers(says())
+    answers.gateway.parting = 2
+    kept = [answers.ask()[1].keep_alive for _ in range(3)]
+    assert (kept, answers.gateway.parting) == ([False, False, True], 0)
+
+
+def test_one_that_ends_anyway_is_none_of_those():
+    answers = Answers(says(fields=[("Connection", "close")]))
+    answers.gateway.parting = 1
+    assert not answers.ask()[1].keep_alive
+    assert not answers.ask(version="1.0")[1].keep_alive
+
+
 def test_the_last_response_of_a_connection_says_so():
     assert "Connection: close" in Run(says(), closing=True).client.head
     assert "Connection" not in Run(says()).client.head
@@ -632,3 +646,21 @@ def test_what_the_log_says_of_a_request_has_its_id(app):
 def test_the_servers_own_page_counts_as_sent(method, sent):
     run = Run(fails, method)
     assert run.exchange.sent == len(run.client.body) == sent
+
+
+@pytest.mark.parametrize(
+    ("fields", "piece", "version", "void"),
+    [
+        ([("Content-Type", "text/event-stream")], b"data: 1\n\n", "1.0", b":\n"),
+        ([("content-type", "text/event-stream; charset=utf-8")], b"data: 1\n", "1.0", b":\n"),
+        ([("Content-Type", "text/event-stream")], b"data: 1", "1.0", b""),
+        ([("Content-Type", "text/event-stream"), ("Content-Encoding", "gzip")], b"\n", "1.0", b""),
+        ([("Content-Type", "text/plain")], b"data: 1\n\n", "1.0", b""),
+        ([("Content-Type", "text/plain")], b"data: 1\n\n", "1.1", b"0"),
+        ([("Content-Length", "9")], b"data: 1\n\n", "1.1", b""),
+    ],
+)
+def test_what_may_be_sent_between_two_pieces(fields, piece, version, void):
+    run = Run(says(fields=fields, body=lambda: iter([piece])), version=version)
+    assert [each for each in run.client.voids if each] == ([void] if void else [])
+    assert not run.client.void

@@ -30,7 +30,9 @@ class Acting:
         self.stopping = False
         known = rooms.generations, rooms.record
         reopening = Reopening(rooms.context, rooms.generations, lambda: None)
-        self._acts = Acts(rooms.context, *known, reopening, rooms.agenda, lambda: self.stopping)
+        self._acts = Acts(
+            rooms.context, *known, reopening, rooms.companions, rooms.agenda, lambda: self.stopping
+        )
 
     def do(self, request):
         return self._acts.do(request, "uid 0 pid 1", self.rooms.now)
@@ -262,6 +264,28 @@ class TestWorkers:
         assert "`superwsgi stop` ends it" in acting.refused(WorkersRequest(number=0))
         assert "`superwsgi stop` ends it" in acting.refused(WorkersRequest(difference=-2))
         assert first.wanted == 2
+
+    def test_of_a_range_a_number_that_was_asked_for_stays(self, rooms, first, acting):
+        first.numbers.most = 8
+        assert first.numbers.elastic
+        acting.do(WorkersRequest(number=3))
+        assert (first.wanted, first.numbers.elastic) == (3, False)
+        assert "workers=3 before=2" in rooms.log
+        assert 'next="until the next reload, or `superwsgi workers auto`"' in rooms.log
+
+    def test_until_it_is_given_back_to_the_load(self, rooms, first, acting):
+        first.numbers.most = 8
+        acting.do(WorkersRequest(number=1))
+        ended, _ = acting.do(WorkersRequest(auto=True))
+        assert (first.wanted, first.numbers.elastic) == (2, True)
+        assert 'workers=2 before=1 reason="asked for' in rooms.log
+        assert ended.reason == "2 workers serve, as the load calls for, 2 to 8"
+
+    def test_a_fixed_number_does_not_follow_the_load(self, first, acting):
+        reason = acting.refused(WorkersRequest(auto=True))
+        assert "`workers` is a number in the site file, 2" in reason
+        assert "workers: {min: 2, max: 8}" in reason
+        assert not first.numbers.pinned
 
     def test_one_that_does_not_start_is_a_failure(self, rooms, first, acting):
         _, follow = acting.do(WorkersRequest(difference=1, follow=True))

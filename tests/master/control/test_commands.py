@@ -63,9 +63,38 @@ def ask(rooms, serving):
     inquiries = Inquiries(rooms.context, rooms.generations, rooms.children.dumps)
     known = rooms.generations, rooms.record
     reopening = Reopening(rooms.context, rooms.generations, lambda: None)
-    acts = Acts(rooms.context, *known, reopening, rooms.agenda, lambda: master.stopping)
+    acts = Acts(rooms.context, *known, reopening, rooms.companions, rooms.agenda, lambda: master.stopping)
     commands = Commands(master, *known, rooms.reload, inquiries, acts, rooms.context)
     return lambda request: commands.answer(request, "uid 0 pid 1", rooms.now)
+
+
+def test_status_of_a_number_that_follows_the_load(serving, ask):
+    serving.numbers.most = 8
+    serving.numbers.held_back = "memory: little left"
+    snapshot, _ = ask(control.StatusRequest())
+    told = (snapshot.least, snapshot.most, snapshot.pinned, snapshot.held_back)
+    assert told == (2, 8, False, "memory: little left")
+    serving.numbers.scale(4)
+    assert ask(control.StatusRequest())[0].reasons == [], "two are on their way, and not missing"
+    serving.crashes.count(None, 1e9, failed=True)
+    assert "2 workers are missing" in str(ask(control.StatusRequest())[0].reasons)
+
+
+@pytest.mark.parametrize(
+    ("most", "change", "said"),
+    [
+        (2, lambda numbers: None, ""),
+        (2, lambda numbers: numbers.pin(3), ", 3 until the next reload"),
+        (8, lambda numbers: numbers.scale(5), ", 5 now"),
+        (8, lambda numbers: numbers.pin(2), ", 2 until the next reload"),
+    ],
+)
+def test_the_number_of_workers_beside_the_configuration(serving, ask, most, change, said):
+    serving.numbers.most = most
+    change(serving.numbers)
+    answer, _ = ask(control.ConfigRequest())
+    (source,) = [key.source for key in answer.keys if key.key == "workers"]
+    assert source == f"not known{said}"
 
 
 def test_status(rooms, ask):
@@ -167,7 +196,7 @@ def test_status_has_the_health_and_why(rooms, serving, ask):
     snapshot, _ = ask(control.StatusRequest())
     assert (snapshot.health, snapshot.minute.seconds, snapshot.minute.rate) == ("degraded", 12.0, 1 / 12)
     assert snapshot.reasons == [
-        "1 of 1 requests answered 503 in the last 12s: no thread was free for them in time",
+        "1 of 1 requests answered 503 in the last 12s: none of their threads was free in time",
         "worker 2: 1 thread is still in the application after a 504",
     ]
 

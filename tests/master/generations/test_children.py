@@ -8,7 +8,6 @@ import sys
 
 import pytest
 
-from superwsgi.master.generations.children import ended, is_child
 from superwsgi.master.policy.actions import DismissMold, EndMold, KillBroken, RemindWorker, StartMold
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.messages import (
@@ -226,31 +225,3 @@ class TestADeath:
         assert generation.crashes.early == 0
         assert rooms.record.deaths == {}
         assert 'ended reason="one worker fewer"' in rooms.log
-
-
-# What the kernel says: real children.
-
-
-def test_a_child_that_is_told_has_its_process_id_still():
-    process = subprocess.Popen(["sh", "-c", "exit 7"])
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    told = {}
-    for pid, code in ended():
-        assert is_child(pid)
-        told[pid] = code
-    assert told == {process.pid: 7}
-    assert not is_child(process.pid)
-    process.returncode = 7  # reaped by us, not by subprocess
-
-
-def test_a_child_that_runs_is_one():
-    process = subprocess.Popen(["sleep", "60"])
-    assert is_child(process.pid)
-    assert process.pid not in dict(ended())
-    process.kill()
-    assert process.wait(20) == -9
-
-
-def test_others_are_none():
-    assert not is_child(os.getppid())
-    assert not is_child(1 << 22)

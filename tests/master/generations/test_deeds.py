@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from superwsgi.master.generations.held import hold
 from superwsgi.master.policy.actions import (
     DismissMold,
     DrainWorker,
@@ -47,9 +48,9 @@ def worker(serving):
     ids=str,
 )
 def test_what_is_gone_or_there_already_is_skipped(rooms, serving, action):
-    before, log = serving.hold(), rooms.log
+    before, log = hold(serving), rooms.log
     rooms.deeds.do(action, rooms.now)
-    assert serving.hold() == before
+    assert hold(serving) == before
     assert rooms.log == log
 
 

@@ -44,6 +44,28 @@ def test_a_death(incidents):
     assert any("400M 1s before" in line for line in spell(one, one.last))
 
 
+def test_why_workers_are_missing_is_that_there_is_no_mold_whatever_ended_them(incidents):
+    lost = incidents.add(
+        "error", {"master": 1, "gen": 3}, "mold lost", {"reason": "No module named 'db'"}, ""
+    )
+    incidents.misses(("mold", 3), lost)
+    incidents.misses(2, died(incidents))
+    assert incidents.why_missing() == "mold lost: No module named 'db'"
+    incidents.serves(("mold", 3))
+    assert incidents.why_missing() == "died: signal 11 (SIGSEGV)"
+
+
+def test_a_companions_death(incidents):
+    for label in ("mail:2", "mail:2", "beat"):
+        incidents.add("error", {"companion": label, "pid": 9}, "companion died", {"how": "exit code 1"}, "")
+    assert {one.companion: one.times for one in incidents.find(None, 9)} == {"mail:2": 2, "beat": 1}
+    for word in ("mail", "mail:2", "9"):
+        assert "mail:2" in {one.companion for one in incidents.find(word, 9)}
+    assert incidents.find("mail:1", 9) == []
+    (one,) = incidents.find("mail", 9)
+    assert "companion mail:2 died: exit code 1; what it does waits" in head(one, one.last)
+
+
 def test_what_happens_again_is_counted(incidents):
     for number in range(40):
         other = RequestInHand("GET", f"/report/{number}", f"3f-{number}", 3.2, 0)

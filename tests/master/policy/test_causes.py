@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from superwsgi.master.policy.causes import Cause, EndView, classify
+from superwsgi.master.policy.causes import Cause, EndView, classify, may_be_of_a_request
 
 
 def end(code=0, **more):
@@ -43,3 +43,29 @@ def test_one_that_failed():
     assert end(1, failed=True, served=False) is Cause.BOOT
     assert end(None, served=False) is Cause.BOOT, "it never was a process"
     assert end(-signal.SIGKILL, failed=True) is Cause.BROKEN
+
+
+def by_a_request(code, accepting=True, **more):
+    said = {"asked_to_go": False, "cause": None, "failed": False, "served": True, **more}
+    return may_be_of_a_request(EndView(code=code, **said), accepting=accepting)
+
+
+def test_what_a_request_can_do():
+    assert by_a_request(-signal.SIGSEGV)
+    assert by_a_request(-signal.SIGABRT, asked_to_go=True), "also while it drains"
+    assert by_a_request(0)
+    assert by_a_request(3, accepting=False)
+    assert by_a_request(-signal.SIGKILL, memory_ran_out=True)
+    assert by_a_request(-signal.SIGKILL, asked_to_go=True, cause=Cause.HANG)
+    assert by_a_request(-signal.SIGKILL, asked_to_go=True, cause=Cause.MEMORY_HARD)
+
+
+def test_what_no_request_does():
+    assert not by_a_request(-signal.SIGKILL), "an operator"
+    assert not by_a_request(-signal.SIGTERM)
+    assert not by_a_request(0, accepting=False), "it was told to"
+    assert not by_a_request(1, asked_to_go=True, cause=Cause.MEMORY_SOFT)
+    assert not by_a_request(-signal.SIGKILL, asked_to_go=True)
+    assert not by_a_request(-signal.SIGKILL, asked_to_go=True, cause=Cause.STOPPED)
+    assert not by_a_request(-signal.SIGSEGV, served=False), "a boot"
+    assert not by_a_request(1, failed=True, served=False)

@@ -3,7 +3,7 @@
 import pytest
 
 from superwsgi.master.policy.actions import DrainWorker, ForkWorker, KillWorker
-from superwsgi.master.policy.governor import PROOF, SiteView, WorkerView, decide, rolled_out
+from superwsgi.master.policy.governor import SiteView, WorkerView, decide, rolled_out
 from superwsgi.master.states import WorkerState as S
 
 LONG_AGO = -1000.0
@@ -14,8 +14,8 @@ def worker(key, number, generation=1, state=S.SERVING, ready_at=LONG_AGO, **more
     return WorkerView(key, number, generation, state, ready, **more)
 
 
-def actions(*workers, wanted=2, target=1, fork_at=0.0, now=100.0, batch=1):
-    return list(decide(SiteView(wanted, target, fork_at, workers, batch), now).actions)
+def actions(*workers, wanted=2, target=1, fork_at=0.0, now=100.0, batch=1, **more):
+    return list(decide(SiteView(wanted, target, fork_at, workers, batch, **more), now).actions)
 
 
 def test_missing_workers_are_forked_at_once():
@@ -42,6 +42,22 @@ def test_back_off_is_kept_and_asked_for_again():
     plan = decide(SiteView(1, 1, 105.0, ()), 100.0)
     assert plan.actions == ()
     assert plan.ask_at == 105.0
+
+
+class TestCrashLoop:
+    """Six workers have died early, one after another."""
+
+    def test_one_is_tried_at_a_time_and_each_in_turn(self):
+        assert actions(wanted=4, early=6) == [ForkWorker(1, 3)]
+        assert actions(wanted=4, early=7) == [ForkWorker(1, 4)]
+        assert actions(worker(1, 3, state=S.BOOTING), wanted=4, early=6) == []
+        assert actions(wanted=4, early=6, alone=1) == [ForkWorker(1, 3)]
+
+    def test_all_once_one_serves(self):
+        assert actions(worker(1, 2), wanted=4, early=6) == [ForkWorker(1, n) for n in (1, 3, 4)]
+
+    def test_a_few_early_deaths_are_none(self):
+        assert actions(wanted=2, early=5) == [ForkWorker(1, 1), ForkWorker(1, 2)]
 
 
 def test_a_worker_too_many_is_drained():
@@ -92,7 +108,13 @@ class TestRollOut:
         workers = worker(1, 1), worker(2, 2), worker(3, 1, 2, ready_at=100.0)
         plan = decide(SiteView(2, 2, 0.0, workers), 100.5)
         assert plan.actions == ()
-        assert plan.ask_at == 100.0 + PROOF
+        assert plan.ask_at == 100.0 + 1.0
+
+    def test_no_proof_is_wanted(self):
+        workers = worker(1, 1), worker(3, 1, 2, ready_at=100.0)
+        assert actions(*workers, wanted=1, target=2, proof=0.0) == [
+            DrainWorker(1, 1, "replaced by a later generation")
+        ]
 
     def test_then_the_old_one_goes_and_the_next_comes(self):
         workers = worker(1, 1), worker(2, 2), worker(3, 1, 2, ready_at=98.0)
@@ -241,3 +263,28 @@ class TestFewerWorkersByReload:
         workers = [worker(n, n, 1) for n in (1, 2)]
         drained = actions(*workers, worker(4, 1, 2, ready_at=98.0), wanted=1, target=2)
         assert {action.worker for action in drained} == {1, 2}
+
+
+class TestMemoryIsShort:
+    """A worker that has to leave before its replacement is forked."""
+
+    def leaving(self, **more):
+        return worker(1, 1, recycle="memory short", leaves_first=True, **more)
+
+    def test_it_is_drained_and_none_is_forked_beside_it(self):
+        assert actions(self.leaving(), worker(2, 2)) == [DrainWorker(1, 1, "memory short")]
+        assert actions(self.leaving(state=S.DRAINING), worker(2, 2)) == []
+        assert actions(worker(2, 2)) == [ForkWorker(1, 1)]
+
+    def test_an_only_one_is_the_last_that_serves(self):
+        assert actions(self.leaving(), wanted=1) == [DrainWorker(1, 1, "memory short", last=True)]
+
+    def test_it_stays_while_another_is_missing_or_none_could_be_forked(self):
+        assert actions(self.leaving()) == [ForkWorker(1, 2)]
+        assert actions(self.leaving(), worker(2, 2), target=None) == []
+        assert actions(self.leaving(), worker(2, 2), fork_at=105.0) == []
+
+    def test_a_reload_replaces_it_by_one_of_the_new_generation(self):
+        proven = worker(3, 2, generation=2)
+        assert actions(self.leaving(state=S.DRAINING), proven, target=2) == []
+        assert actions(proven, target=2) == [ForkWorker(2, 1)]

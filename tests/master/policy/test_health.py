@@ -5,13 +5,20 @@ from dataclasses import replace
 import pytest
 
 from superwsgi.board.counts import REFUSED, Counts
-from superwsgi.master.policy.health import Health, SiteSigns, WorkerSigns, judge
+from superwsgi.master.policy.health import (
+    CompanionSigns,
+    Health,
+    SiteSigns,
+    WorkerSigns,
+    judge,
+    spell_workers,
+)
 from superwsgi.master.policy.last_minute import LastMinute
 
 FINE = WorkerSigns(1, cpu=0.9)
 
 
-def lately(requests=100, failed=0, seconds=60.0, **refused):
+def lately(requests=100, failed=0, seconds=60.0, shed=0, **refused):
     """What was answered, in `failed` cases by the application with 5xx; `s503=30` were refused with that."""
     counted = {int(status[1:]): count for status, count in refused.items()}
     failures = failed + sum(count for status, count in counted.items() if status >= 500)
@@ -19,6 +26,7 @@ def lately(requests=100, failed=0, seconds=60.0, **refused):
         seconds,
         Counts(
             answers=(requests - failures, 0, 0, failures),
+            shed=shed,
             refused=tuple(counted.get(status, 0) for status in REFUSED),
         ),
     )
@@ -41,8 +49,9 @@ def test_nothing_is_wrong():
         replace(SITE, lately=lately(failed=9)),
         replace(SITE, lately=lately(requests=0)),
         replace(SITE, expires_in=60.0),
+        replace(SITE, wanted=4, expected=2),
     ],
-    ids=["a reload", "one to spare", "clients' mistakes", "a page fails", "no request", "expires"],
+    ids=["a reload", "one to spare", "clients' mistakes", "a page fails", "no request", "expires", "growing"],
 )
 def test_nothing_that_anybody_has_to_be_woken_for(signs):
     assert judge(signs).health is Health.HEALTHY
@@ -53,6 +62,15 @@ def test_nothing_that_anybody_has_to_be_woken_for(signs):
     [
         (replace(SITE, workers=(FINE,)), "1 worker is missing"),
         (replace(SITE, wanted=4), "2 workers are missing"),
+        (replace(SITE, wanted=4, expected=1), "1 worker is missing"),
+        (
+            replace(SITE, wanted=3, expected=1, crash_loop=True),
+            "1 worker is missing: crash loop, they die right after their start",
+        ),
+        (
+            replace(SITE, companions=(CompanionSigns("mail", False, "exit code 1"),)),
+            "companion mail: exit code 1",
+        ),
         (replace(SITE, crash_loop=True), "crash loop: workers die right after their start"),
         (
             replace(SITE, workers=(FINE,), crash_loop=True),
@@ -60,12 +78,17 @@ def test_nothing_that_anybody_has_to_be_woken_for(signs):
         ),
         (
             replace(SITE, lately=lately(requests=30, s503=30)),
-            "30 of 30 requests answered 503 in the last minute: no thread was free for them in time",
+            "30 of 30 requests answered 503 in the last minute: none of their threads was free in time",
+        ),
+        (
+            replace(SITE, lately=lately(requests=30, s503=20, shed=12)),
+            "20 of 30 requests answered 503 in the last minute: none of their threads was free in time; "
+            "12 were shed so that others were (limits.queue_age)",
         ),
         (
             replace(SITE, lately=lately(requests=40, s504=1, seconds=12.0)),
             "1 of 40 requests answered 504 in the last 12s: "
-            "the application took longer than timeouts.request",
+            "the application took longer than timeouts.request, or their rule in paths, allows",
         ),
         (
             replace(SITE, lately=lately(failed=10)),
@@ -117,6 +140,19 @@ def test_something_is_wrong(signs, reason):
 def test_nobody_is_served(signs, reason):
     assert judge(signs).health is Health.DOWN
     assert judge(signs).reasons == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "pinned", "text"),
+    [
+        (None, False, "3 of 4 workers"),
+        (None, True, "3 of 4 workers"),
+        ((2, 8), False, "3 of 4 workers (2 to 8)"),
+        ((2, 8), True, "3 of 4 workers (asked for)"),
+    ],
+)
+def test_how_many_of_how_many(bounds, pinned, text):
+    assert spell_workers(3, 4, bounds, pinned=pinned) == text
 
 
 def test_the_gravest_reason_comes_first():

@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from superwsgi.config.parts.paths import PathRule
+from superwsgi.config.schema import Site
 from superwsgi.master.policy import age, death, heartbeat, stopped
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from superwsgi.master.policy.causes import Cause
@@ -15,6 +17,7 @@ def test_the_first_early_deaths_are_replaced_at_once():
 
 
 def test_then_the_wait_doubles_up_to_half_a_minute():
+    assert death.delay(100_000) == death.LONGEST, "an outage may last"
     waits = [death.delay(death.FREE + n) for n in range(1, 12)]
     assert waits[:4] == [0.1, 0.2, 0.4, 0.8]
     assert waits[-1] == death.LONGEST
@@ -72,6 +75,11 @@ def test_memory_in_words():
     limits, soft, hard = MemoryLimits(600 << 20, 700 << 20, "pss"), Cause.MEMORY_SOFT, Cause.MEMORY_HARD
     assert limits.decide(1, 7, 612 << 20) == RecycleWorker(1, 7, "memory.soft: pss 612M over 600M", soft)
     assert limits.decide(1, 7, 712 << 20) == KillWorker(1, 7, "memory.hard: pss 712M over 700M", hard)
+    why = "grown 1.4M a request by GET /report since 14:02"
+    assert limits.decide(1, 7, 612 << 20, why) == RecycleWorker(
+        1, 7, f"memory.soft: pss 612M over 600M, {why}", soft
+    )
+    assert (limits.first, MemoryLimits(None, 7).first, MemoryLimits(None, None).first) == (600 << 20, 7, None)
 
 
 def test_a_share_of_memory():
@@ -122,6 +130,24 @@ def test_what_a_death_means(changes, verdict):
 )
 def test_how_long_a_worker_may_be_silent(timeout, busy, limit):
     assert heartbeat.limit(timeout, busy=busy) == limit
+
+
+@pytest.mark.parametrize(
+    ("targets", "seconds"),
+    [
+        ([], 60),
+        (["/x", "/report", "/quick", "//reports"], 60),
+        (["/x", "/reports/7?a=b"], 300),
+        (["/%72eports"], 300),
+        (["http://shop/reports/"], 300),
+        (["/reports", "/v1"], 600),
+    ],
+)
+def test_what_is_in_hand_may_give_it_more(targets, seconds):
+    rules = {"/reports": 300.0, "/quick": 1.0, "api.example.com/v1": 600.0}
+    paths = {path: PathRule(request=request) for path, request in rules.items()}
+    site = Site(apps={"/": "a:b"}, name="site", paths={**paths, "/": PathRule(threads=1)})
+    assert heartbeat.given(site, targets) == seconds
 
 
 @pytest.mark.parametrize(

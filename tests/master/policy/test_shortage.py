@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from superwsgi.board.counts import Counts, InFlight, WorkerCounters
+from superwsgi.config.parts.paths import PathRule
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Elastic, Limits
 from superwsgi.master.policy.shortage import CALM, PATIENCE, Begins, Ends, Shortage, ThreadsView, judge, view
@@ -166,7 +168,9 @@ HUGE = (1 << 63) - 1
 
 def counters(*in_flight, **more):
     zero = dict.fromkeys(WorkerCounters.__dataclass_fields__, 0)
-    return WorkerCounters(**{**zero, "accepting": True, "counts": Counts(), "in_flight": in_flight, **more})
+    return WorkerCounters(
+        **{**zero, "accepting": True, "counts": Counts(), "in_flight": in_flight, "taken_over": (), **more}
+    )
 
 
 REQUEST = InFlight(0, 1, 90.0, "GET", "/reports/17", "3f-1")
@@ -190,6 +194,26 @@ REQUEST = InFlight(0, 1, 90.0, "GET", "/reports/17", "3f-1")
 )
 def test_what_is_believed(read, seen):
     assert view(read, SITE, ready_at=50.0, now=100.0) == seen
+
+
+RULED = msgspec.structs.replace(SITE, paths={"/a": PathRule(), "/b": PathRule(threads=2)})
+
+
+@pytest.mark.parametrize(
+    ("read", "gated"),
+    [
+        (counters(gated=3, gated_since=95.0, gated_at=2), (3, 5.0, "paths./b.threads")),
+        (counters(gated=3), (3, None, None)),
+        (counters(gated=HUGE, gated_since=HUGE / 1e9, gated_at=HUGE), (1000, 0.0, None)),
+        (counters(gated_since=95.0, gated_at=1), (0, None, None)),
+    ],
+    ids=["some", "of unknown age", "forged", "none"],
+)
+def test_those_that_wait_for_their_rule_lack_no_thread(read, gated):
+    seen = view(read, RULED, ready_at=50.0, now=100.0)
+    assert (seen.gated, seen.gated_for, seen.gated_by) == gated
+    assert (seen.queued, seen.oldest, seen.short) == (0, None, False)
+    assert view(read, SITE, ready_at=50.0, now=100.0).gated == 0
 
 
 def test_more_requests_than_threads_are_not_believed():

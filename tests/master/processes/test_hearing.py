@@ -46,7 +46,7 @@ def test_nothing_is_said_twice_but_failed_forks_answers_and_what_has_gone_wrong(
         for word in table[said]
         if table[said][word] is said
     ]
-    assert set(again) == {messages.ForkFailed, messages.ThreadsAt, messages.WentWrong}
+    assert set(again) == {messages.ForkFailed, messages.Grows, messages.ThreadsAt, messages.WentWrong}
 
 
 def reachable(state, said):

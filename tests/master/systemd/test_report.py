@@ -1,6 +1,7 @@
 """What systemd hears, on a socket of the test's own."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from superwsgi.board.counts import Counts
 from superwsgi.config.sections import RollOutSettings
 from superwsgi.master.control.signs import condition
 from superwsgi.master.policy import health
-from superwsgi.master.policy.health import SiteSigns, WorkerSigns
+from superwsgi.master.policy.health import CompanionSigns, SiteSigns, WorkerSigns
 from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.sockets.listener import BindError
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
@@ -43,6 +44,7 @@ def report(rooms, systemd):
         *known,
         rooms.loop,
         lambda now: condition(*known, None, stopping=False, now=now),
+        rooms.companions,
     )
     first = rooms.start()
     report.update(rooms.now, stopping=False)
@@ -101,13 +103,14 @@ def test_a_stop_and_nothing_after_it(rooms, report, systemd):
     assert phase(rooms.generations, stopping=True) is UnitPhase.STOPPING
 
 
-def a_summary(phase, present, serving=0, generation=7, trouble=""):
+def a_summary(phase, present, serving=0, generation=7, trouble="", bounds=None):
     """Of a site that wants four workers, and answers 48,696 requests in a minute."""
     signs = SiteSigns(
         phase=phase.value,
         wanted=4,
         workers=tuple(WorkerSigns(number) for number in range(serving)),
         lately=LastMinute(60.0, Counts(answers=(48_696, 0, 0, 0))),
+        bounds=bounds,
     )
     return Summary(phase, present, generation, health.judge(signs), trouble)
 
@@ -124,9 +127,15 @@ def a_summary(phase, present, serving=0, generation=7, trouble=""):
             a_summary(UnitPhase.RELOADING, 4, 3),
             "degraded (reloading), 3 of 4 workers, generation 7, 812 req/s: 1 worker is missing",
         ),
+        (
+            a_summary(UnitPhase.RUNNING, 4, 4, bounds=(2, 8)),
+            "healthy, 4 of 4 workers (2 to 8), generation 7, 812 req/s",
+        ),
         (a_summary(UnitPhase.STOPPING, 1), "stopping, 1 worker left"),
         (a_summary(UnitPhase.STOPPING, 2), "stopping, 2 workers left"),
         (a_summary(UnitPhase.STOPPING, 0), "stopped"),
+        (replace(a_summary(UnitPhase.STOPPING, 1), companions=2), "stopping, 1 worker left"),
+        (replace(a_summary(UnitPhase.STOPPING, 0), companions=2), "stopping, 2 companions left"),
         (
             a_summary(UnitPhase.STOPPING, 0, generation=None, trouble="no module"),
             "did not start: no module",
@@ -135,3 +144,13 @@ def a_summary(phase, present, serving=0, generation=7, trouble=""):
 )
 def test_the_line_of_status(summary, line):
     assert spell(summary) == line
+
+
+def test_companions_stand_in_the_line_of_status():
+    summary = a_summary(UnitPhase.RUNNING, 4, 4)
+    companions = (CompanionSigns("mail", True), CompanionSigns("beat", False, "exit code 1"))
+    signs = replace(summary.condition.signs, companions=companions)
+    line = spell(replace(summary, condition=health.judge(signs)))
+    assert line == (
+        "degraded, 4 of 4 workers, generation 7, 812 req/s, 1 of 2 companions: companion beat: exit code 1"
+    )

@@ -8,18 +8,49 @@ import pytest
 from msgspec.structs import replace
 
 from superwsgi.board.counts import Counts
+from superwsgi.board.path_table import Series
+from superwsgi.config.parts.companions import CompanionSettings
 from superwsgi.control import Outcome
+from superwsgi.incidents import Incident, RequestInHand
 from superwsgi.master import handover
+from superwsgi.master.answers.evidence import Answered
+from superwsgi.master.answers.past import Hour, KindsHour
+from superwsgi.master.companions.states import CompanionState
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.handover import VERSION, Handover, HandoverError, HeldTotals
+from superwsgi.master.generations.held import hold
+from superwsgi.master.handover import (
+    VERSION,
+    Handover,
+    HandoverError,
+    HeldCompanion,
+    HeldCompanionProcess,
+    HeldSuspects,
+    HeldTotals,
+)
+from superwsgi.master.memory.series import Figures, MemorySeries
+from superwsgi.master.outage.judging import Outage
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import Sample
 from superwsgi.master.policy.shortage import Shortage
+from superwsgi.master.processes.handles import MoldHandle
 from superwsgi.master.release import Origin
 from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.states import GenerationState, WorkerState
+from superwsgi.master.suspects.chance import Crash
+from superwsgi.master.suspects.crashes import Suspect
+from superwsgi.master.suspects.looks import Shares
 from superwsgi.master.upgrade.takeover import Taken, rehearse
 from superwsgi.master.upgrade.upgrade import Upgrades, UpgradeStep
+from superwsgi.messages import LoadFailed
+from superwsgi.snapshot import LeakStatus
+
+
+def test_why_a_mold_has_not_loaded_is_known_afterwards(rooms):
+    first = rooms.start()
+    rooms.turn()
+    rooms.mold_says(first, LoadFailed("No module named 'db'", "Traceback"))
+    again = MoldHandle.restore(replace(first.mold.hold(), channel=None))
+    assert (again.failure, again.detail) == (first.mold.failure, "Traceback")
 
 
 @pytest.fixture
@@ -32,13 +63,14 @@ def held(rooms):
         version=VERSION,
         current=1,
         last_number=1,
-        generations=[first.hold()],
+        generations=[hold(first)],
         given=[],
         environ={},
         totals=HeldTotals(
             Counts(answers=(7, *(0,) * 30, 1)), [Sample(5.0, Counts())], cpu=2.5, restarts={Cause.CRASH: 2}
         ),
         events={"died": 2},
+        past=[Hour(5.0, [KindsHour(Series(0, "/"), Answered(1, 2, 4), [Answered(1)])])],
         reloads={Outcome.ROLLED_BACK: 1},
         shortage=Shortage(since=12.5, last=15.5, queued=2, oldest=3.0, said=True),
     )
@@ -90,6 +122,14 @@ class TestHandingOver:
     def test_what_is_written_is_what_is_read(self, held):
         assert handover.handed_over(handover.announce(held.write())) == held
 
+    def test_each_part_of_it_is(self, held):
+        """A field that is added is filled here, too."""
+        full = _with_everything(held)
+        read = handover.handed_over(handover.announce(full.write()))
+        assert read == full
+        empty = [name for name in read.__struct_fields__ if not getattr(read, name)]
+        assert empty == ["given", "environ", "control", "pidfile", "admin", "metrics"], "tested in e2e/"
+
     def test_it_is_read_once(self, held):
         environ = handover.announce(held.write())
         handover.handed_over(environ)
@@ -114,6 +154,8 @@ class TestHandingOver:
 
     def test_the_next_program_goes_on_with_the_same_processes(self, rooms, held):
         """The descriptors are copied, as an exec would leave them to somebody else."""
+        (of_workers,) = held.generations
+        held = replace(held, generations=[replace(of_workers, pinned=True, wanted=5)])
         taken = Taken.open(_copied(held))
         generations = Generations()
         origin = Origin("/", sys.executable)
@@ -123,6 +165,8 @@ class TestHandingOver:
             assert generations.current is restored
             assert restored.state is GenerationState.SERVING
             assert restored.can_fork()
+            assert (restored.wanted, restored.numbers.pinned) == (5, True)
+            assert restored.workers[0].may_grow is False
             workers = restored.workers.values()
             assert [(w.number, w.pid, w.state) for w in workers] == [
                 (number, os.getpid(), WorkerState.SERVING) for number in (1, 2)
@@ -150,6 +194,27 @@ class TestHandingOver:
             both = replace(held, generations=[first, second], current=current)
             taken = Taken(both, Inherited(), listeners, None)
             assert [each.checks for each in taken.shared.listeners] == [checks]
+
+
+def _with_everything(held):
+    """With what is known of trouble, and of memory, and with a companion."""
+    (generation,) = held.generations
+    first, *others = generation.workers
+    series = MemorySeries([Figures(5.0, 7 << 20, 6 << 20, 5 << 20)], 2.0, Figures(6.0, 8 << 20))
+    leaks = [LeakStatus("GET /report", 1.4e6, 212, 1e9)]
+    first = replace(first, series=series, leaks=leaks, leaves_first=True, quarantines=True, may_grow=True)
+    asked = {"GET /crash": RequestInHand("GET", "/crash", seconds=0.5)}
+    crash = Crash(5.0, 1, asked, Shares({"GET /crash": 0.01}, 0.02))
+    suspect = Suspect("GET /crash", ["GET /"], 3, 3, 0.004, 5.0, [7], True, 5.0, 305.0, 1)
+    process = HeldCompanionProcess(7, 1, 5.0, CompanionSettings(command="beat"), 30.0, told="a reload")
+    return replace(
+        held,
+        generations=[replace(generation, workers=[first, *others], pinned=True)],
+        incidents=[Incident(number=3, event="site down", level="error", when=1e9, last=1e9)],
+        suspects=HeldSuspects([crash], [suspect]),
+        companions=[HeldCompanion("beat", 1, "beat", CompanionState.ENDING, process, deadline=9.0)],
+        outage=Outage(5.0, said=True, incident=3, reason="it does not load"),
+    )
 
 
 def _copied(held):

@@ -9,8 +9,9 @@ import pytest
 
 from superwsgi.http.errors import ClientGone
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.connection.delivery import CLIENT_CLOSED, LISTENING
 from superwsgi.worker.connection.outbox import Outbox
-from superwsgi.worker.connection.sender import CLIENT_CLOSED, CLIENT_TOO_SLOW, LISTENING, Sender
+from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender
 from superwsgi.worker.connection.states import Sending
 from superwsgi.worker.connection.storage import Stores
 
@@ -144,6 +145,20 @@ class TestCutting:
         assert not sender.gone
         theirs.close()
         sender.flush()
+        assert sender.gone
+
+    def test_who_left_just_after_the_last_piece_was_taken_is_found_out_by_asking(self, sender):
+        """The poller is told once, and maybe while the sending thread has yet to come back."""
+        sender, _ = sender
+
+        class Out:
+            def send(self, data):
+                sender.lose()
+                return len(data)
+
+        sender.out = Out()
+        sender.send_piece(b"begun")
+        assert sender.state is Sending.BEGUN
         assert sender.gone
 
     def test_who_left_while_nothing_does_is_gone_at_once(self, sender):

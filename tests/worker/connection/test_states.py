@@ -24,6 +24,10 @@ def expected(state, event):
         return targets.get(event) if state is State.PROXY else None
     if event is Event.LAST:
         return State.LINGERING
+    if event is Event.UPGRADE:
+        return State.UPGRADED if state is State.RUNNING else None
+    if state is State.UPGRADED:
+        return None
     if event is Event.REST:
         targets = {State.HANDSHAKE: State.NEW, State.RUNNING: State.IDLE, State.SENDING: State.IDLE}
         return targets.get(state)
@@ -48,6 +52,10 @@ def expected_of_sender(state, act):
     if act is Act.CUT or (state is Sending.CUT and act is Act.ANSWER):
         return Sending.CUT
     if state is Sending.CUT:
+        return None
+    if act is Act.SHUT:
+        return Sending.SHUT
+    if state is Sending.SHUT:
         return None
     if state is Sending.HELD:
         return Sending.SENT if act is Act.END else None

@@ -1,4 +1,8 @@
-"""What applications import, and what that leaves behind: what a fork would break, and what it would not."""
+"""What applications import, and what that leaves behind: what a fork would break, and what it would not.
+
+`(python)` is a process of the interpreter's name. What multiprocessing begins is forked, as it was by default
+until Python 3.14.
+"""
 
 FOUND = {
     "a child with pipes": (
@@ -18,11 +22,13 @@ FOUND = {
         ["a child process (sleep) started at app.py:2"],
     ),
     "a pool of processes that has begun": (
-        "from concurrent.futures import *\nE = ProcessPoolExecutor(1)\nE.submit(int).result()",
+        "from concurrent.futures import *; from multiprocessing import get_context\n"
+        "E = ProcessPoolExecutor(1, get_context('fork'))\nE.submit(int).result()",
         ["a child process (python) started at app.py:3"],
     ),
     "a pool of processes that has not": (
-        "from concurrent.futures import *\nE = ProcessPoolExecutor(1)",
+        "from concurrent.futures import *; from multiprocessing import get_context\n"
+        "E = ProcessPoolExecutor(1, get_context('fork'))",
         [
             "a pipe made at app.py:2 (6 of them)",
             "a lock shared between processes (semaphore) made at app.py:2",
@@ -33,14 +39,14 @@ FOUND = {
         ["thread 'ThreadPoolExecutor-0_0' started at app.py:3"],
     ),
     "a pool of multiprocessing": (
-        "import multiprocessing\nP = multiprocessing.Pool(1)",
+        "import multiprocessing\nP = multiprocessing.get_context('fork').Pool(1)",
         [
             "a child process (python) started at app.py:2",
             "thread 'Thread-1 (_handle_workers)' started at app.py:2",
         ],
     ),
     "a manager of multiprocessing": (
-        "import multiprocessing\nM = multiprocessing.Manager()",
+        "import multiprocessing\nM = multiprocessing.get_context('fork').Manager()",
         ["a child process (python) started at app.py:2"],
     ),
     "a lock of multiprocessing": (

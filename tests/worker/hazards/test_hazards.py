@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from superwsgi.worker import hazards
 from superwsgi.worker.hazards.places import _MAKERS, _resolve
 from tests.e2e.daemon import wait_for
+from tests.tools import reads_frames
 from tests.worker.hazards.imported import FOUND, HARMLESS
 
 
@@ -34,6 +36,7 @@ def left(tmp_path_factory):
 @pytest.mark.parametrize("name", FOUND)
 def test_what_is_found(left, name):
     for words in FOUND[name][1]:
+        words = words.replace("(python)", f"({Path(sys.executable).name})")
         assert any(words in said for said in left[name]), left[name]
 
 
@@ -73,6 +76,7 @@ LINE = wait_to_go.__code__.co_firstlineno
 HERE = "test_hazards.py"
 
 
+@reads_frames
 def test_a_thread_by_its_name_and_by_what_it_runs(found):
     with waiting(lambda run: threading.Thread(target=run, name="metrics").start()):
         (thread,) = found()
@@ -80,6 +84,7 @@ def test_a_thread_by_its_name_and_by_what_it_runs(found):
     assert thread.endswith(f"{HERE}:{LINE}")
 
 
+@reads_frames
 def test_a_thread_of_a_class_of_its_own(found):
     class Pump(threading.Thread):
         def run(self):
@@ -94,6 +99,7 @@ def test_a_thread_of_a_class_of_its_own(found):
         assert found()[0].endswith(f"{HERE}:{Pump.run.__code__.co_firstlineno}")
 
 
+@reads_frames
 def test_a_thread_that_threading_does_not_know(found):
     with waiting(lambda run: _thread.start_new_thread(run, ())):
         (thread,) = found()

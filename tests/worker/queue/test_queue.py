@@ -182,6 +182,18 @@ class TestWhileResponsesFillFiles:
         assert either.take(False, NOW + 10 * SECOND - 1) is None
         assert either.take(False, NOW + 10 * SECOND) is report
 
+    def test_and_what_waits_for_that_does_not_stand(self, waiting, bulk):
+        """Nothing is late for want of a thread, so nobody is refused."""
+        queue = RequestQueue("fair", THREADS, bulk, age=MS)
+        reports = put(queue, waiting, *["/report/1"] * 5)
+        for ms in range(0, 100, 2):
+            put(queue, waiting, "/report/1", now=NOW + ms * MS)
+            assert queue.take(False, NOW + ms * MS) is None
+        for response in range(THREADS):
+            bulk.end(response, "GET /other", False, NOW + 5)
+        assert [queue.take(False, NOW + 100 * MS) for _ in reports] == reports
+        assert (queue.sheds_until, queue.late, len(queue.refused)) == (0, False, 0)
+
     def test_even_if_too_many_kinds_are_known_and_others_go_on(self, either, waiting):
         fill(either, waiting)
         report, other = put(either, waiting, "/report/1", "/other")

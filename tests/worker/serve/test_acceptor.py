@@ -15,6 +15,7 @@ from superwsgi.worker.serve.acceptor import (
     RESERVED,
     Broken,
     better_placed,
+    beyond_share,
     over_share,
 )
 from tests.worker.parts import Parts
@@ -36,6 +37,20 @@ NOW = 1_000_000_000
 )
 def test_over_share(own, peers, over):
     assert over_share(own, peers) is over
+
+
+@pytest.mark.parametrize(
+    ("own", "peers", "beyond"),
+    [
+        (8, [(0, 8), (0, 8)], 7),
+        (8, [(0, 0)], 0),
+        (8, [(7, 8)], 0),
+        (200, [(48, 4), (60, 4)], 200 - 52),
+        (3, [], 0),
+    ],
+)
+def test_how_many_are_beyond_it(own, peers, beyond):
+    assert beyond_share(own, peers) == beyond
 
 
 @pytest.mark.parametrize("workers", [2, 4, 9])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from superwsgi.http.errors import HttpError
+from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.response.exchange import Exchange
-from superwsgi.worker.connection.sender import NO_LEASE
+from superwsgi.worker.connection.delivery import NO_LEASE
 from superwsgi.worker.connection.states import Event, State
 from superwsgi.worker.serve.connections import Step
 from tests.worker.parts import GET, Parts
@@ -91,11 +91,28 @@ class TestAStuckRequest:
         ((_, status, _),) = parts.logged()
         assert status == 504
 
-    def test_who_has_got_some_is_told_by_a_reset(self, parts):
+    def test_who_has_got_some_gets_no_more(self, parts):
         peer = parts.peer()
         exchange = in_application(peer)
         peer.connection.sender.send_piece(b"HTTP/1.1 200 OK\r\n")
-        assert parts.ending.abandon(peer.connection, exchange, NOW) is Step.END
+        assert parts.ending.abandon(peer.connection, exchange, NOW) is Step.REST
+        assert peer.received() == b"HTTP/1.1 200 OK\r\n"
+        assert peer.client.recv(1) == b""
+        with pytest.raises(ClientGone):
+            peer.connection.sender.send_piece(b"more")
+
+    def test_who_takes_it_slowly_gets_the_rest_first(self, parts):
+        peer = parts.peer()
+        exchange = in_application(peer)
+        peer.connection.sender.send_piece(bytes(4 << 20))
+        assert parts.ending.abandon(peer.connection, exchange, NOW) is Step.REST
+        assert peer.connection.state is State.SENDING
+        received = len(peer.received())
+        while received < 4 << 20:
+            assert parts.service._send_on(peer.connection) is Step.REST
+            received += len(peer.received())
+        assert peer.connection.state is State.LINGERING
+        assert peer.client.recv(1) == b""
 
     def test_who_has_got_all_need_not_know(self, parts):
         peer = parts.peer()

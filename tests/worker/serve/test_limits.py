@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.config.sections import Limits, Proxy
-from superwsgi.worker.connection import states
+from superwsgi.worker.connection import crowding, states
 from superwsgi.worker.connection.alarm import SECOND
+from superwsgi.worker.connection.crowding import Addresses, client_of
 from superwsgi.worker.connection.states import State
-from superwsgi.worker.serve import crowding
-from superwsgi.worker.serve.crowding import Addresses, client_of
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.running import eventually, running
 

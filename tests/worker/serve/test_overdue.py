@@ -6,7 +6,7 @@ import pytest
 
 from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.connection.states import Event, State
-from superwsgi.worker.serve.deadlines import RATE, fast_enough
+from superwsgi.worker.serve.overdue.deadlines import RATE, fast_enough
 from tests.worker.parts import GET, Parts
 
 NOW = 1_000 * SECOND
@@ -140,6 +140,25 @@ class TestTheApplication:
         parts.deadlines.look(NOW + 61 * SECOND)
         assert thread in parts.pool
         assert thread.deadline == NOW + 119 * SECOND
+
+    def test_one_that_has_the_next_request_in_hand_meanwhile_keeps_that(self, parts):
+        """It has come back since it was seen to be late, and has the token of another exchange."""
+        first, second = parts.peer(), parts.peer()
+        thread = parts.run(first.connection, NOW, NOW + 60 * SECOND)
+        thread.token.clear()
+        parts.run(second.connection, NOW + 61 * SECOND, NOW + 60 * SECOND)
+        thread.connection = first.connection
+        parts.deadlines.look(NOW + 61 * SECOND)
+        assert thread in parts.pool
+        assert thread.token == [second.connection.exchange]
+        assert first.received() == second.received() == b""
+
+    def test_what_one_that_is_written_off_has_counted_is_shown(self, parts):
+        thread = parts.run(parts.peer().connection, NOW, NOW + 60 * SECOND)
+        thread.record.count(200, 0, 7, 0, 0)
+        assert parts.board.counts(0).sent == 0
+        parts.deadlines.look(NOW + 61 * SECOND)
+        assert parts.board.counts(0).sent >= 7
 
     def test_one_that_has_just_come_back_is_left_alone(self, parts):
         peer = parts.peer()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from superwsgi.config.sections import Limits
+from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.connection.states import Sending, State
 from superwsgi.worker.serve.connections import Step
 from tests.worker.parts import GET, Parts, hello
@@ -181,6 +184,34 @@ def test_a_full_queue_refuses():
         assert peers[1].received().startswith(b"HTTP/1.1 503 ")
 
 
+def refused_as_quarantined(parts, peer):
+    counted = parts.board.counts(0)
+    answer = peer.received()
+    return answer.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: " in answer and counted.quarantined == 1
+
+
+def test_what_is_in_quarantine_is_refused_before_it_runs(parts):
+    parts.service.quarantine.put({"GET /": time.monotonic() + 60})
+    peer = parts.peer()
+    permits = list(parts.pool.permits)
+    run(parts, peer)
+    assert refused_as_quarantined(parts, peer)
+    assert parts.pool.permits == permits
+
+
+def test_what_waits_when_its_quarantine_begins_is_refused_when_its_turn_comes(parts):
+    permits = list(parts.pool.permits)
+    parts.pool.permits.clear()
+    peer = parts.peer()
+    run(parts, peer)
+    assert parts.queued() == [peer.connection]
+    parts.service.quarantine.put({"GET /": time.monotonic() + 60})
+    parts.pool.permits.extend(permits)
+    assert parts.service.run_queued(parts.me)
+    assert refused_as_quarantined(parts, peer)
+    assert parts.pool.permits == permits
+
+
 def test_the_last_request_that_a_client_wants_ends_the_connection(parts):
     peer = parts.peer()
     peer.client.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
@@ -211,9 +242,8 @@ def test_a_client_that_does_not_read_costs_no_thread(parts):
 
 def test_an_error_of_the_servers_own_ends_the_connection_and_frees_the_thread(parts):
     peer = parts.peer()
-    parts.me.attended = parts.me.connection = peer.connection
-    parts.me.token.append(None)
-    parts.pool.permits.pop()
+    now = time.monotonic_ns()
+    parts.run(peer.connection, now, now + SECOND, number=0).attended = peer.connection
     parts.service.recover(parts.me)
     assert peer.connection.state is State.CLOSED
     assert len(parts.pool.permits) == 2

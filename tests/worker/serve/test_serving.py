@@ -10,8 +10,9 @@ import pytest
 
 from superwsgi.config.sections import Limits, Requests
 from superwsgi.messages import Recycle
+from superwsgi.worker.serve.loop import BATCH
 from tests.fixtureapps.wsgi_paths import app, gate, inside
-from tests.worker.running import eventually, running
+from tests.worker.running import DEADLINE, eventually, running
 
 
 def test_many_requests_on_one_connection():
@@ -22,6 +23,28 @@ def test_many_requests_on_one_connection():
             assert "Connection" not in head
         eventually(lambda: worker.counters.requests == 20)
         assert worker.counters.connections == worker.counters.counts.accepted == 1
+
+
+def test_more_events_than_are_taken_at_once_beside_the_alarm():
+    """A thread with the baton finds them all when it comes back from the application."""
+    others = []
+
+    def busy(environ, start_response):
+        if environ["PATH_INFO"] == "/first":
+            worker.loop.drain(lame_duck=0)  # rings the alarm
+            for client in others:
+                client.get()
+        return app(environ, start_response)
+
+    with (
+        running(busy, linger=DEADLINE) as worker,
+        contextlib.ExitStack() as clients,
+    ):
+        others += [clients.enter_context(worker.connect()) for _ in range(BATCH)]
+        assert all(client.get().response()[0] == 200 for client in others)
+        assert worker.fetch("/first")[0] == 200
+        assert all(client.response()[0] == 200 for client in others)
+        assert worker.errors == ""
 
 
 def test_a_unix_socket():

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from superwsgi.worker.connection.alarm import SECOND
-from superwsgi.worker.serve.slow import MOST, WHILE
+from superwsgi.worker.serve.overdue.slow import MOST, WHILE
 from tests.fixtureapps.wsgi_paths import app, gate, inside
 from tests.worker.parts import Parts
 from tests.worker.running import eventually, running

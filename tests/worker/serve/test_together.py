@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
 from superwsgi.config.sections import HealthSettings
 from tests.fixtureapps.wsgi_paths import app, gate, inside
-from tests.worker.running import DEADLINE, eventually, running
+from tests.worker.running import eventually, running
 
 
 def test_each_gets_its_answer():
@@ -47,19 +48,39 @@ def test_an_error_behind_the_end_of_an_answer_ends_the_connection():
         eventually(lambda: "after the end" in worker.errors)
 
 
-def test_health_checks_pass_requests_that_wait():
-    """Each of them costs a lease before the next is run: all of them, a fifth of a second."""
+def test_health_checks_pass_requests_that_are_run_one_after_another():
+    """Each of them computes, and costs a lease at least before the next is run."""
     begun = []
     go = threading.Event()
 
-    def waiting(environ, start_response):
+    def computing(environ, start_response):
         begun.append(environ)
-        go.wait(DEADLINE)
+        end = time.thread_time() + 0.02
+        while not go.is_set() and time.thread_time() < end:
+            pass
         return app(environ, start_response)
 
     early = ["/"] * 90 + ["/readyz"]
-    with running(waiting, threads=90, early=early, health=HealthSettings(ready="/readyz")) as worker:
+    with running(computing, threads=90, early=early, health=HealthSettings(ready="/readyz")) as worker:
         assert worker.early[-1].response()[::2] == (200, b"ok\n")
         assert len(begun) < 90
         go.set()
         assert {client.response()[0] for client in worker.early[:-1]} == {200}
+
+
+def test_whoever_comes_back_from_waiting_runs_the_next():
+    """More requests than threads, all of which wait: each is answered once, and none is taken up for ever."""
+
+    def waiting(environ, start_response):
+        time.sleep(0.005)
+        return app(environ, start_response)
+
+    with running(waiting, threads=8, early=["/"] * 40) as worker:
+        for _ in range(4):
+            assert {client.response()[2] for client in worker.early} == {b"hello"}
+            for client in worker.early:
+                client.get()
+        assert {client.response()[2] for client in worker.early} == {b"hello"}
+        eventually(lambda: worker.counters.taken == 0)
+        eventually(lambda: worker.access_file.read_text().count(" 200 ") == 200)
+        assert sum(worker.counters.counts.answers) == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from superwsgi.board.scoreboard import Scoreboard
-from superwsgi.worker.threads.baton import Baton, Expectation
+from superwsgi.worker.threads.baton import Baton
 from superwsgi.worker.threads.thread import WorkerThread
 from tests.worker.running import eventually
 
@@ -14,30 +14,6 @@ MS = 1_000_000
 
 def thread(number: int = 0) -> WorkerThread:
     return WorkerThread(number, Scoreboard.create(1, 2).writer(0).thread(number), lambda thread: None)
-
-
-def learned(*samples: tuple[int, int]) -> Expectation:
-    expectation = Expectation()
-    for wall, cpu in samples:
-        expectation.learn(wall, cpu)
-    return expectation
-
-
-def test_an_application_that_computes_is_not_expected_to_block():
-    assert not learned(*[(5 * MS, 5 * MS)] * 50).blocking
-
-
-def test_one_that_waits_is_soon_expected_to():
-    assert learned(*[(10 * MS, MS)] * 3).blocking
-
-
-def test_one_long_pause_in_many_says_nothing():
-    assert not learned(*([(MS, MS)] * 20 + [(500 * MS, MS)]) * 10).blocking
-
-
-def test_waiting_for_threads_that_compute_is_not_blocking():
-    """Wall time in which the process computed, in whichever thread."""
-    assert not learned(*[(10 * MS, MS)] * 20, *[(10 * MS, 10 * MS)] * 20).blocking
 
 
 def test_the_holder_keeps_it_through_a_short_call():
@@ -51,7 +27,7 @@ def test_the_holder_keeps_it_through_a_short_call():
 def test_it_is_passed_before_a_call_that_will_block():
     baton, holder, next_one = Baton(), thread(), thread(1)
     for _ in range(5):
-        baton.expectation.learn(10 * MS, 0)
+        baton.blocking.all.learn(True)
     baton.take(holder)
     cpu = baton.before(holder)
     assert not holder.has_baton
@@ -143,7 +119,7 @@ def test_the_one_that_has_waited_longest_can_be_dismissed():
 def away(baton: Baton, holder: WorkerThread) -> None:
     """Enter the application with a request that is expected to wait."""
     for _ in range(5):
-        baton.expectation.learn(10 * MS, 0)
+        baton.blocking.all.learn(True)
     baton.before(holder)
 
 

@@ -7,10 +7,12 @@ import time
 import msgspec
 import pytest
 
+from superwsgi import build
 from superwsgi.messages import SampleThreads
 from superwsgi.samples import Sampled, is_consistent
 from superwsgi.worker.threads.sampler import Sampler, _DueTimes, cpu_time, is_below
 from tests.fixtureapps.wsgi_paths import app, gate, inside
+from tests.tools import reads_frames
 from tests.worker.running import eventually, running
 
 
@@ -57,6 +59,7 @@ def waiting():
         assert client.response()[0] == 200
 
 
+@reads_frames
 def test_where_a_request_waits(waiting):
     sampled = Profiled(waiting.loop).start().said()
     assert sampled.groups == ["GET /wait"]
@@ -69,6 +72,7 @@ def test_where_a_request_waits(waiting):
     assert stack.endswith((";Event.wait;Condition.wait", ";wait;wait"))
 
 
+@reads_frames
 @pytest.mark.parametrize(
     ("path", "found"), [("/", True), ("/wait", True), ("/wa", False), ("/wait/1", False)]
 )
@@ -76,6 +80,7 @@ def test_only_some_paths(waiting, path, found):
     assert bool(Profiled(waiting.loop, path=path, seconds=0.1).start().said().stacks) is found
 
 
+@reads_frames
 def test_who_waits_does_not_compute(waiting):
     sampled = Profiled(waiting.loop, cpu=True).start().said()
     assert sum(stack.seconds for stack in sampled.stacks) < 0.1 * sampled.seconds
@@ -87,6 +92,7 @@ def test_it_ends_when_nobody_reads(waiting):
     eventually(lambda: "superwsgi-profile" not in [each.name for each in threading.enumerate()])
 
 
+@reads_frames
 def test_it_tells_what_it_has_when_it_has_to_end(waiting):
     profiled = Profiled(waiting.loop, seconds=300.0).start()
     profiled.sampler.end("the worker ended", 10.0)
@@ -95,11 +101,19 @@ def test_it_tells_what_it_has_when_it_has_to_end(waiting):
     assert sampled.seconds < 300
 
 
+@reads_frames
 def test_another_one_ends_it(waiting):
     first = Profiled(waiting.loop, seconds=300.0).start()
     second = Profiled(waiting.loop, seconds=0.1).start(first.sampler)
     assert first.said().cut == "another profile was begun"
     assert second.said().cut == ""
+
+
+@pytest.mark.skipif(build.has_gil(), reason="there is a GIL")
+def test_without_the_gil_it_says_why_there_is_nothing(waiting):
+    sampled = Profiled(waiting.loop).start().said()
+    assert sampled.cut.startswith("free-threaded: ")
+    assert sampled.stacks == []
 
 
 def test_the_clock_of_a_thread():

@@ -16,7 +16,7 @@ _MOST: Final = 40
 """Incidents that are asked for at a time."""
 
 _DUE: Final = "to be recycled"
-_KINDS: Final = {"died": "death", _DUE: "recycle"}
+_KINDS: Final = {"died": "death", "companion died": "death", _DUE: "recycle"}
 
 AskWhy = Callable[[int], Why]
 """Asks the master for that many incidents. Raises Unanswered."""
@@ -50,8 +50,7 @@ class Marks:
 
 
 def _words(one: Incident) -> str:
-    whose = "" if one.worker is None else f"worker {one.worker} "
-    return f"{whose}{one.event}{one.cause and ': '}{one.cause}"[:200]
+    return f"{one.title}{one.cause and ': '}{one.cause}"[:200]
 
 
 def _reloads(snapshot: Snapshot, seen: LastLook, when: float) -> Iterator[ChartMark]:

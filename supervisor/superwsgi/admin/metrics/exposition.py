@@ -27,12 +27,17 @@ from prometheus_client.registry import Collector
 
 from superwsgi.admin.metrics.application import AppMetrics, Collected, plain, spelled
 from superwsgi.control import Snapshot
-from superwsgi.snapshot import REFUSALS, TotalsStatus, WorkerStatus
+from superwsgi.snapshot import QUARANTINED, REFUSALS, CompanionStatus, TotalsStatus, WorkerStatus, by_reason
 
 PREFIX: Final = "superwsgi_"
 
 _Encode = Callable[[Collector], bytes]
 _Number = float | None
+
+
+def _quarantined(snapshot: Snapshot) -> int:
+    return sum(each.quarantine is not None for each in snapshot.suspects)
+
 
 _HEALTHS: Final = ("healthy", "degraded", "down")
 _PHASES: Final = ("starting", "running", "reloading", "stopping")
@@ -42,16 +47,27 @@ _GAUGES: Final[Sequence[tuple[str, str, Callable[[Snapshot], _Number]]]] = (
     ("generation", "Number of the generation that serves.", lambda s: s.generation),
     ("candidate_generation", "Number of the generation that is being rolled out.", lambda s: s.candidate),
     ("workers_wanted", "Workers that there should be.", lambda s: s.wanted),
+    ("workers_min", "Workers that there are at least.", lambda s: s.least),
+    ("workers_max", "Workers that there may be at most.", lambda s: s.most),
     ("workers_serving", "Workers that serve.", lambda s: s.serving),
     ("threads", "Threads of the workers that serve.", lambda s: s.threads.total),
     ("threads_busy", "Threads that have a request in hand.", lambda s: s.threads.busy),
     ("threads_max", "Threads that there may be.", lambda s: s.threads.most),
     ("threads_abandoned", "Threads in the application after their 504.", lambda s: s.threads.abandoned),
+    ("threads_left", "Threads that wait for something to tell clients that left.", lambda s: s.threads.left),
     ("queue_requests", "Requests that wait for a thread.", lambda s: s.threads.queued),
     ("queue_oldest_seconds", "How long the first of them has waited.", lambda s: s.threads.oldest or 0.0),
+    ("queue_gated_requests", "Requests that wait for others of their rule.", lambda s: s.threads.gated),
+    ("suspects", "Kinds of requests that seem to end workers.", lambda s: len(s.suspects)),
+    ("quarantined_kinds", "Those of them that are answered 503.", _quarantined),
     ("requests_in_flight", "Requests in the application.", lambda s: _all(s, "in_flight")),
     ("responses_sending", "Answers that clients have not taken yet.", lambda s: _all(s, "sending")),
     ("connections", "Open connections.", lambda s: _all(s, "connections")),
+    (
+        "upgraded_connections",
+        "Of these, those that the application has taken over, as for WebSocket.",
+        lambda s: _all(s, "upgraded"),
+    ),
     (
         "certificate_expiry_timestamp_seconds",
         "When the certificate that expires first does, in seconds since 1970.",
@@ -63,12 +79,28 @@ _GAUGES: Final[Sequence[tuple[str, str, Callable[[Snapshot], _Number]]]] = (
 _WORKERS: Final[Sequence[tuple[str, str, Callable[[WorkerStatus], _Number]]]] = (
     ("worker_resident_memory_bytes", "Memory of a worker, as it is shown by ps (rss).", lambda w: w.rss),
     ("worker_proportional_memory_bytes", "Its share of what it shares with others (pss).", lambda w: w.pss),
+    (
+        "worker_memory_limit_in_seconds",
+        "When a worker that grows will reach memory.soft or else memory.hard.",
+        lambda w: w.memory.limit_in,
+    ),
+    (
+        "worker_leak_bytes_per_request",
+        "By how much requests of the kind that leaks most make a worker grow.",
+        lambda w: w.memory.leaks[0].each if w.memory.leaks else None,
+    ),
     ("worker_cpu_cores", "CPU time a second in the last second, 1 is one core.", lambda w: w.cpu),
     ("worker_threads_busy", "Threads of a worker that have a request in hand.", lambda w: w.threads.busy),
     ("worker_threads", "Threads of a worker.", lambda w: w.threads.total),
     ("worker_connections", "Open connections of a worker.", lambda w: w.connections),
 )
 """As above, by the worker's number: while one takes over from another, they are added up."""
+
+_COMPANIONS: Final[Sequence[tuple[str, str, Callable[[CompanionStatus], _Number]]]] = (
+    ("companion_up", "Whether a companion runs.", lambda c: float(c.pid is not None)),
+    ("companion_resident_memory_bytes", "Memory of a companion and all below it (rss).", lambda c: c.rss),
+)
+"""As above, by the companion's name; `mail:2` where there are several."""
 
 _COUNTERS: Final[Sequence[tuple[str, str, Callable[[TotalsStatus], float]]]] = (
     ("connections_accepted", "Connections that were accepted.", lambda t: t.accepted),
@@ -77,6 +109,12 @@ _COUNTERS: Final[Sequence[tuple[str, str, Callable[[TotalsStatus], float]]]] = (
         "Connections closed, as nobody knew whose they were.",
         lambda t: t.turned_away,
     ),
+    (
+        "connections_upgraded",
+        "Connections that the application had taken over, and that have ended.",
+        lambda t: t.upgrades,
+    ),
+    ("requests_shed", "Requests refused so that others are in time (limits.queue_age).", lambda t: t.shed),
     ("response_body_bytes", "Bytes of the bodies of answers.", lambda t: t.sent),
     ("cpu_seconds", "CPU time of all workers that there are and were.", lambda t: t.cpu),
 )
@@ -152,6 +190,8 @@ def _families(snapshot: Snapshot) -> Iterator[Metric]:
         if value is not None:
             yield _gauge(name, help_text, value)
     yield from _of_workers(snapshot.workers)
+    if snapshot.companions:
+        yield from _of_companions(snapshot.companions)
     if snapshot.totals is not None:
         yield from _totals(snapshot.totals)
 
@@ -178,9 +218,24 @@ def _of_workers(workers: Sequence[WorkerStatus]) -> Iterator[Metric]:
         yield family
 
 
+def _of_companions(companions: Sequence[CompanionStatus]) -> Iterator[Metric]:
+    for name, help_text, number in _COMPANIONS:
+        family = GaugeMetricFamily(PREFIX + name, help_text, labels=["companion"])
+        for each in companions:
+            value = number(each)
+            if value is not None:
+                family.add_metric([each.name], value)
+        yield family
+    help_text = "Restarts of a companion that nobody had asked for."
+    restarts = CounterMetricFamily(f"{PREFIX}companion_restarts", help_text, labels=["companion"])
+    for each in companions:
+        restarts.add_metric([each.name], each.restarts)
+    yield restarts
+
+
 def _totals(totals: TotalsStatus) -> Iterator[Metric]:
     yield _requests(totals)
-    yield _refused(totals.refused)
+    yield _refused(totals)
     whole = "Time of a request from its arrival to the last byte of its answer."
     inside = "Time of a request in the application."
     yield _durations("request_duration_seconds", whole, totals.bounds, [([], totals.latency, totals.time)])
@@ -208,11 +263,12 @@ def _requests(totals: TotalsStatus) -> Metric:
     return family
 
 
-def _refused(refused: Mapping[str, int]) -> Metric:
+def _refused(totals: TotalsStatus) -> Metric:
     help_text = "Requests that the server itself has answered."
     family = CounterMetricFamily(f"{PREFIX}refused_requests", help_text, labels=["status", "reason"])
-    for status, reason in REFUSALS.items():
-        family.add_metric([status, reason], refused.get(status, 0))
+    refused = by_reason(totals)
+    for status, reason in [*REFUSALS.items(), ("503", QUARANTINED)]:
+        family.add_metric([status, reason], refused.get((status, reason), 0))
     return family
 
 

@@ -7,28 +7,33 @@ None is for whoever reads a pipe: there everything stands on its line, in full.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from superwsgi.board.counts import BOUNDS
 from superwsgi.control import Snapshot
 from superwsgi.log.spelling import duration, printable, share, size
-from superwsgi.master.policy.health import period, spell_health
+from superwsgi.master.policy.health import period, spell_health, spell_workers
 from superwsgi.snapshot import (
-    REFUSALS,
     CertificateStatus,
+    CompanionStatus,
     CountsStatus,
+    MemoryStatus,
     MinuteStatus,
     RunningStatus,
+    SuspectStatus,
     ThreadsStatus,
     WorkerStatus,
+    by_reason,
 )
 
 _COLUMNS: Final = (
-    "worker", "pid", "gen", "state", "age", "cpu", "requests", "threads", "abandoned", "queued",
-    "conns", "memory",
+    "worker", "pid", "gen", "state", "age", "cpu", "requests", "threads", "abandoned", "queued", "gated",
+    "upgraded", "conns", "memory",
 )  # fmt: skip
-_SELDOM: Final = ("abandoned", "queued")
+_COMPANIONS: Final = ("companion", "pid", "gen", "state", "age", "restarts", "memory")
+
+_SELDOM: Final = ("abandoned", "queued", "gated", "upgraded")
 """Columns that are shown only where there is something in them."""
 
 _LEAST: Final = ("conns", "requests", "age", "abandoned")
@@ -36,6 +41,8 @@ _LEAST: Final = ("conns", "requests", "age", "abandoned")
 
 _DEATHS: Final = 5
 """How many are shown, the latest first."""
+
+_LEAKS: Final = 2
 
 _WARNED: Final = 14.0
 """Days before its end from which a certificate is worth a warning: what renews them does so earlier."""
@@ -49,6 +56,7 @@ def spell(snapshot: Snapshot, where: str = "", width: int | None = None) -> str:
         "",
         *_table(_COLUMNS, map(_row, snapshot.workers), width),
         *_broken(_notes(snapshot.workers), width),
+        *_companions(snapshot, width),
     ]
     return "\n".join([*lines, ""])
 
@@ -89,7 +97,10 @@ def _head(snapshot: Snapshot, where: str) -> Iterator[str]:
         yield _certificate(snapshot.certificate)
     if snapshot.minute is not None:
         yield from _minute(snapshot.minute)
+    if snapshot.held_back:
+        yield f"no more workers: {printable(snapshot.held_back)}"
     yield from _threads(snapshot.threads)
+    yield from _suspects(snapshot.suspects)
     if snapshot.totals is not None:
         yield f"total: {_answers(snapshot.totals)}"
 
@@ -99,7 +110,9 @@ def _summary(snapshot: Snapshot) -> str:
     health = snapshot.phase if not snapshot.health else spell_health(snapshot.health, snapshot.phase)
     generation = f", generation {snapshot.generation}" if snapshot.generation is not None else ""
     on_its_way = f" (generation {snapshot.candidate} on its way)" if snapshot.candidate is not None else ""
-    workers = f"{serving(snapshot)} of {snapshot.wanted} workers"
+    least, most = snapshot.least, snapshot.most
+    bounds = None if least is None or most is None or least == most else (least, most)
+    workers = spell_workers(serving(snapshot), snapshot.wanted, bounds, pinned=snapshot.pinned)
     return f"{snapshot.site}: {health}{generation}{on_its_way}, {workers}, up {duration(snapshot.uptime)}"
 
 
@@ -125,7 +138,9 @@ def _minute(minute: MinuteStatus) -> Iterator[str]:
         return
     rate = f"{minute.rate:.0f}" if minute.rate >= 10 else f"{minute.rate:.1f}"
     yield f"{label}: {rate} requests/s, {_answers(minute)}"
-    refused = [*_refused(minute.refused)]
+    refused = [*_refused(minute)]
+    if minute.shed:
+        refused.append(f"{minute.shed:,} of these shed (limits.queue_age)")
     if minute.turned_away:
         refused.append(f"{minute.turned_away:,} closed, client not known")
     if refused:
@@ -140,11 +155,18 @@ def _answers(counts: CountsStatus) -> str:
     return f"{counts.requests:,} requests, {client:,} answered 4xx, {server:,} answered 5xx"
 
 
-def _refused(refused: Mapping[str, int]) -> Iterator[str]:
+def _refused(counts: CountsStatus) -> Iterator[str]:
     """`30 with 503 (no free thread)`, the most frequent first."""
-    for status, count in sorted(refused.items(), key=lambda each: -each[1]):
-        reason = REFUSALS.get(status)
-        yield f"{count:,} with {status}" + (f" ({reason})" if reason is not None else "")
+    for (status, reason), count in sorted(by_reason(counts).items(), key=lambda each: -each[1]):
+        if count:
+            yield f"{count:,} with {status}" + (f" ({reason})" if reason else "")
+
+
+def _suspects(suspects: Sequence[SuspectStatus]) -> Iterator[str]:
+    """`suspect: GET /report, in hand in 3 of 3 crashes`."""
+    for each in suspects:
+        quarantine = f", in quarantine for {duration(each.quarantine)} more" if each.quarantine else ""
+        yield f"suspect: {printable(each.kind)}, in hand in {each.crashes} of {each.of} crashes{quarantine}"
 
 
 def _latency(half: float | None, most: float | None) -> str:
@@ -162,8 +184,12 @@ def _threads(threads: ThreadsStatus) -> Iterator[str]:
     if threads.most:
         more = f", up to {threads.most}" if threads.most > threads.total else ""
         abandoned = f", {threads.abandoned} abandoned" if threads.abandoned else ""
+        abandoned += f", {threads.left} whose clients have left" if threads.left else ""
         queued = f", queued: {_queued(threads)}" if threads.queued else ""
         yield f"threads: {threads.busy} of {threads.total} busy{more}{abandoned}{queued}"
+    if threads.gated:
+        by = printable(threads.gated_by) if threads.gated_by else "their rule in paths"
+        yield f"gated by {by}: {_waiting(threads.gated, threads.gated_for)}"
 
 
 # The table, and below it.
@@ -182,9 +208,18 @@ def _row(worker: WorkerStatus) -> tuple[str, ...]:
         _busy(worker.threads),
         str(worker.threads.abandoned or "-"),
         _queued(worker.threads),
+        _waiting(worker.threads.gated, worker.threads.gated_for),
+        str(worker.upgraded or "-"),
         str(worker.connections) if here else "-",
-        "-" if worker.rss is None else size(worker.rss),
+        "-" if worker.rss is None else size(worker.rss) + _limit(worker.memory),
     )
+
+
+def _limit(memory: MemoryStatus) -> str:
+    """`, 600M in 3h00m`: when it will reach its limit, if it goes on growing."""
+    if memory.limit is None or memory.limit_in is None:
+        return ""
+    return f", {size(memory.limit)} in {duration(memory.limit_in)}"
 
 
 def _busy(threads: ThreadsStatus) -> str:
@@ -194,11 +229,14 @@ def _busy(threads: ThreadsStatus) -> str:
 
 
 def _queued(threads: ThreadsStatus) -> str:
-    if not threads.queued:
+    return _waiting(threads.queued, threads.oldest)
+
+
+def _waiting(count: int, seconds: float | None) -> str:
+    """`3 for 2s`."""
+    if not count:
         return "-"
-    return (
-        str(threads.queued) if threads.oldest is None else f"{threads.queued} for {duration(threads.oldest)}"
-    )
+    return str(count) if seconds is None else f"{count} for {duration(seconds)}"
 
 
 def _request(running: RunningStatus) -> tuple[str, ...]:
@@ -229,6 +267,7 @@ def _notes(workers: Sequence[WorkerStatus]) -> Iterator[str]:
     for worker in workers:
         if worker.recycle and worker.state == "serving":
             yield f"worker {worker.number} is to be recycled: {printable(worker.recycle)}"
+    yield from _leaks(workers)
     ended = {worker.number: death for worker in workers if (death := worker.last_death) is not None}
     latest = sorted(ended.items(), key=lambda each: each[1].ago)
     for number, death in latest[:_DEATHS]:
@@ -236,6 +275,46 @@ def _notes(workers: Sequence[WorkerStatus]) -> Iterator[str]:
         yield f"worker {number} ended {duration(death.ago)} ago: {printable(death.how)}{incident}"
     if len(latest) > _DEATHS:
         yield f"and {len(latest) - _DEATHS} more that ended before"
+
+
+def _companions(snapshot: Snapshot, width: int | None) -> Iterator[str]:
+    """A table of their own, why some are not to stay, and how the last ones ended."""
+    if snapshot.companions:
+        yield ""
+        yield from _table(_COMPANIONS, map(_companion, snapshot.companions), width)
+        yield from _broken(_notes_on_companions(snapshot.companions, snapshot.reasons), width)
+
+
+def _companion(one: CompanionStatus) -> tuple[str, ...]:
+    return (
+        one.name,
+        "-" if one.pid is None else str(one.pid),
+        "-" if one.generation is None else str(one.generation),
+        one.state,
+        "-" if one.age is None else duration(one.age),
+        str(one.restarts),
+        "-" if one.rss is None else size(one.rss),
+    )
+
+
+def _notes_on_companions(companions: Sequence[CompanionStatus], reasons: Sequence[str]) -> Iterator[str]:
+    """What the `reasons` at the top do not say already."""
+    for one in companions:
+        said = f"companion {one.name}: {one.why}"
+        if one.why and said not in reasons:
+            yield printable(said)
+    ended = [(one.last_end, one.name) for one in companions if one.last_end is not None]
+    for end, name in sorted(ended, key=lambda each: each[0].ago)[:_DEATHS]:
+        incident = f" #{end.incident}" if end.incident else ""
+        yield f"companion {name} ended {duration(end.ago)} ago: {printable(end.how)}{incident}"
+
+
+def _leaks(workers: Sequence[WorkerStatus]) -> Iterator[str]:
+    """Requests that make workers grow, each kind once."""
+    leaks = {one.kind: (worker.number, one) for worker in workers for one in worker.memory.leaks}
+    for number, one in [*leaks.values()][:_LEAKS]:
+        grown = f"grown {size(one.each)} a request by {printable(one.kind)}"
+        yield f"worker {number}: {grown}, in {one.requests:,} of them"
 
 
 # Lines that are too long.

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,8 @@ from superwsgi.config.schema import Site
 from superwsgi.control import Snapshot, StatusRequest
 from superwsgi.master.control import paths
 from superwsgi.master.serve import CONFIGURATION, FAILED
+
+_COMPANION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}(:[0-9]{1,4})?")
 
 _AT_ONCE: Final = 32
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -67,6 +70,8 @@ def which_site(command: Callable[..., Any]) -> Callable[..., Any]:
     def chosen(name: str | None, site_file: str | None, socket_path: str | None, **rest: Any) -> Any:
         if sum(each is not None for each in (name, site_file, socket_path)) > 1:
             raise click.UsageError("give only one of NAME, -c FILE and --control SOCKET")
+        if name is not None and _looks_like_a_file(name):
+            name, site_file = None, name
         try:
             return command(Which(name, site_file, socket_path), **rest)
         except OSError as error:
@@ -110,6 +115,11 @@ def which_site_and(
         return chosen
 
     return given
+
+
+def is_companion(word: str) -> bool:
+    """Whether it is the name of a companion, or of one of its places."""
+    return _COMPANION.fullmatch(word) is not None
 
 
 def is_worker(word: str) -> bool:
@@ -217,8 +227,7 @@ def _look(path: Path, request: StatusRequest = _PLAIN) -> FoundSite:
 def _of_name(name: str, everywhere: Sequence[FoundSite]) -> list[FoundSite]:
     found = [each for each in everywhere if each.is_called(name)]
     if not found:
-        hint = f"; for a site file write -c {shlex.quote(name)}" if _looks_like_a_file(name) else ""
-        fail(f"no site called {name} runs here; {_others(everywhere)}{hint}{_not_looked_into()}", NOT_RUNNING)
+        fail(f"no site called {name} runs here; {_others(everywhere)}{_not_looked_into()}", NOT_RUNNING)
     return [each for each in found if each.runs()] or found[:1]
 
 

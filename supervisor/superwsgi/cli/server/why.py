@@ -36,8 +36,9 @@ _CONCERNED = re.compile("#?[0-9]+|[0-9a-f-]{16,}")
 def why(which: Which, what: str | None, most: int, short: bool, as_json: bool) -> None:
     """Show what has gone wrong, the newest first: the cause, the requests that it had to do with, what it did
     to clients, and what followed. NAME is the name of the site, and is not needed where
-    only one runs. WHAT is the number of a worker, a process id, the id of a request (it is in
-    both logs, and in the response as X-Request-ID), or `#17`, the number of an incident in the error log.
+    only one runs. WHAT is the number of a worker, the name of a companion, a process id, the id of a
+    request (it is in both logs, and in the response as X-Request-ID), or `#17`, the number of an incident in
+    the error log.
 
     The master keeps the last 300, over reloads and upgrades; what happens again within a minute is counted.
 
@@ -116,8 +117,7 @@ def head(one: Incident, now: float) -> str:
     """`#17 04:12:44 (2m10s ago) worker 2 died: signal 11 (SIGSEGV); GET /crash 3f-1 100ms; 1 request lost;
     replaced, served again after 12ms`."""
     when = time.strftime("%H:%M:%S", time.localtime(one.last))
-    who = "" if one.worker is None else f"worker {one.worker} "
-    what = f"{who}{one.event}" + (f": {one.cause}" if one.cause else "")
+    what = one.title + (f": {one.cause}" if one.cause else "")
     told = [what, _requests(one), one.consequence, one.then]
     times = f" ({one.times} times)" if one.times > 1 else ""
     ago = duration(max(0.0, now - one.last))

@@ -1,225 +1,124 @@
-"""`superwsgi check -c site.yaml`: find what would keep a site from starting, without starting it."""
+"""`superwsgi check`: find what would keep a site from starting, without starting it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
-import msgspec
+import psutil
 
-from superwsgi.board.scoreboard import Scoreboard
-from superwsgi.channel import Channel, Closed, Forged
-from superwsgi.cli.site.serve import read_or_exit
+from superwsgi.checking.addresses import RunningSite
+from superwsgi.checking.checked import Checked
+from superwsgi.checking.checked import check as check_site
+from superwsgi.checking.explain.explaining import explain as explain_site
+from superwsgi.checking.explain.facts import gather
+from superwsgi.checking.explain.sections import Section
+from superwsgi.cli.server.which import Which, find
+from superwsgi.cli.site.checks import explained, findings
+from superwsgi.cli.site.habits import HabitCommand
+from superwsgi.cli.site.options import SiteOptions, find_site, is_news, reading_from, site_options
+from superwsgi.cli.site.serve import site_file_here
 from superwsgi.config.errors import ConfigError
-from superwsgi.config.listening import UnixAddress
-from superwsgi.config.rules import surprises
-from superwsgi.config.schema import Site
-from superwsgi.config.sections import TlsSettings
-from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
-from superwsgi.log.spelling import duration, ending, printable, printable_lines
-from superwsgi.master.admin.needs import require
+from superwsgi.config.links import as_spelled
+from superwsgi.log.spelling import printable
 from superwsgi.master.control.paths import OFF
 from superwsgi.master.master import APP_NOT_LOADED
-from superwsgi.master.processes import hearing, launch
-from superwsgi.master.release import Origin, Release
 from superwsgi.master.serve import CONFIGURATION
-from superwsgi.messages import Boot, Loaded, LoadFailed
-from superwsgi.metrics.folder import MetricsFolder, elsewhere, told
-from superwsgi.system.privileges import PrivilegeError, identity
-from superwsgi.tls import interface
-from superwsgi.tls.interface import CertificateError
-from superwsgi.worker.hazards.finding import A_LOCK
+from superwsgi.project.found import Found
 
-_STDERR: Final = 2
-_PAUSE: Final = 0.01
-_TO_WRITE: Final = 0.5
-"""Seconds that a mold gets to write its stacks."""
+_ANYONE: Final = Which(None, None, None)
 
 
-@click.command(short_help="Find out whether a site would start, without starting it.")
-@click.option("-c", "--config", "path", metavar="FILE", required=True, help="The site file.")
-def check(path: str) -> None:
-    """Check a site file, and import its application in a process of its own, without serving it.
+@click.command(cls=HabitCommand, short_help="Find out whether a site would start, without starting it.")
+@click.argument("target", required=False)
+@click.option("-c", "--config", "path", metavar="FILE", help="The site file.  [site.yaml]")
+@click.option("--explain", is_flag=True, help="Say what would run, and where each value comes from.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of that as one line of JSON.")
+@site_options
+def check(target: str | None, path: str | None, explain: bool, as_json: bool, options: SiteOptions) -> None:
+    """Check a site and all that it names, and load its application in a process of its own, with its hooks
+    and warm-up pages, without serving it. Everything that is wrong is told at once.
+
+    TARGET is a site file, or what `superwsgi run` would serve, with the same options.
+
+    With --explain: which processes would run as whom, what memory they take, where the site is reached, by
+    whom, and who is believed about clients.
 
     \b
     Exit codes: 0 would start, 2 configuration, 3 the application does not load.
     """
-    site = read_or_exit(path)
-    problems = list(_surroundings(site))
-    for problem in problems:
-        click.echo(f"{path}: {problem}", err=True)
-    result = load_apart(_loadable(site))
-    if isinstance(result, LoadFailed):
-        click.echo(f"{path}: the application does not load: {printable(result.reason)}", err=True)
-        if result.detail:
-            click.echo("\n".join(printable_lines(result.detail)), err=True)
-        sys.exit(CONFIGURATION if problems else APP_NOT_LOADED)
-    if problems:
-        sys.exit(CONFIGURATION)
-    click.echo(f"{path}: fine; the application loads in {duration(result.seconds)}")
-    if site.rollout.before is not None:
-        click.echo(f"rollout.before: {site.rollout.before!r} runs before each generation; it was not run now")
-    if result.hazards and site.preload:
-        found = printable(", ".join(result.hazards))
-        click.echo(f"preload: {found} would not survive a fork: {_consequence(site, result.hazards)}")
-
-
-def load_apart(site: Site) -> Loaded | LoadFailed:
-    """Import a site's application in a mold that forks nothing and is thrown away."""
-    with _metrics_aside(site) as told_of:
-        return _load_apart(told_of)
-
-
-@contextmanager
-def _metrics_aside(site: Site) -> Iterator[Site]:
-    """The site with a folder for the application's metrics that nobody adds up, if it is to have one."""
-    if not site.metrics.app or elsewhere(site, os.environ) is not None:
-        yield told(site, None)
-        return
-    metrics = MetricsFolder(f"{site.name}.check", [])
+    name = path or target or "."
     try:
-        try:
-            folder = metrics.prepare(site)[0]
-        except OSError:  # a start would say so, and go on without
-            folder = None
-        yield told(site, folder)
-    finally:
-        metrics.remove()
+        found = _found(target, path, options)
+        name = found.site_file or name
+        if is_news(target, found) and not as_json:
+            click.echo(f"superwsgi: {printable(found.why)}", err=True)
+        reading = reading_from(found, options)
+    except ConfigError as error:
+        _give_up(error, name, as_json=as_json)
+    running = list(_running(found, reading.site.name, reading.site.control))
+    checked = check_site(reading, running, findings.tell)
+    if as_json:
+        click.echo(findings.in_json(checked, found.site_file, _sections(checked)))
+    else:
+        findings.report(checked, name)
+        if explain:
+            click.echo("\n".join(["", *explained.lines(_sections(checked))]), nl=False)
+    if checked.wrong:
+        sys.exit(APP_NOT_LOADED if all(each.loading for each in checked.wrong) else CONFIGURATION)
 
 
-def _load_apart(site: Site) -> Loaded | LoadFailed:
-    release = Release.of(site, Origin.of_process(site.chdir), os.environ)
-    site = msgspec.structs.replace(release.pinned(site), preload=True, warmup=())
-    channel, theirs = Channel.pair()
-    with closing(channel), closing(Scoreboard.create(1, site.most_threads + 1, site.metrics.paths)) as board:
-        try:
-            with theirs:
-                pid = launch.execute(site, release, theirs, ())
-        except (OSError, PrivilegeError) as error:
-            return LoadFailed(f"cannot start a mold: {launch.why(error)}")
-        channel.set_timeout(site.timeouts.boot)
-        boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False, links=release.links)
-        boot = msgspec.structs.replace(boot, search_path=release.search_path)
-        channel.send(boot, [board.fd, _STDERR])
-        outcome = _outcome(pid, channel, site)
-    _let_end(pid, site.timeouts.graceful)
-    return outcome
+def _found(target: str | None, path: str | None, options: SiteOptions) -> Found:
+    """A file as it was spelled, or whatever `run` would find. Raises ConfigError."""
+    if target is not None and path is not None:
+        raise click.UsageError("give only one of TARGET and -c FILE")
+    here = options.chdir is None
+    if target is None and path is None and here:
+        path = site_file_here()
+    elif target is not None and here and Path(target).suffix in (".yaml", ".yml"):
+        path = target
+    if path is not None:
+        return Found("", options.folder, "", site_file=path)
+    return find_site(target, options, "check")
 
 
-def _outcome(pid: int, channel: Channel, site: Site) -> Loaded | LoadFailed:
-    try:
-        message, sender = channel.hear()
-        hearing.after(hearing.MOLD, hearing.Said.NOTHING, message, sender=sender, of=pid)
-        if isinstance(message, Loaded | LoadFailed):
-            return message
-        raise Forged(f"{type(message).__name__} to a check", sender)
-    except Forged as error:
-        _end(pid)
-        return LoadFailed(f"the process that imported it sent an impossible message: {error}")
-    except TimeoutError:
-        _show_stacks(pid, channel)
-        _end(pid)
-        within = duration(site.timeouts.boot)
-        return LoadFailed(f"not loaded after {within} (timeouts.boot); its stacks are above")
-    except Closed:
-        _, status = os.waitpid(pid, 0)
-        return LoadFailed(
-            f"the process that imported it ended with {ending(os.waitstatus_to_exitcode(status))}"
-        )
+def _give_up(error: ConfigError, name: str, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(findings.unreadable(error, name))
+    else:
+        click.echo(str(error), err=True)
+        if any(problem.place is not None for problem in error.problems):
+            click.echo(f"{name}: nothing else was looked at: it cannot be read any further", err=True)
+    sys.exit(CONFIGURATION)
 
 
-def _let_end(pid: int, patience: float) -> None:
-    """Wait for a mold that nobody listens to any more: it may remove files of its own."""
-    deadline = time.monotonic() + patience
-    with suppress(ChildProcessError):  # it was waited for already
-        while os.waitpid(pid, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
-            time.sleep(_PAUSE)
+def _running(found: Found, name: str, control: str | None) -> Iterator[RunningSite]:
+    """The sites that run, and which is the one of that name; its `control` socket may be elsewhere."""
+    file = None if found.site_file is None else as_spelled(found.site_file)
+    own = [] if control in (None, OFF) else find(Which(None, None, control))
+    seen: set[int] = set()
+    for each in [*find(_ANYONE), *own]:
+        if (served := each.served) is None or served.pid in seen:
+            continue
+        seen.add(served.pid)
+        if file is not None:
+            this = each.serves(file)
+        else:  # what `run` serves is known by its name, and by where it was started
+            this = served.file is None and served.site == name and _is_here(served.pid)
+        yield RunningSite(served.site, served.file, served.pid, this)
 
 
-def _end(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+def _is_here(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).cwd() == os.getcwd()  # noqa: PTH109 - both as the kernel has them
+    return False
 
 
-def _show_stacks(pid: int, channel: Channel) -> None:
-    """Have the mold say where it hangs, and give it time to."""
-    os.kill(pid, signal.SIGUSR2)
-    channel.set_timeout(_TO_WRITE)
-    with suppress(TimeoutError, Closed, Forged):
-        channel.hear()
-
-
-def _consequence(site: Site, hazards: Sequence[str]) -> str:
-    if site.preload != "auto":
-        return "the workers are forked without them; create them in hooks.after_fork, or set preload: auto"
-    apart = "every worker imports the application itself"
-    if any(hazard.startswith(A_LOCK) for hazard in hazards) and not _runs_alone(site):
-        return f"{apart}; if only one may hold the lock, set `workers: 1` and `rollout: {{overlap: no}}`"
-    return f"{apart}; to share its memory, create them in hooks.after_fork"
-
-
-def _runs_alone(site: Site) -> bool:
-    return site.workers == 1 and not site.rollout.overlap
-
-
-def _loadable(site: Site) -> Site:
-    """The site as far as it can be loaded here, so that one problem does not hide the next."""
-    site = msgspec.structs.replace(launch.without_admin(site), tls=TlsSettings())
-    try:
-        identity(site.user, site.group)
-    except PrivilegeError:
-        site = msgspec.structs.replace(site, user=None, group=None)
-    return site
-
-
-def _surroundings(site: Site) -> Iterator[str]:
-    """What the site file names and this machine lacks."""
-    for surprise in surprises(site):
-        click.echo(f"warning: {surprise}", err=True)
-    try:
-        identity(site.user, site.group)
-    except PrivilegeError as error:
-        yield str(error)
-    try:
-        require(site)
-    except (ConfigError, PrivilegeError) as error:
-        yield str(error)
-    try:
-        certificates = interface.load(site.tls)
-        for warning in certificates.warnings if certificates is not None else ():
-            click.echo(f"warning: {warning}", err=True)  # it would start all the same
-    except CertificateError as error:
-        yield from error.problems
-    if not Path(site.chdir).is_dir():
-        yield f"chdir: {site.chdir} is not a folder"
-    for key, target in (("log.access", site.log.access), ("log.error", site.log.error)):
-        try:
-            check_target(target)
-        except LogTargetError as error:
-            yield f"{key}: {error}"
-    tries: list[tuple[str, str | None, Callable[[Path], None]]] = [("pidfile", site.pidfile, try_writing)]
-    for key, addresses in (
-        ("bind", site.bind),
-        ("health.bind", site.health.bind),
-        ("admin.bind", site.admin.bind),
-    ):
-        tries += [(key, each.path, _try_socket) for each in addresses if isinstance(each, UnixAddress)]
-    tries += [("control", site.control if site.control != OFF else None, _try_socket)]
-    for key, name, attempt in tries:
-        if name is not None:
-            try:
-                attempt(Path(name))
-            except OSError as error:
-                yield f"{key}: {name}: {write_error(Path(name), error)}"
-
-
-def _try_socket(path: Path) -> None:
-    """It may be there: the site may run."""
-    try_making(path.parent)
+def _sections(checked: Checked) -> list[Section]:
+    return explain_site(checked.reading.site, gather(checked, time.time()))

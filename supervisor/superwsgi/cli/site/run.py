@@ -1,65 +1,50 @@
-"""`superwsgi run module:app`: serve without a site file."""
+"""`superwsgi run [TARGET]`: serve the application that is there, without a site file or with one."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
+from superwsgi.cli.site.dev import develop
+from superwsgi.cli.site.habits import HabitCommand
+from superwsgi.cli.site.options import SiteOptions, find_site, is_news, site_from, site_options
 from superwsgi.config.errors import ConfigError
-from superwsgi.config.loading import from_options
+from superwsgi.log.spelling import printable
 from superwsgi.master.processes import launch
 from superwsgi.master.serve import CONFIGURATION, serve
+from superwsgi.project.found import Found
 
 
-@click.command()
-@click.argument("app", metavar="MODULE:APP")
-@click.option(
-    "-b",
-    "--bind",
-    multiple=True,
-    metavar="ADDRESS",
-    help="host:port, [IPv6]:port, https://host:port or unix:/path; repeatable.  [127.0.0.1:8000]",
-)
-@click.option("--certificate", metavar="FILE", help="PEM file of certificate and chain, for --bind https://…")
-@click.option("--key", metavar="FILE", help="PEM file of its key, unless that is in the same file.")
-@click.option("-w", "--workers", metavar="N", help="Worker processes, or auto: one per usable CPU.  [auto]")
-@click.option("-t", "--threads", metavar="N", help="Requests that a worker runs at once.  [4 to 32]")
-@click.option("--chdir", default=".", metavar="FOLDER", help="Working folder, also on sys.path.  [.]")
-@click.option("--name", metavar="NAME", help="What `superwsgi status` calls it.  [the module or the folder]")
-@click.option(
-    "--preload/--no-preload",
-    default=None,
-    help="Import the application once, before the workers are forked.  [unless that would break it]",
-)
-def run(
-    app: str,
-    bind: tuple[str, ...],
-    certificate: str | None,
-    key: str | None,
-    workers: str | None,
-    threads: str | None,
-    chdir: str,
-    name: str | None,
-    preload: bool | None,
-) -> None:
+@click.command(cls=HabitCommand, short_help="Serve an application without a site file.")
+@click.argument("target", required=False)
+@click.option("--reload", is_flag=True, help="Develop: as `superwsgi dev`, which has more of it.")
+@site_options
+def run(target: str | None, reload: bool, options: SiteOptions) -> None:
     """Serve an application without a site file.
 
-    MODULE:APP is an import string: shop.wsgi:application, or shop:create_app() for a factory.
+    \b
+    TARGET is one of these; without one, the folder is searched:
+      shop.wsgi:application   a module and what it defines
+      "shop:create_app()"     a factory, perhaps with literals as arguments
+      shop.wsgi               a module
+      deploy/shop.wsgi        a file
+      production.ini          a Paste file
+      site.yaml               a site file, which the options add to
+      .                       a folder
     """
     try:
-        site = from_options(
-            app,
-            bind=bind,
-            certificate=certificate,
-            key=key,
-            workers=workers,
-            threads=threads,
-            chdir=chdir,
-            name=name,
-            preload=preload,
-        )
+        found = find_site(target, options, "dev" if reload else "run")
+        code = develop(found, options) if reload else _serve(target, found, options)
     except ConfigError as error:
         click.echo(str(error), err=True)
-        sys.exit(CONFIGURATION)
-    sys.exit(serve(lambda: site, launch.execute))
+        code = CONFIGURATION
+    sys.exit(code)
+
+
+def _serve(target: str | None, found: Found, options: SiteOptions) -> int:
+    """Say in a line how it was found, where that is news, and serve it."""
+    if is_news(target, found):
+        click.echo(f"superwsgi: {printable(found.why)}", err=True)
+    return serve(partial(site_from, found, options), launch.execute, found.site_file)

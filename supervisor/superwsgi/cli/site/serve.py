@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import click
 
@@ -15,6 +18,7 @@ from superwsgi.config.schema import Site
 from superwsgi.master.processes import launch
 from superwsgi.master.serve import CONFIGURATION
 from superwsgi.master.serve import serve as serve_site
+from superwsgi.project.finding import SITE_FILES
 
 
 def read_or_exit(path: str) -> Site:
@@ -26,8 +30,33 @@ def read_or_exit(path: str) -> Site:
         sys.exit(CONFIGURATION)
 
 
+def site_file_here() -> str | None:
+    """That of the working folder."""
+    return next(filter(os.path.isfile, SITE_FILES), None)
+
+
+def with_site_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command a site file, by -c or as its argument; it is called with its `path`. Without one it is
+    that of the folder, if there is one."""
+
+    @functools.wraps(command)
+    def named(option: str | None, argument: str | None, **rest: Any) -> Any:
+        if option is not None and argument is not None:
+            raise click.UsageError("give only one of FILE and -c FILE")
+        path = option or argument or site_file_here()
+        if path is None:
+            this = click.get_current_context().command_path
+            raise click.UsageError(f"name the site file, as in: {this} -c site.yaml")
+        return command(path=path, **rest)
+
+    named = click.option("-c", "--config", "option", metavar="FILE", help="The site file.  [site.yaml]")(
+        named
+    )
+    return click.argument("argument", required=False, metavar="[FILE]")(named)
+
+
 @click.command()
-@click.option("-c", "--config", "path", metavar="FILE", required=True, help="The site file.")
+@with_site_file
 def serve(path: str) -> None:
     """Serve the site that a file describes, in the foreground.
 

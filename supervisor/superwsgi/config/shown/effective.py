@@ -7,7 +7,7 @@ and paths are shown with their variables in place: that is what an operator has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import NODEFAULT, Struct, inspect
@@ -23,7 +23,7 @@ HIDDEN: Final = "***"
 _NOT_KNOWN: Final = Source("not known", expanded=True)
 """Of a site that an earlier version has loaded."""
 
-_FREE: Final = frozenset({"", "format", "page"})
+_FREE: Final = frozenset({"", "command", "format", "page"})
 """Units of text in which anything may stand."""
 
 
@@ -77,10 +77,22 @@ def _plain(kind: inspect.Type) -> inspect.Type:
 
 
 def _written(site: Site, name: str) -> Source | None:
-    """Where it was written; a value that is a mapping is where its first key is."""
-    found = site.sources.get(name)
-    below = (source for key, source in site.sources.items() if key.startswith(f"{name}."))
-    return found or next(below, None)
+    """Where it was written, perhaps with a slash at the end; a value that is a mapping is where its first key
+    is, in each file, and as secret as any of them."""
+    found = site.sources.get(name) or site.sources.get(f"{name}/")
+    begins = f"{name}.", f"{name}/."
+    below = [source for key, source in site.sources.items() if key.startswith(begins)]
+    if found is not None or not below:
+        return found
+    return Source(_places(below), any(each.private for each in below), any(each.expanded for each in below))
+
+
+def _places(written: Sequence[Source]) -> str:
+    """The first in each file; an option is as one."""
+    first: dict[str, str] = {}
+    for each in written:
+        first.setdefault(each.text.partition(":")[0], each.text)
+    return ", ".join(first.values())
 
 
 def _is_secret(name: str, kind: inspect.Type, source: Source) -> bool:
@@ -97,6 +109,8 @@ def _is_free(kind: inspect.Type, unit: str = "") -> bool:
             return any(_is_free(member, unit) for member in kind.types)
         case inspect.VarTupleType():
             return _is_free(kind.item_type, unit)
+        case inspect.StructType() if not unit:
+            return any(_is_free(field.type) for field in kind.fields)
     return isinstance(kind, inspect.StrType) and unit in _FREE
 
 

@@ -31,6 +31,7 @@ _TRUTHS: Final = {"switch": ("off", "on"), "consent": ("no", "yes")}
 _UNITS: Final = {
     "duration": ((3600, "h"), (1, "s")),
     "threshold": ((3600, "h"), (1, "s")),
+    "cooling": ((3600, "h"), (60, "m"), (1, "s")),
     "size": ((1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"), (1, "")),
 }
 
@@ -81,11 +82,19 @@ def markdown_table() -> str:
         if not isinstance(key.type, inspect.StructType):
             rows.append(_row("", key))
         rows += [_row(f"{key.name}.", inner) for kind in mappings(key.type) for inner in _keys(kind)]
+        rows += [_row(f"{key.name}.*.", inner) for kind in _of_each(key.type) for inner in _keys(kind)]
     return "\n".join(["| Key | Default | What it is |", "|---|---|---|", *rows]) + "\n"
 
 
+def _of_each(kind: inspect.Type) -> Iterator[inspect.StructType]:
+    """What a value of a mapping with free keys may be, where it has keys of its own."""
+    if isinstance(kind, inspect.DictType):
+        yield from mappings(kind.value_type)
+
+
 def _row(above: str, key: _Key) -> str:
-    default = f"`{key.default}`" if key.default is not None else ""
+    given = key.default is not None and not isinstance(key.type, inspect.StructType)
+    default = f"`{key.default}`" if given else ""
     return f"| `{above}{key.name}` | {default} | {key.help} |"
 
 
@@ -106,7 +115,9 @@ def spell(value: Any, unit: str) -> str:
     """A value as a site file has it."""
     if unit in _UNITS:
         return _quantity(value, unit)
-    if unit in ("percent", "sample"):
+    if unit == "tolerance" and value == 1:
+        return "off"
+    if unit in ("percent", "sample", "tolerance"):
         return f"{value * 100:g}%"
     if unit == "octal":
         return f'"{value:04o}"'
@@ -134,7 +145,7 @@ def _entries(value: Struct) -> Iterator[str]:
 
 def _quantity(value: float, unit: str) -> str:
     """In the largest unit that leaves no fraction; a threshold of 0 is none."""
-    if unit == "threshold" and not value:
+    if unit in ("threshold", "cooling") and not value:
         return "off"
     fitting = (pair for pair in _UNITS[unit] if pair[0] <= max(value, 1) and value % pair[0] == 0)
     factor, suffix = next(fitting, _UNITS[unit][-1])

@@ -7,10 +7,12 @@ import strings and mounts in import_strings.py, `${NAME}` in variables.py.
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import nearest, one_of
+from superwsgi.config.kinds import COOLING
 from superwsgi.config.text import other_servers
 from superwsgi.config.text.formats import NAMED_FORMATS, TARGETS, parse_template
 
@@ -32,6 +34,11 @@ _OCTAL: Final = re.compile(r"(?:0o)?0?[0-7]{1,3}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMPANION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_QUOTED: Final = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_SHELLS: Final = re.compile(r"[|&;<>()$`*?\n]|(?<!\S)[#~]|(?<!\S)\[|^\s*[A-Za-z_][A-Za-z0-9_]*=")
+"""Of what is not quoted, that which a shell would not take as it is."""
+
 _LOOSE: Final = re.compile(rf"{_NUMBER}\s*([A-Za-z]+)")
 
 _SECONDS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -40,6 +47,10 @@ _LARGEST: Final = 1 << 53
 """Bytes; beyond it a float would no longer count them one by one."""
 
 _LEAST_SAMPLE: Final = 1e-6
+
+_SHELL: Final = (
+    "no shell reads it: quote it if it is meant as it is, use env for variables, or write sh -c 'exec ...'"
+)
 
 _TRUTH: Final = {
     **dict.fromkeys(("true", "yes", "on"), True),
@@ -62,6 +73,16 @@ def whole(text: str, least: int = 0, most: int | None = None) -> int:
     return int(text)
 
 
+def places(text: str) -> int:
+    """A whole number up to 10,000; or `off`, which is 0."""
+    if text.lower() == "off":
+        return 0
+    try:
+        return whole(text, most=10_000)
+    except Invalid as error:
+        raise Invalid(f"{error.expected}, or off") from None
+
+
 def duration(text: str, above_zero: bool = False) -> float:
     """Seconds: `250ms`, `30s`, `5m`, `1h`; a plain number is seconds."""
     found = _QUANTITY.fullmatch(text)
@@ -81,6 +102,16 @@ def threshold(text: str) -> float:
     except Invalid as error:
         hint = "" if error.hint.startswith("0 ") else error.hint
         raise Invalid("a duration such as 250ms, 30s or 5m, or off", hint) from None
+
+
+def cooling(text: str) -> float:
+    """As `threshold`; or `on`, which is COOLING."""
+    if text.lower() == "on":
+        return COOLING
+    try:
+        return threshold(text)
+    except Invalid as error:
+        raise Invalid("on, off, or a duration such as 30s, 5m or 1h", error.hint) from None
 
 
 def _duration_meant(text: str) -> str:
@@ -114,6 +145,28 @@ def percent(text: str) -> float:
     if not found or found[2] or not text.endswith("%") or not 0 < float(found[1]) <= 100:
         raise Invalid("a percentage such as 40%")
     return float(found[1]) / 100
+
+
+def tolerance(text: str) -> float:
+    """A share from `0%` to less than `100%`; or `off`, which is 1."""
+    if text.lower() == "off":
+        return 1.0
+    number = text.removesuffix("%")
+    found = _QUANTITY.fullmatch(number)
+    if not found or found[2] or number == text or float(found[1]) >= 100:
+        raise Invalid("a percentage such as 1%, or off", _tolerance_meant(text))
+    return round(float(found[1]) / 100, 9)
+
+
+def _tolerance_meant(text: str) -> str:
+    if text.lower() in ("no", "false", "none", "never", "100%"):
+        return "to tolerate any, write off"
+    bare = text.removesuffix("%").strip()
+    found = _QUANTITY.fullmatch(bare)
+    if not found or found[2] or not 0 < float(found[1]) < 100:
+        return ""
+    share = float(found[1]) if text.endswith("%") or float(found[1]) >= 1 else float(found[1]) * 100
+    return f"did you mean '{share:g}%'?"
 
 
 def sample(text: str) -> float:
@@ -162,8 +215,13 @@ def truth(text: str, expected: str = "true or false") -> bool:
 def choice(text: str, words: tuple[str, ...]) -> str:
     """One of a few words."""
     if text not in words:
-        raise Invalid(one_of(words), nearest(text, words))
+        raise Invalid(one_of(words), nearest(text, words) or _signal_meant(text, words))
     return text
+
+
+def _signal_meant(text: str, words: tuple[str, ...]) -> str:
+    short = text.upper().removeprefix("SIG")
+    return f"did you mean {short!r}?" if short in words else ""
 
 
 def name(text: str) -> str:
@@ -191,6 +249,37 @@ def variable(text: str) -> str:
         hint = "put a space after ':'" if ":" in text else ""
         raise Invalid("a variable's name of letters, digits and '_'", hint)
     return text
+
+
+def companion(text: str) -> str:
+    """A companion's name. It begins with a letter: a number is a worker's."""
+    if not _COMPANION.fullmatch(text):
+        raise Invalid("a name of letters, digits, '_' and '-', at most 32, with a letter first")
+    return text
+
+
+def command(text: str) -> str:
+    """A program and its arguments. Nothing in it may need a shell: that would be between us and the program,
+    and get its signals."""
+    expected = "a command such as celery -A shop worker"
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise Invalid(expected, str(error).lower()) from None
+    if not words or not words[0] or "\0" in text:
+        raise Invalid(expected)
+    strange = _strange(text)
+    if strange:
+        raise Invalid(f"{expected}, without a shell's {strange!r}", _SHELL)
+    return text
+
+
+def _strange(text: str) -> str:
+    """The first thing that means something to a shell alone."""
+    in_quotes = [each for each in _QUOTED.findall(text) if each.startswith('"')]
+    expanded = next((found[0] for each in in_quotes if (found := re.search(r"(?<!\\)[$`]", each))), "")
+    found = _SHELLS.search(_QUOTED.sub("x", text))
+    return found[0].strip() or "line break" if found else expanded
 
 
 def path(text: str, folder: Path) -> str:

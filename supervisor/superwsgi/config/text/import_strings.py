@@ -1,18 +1,35 @@
-"""The grammars of `app` and `apps`, import strings and the places where applications are mounted, and of
-other paths that clients ask for.
+"""The grammars of `app` and `apps`, applications and the places where they are mounted, and of other paths
+that clients ask for.
 
 Nothing is imported here: the worker finds out whether a module exists.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from keyword import iskeyword
+from pathlib import Path
 from typing import Final
 
+from superwsgi.config.text import grammar
 from superwsgi.config.text.grammar import Invalid
 
-_EXPECTED: Final = "module:attribute or module:factory()"
+_EXPECTED: Final = "module:attribute, module:factory() or the path of a file"
+_SOURCES: Final = (".py", ".wsgi")
+_PASTE: Final = "paste:"
+_INI: Final = re.compile(r"(.*\.ini)(?:#(.*))?", re.DOTALL)
+_URI: Final = re.compile(r"(config:.*(/|\.ini)|egg:)")
+"""What PasteDeploy itself is told."""
+
+_ATTRIBUTE: Final = re.compile(r"[^\W\d][\w.]*(\(.*\))?", re.DOTALL)
+_UNPARSABLE: Final = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
+"""What ast.parse and ast.literal_eval raise."""
+
 _HOST: Final = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*"
 )
@@ -21,12 +38,178 @@ _SEGMENTS: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")  # RFC 398
 _PREFIX: Final = re.compile(r"/|(/[^/?#%\s]+)+/?")
 
 
-def import_string(text: str) -> str:
-    """`module:attribute` or `module:factory()`; both sides may have dots."""
-    module, colon, attribute = text.partition(":")
-    if not colon or not _dotted(module) or not _dotted(attribute.removesuffix("()")):
-        raise Invalid(_EXPECTED, _meant(module, attribute))
-    return text
+class AppKind(Enum):
+    """Where an application comes from."""
+
+    MODULE = "module"
+    FILE = "file"
+    PASTE = "Paste file"
+
+
+@dataclass(frozen=True, slots=True)
+class FactoryCall:
+    """The arguments of a factory, all of them literals."""
+
+    positional: tuple[object, ...] = ()
+    keywords: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportString:
+    """What `app` says, in its parts: a module's name or the path of a file, and what is meant in it, a dotted
+    attribute or the section of a Paste file; None where that is not said. A factory has a `call`, which is
+    spelled `arguments`."""
+
+    kind: AppKind
+    source: str
+    name: str | None = None
+    call: FactoryCall | None = None
+    arguments: str = ""
+
+    def __str__(self) -> str:
+        """As it is written in a site file."""
+        if self.kind is AppKind.PASTE:
+            return _PASTE + self.source + (f"#{self.name}" if self.name else "")
+        return self.source + (f":{self.name}{self.arguments}" if self.name else "")
+
+    @property
+    def label(self) -> str:
+        """The same without its arguments: there may be a password among them."""
+        return str(replace(self, arguments="(…)")) if len(self.arguments) > len("()") else str(self)
+
+
+def application(text: str, folder: Path) -> str:
+    """What `app` says, with the path of a file made absolute against `folder`. Raises Invalid."""
+    found = parse(text)
+    if found.kind is AppKind.MODULE and not _is_wsgi_file(found.source, folder):
+        return text
+    kind = AppKind.FILE if found.kind is AppKind.MODULE else found.kind
+    return str(replace(found, kind=kind, source=grammar.path(found.source, folder)))
+
+
+def _is_wsgi_file(module: str, folder: Path) -> bool:
+    """Whether `trac.wsgi` is a file there: `shop.wsgi` is wsgi.py in the package shop."""
+    if not module.endswith(".wsgi"):
+        return False
+    path = folder.joinpath(*module.split("."))
+    is_module = path.with_name("wsgi.py").exists() or path.is_dir()
+    return not is_module and Path(folder, module).is_file()
+
+
+def parse(text: str) -> ImportString:
+    """The parts of what `app` says. Raises Invalid."""
+    if text != text.strip() or not text.isprintable():
+        raise Invalid(_EXPECTED)
+    if _URI.match(text):
+        raise Invalid(_EXPECTED, "a Paste file is written paste:site.ini#main")
+    if text.startswith(_PASTE) or _INI.fullmatch(text):
+        return _paste(text.removeprefix(_PASTE))
+    source, attribute = _divided(text)
+    if not _dotted(source) and not _is_path(source):
+        raise Invalid(_EXPECTED, _meant(text))
+    kind = AppKind.FILE if _is_path(source) and not _may_be_module(source) else AppKind.MODULE
+    if attribute is None:
+        return ImportString(kind, source)
+    name, parenthesis, rest = attribute.partition("(")
+    if not _dotted(name):
+        raise Invalid(_EXPECTED, _meant(text))
+    arguments = parenthesis + rest
+    return ImportString(kind, source, name, _call(name, arguments) if arguments else None, arguments)
+
+
+def path_of(text: str) -> str | None:
+    """The file that `app` names, if it names one."""
+    found = parse(text)
+    return None if found.kind is AppKind.MODULE else found.source
+
+
+def moved(text: str, move: Callable[[str], str]) -> str:
+    """What `app` says, with the path of its file moved; a module stays."""
+    found = parse(text)
+    return text if found.kind is AppKind.MODULE else str(replace(found, source=move(found.source)))
+
+
+def _paste(text: str) -> ImportString:
+    """`site.ini`, `site.ini#section` or, behind `paste:`, any file."""
+    ini = _INI.fullmatch(text)
+    path, section = (ini[1], ini[2]) if ini else (text, None)
+    if not ini and "#" in text:
+        path, _, section = text.rpartition("#")
+    if not path or section == "":
+        raise Invalid("a Paste file such as site.ini, or paste:site.ini#main")
+    return ImportString(AppKind.PASTE, path, section)
+
+
+def _is_path(source: str) -> bool:
+    return "/" in source or source.endswith(_SOURCES)
+
+
+def _may_be_module(source: str) -> bool:
+    """Whether `shop.wsgi` is meant, and not `app.py`."""
+    return _dotted(source) and not source.endswith(".py")
+
+
+def _divided(text: str) -> tuple[str, str | None]:
+    """Module or path, and what follows its colon; a path and arguments may have colons themselves."""
+    divisions = list(_divisions(text))
+    best = next((each for each in divisions if _parses(each[1])), None)
+    return best or next(iter(divisions), (text, None))
+
+
+def _divisions(text: str) -> Iterator[tuple[str, str]]:
+    for colon in re.finditer(":", text):
+        source, attribute = text[: colon.start()], text[colon.end() :]
+        is_all_path = "/" in source and text.endswith(_SOURCES) and not source.endswith(_SOURCES)
+        if (_dotted(source) or _is_path(source)) and _ATTRIBUTE.match(attribute) and not is_all_path:
+            yield source, attribute
+
+
+def _parses(attribute: str) -> bool:
+    try:
+        return bool(_ATTRIBUTE.fullmatch(attribute) and _expression(attribute))
+    except _UNPARSABLE:
+        return False
+
+
+def _expression(text: str) -> ast.expr:
+    """Raises what ast.parse does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a "\d" in a literal
+        return ast.parse(text, mode="eval").body
+
+
+def _call(name: str, arguments: str) -> FactoryCall:
+    """Raises Invalid for arguments that are no literals."""
+    text = name + arguments
+    expected = f"a factory with literal arguments, such as {name}('/srv', debug=True)"
+    try:
+        node = _expression(text)
+    except _UNPARSABLE as error:
+        raise Invalid(expected, error.msg if isinstance(error, SyntaxError) else "") from None
+    if not isinstance(node, ast.Call) or _spelled(text, node) != text or _spelled(text, node.func) != name:
+        raise Invalid(expected)
+    keywords = [(each.arg, each.value) for each in node.keywords]
+    names = [name for name, _ in keywords if name is not None]
+    if len(set(names)) < len(keywords):
+        raise Invalid(expected, "each keyword is there once, and ** is none")
+    positional = tuple(_literal(each, expected) for each in node.args)
+    values = [_literal(value, expected) for _, value in keywords]
+    return FactoryCall(positional, dict(zip(names, values, strict=True)))
+
+
+def _spelled(text: str, node: ast.expr) -> str | None:
+    return ast.get_source_segment(text, node)
+
+
+def _literal(node: ast.expr, expected: str) -> object:
+    try:
+        return ast.literal_eval(node)
+    except _UNPARSABLE:
+        raise Invalid(expected, f"{ast.unparse(node)} is no literal{_quoted(node)}") from None
+
+
+def _quoted(node: ast.expr) -> str:
+    return f", did you mean '{node.id}' in quotes?" if isinstance(node, ast.Name) else ""
 
 
 def function(text: str) -> str:
@@ -103,20 +286,23 @@ def _dotted(text: str) -> bool:
     return all(part.isidentifier() and not iskeyword(part) for part in text.split("."))
 
 
-def _meant(module: str, attribute: str) -> str:
+def _meant(text: str) -> str:
+    """The hint for what is no application."""
+    module, _, attribute = text.partition(":")
+    if not _dotted(module):
+        return f"if that is a file, write ./{text}" if "." in text.strip(".") and ":" not in text else ""
     if "(" in attribute:
-        return "a factory is called without arguments"
-    dotted = module.removesuffix(".py").strip("./").replace("/", ".")
-    if not _dotted(dotted):
-        return ""
-    usual = "application" if dotted.endswith("wsgi") else "app"
-    return f"name the application in it, such as {dotted}:{attribute if _dotted(attribute) else usual}"
+        return "its arguments are in parentheses, as in make('/srv')"
+    usual = "application" if module.endswith("wsgi") else "app"
+    return f"name the application in it, such as {module}:{usual}"
 
 
 def mount(text: str) -> str:
     """`/prefix`, `host/prefix` or `host`; without a final slash but that of a root: `host` is `host/`."""
     host, slash, rest = text.partition("/")
     prefix = slash + rest or "/"
+    if not text.strip("*"):
+        raise Invalid("/prefix, host or host/prefix", "for all paths write /")
     if host and not slash and "." not in host and host != "localhost":
         raise Invalid("/prefix, host or host/prefix", f"did you mean '/{host}'? A host alone is '{host}/'")
     if (host and not _HOST.fullmatch(host)) or not _PREFIX.fullmatch(prefix):
@@ -124,9 +310,21 @@ def mount(text: str) -> str:
     return host.lower() + (prefix.rstrip("/") or "/")
 
 
+def rule_path(text: str) -> str:
+    """As `mount`, with a path of which nothing is read in two ways."""
+    key = mount(text)
+    _, slash, rest = key.partition("/")
+    path_prefix(slash + rest)
+    if ";" in rest or "\\" in rest:
+        raise Invalid("a path such as /reports", "it has no parameters (;) and no backslash")
+    return key
+
+
 def _mount_meant(host: str, prefix: str) -> str:
     if ":" in host:
         return "a host has no scheme and no port here"
+    if "*" in host:
+        return "a host is written out, without a star"
     if "%" in prefix:
         return "write the prefix decoded"
     return "a prefix has no empty part, space, ? or #"

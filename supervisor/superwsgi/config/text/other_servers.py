@@ -14,11 +14,17 @@ from superwsgi.config.errors import one_of
 OURS: Final = {
     "access_log_format": "log.format",
     "accesslog": "log.access",
+    "application": "app",
+    "attach-daemon": "companions",
+    "attach-daemon2": "companions",
     "ca_certs": "tls.client_ca",
+    "callable": "app",
     "cert_reqs": "tls.client",
     "certfile": "tls.certificate",
     "errorlog": "log.error",
+    "force_script_name": "root",
     "forwarded_allow_ips": "proxy.trusted",
+    "forwarder_headers": "proxy.fields",
     "graceful_timeout": "timeouts.graceful",
     "host": "bind",
     "keyfile": "tls.key",
@@ -30,6 +36,8 @@ OURS: Final = {
     "max_requests": "requests.max",
     "max_requests_jitter": "requests.jitter",
     "max-worker-lifetime": "requests.age",
+    "module": "app",
+    "paste": "app",
     "pid": "pidfile",
     "port": "bind",
     "post_fork": "hooks.after_fork",
@@ -42,18 +50,52 @@ OURS: Final = {
     "proxy_protocol": "proxy.protocol",
     "pythonpath": "chdir",
     "raw_env": "env",
+    **dict.fromkeys(("root_path", "script_name", "url_prefix", "url_path_prefix"), "root"),
     "timeout": "timeouts.request",
+    **dict.fromkeys(
+        ("static-map", "static_map", "static-mount", "static_path_mount", "static_folder"), "static"
+    ),
+    **dict.fromkeys(("static_path_route", "static_root", "static_url_path", "whitenoise"), "static"),
+    **dict.fromkeys(("x_sendfile", "x_accel_redirect", "xsendfile", "xsendfilepath"), "sendfile"),
+    "smart-attach-daemon": "companions",
     "worker_connections": "limits.connections",
+    "wsgi-file": "app",
     "wsgi_app": "app",
 }
 
 _NEEDLESS: Final = {
+    **dict.fromkeys(("cheaper", "autoscale"), "it is a range here: workers: {min: 2, max: 8}"),
     "daemon": "leave it out: the master stays in the foreground, kept by systemd or a container",
-    "reload": "files are not watched: to develop, use the framework's own server; "
-    "to deploy, `superwsgi reload --wait`",
-    "worker_class": "leave it out: every worker runs 'threads' threads",
+    "paste": "it is 'app' here: app: paste:shop.ini#main",
+    "reload": "to develop, type `superwsgi dev`; to deploy, `superwsgi reload --wait`",
+    "header_map": "leave it out: fields with _ in their names are dropped, but for those of 'proxy.fields'",
+    "manage-script-name": "leave it out: 'root' and 'apps' take their part of the path and set SCRIPT_NAME",
+    "worker_class": "leave it out: every worker runs 'threads' threads; for gevent, 'green: 1000' instead",
     "worker_tmp_dir": "leave it out: heartbeats are in shared memory",
 }
+
+_IS_ALWAYS_KEPT: Final = "leave it out: a companion is started with the site, and again when it dies"
+_ENDS_WHOLE: Final = "leave it out: what a companion has started ends with it"
+_TO_THE_LOGS: Final = (
+    "leave it out: its output goes where the master's goes, or with log.capture to the error log"
+)
+_OF_SUPERVISORD: Final = {
+    **dict.fromkeys(("autostart", "autorestart", "restart", "startretries", "startsecs"), _IS_ALWAYS_KEPT),
+    **dict.fromkeys(("stopasgroup", "killasgroup"), _ENDS_WHOLE),
+    **dict.fromkeys(("stdout_logfile", "stderr_logfile", "redirect_stderr"), _TO_THE_LOGS),
+    **dict.fromkeys(("directory", "chdir", "cwd"), "it is the site's: 'chdir'"),
+    **dict.fromkeys(("environment", "env"), "it is the site's: 'env'"),
+    **dict.fromkeys(("user", "group", "umask"), "it is the site's, at the top level"),
+    "numprocs": "it is 'count' here",
+    "stopsignal": "it is 'signal' here",
+    "stopwaitsecs": "it is 'graceful' here",
+}
+"""What supervisord's `[program:x]` and others say of a program."""
+
+
+def companion_hint(word: str) -> str:
+    """For an unknown key of a companion; empty for a word that nobody else knows."""
+    return _OF_SUPERVISORD.get(word, "")
 
 
 def hint(word: str) -> str:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import inspect
 
 from superwsgi.config.errors import Problem, SourcePlace, nearest, one_of
+from superwsgi.config.parts import proxies
 from superwsgi.config.schema import Site
 from superwsgi.config.text import addresses, grammar, import_strings, other_servers
 from superwsgi.config.text.grammar import Invalid
@@ -27,17 +28,25 @@ _TRUTHS: Final[Mapping[str | None, str]] = {"switch": "on or off", "consent": "y
 
 
 class Reader:
-    """Reads values by type. `places` has the keys that were read, `failed` those with a problem."""
+    """Reads values by type. `places` has the keys that were read, `values` each with its value, which may be
+    one of several, and `failed` the keys with a problem."""
 
     def __init__(self, folder: Path, problems: list[Problem], label: Callable[[str], str] = str) -> None:
         self.places: dict[str, SourcePlace | None] = {}
+        self.values: dict[tuple[str, str], SourcePlace | None] = {}
         self.failed: set[str] = set()
         self._problems = problems
         self._label = label
-        self._units: dict[str, Callable[[str], Any]] = {
+        self._units = self._units_in(folder)
+
+    def _units_in(self, folder: Path) -> dict[str, Callable[[str], Any]]:
+        """The grammars of units, for text whose relative paths start at this folder."""
+        return {
             "account": grammar.account,
             "address": partial(addresses.address, folder=folder),
-            "application": import_strings.import_string,
+            "application": partial(import_strings.application, folder=folder),
+            "command": grammar.command,
+            "companion": grammar.companion,
             "control": partial(addresses.control_path, folder=folder),
             "format": grammar.log_format,
             "function": import_strings.function,
@@ -50,13 +59,19 @@ class Reader:
             "octal": grammar.octal,
             "page": import_strings.page,
             "path": partial(grammar.path, folder=folder),
+            "places": grammar.places,
             "percent": grammar.percent,
             "prefix": import_strings.path_prefix,
+            "proxy_field": proxies.field,
+            "root": proxies.root,
+            "rule": import_strings.rule_path,
             "sample": grammar.sample,
             "server_name": addresses.server_name,
             "size": grammar.size,
             "socket": partial(addresses.socket_path, folder=folder),
             "threshold": grammar.threshold,
+            "cooling": grammar.cooling,
+            "tolerance": grammar.tolerance,
             "variable": grammar.variable,
         }
 
@@ -76,7 +91,10 @@ class Reader:
             hint = "" if _is_private(node) else error.hint
             self.report(path, f"expected {error.expected}, got {node}", hint, node.place)
             return otherwise
-        return otherwise if value is _FAILED else value
+        if value is _FAILED:
+            return otherwise
+        self.values.setdefault((path, str(value)), node.place)
+        return value
 
     def struct(self, kind: inspect.StructType, node: Node, path: str, given: Mapping[str, Any]) -> Any:
         """A Struct of what the mapping has, on top of `given`; the rest are its defaults."""
@@ -104,8 +122,10 @@ class Reader:
     def _unknown(self, path: str, key: Text, fields: Iterable[str]) -> None:
         nested = "." in path
         known = list(fields) if nested else ["app", *fields]
-        hint = "" if nested else other_servers.hint(key.text)
-        hint = hint or _elsewhere(key.text) or nearest(key.text, known) or f"known: {', '.join(known)}"
+        hint = _of_another_server(path, key.text) or (_shorter(key.text, known) if nested else "")
+        above = path.removesuffix(key.text).replace(" ", ".") if _is_option(key) else ""
+        hint = hint or _elsewhere(key.text) or nearest(key.text, known, above) or f"known: {', '.join(known)}"
+        self.failed.add(path)  # nobody knows what it was to be
         self._problems.append(Problem(key.place, f"unknown key {path!r}", hint))
 
     def _value(self, kind: inspect.Type, node: Node, path: str, unit: str | None = None) -> Any:
@@ -122,9 +142,9 @@ class Reader:
                 return self.struct(_written_as_mapping(kind), node, path, {})
             case inspect.UnionType() if not unit:
                 return self._union(kind, node, path)
-        return _scalar(self._grammar(kind, unit), node)
+        return _scalar(self._grammar(kind, unit, node), node)
 
-    def _grammar(self, kind: inspect.Type, unit: str | None) -> Callable[[str], Any]:
+    def _grammar(self, kind: inspect.Type, unit: str | None, node: Node) -> Callable[[str], Any]:
         match kind:
             case inspect.FloatType() if unit == "duration":
                 return partial(grammar.duration, above_zero=kind.gt is not None)
@@ -135,7 +155,10 @@ class Reader:
                 return partial(grammar.choice, words=tuple(map(str, kind.values)))
             case inspect.BoolType():
                 return partial(grammar.truth, expected=_TRUTHS.get(unit, "true or false"))
-        return self._units[unit] if unit else grammar.text
+        if not unit:
+            return grammar.text
+        folder = node.folder if isinstance(node, Text) else None
+        return (self._units if folder is None else self._units_in(folder))[unit]
 
     def _union(self, kind: inspect.UnionType, node: Node, path: str) -> Any:
         members = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
@@ -177,13 +200,18 @@ class Reader:
         found: dict[str, Any] = {}
         for written, entry in entries.items():
             below = f"{path} {written}"
-            value = self.read(kind.value_type, entry.value, below)
             key = self.read(kind.key_type, entry.key, below)
+            value = self.read(kind.value_type, entry.value, below if key is _FAILED else f"{path} {key}")
             if key in found:
                 self.report(below, f"is the same as {key!r} above", place=entry.key.place)
             elif key is not _FAILED and value is not _FAILED:
                 found[key] = value
         return found
+
+
+def _is_option(key: Text) -> bool:
+    """Whether it was not written in a file, below another one."""
+    return key.place is not None and not key.place.line
 
 
 def _is_private(node: Node) -> bool:
@@ -216,6 +244,18 @@ def _written_as_mapping(kind: inspect.UnionType) -> inspect.StructType:
     return next(
         member for member in kind.types if isinstance(member, inspect.StructType) and member.tag == "unix"
     )
+
+
+def _of_another_server(path: str, word: str) -> str:
+    if path.startswith("companions "):
+        return other_servers.companion_hint(word)
+    return "" if "." in path else other_servers.hint(word)
+
+
+def _shorter(word: str, known: Iterable[str]) -> str:
+    """The hint for a key that is written out: `minimum` beside `min`."""
+    found = [key for key in known if word.startswith(key)]
+    return f"did you mean {max(found, key=len)!r}?" if found else ""
 
 
 def _elsewhere(word: str) -> str:

@@ -8,6 +8,7 @@ one reader with one set of grammars reads both. Scalars keep the text as written
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from superwsgi.config.errors import SourcePlace
 
@@ -15,13 +16,15 @@ from superwsgi.config.errors import SourcePlace
 @dataclass(frozen=True, slots=True)
 class Text:
     """A scalar. `null` is one that says nothing: `key:`, `~`, or a variable without content; `private` is how
-    one was written whose text is not to be shown, `variables` are those that were put in."""
+    one was written whose text is not to be shown, `variables` are those that were put in. Relative paths
+    start at `folder`, if it has one of its own."""
 
     text: str
     place: SourcePlace | None = None
     null: bool = False
     private: str = ""
     variables: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def __str__(self) -> str:
         if self.private:
@@ -67,3 +70,13 @@ class Unusable:
 
 
 Node = Text | Items | Keys | Unusable
+
+
+def is_usable(text: str) -> bool:
+    """Escapes, variables and arguments can bring what neither a path, the environment nor a message can
+    hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text

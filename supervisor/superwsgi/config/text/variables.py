@@ -102,6 +102,14 @@ class UnusableFile(Exception):
 def read_text(path: Path, largest: int) -> str:
     """A file's text, of at most so many bytes; never waits. Raises FileNotFoundError, UnusableFile."""
     try:
+        return read_bytes(path, largest).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UnusableFile("is not UTF-8 text") from None
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """A file's content, likewise."""
+    try:
         with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UnusableFile("is not a regular file")
@@ -114,10 +122,7 @@ def read_text(path: Path, largest: int) -> str:
         raise UnusableFile(f"cannot be read by user {os.geteuid()}: {error.strerror}") from None
     if len(content) > largest:
         raise UnusableFile(f"is larger than {largest >> 10}K", "is it the right file?")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UnusableFile("is not UTF-8 text") from None
+    return content
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 from superwsgi.config.errors import ConfigError, Problem, SourcePlace
-from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text, Unusable
+from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text, Unusable, is_usable
 from superwsgi.config.text.variables import Unset, expand, is_private, references
 from superwsgi.config.text.yaml_errors import explain
 
@@ -107,7 +107,7 @@ class _Document:
             text = expand(source.value, self._environ, self._folder)
         except Unset as error:
             return self._unusable(source, str(error), error.hint)
-        if not _is_usable(text):
+        if not is_usable(text):
             return self._unusable(source, "this value contains a NUL or bytes that are not UTF-8")
         plain = source.style is None
         null = plain and (source.tag == _TAG + "null" or not text)
@@ -120,7 +120,7 @@ class _Document:
         for key, value in source.value:
             if key.tag == _TAG + "merge":
                 merged = {**self._merged(value), **merged}
-            elif not isinstance(key, yaml.ScalarNode) or not _is_usable(key.value):
+            elif not isinstance(key, yaml.ScalarNode) or not is_usable(key.value):
                 self._unusable(key, "a key must be plain text, not a list or mapping")
             elif key.value in entries:
                 first = entries[key.value].key.place
@@ -148,12 +148,3 @@ class _Document:
         place = self._place(source)
         self._problems.append(Problem(place, message, hint))
         return Unusable(place)
-
-
-def _is_usable(text: str) -> bool:
-    """Escapes and variables can bring what neither a path, the environment nor a message can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text

@@ -30,6 +30,7 @@ _WORDS: Final = (
     (r"a single document", "a second document", "a site file is one document; leave out '---'"),
     (r"found unexpected end of stream", f"a quote {_OPENED}", ""),
     (r"flow (?:sequence|mapping).*'<stream end>'", f"a bracket {_OPENED}", ""),
+    (r"flow node.*'<stream end>'", "the file ends here, inside a bracket that was opened before", ""),
     (r"but got '{'", "'{{' is not allowed here", 'inside { } and [ ] write "${NAME}" in quotes'),
     (r"but got '<scalar>'", "a ',' or a closing bracket is missing before this", _QUOTES),
     (r"sequence entries", "'-' begins a list item, which is not allowed here", 'for a lone dash write "-"'),

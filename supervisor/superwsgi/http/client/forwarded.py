@@ -46,13 +46,15 @@ _NOBODY: Final = Peer("", False)
 
 
 class _Claims(NamedTuple):
-    """What one kind of fields says; None if nothing. A client may be said to be _UNKNOWN."""
+    """What one kind of fields says; None if nothing. A client may be said to be _UNKNOWN. `hops` is how many
+    trusted peers are between it and us, 0 if that is not said."""
 
     client: str | None = None
     client_port: str = ""
     scheme: str | None = None
     host: str | None = None
     port: str | None = None
+    hops: int = 0
 
 
 _NOTHING: Final = _Claims()
@@ -71,8 +73,9 @@ def is_forwarded(environ: Environ) -> bool:
     )
 
 
-def believe(environ: Environ, trusted: Trusted) -> None:
-    """Put client, scheme and server into a request's environ as a trusted peer says they are.
+def believe(environ: Environ, trusted: Trusted) -> int:
+    """Put client, scheme and server into a request's environ as a trusted peer says they are. Returns how
+    many trusted peers the request has come through.
 
     Host stays as it came: the proxy decides which host a request is for, and many pass on X-Forwarded-Host as
     the client sent it. Raises HttpError if the fields are ambiguous.
@@ -91,6 +94,7 @@ def believe(environ: Environ, trusted: Trusted) -> None:
         environ["SERVER_PORT"] = port or _DEFAULT_PORTS[environ["wsgi.url_scheme"]]
     if by_name.port:
         environ["SERVER_PORT"] = by_name.port
+    return by_name.hops or by_rfc.hops or 1
 
 
 def set_scheme(environ: Environ, scheme: str) -> None:
@@ -118,6 +122,7 @@ def _x_forwarded(environ: Environ, trusted: Trusted) -> _Claims:
         _agreed_scheme(environ, hops),
         _host(_entry(said("HTTP_X_FORWARDED_HOST"), hops)),
         _port(_entry(said("HTTP_X_FORWARDED_PORT"), hops)),
+        0 if nodes is None else hops,
     )
 
 
@@ -142,7 +147,8 @@ def _forwarded(environ: Environ, trusted: Trusted) -> _Claims:
     if "for" in elements[-1]:
         client, client_port, hops = _walk([element.get("for", "") for element in elements], trusted)
     element = elements[-hops]
-    return _Claims(client, client_port, _scheme(element.get("proto")), _host(element.get("host")))
+    scheme, host = _scheme(element.get("proto")), _host(element.get("host"))
+    return _Claims(client, client_port, scheme, host, hops=0 if client is None else hops)
 
 
 def _walk(nodes: Sequence[str], trusted: Trusted) -> tuple[str, str, int]:

@@ -84,10 +84,15 @@ class Sized:
 class Chunked:
     """A body in chunks, and its trailer."""
 
-    __slots__ = ("_body", "_budget", "_fields", "_left", "_limits", "_overhead", "_trailer", "behind", "done")
+    __slots__ = (
+        "_body", "_budget", "_fields", "_largest", "_left", "_limits", "_overhead", "_request", "_trailer",
+        "behind", "done",
+    )  # fmt: skip
 
-    def __init__(self, body: Body, limits: Limits) -> None:
+    def __init__(self, request: Request, body: Body, limits: Limits) -> None:
+        self._request = request
         self._body = body
+        self._largest = _largest(request, limits)
         self._limits = limits
         self._left = 0  # bytes of the current chunk, with the two after its content
         self._overhead = 0
@@ -129,8 +134,8 @@ class Chunked:
             at = chunk.end()
             self._budget -= 1
         content = b"".join(pieces)
-        if len(content) > self._limits.largest_body - self._body.size:
-            raise HttpError(413, "body over limits.body")
+        if len(content) > self._largest - self._body.size:
+            raise _too_large(self._request)
         self._body.write(content)
         self._overhead = max(0, self._overhead - len(pieces) * (_OVERHEAD - 1) - len(content))
         return at
@@ -175,8 +180,8 @@ class Chunked:
         if match is None:
             raise HttpError(400, "not a chunk's size")
         size = int(match[1], 16)
-        if size > self._limits.largest_body - self._body.size:
-            raise HttpError(413, "body over limits.body")
+        if size > self._largest - self._body.size:
+            raise _too_large(self._request)
         self._overhead = max(0, self._overhead + len(line) - _OVERHEAD - size)
         self._trailer = size == 0
         self._left = size + 2 if size else 0
@@ -202,10 +207,10 @@ def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
     if "HTTP_TRANSFER_ENCODING" in environ:
         _check_transfer_encoding(request)
         request.body = Body(limits.body_memory)
-        return Chunked(request.body, limits)
-    length = _read_length(environ["CONTENT_LENGTH"])
-    if length > limits.largest_body:
-        raise HttpError(413, "body over limits.body")
+        return Chunked(request, request.body, limits)
+    length = _read_length(request)
+    if length > _largest(request, limits):
+        raise _too_large(request)
     if length == 0:
         settle_length(environ, 0)
         return None
@@ -220,13 +225,23 @@ def settle_length(environ: Environ, size: int) -> None:
     environ["CONTENT_LENGTH"] = str(size)
 
 
-def _read_length(text: str) -> int:
+def _largest(request: Request, limits: Limits) -> int:
+    """Bytes that its body may have."""
+    return limits.largest_body if request.rule is None else request.rule.body
+
+
+def _too_large(request: Request) -> HttpError:
+    return HttpError(413, f"body over {'limits.body' if request.rule is None else request.rule.body_key}")
+
+
+def _read_length(request: Request) -> int:
     """RFC 9110 section 8.6; repeated fields come joined by commas."""
+    text = request.environ["CONTENT_LENGTH"]
     if not (text.isascii() and text.isdigit()):
         raise HttpError(400, "Content-Length is not one number")
     digits = text.lstrip("0")
     if len(digits) > _LENGTH_DIGITS:
-        raise HttpError(413, "body over limits.body")
+        raise _too_large(request)
     return int(digits or 0)
 
 

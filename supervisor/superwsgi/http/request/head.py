@@ -8,8 +8,8 @@ the request line, then line ends, then sizes, then the rest.
 
 from __future__ import annotations
 
-import io
 import re
+from io import BytesIO
 from typing import BinaryIO, Final
 from urllib.parse import unquote_to_bytes
 
@@ -23,11 +23,11 @@ from httptools import (
 from superwsgi.apps.types import Environ
 from superwsgi.board.counts import NUMBERS, OTHER_METHOD
 from superwsgi.config.sections import Limits
-from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE, EnvironKeys
 from superwsgi.http.host import HOSTS, check_host
 from superwsgi.http.request.body import Body
+from superwsgi.http.request.rules import RequestRule
 
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 """CR or LF on its own: some take it for the end of a line (RFC 9112 section 2.2)."""
@@ -44,58 +44,81 @@ class Request:
     """One request: complete as soon as the parser hands it out."""
 
     __slots__ = (
-        "body", "claim", "counted_as", "environ", "expects", "id", "keep_alive", "method", "target",
-        "version",
+        "before", "body", "claim", "counted_as", "environ", "expects", "id", "keep_alive", "method", "origin",
+        "page", "plain", "read", "rule", "target", "upgrade", "version",
     )  # fmt: skip
 
     def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
         self.id = ""
-        self.claim = ""  # the field by which an untrusted peer makes a claim about a client
+        self.claim = ""  # a field that is left out, by which its peer may mean to tell of a client
         self.method = method
         self.counted_as = NUMBERS.get(method, OTHER_METHOD)  # its number in counts.METHODS
-        self.target = target.encode("latin-1")
+        self.origin = self.target = target.encode("latin-1")  # origin: without the host that it names
+        self.page = self.target  # without the path of the site's root
         self.version = version
         self.environ = environ
+        self.rule: RequestRule | None = None  # None: all is as for the whole site
         self.body: Body | None = None
         self.keep_alive = version == "HTTP/1.1"
+        self.before = 0  # how many ns before it was read a trusted proxy got it, by its own word
+        self.read = 0  # when that was, monotonic ns
+        self.upgrade = False  # its application may take over the connection
         self.expects = False  # the client may wait for `100 Continue` before it sends the body
+        self.plain = True  # all readers understand its head alike: see Llhttp
 
     def input(self) -> BinaryIO:
         """The whole body, for `wsgi.input`."""
         if self.body is None:
-            return io.BytesIO()
+            return BytesIO()
         self.body.file.seek(0)
         return self.body.file
 
 
-def read_head(head: bytes | bytearray, environ: Environ, keys: EnvironKeys, limits: Limits) -> Request:
+class HeadLimits:
+    """What a head may have at most: bytes in its line and in all of it, and how many fields."""
+
+    __slots__ = ("bytes", "fields", "line")
+
+    def __init__(self, limits: Limits) -> None:
+        self.bytes = limits.head
+        self.fields = limits.fields
+        self.line = limits.line
+
+
+def read_head(head: bytes, environ: Environ, keys: EnvironKeys, limits: HeadLimits) -> Request:
     """The request whose head this is, without the empty line at its end. Raises HttpError.
 
     `environ` is a copy of the connection's, and becomes the request's.
     """
     lines = head.decode("latin-1").split("\r\n", limits.fields + 1)
-    method, target, version = read_line(lines[0], limits.line)
+    method, target, version, plain = read_line(lines[0], limits.line)
     if len(lines) > limits.fields + 1:
         raise too_large(head + b"\r\n\r\n", "fields over limits.fields")
+    request = Request(method, target, version, environ)
     if len(head.translate(None, _CONTROLS)) + 2 * len(lines) - 2 != len(head):
         _check_characters(head, lines)
-    request = Request(method, target, version, environ)
-    host, origin = ("", target) if target.startswith("/") else split_target(method, target)
+        plain = False
+    host, origin = "", target
+    if not target.startswith("/"):
+        host, origin = split_target(method, target)
+        request.origin = origin.encode("latin-1")
+        plain = False
     path, _, query = origin.partition("?")
     environ["REQUEST_METHOD"] = method
     environ["SERVER_PROTOCOL"] = version
     environ["RAW_URI"] = environ["REQUEST_URI"] = target
     environ["PATH_INFO"] = unquote_to_bytes(path).decode("latin-1") if "%" in path else path
     environ["QUERY_STRING"] = query
-    del lines[0]
-    known = keys.known.get
-    for line in lines:
-        name, _, value = line.partition(": ")
-        key = known(name)
+    known = keys.known
+    for at in range(1, len(lines)):
+        name, _, value = lines[at].partition(": ")
+        key = known.get(name)
         if key and value and key not in environ:  # a shortcut for the usual case
             environ[key] = value.strip(" \t")
         else:
-            _add_field(request, line, keys)
+            _add_field(request, lines[at], keys)
+            plain = False
+    request.plain = plain
     if host:
         _replace_host(environ, host)
     return request
@@ -113,7 +136,7 @@ def has_bare(data: bytes | bytearray, start: int, end: int) -> bool:
     return _BARE.search(data, start, end) is not None
 
 
-def _check_characters(head: bytes | bytearray, lines: list[str]) -> None:
+def _check_characters(head: bytes, lines: list[str]) -> None:
     """A head contains control characters; only tabs in values are allowed."""
     if _BARE.search(head):
         raise HttpError(400, "bare CR or LF")
@@ -130,13 +153,14 @@ def _add_field(request: Request, line: str, keys: EnvironKeys) -> None:
     value = value.strip(" \t")
     environ = request.environ
     if not key:
-        if name.lower() in UNDERSTOOD:
+        if keys.is_told(name.lower()):
             request.claim = name
     elif key not in environ:
         environ[key] = value
     elif key in _ONCE:
         raise HttpError(400, f"more than one {_ONCE[key]}")
     else:
+        keys.check_single(name)
         environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value
 
 
@@ -152,15 +176,17 @@ def _replace_host(environ: Environ, host: str) -> None:
 def check_fields(request: Request) -> None:
     """Check Host, Expect and Connection. Raises HttpError."""
     environ = request.environ
-    if "HTTP_HOST" in environ:
-        if environ["HTTP_HOST"] not in HOSTS:
-            check_host(environ["HTTP_HOST"])
+    host, connection = environ.get("HTTP_HOST"), environ.get("HTTP_CONNECTION")
+    if host is not None:
+        if host not in HOSTS:
+            check_host(host)
     elif request.version == "HTTP/1.1":
         raise HttpError(400, "no Host")  # RFC 9112 section 3.2
     if "HTTP_EXPECT" in environ:  # settled here: the application does not see it
         request.expects = _expects(environ.pop("HTTP_EXPECT").lower()) and request.version == "HTTP/1.1"
-    if "HTTP_CONNECTION" in environ:
-        request.keep_alive = _goes_on(environ["HTTP_CONNECTION"].lower(), request.keep_alive)
+    if connection is not None:
+        request.plain = request.plain and connection in _PLAIN_OPTIONS
+        request.keep_alive = _goes_on(connection.lower(), request.keep_alive)
 
 
 def check_scheme(request: Request) -> None:
@@ -195,7 +221,6 @@ def _goes_on(connection: str, default: bool) -> bool:
 _LINE: Final = re.compile(rf"({TOKEN.pattern}) ([!-~]+) HTTP/([0-9]\.[0-9])")
 _RAW_LINE: Final = re.compile(rf"{TOKEN.pattern} [!-~\x80-\xff]+ HTTP/[0-9]\.[0-9]")
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]{0,31}")
-_VERSIONS: Final = frozenset({"HTTP/1.1", "HTTP/1.0"})
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 # Other protocols, by how they begin.
@@ -207,8 +232,9 @@ _FOREIGN: Final = {
 }
 
 
-def read_line(line: str, longest: int) -> tuple[str, str, str]:
-    """Method, target, version of a line without its end. Raises HttpError.
+def read_line(line: str, longest: int) -> tuple[str, str, str, bool]:
+    """Method, target, version of a line without its end, and whether the method is a usual one. Raises
+    HttpError.
 
     Control characters in the target are found later, in the check of the whole head.
     """
@@ -216,15 +242,16 @@ def read_line(line: str, longest: int) -> tuple[str, str, str]:
         method, target, version = line.split(" ")
     except ValueError:
         method = target = version = ""
+    usual = method in _METHODS
     if (
-        method not in _METHODS
-        or version not in _VERSIONS
+        not usual
+        or (version != "HTTP/1.1" and version != "HTTP/1.0")
         or len(line) > longest
         or "#" in target
         or not target.isascii()
     ):
         _check_line(line, longest)
-    return method, target, version
+    return method, target, version, usual
 
 
 def _check_line(line: str, longest: int) -> None:
@@ -269,11 +296,19 @@ def split_target(method: str, target: str) -> tuple[str, str]:
     return host, path if path.startswith("/") else f"/{path}"
 
 
-# llhttp, the parser of Node.js, through httptools: every head has to pass it before anything else is done
-# with it. It has been fuzzed for years and knows the attacks; what it refuses is refused here. It does no
-# more than that: it accepts two spaces in a request line, any Host and a fragment, so the strict reading is
-# ours; and it does not stop after a message, so pipelined requests would pile up and the bytes after a body
-# could not be looked at (framing.py says where a body ends).
+# llhttp, the parser of Node.js, through httptools: it has been fuzzed for years and knows the attacks; what
+# it refuses is refused here. It does no more than that: it accepts two spaces in a request line, any Host and
+# a fragment, so the strict reading is ours; and it does not stop after a message, so pipelined requests would
+# pile up and the bytes after a body could not be looked at (framing.py says where a body ends).
+#
+# A head is *plain* if it leaves nothing to understand in two ways: a usual method, a path in visible ASCII,
+# and fields of which none is new to this worker, comes twice, has a control character in its value, frames
+# the message or changes the protocol. llhttp refuses no such head, as tests/http/request/test_plain.py finds
+# out character by character: it is not shown these, and all others have to pass it before anything is done
+# with them.
+
+_PLAIN_OPTIONS: Final = frozenset({"keep-alive", "close"})
+"""What Connection may say in a plain head."""
 
 
 class Llhttp:
@@ -282,7 +317,7 @@ class Llhttp:
     def __init__(self) -> None:
         self._between = HttpRequestParser(None)  # it expects a head
 
-    def check(self, head: bytes | bytearray, *, last: bool) -> None:
+    def check(self, head: bytes, *, last: bool) -> None:
         """Raise HttpError unless `head`, with the empty line at its end, is the head of a request.
 
         A `last` one cannot be followed by another head: it announces a body, an upgrade, or the end.
@@ -296,7 +331,7 @@ class Llhttp:
         _check(head)
 
 
-def _check(head: bytes | bytearray) -> None:
+def _check(head: bytes) -> None:
     try:
         HttpRequestParser(None).feed_data(head)
     except HttpParserUpgrade:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import re
 import secrets
+import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -19,12 +20,15 @@ from superwsgi.config.sections import Limits
 from superwsgi.http.client.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.client.peers import UNIX, Trusted
 from superwsgi.http.client.proxy_protocol import Announcement
+from superwsgi.http.client.request_start import ago
 from superwsgi.http.environ import set_ends
 from superwsgi.http.errors import HttpError
-from superwsgi.http.fields import FROM_OTHERS, FROM_TRUSTED
+from superwsgi.http.fields import REQUEST_START
 from superwsgi.http.request.framing import Chunked, Sized, expect_body, settle_length
+from superwsgi.http.request.front import Front
 from superwsgi.http.request.head import (
     LLHTTP,
+    HeadLimits,
     Request,
     check_fields,
     check_scheme,
@@ -33,6 +37,8 @@ from superwsgi.http.request.head import (
     read_line,
     too_large,
 )
+from superwsgi.http.request.rules import Rules
+from superwsgi.http.request.upgrades import asks_for_upgrade
 
 
 class Phase(enum.Enum):
@@ -47,6 +53,7 @@ _BETWEEN: Final = Phase.BETWEEN
 _HEAD: Final = Phase.HEAD
 _BODY: Final = Phase.BODY
 
+_USUAL: Final = Front()
 _CR: Final = 13
 _SLASH: Final = 47
 _FOR_HEAD: Final = re.compile(rb"(?:\r\n)*HEAD ")
@@ -67,14 +74,14 @@ class RequestIds:
     share one with a probability of 3 in 10^8.
     """
 
-    __slots__ = ("_count", "_prefix")
+    __slots__ = ("_next", "_prefix")
 
     def __init__(self) -> None:
-        self._prefix = secrets.token_hex(8)
-        self._count = count(1)
+        self._prefix = f"{secrets.token_hex(8)}-"
+        self._next: Callable[[], int] = count(1).__next__
 
     def make(self) -> str:
-        return f"{self._prefix}-{next(self._count)}"
+        return self._prefix + str(self._next())
 
 
 class Parser:
@@ -82,12 +89,14 @@ class Parser:
 
     `environ` is what all requests of this connection have in common. `trusted` are the peers that are
     believed about their clients, if its peer is one of them. If it is not, `on_claim` is called with its
-    address and the field by which it makes a claim anyway.
+    address and the field by which it makes a claim anyway. `rules` are those by path, if there are any;
+    `front` is what holds for the way to the site, if that is anything unusual.
     """
 
     __slots__ = (
-        "_at", "_body", "_deaf", "_environ", "_for_head", "_ids", "_keys", "_limits", "_lined", "_looked",
-        "_on_claim", "_request", "_rest", "_trusted", "behind", "error", "phase", "requests",
+        "_at", "_body", "_deaf", "_environ", "_for_head", "_front", "_head_limits", "_ids", "_keys",
+        "_limits", "_lined", "_looked", "_on_claim", "_request", "_rest", "_root", "_rules", "_trusted",
+        "behind", "early", "error", "phase", "requests",
     )  # fmt: skip
 
     def __init__(
@@ -97,17 +106,24 @@ class Parser:
         ids: RequestIds,
         trusted: Trusted | None = None,
         on_claim: Callable[[str, str], None] | None = None,
+        rules: Rules | None = None,
+        front: Front | None = None,
     ) -> None:
         self.requests: list[Request] = []
         self.error: HttpError | None = None
         self.phase = _BETWEEN
+        self.early = b""  # what has arrived behind a request that asks for another protocol
         self.behind = False  # more has arrived than was parsed in one go: call `go_on` after others
         self._limits = limits
+        self._head_limits = HeadLimits(limits)
         self._environ = environ
         self._ids = ids
         self._trusted = trusted
         self._on_claim = on_claim
-        self._keys = FROM_OTHERS if trusted is None else FROM_TRUSTED
+        self._rules = rules
+        self._front = front or _USUAL
+        self._root = self._front.root
+        self._keys = self._front.others if trusted is None else self._front.believed
         self._rest: bytes | bytearray = b""  # bytes that were fed, unparsed from `_at` on
         self._at = 0
         self._looked = 0  # how far the end of a head has been searched for in vain
@@ -129,7 +145,7 @@ class Parser:
             set_ends(self._environ, who.server, who.client)
             believed = trusted.peer(who.client[0] if who.client else UNIX).trusted
             self._trusted = trusted if believed else None
-            self._keys = FROM_TRUSTED if believed else FROM_OTHERS
+            self._keys = self._front.believed if believed else self._front.others
 
     def feed(self, data: bytes) -> None:
         """Take in `data`. Nothing is raised; see `error`."""
@@ -202,14 +218,14 @@ class Parser:
         if rest[at] == _CR:  # RFC 9112 section 2.2: empty lines before a request
             while rest.startswith(b"\r\n", at):
                 at += 2
-        limits, looked = self._limits, self._looked
-        end = rest.find(b"\r\n\r\n", looked - 3 if looked > at + 3 else at, at + limits.head)
+        limits, looked = self._head_limits, self._looked
+        end = rest.find(b"\r\n\r\n", looked - 3 if looked > at + 3 else at, at + limits.bytes)
         if end < 0:
             self._await_head(at)
             return
-        request = read_head(rest[at:end], self._environ.copy(), self._keys, limits)
-        end += 4
-        self._move(end)
+        head = rest[at:end] if isinstance(rest, bytes) else bytes(rest[at:end])
+        request = read_head(head, self._environ.copy(), self._keys, limits)
+        self._move(end + 4)
         if looked:
             self._looked = 0
             self._lined = False
@@ -219,14 +235,30 @@ class Parser:
         self._identify(request)
         check_fields(request)
         environ = request.environ
-        if self._trusted is not None and self._keys.claimed and is_forwarded(environ):
-            believe(environ, self._trusted)
+        hops = 0
+        if self._trusted is not None:
+            hops = 1
+            if self._keys.claimed and is_forwarded(environ):
+                hops = believe(environ, self._trusted)
+            if self._keys.timed and REQUEST_START in environ:
+                said = environ[REQUEST_START]
+                request.before, request.read = ago(said, time.time_ns()), time.monotonic_ns()
         if request.target[0] != _SLASH:
             check_scheme(request)
-        if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
-            self._body = expect_body(request, limits)
-        last = self._body is not None or not request.keep_alive or "HTTP_UPGRADE" in environ
-        LLHTTP.check(rest[at:end], last=last)
+        if self._root is not None:
+            self._root.enter(request, hops)
+        if self._rules is not None:
+            request.rule = self._rules.find(environ)
+        framed = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
+        if framed:
+            self._body = expect_body(request, self._limits)
+        upgrades = "HTTP_UPGRADE" in environ
+        if upgrades:
+            request.upgrade = self._limits.upgraded > 0 and asks_for_upgrade(request)
+        if framed or upgrades or not request.plain:
+            request.plain = False
+            last = self._body is not None or not request.keep_alive or upgrades
+            LLHTTP.check(head + b"\r\n\r\n", last=last)
         if self._body is None:
             self._complete(request)
         else:
@@ -285,6 +317,9 @@ class Parser:
         self.phase = _BETWEEN
         self._request = None
         self.requests.append(request)
+        if request.upgrade:
+            request.keep_alive = False
+            self.early = bytes(self._rest[self._at :])
         if not request.keep_alive:
             self._stop()
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from superwsgi.board.layout import PATH_BYTES
 
@@ -45,6 +46,21 @@ def group_of(target: bytes | str) -> str:
     return path_group(path_of(target))
 
 
+def asked_kind(method: str, target: bytes) -> str:
+    """`GET /reports/*`: a method, and the group of what the client has asked for."""
+    return f"{method} {group_of(target)}"
+
+
+def group_below(target: bytes | str, folders: tuple[str, ...]) -> str:
+    """The same, but all below one of these folders of files is one group: a folder has as many names as
+    files, and they would leave pages no place."""
+    path = path_of(target)
+    for folder in folders:
+        if path.startswith(folder):
+            return _cut(f"{folder}*")
+    return path_group(path)
+
+
 def path_of(target: bytes | str) -> str:
     """The path of a target, without its query and as the client spelled it; of a whole URL, too (RFC 9112
     section 3.2.2)."""
@@ -56,8 +72,26 @@ def path_of(target: bytes | str) -> str:
 
 def path_group(path: str) -> str:
     """The group of a path without its query."""
-    if len(path) >= PATH_BYTES:
-        path = path[:PATH_BYTES].rpartition("/")[0] + "/*"
+    return _group(_cut(path))
+
+
+def served_group(target: bytes) -> str:
+    """The group of what the application sees of a target in origin form: with all escapes undone, as in
+    PATH_INFO. So a client cannot spell one path in many ways, to have it in as many groups."""
+    return _group(unquote_to_bytes(_cut(path_of(target))).decode("latin-1"))
+
+
+def served_kind(method: str, target: bytes) -> str:
+    """`GET /reports/*`: a method, and the group of what the application sees."""
+    return f"{method} {served_group(target)}"
+
+
+def _cut(path: str) -> str:
+    """As much as the scoreboard has of it for certain."""
+    return path if len(path) < PATH_BYTES else path[:PATH_BYTES].rpartition("/")[0] + "/*"
+
+
+def _group(path: str) -> str:
     segments = path.split("/")
     kept = [segment if _is_word(segment) else "*" for segment in segments[: DEPTH + 1]]
     if len(segments) > DEPTH + 1:

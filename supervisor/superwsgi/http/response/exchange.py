@@ -9,41 +9,25 @@ function refuses an argument of another type than it declares, even one that wou
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from superwsgi.apps.types import Environ
 from superwsgi.http.errors import ClientGone, WsgiError
-from superwsgi.http.fields import HOP_BY_HOP, exact
+from superwsgi.http.fields import HOP_BY_HOP
 from superwsgi.http.files import FileWrapper, Span, path_of, span_of
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import RequestIds
-from superwsgi.http.request.trace import named, traceparent
+from superwsgi.http.request.trace import named
+from superwsgi.http.response.entry import access_entry
+from superwsgi.http.response.handed_over import LEAVING, NOBODY
 from superwsgi.http.response.head import SECOND, Clock, ResponseHead, ResponseHeads, refusal
+from superwsgi.http.response.recipient import Recipient
 from superwsgi.log.access import AccessEntry
 from superwsgi.log.error import ErrorLog
 
 App = Callable[[Environ, Callable[..., Callable[[bytes], object]]], Iterable[bytes]]
-
-
-class Recipient(Protocol):
-    """Where a response goes; a piece is followed by more from the application, the last one by nothing.
-    Sending raises ClientGone."""
-
-    @property
-    def gone(self) -> bool:
-        """Whether nobody is left to read it."""
-
-    @property
-    def followed(self) -> bool:
-        """Whether the client's next request has already arrived."""
-
-    def send(self, data: bytes) -> None: ...
-    def send_piece(self, data: bytes) -> None: ...
-    def send_last(self, data: bytes) -> None: ...
-    def send_file(self, span: Span) -> None: ...
 
 
 class Framing(enum.Enum):
@@ -64,13 +48,23 @@ _CHUNKED: Final = Framing.CHUNKED
 _CLOSE: Final = Framing.CLOSE
 
 
+_DIGIT: Final = b"0"
+"""The size of the next chunk, and of the last one, may begin with it: RFC 9112 section 7.1 has a number."""
+
+
+_COMMENT: Final = b":\n"
+"""A line of an event stream that means nothing, wherever a line may begin (HTML, 9.2.6)."""
+
+
 CLIENT_CLOSED: Final = 499
 """In the access log, as in nginx's: the client left before it had everything. Never sent to a client."""
 
 
 class Gateway:
-    """What all exchanges of a worker share. `closing`: each response is its connection's last. `came_back`
-    ends a child that the application forked, if it raises something."""
+    """What all exchanges of a worker share. `closing`: each response is its connection's last; so are the
+    next `parting` ones, as others are to serve these clients. `came_back` ends a child that the application
+    forked, if it raises something. An error that is `ended_by` is how a request learns that it has been
+    ended already."""
 
     def __init__(self, app: App, errors: ErrorLog, *, closing: bool = False) -> None:
         self.app = app
@@ -79,7 +73,9 @@ class Gateway:
         self.heads = ResponseHeads()
         self.ids = RequestIds()
         self.closing = closing
+        self.parting = 0
         self.came_back: Callable[[BaseException], object] | None = None
+        self.ended_by: tuple[type[BaseException], ...] = ()
         self._unsaid = set(HOP_BY_HOP)  # fields that the error log has not mentioned yet
 
     def tell_dropped(self, head: ResponseHead, request: Request) -> None:
@@ -102,17 +98,19 @@ class Exchange:
     """Run `answer` once; then `status`, `sent` (bytes of body) and `keep_alive` say how it went.
 
     `complete` as soon as the whole response was sent, though the application may still be closing. `broken`:
-    the client must not take the response for complete; `unmarked`: only the end of the connection would have
-    marked its end. `now`, when it `began`, is in monotonic ns, as when the request had completely `arrived`.
+    the client must not take the response for complete. `now`, when it `began`, is in monotonic ns, as when
+    the request had completely `arrived`.
     """
 
     __slots__ = (
         "_begun",
+        "_comments",
         "_framing",
         "_gateway",
         "_head",
         "_length",
         "_recipient",
+        "_streams",
         "arrived",
         "began",
         "broken",
@@ -121,6 +119,7 @@ class Exchange:
         "request",
         "sent",
         "status",
+        "taken",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, request: Request, recipient: Recipient, now: int) -> None:
@@ -130,17 +129,25 @@ class Exchange:
         self.arrived = self.began = now
         self._head: ResponseHead | None = None
         self._begun = False  # the head has been sent
+        self._comments = False  # between its lines there may be comments, and nothing else marks pieces
         self._framing = _NONE
         self._length: int | None = None  # of the body, if it is known
+        self._streams = False  # the application is asked for one piece after another
         self.keep_alive = request.keep_alive
         self.broken = False
         self.complete = False
+        self.taken = False  # the application has taken over the connection
         self.status = 500
         self.sent = 0
 
     @property
-    def unmarked(self) -> bool:
-        return self._framing is _CLOSE
+    def streams(self) -> bool:
+        """Whether it is being sent piece by piece, as the application has them."""
+        return (self._streams or self._begun) and not self.complete
+
+    @property
+    def begun(self) -> bool:
+        return self._begun
 
     def answer(self) -> None:
         """Call the application and send its response. Never raises."""
@@ -170,6 +177,14 @@ class Exchange:
         """Seconds in the application, which is done `now`, and in the queue before."""
         return (now - self.began) / SECOND, (self.began - self.arrived) / SECOND
 
+    def hand_over(self) -> bool:
+        """Whatever it answers from now on goes nowhere: the application speaks for itself. Not once begun."""
+        if self._begun:
+            return False
+        self.taken = self._begun = True
+        self._recipient = NOBODY
+        return True
+
     def start_response(self, status: Any, fields: Any, exc_info: Any = None) -> Callable[[bytes], None]:
         """PEP 3333: a second call is only for errors, and only while nothing has been sent."""
         if exc_info:
@@ -183,10 +198,11 @@ class Exchange:
         self._head = head = self._gateway.heads.check(status, fields)
         if head.dropped:
             self._gateway.tell_dropped(head, self.request)
-        return self.write
+        return self
 
-    def write(self, data: Any) -> None:
-        """Send a piece of the body at once. Raises WsgiError for more than Content-Length has room for."""
+    def __call__(self, data: Any) -> None:
+        """PEP 3333's write(): send a piece of the body at once. Raises WsgiError for more than Content-Length
+        has room for."""
         if self.complete:
             raise WsgiError("write() after the end of the response")
         if not self._put(exact_bytes(data)):
@@ -197,12 +213,16 @@ class Exchange:
         head = b"" if self._begun else self._start(None)
         before = self.sent
         framed = self._framed(data)
+        if self._comments:
+            self._recipient.void = b""  # before it is sent, as what follows may be inside a line
         if head:
             self._send(head + framed)
         elif framed:
             self._send(framed)
         elif self._recipient.gone:
             raise ClientGone
+        if self._comments and framed.endswith(b"\n"):
+            self._recipient.void = _COMMENT
         return self._framing is not _LENGTH or self.sent - before == len(data)
 
     def _send(self, data: bytes) -> None:
@@ -222,6 +242,8 @@ class Exchange:
     def _deliver_pieces(self, result: Any) -> None:
         """Send until the application has nothing more to say, or no more can be sent: after the head of a
         response without content, or beyond Content-Length."""
+        self._streams = True
+        self._recipient.stream()
         for piece in result:
             data = exact_bytes(piece)
             if data:
@@ -270,7 +292,15 @@ class Exchange:
         self.status = head.status
         self._length = size if head.length is None else head.length
         self._framing = self._choose_framing(head)
-        if self._framing is _CLOSE or head.closes or (gateway.closing and not self._recipient.followed):
+        ending = gateway.closing or gateway.parting > 0
+        if self._framing is _CHUNKED:
+            self._recipient.void = _DIGIT
+        elif self._framing is _CLOSE:
+            self._recipient.end_with_connection(True)
+            self._comments = _has_comments(head)
+        if self._framing is _CLOSE or head.closes or (ending and not self._recipient.followed):
+            if self.keep_alive and gateway.parting > 0:
+                gateway.parting -= 1
             self.keep_alive = False
         connection = "" if self.keep_alive else "Connection: close\r\n"
         if self._framing is _CHUNKED:
@@ -310,7 +340,11 @@ class Exchange:
         if not self._begun:
             self._recipient.send(self._start(0))
         if self._framing is _CHUNKED:
+            self._recipient.void = b""
             self._recipient.send(b"0\r\n\r\n")
+        elif self._framing is _CLOSE:
+            self._recipient.void = b""
+            self._recipient.end_with_connection(False)
         elif self._framing is _LENGTH and self.sent != self._length:
             self.broken = True
             file = {} if span is None else {"file": path_of(span.fd)}
@@ -323,6 +357,11 @@ class Exchange:
     def _failed(self, error: BaseException) -> None:
         if self._gateway.came_back is not None:
             self._gateway.came_back(error)
+        if isinstance(error, self._gateway.ended_by):
+            self.broken = True
+            return
+        if self.taken and isinstance(error, LEAVING):
+            return
         request = self.request
         self._gateway.errors.exception(
             "request failed", error, **named(request), method=request.method, path=self._path
@@ -377,52 +416,14 @@ def exact_bytes(piece: Any) -> bytes:
         raise WsgiError(f"body of {type(piece).__name__}, not bytes") from None
 
 
+def _has_comments(head: ResponseHead) -> bool:
+    """Whether it is the head of an event stream, as it is."""
+    fields = f"\r\n{head.fields.lower()}"
+    return "\r\ncontent-type: text/event-stream" in fields and "\r\ncontent-encoding:" not in fields
+
+
 def _is_whole(kind: type) -> bool:
     """Whether objects of this class are plain lists or tuples."""
     if issubclass(kind, list):
         return kind.__iter__ is list.__iter__
     return issubclass(kind, tuple) and kind.__iter__ is tuple.__iter__
-
-
-def access_entry(
-    remote: str,
-    request: Request | None,
-    request_id: str,
-    status: int,
-    sent: int,
-    seconds: float,
-    queued: float,
-) -> AccessEntry:
-    """A request's entry for the access log. None is a request that could not be understood; `remote` is the
-    connection's peer, `seconds` and `queued` were spent in the application and in the queue before."""
-    when = time.time() - seconds
-    if request is None:
-        return AccessEntry(
-            when, remote, "", "", "", status, sent, seconds, queued, seconds, "", "", "", request_id, ""
-        )
-    said = request.environ.get
-    return AccessEntry(
-        when=when,
-        remote=_text(said("REMOTE_ADDR"), remote),
-        method=request.method,
-        target=request.target.decode("latin-1"),
-        protocol=request.version,
-        status=status,
-        sent=sent,
-        duration=seconds,
-        queued=queued,
-        app=seconds,
-        host=_text(said("HTTP_HOST")),
-        referer=_text(said("HTTP_REFERER")),
-        agent=_text(said("HTTP_USER_AGENT")),
-        request_id=request_id,
-        traceparent=traceparent(request.environ),
-    )
-
-
-def _text(said: Any, otherwise: str = "") -> str:
-    """The application had the environ before us, and may have put non-text values there."""
-    if type(said) is str:
-        return said
-    text = None if said is None else exact(said)
-    return otherwise if text is None else text

@@ -44,6 +44,20 @@ class Clock:
         return self._field
 
 
+class Spelling:
+    """A whole head of which only the request's id is missing, between `before` and `behind`; it holds for a
+    second, as long as its `date`, and for responses of that `length` with these `connection` fields."""
+
+    __slots__ = ("before", "behind", "connection", "date", "length")
+
+    def __init__(self, before: str, behind: str, date: str, length: int | None, connection: str) -> None:
+        self.before = before
+        self.behind = behind
+        self.date = date
+        self.length = length
+        self.connection = connection
+
+
 class ResponseHead:
     """What an application passed to start_response, checked and immutable. Raises WsgiError.
 
@@ -51,8 +65,8 @@ class ResponseHead:
     """
 
     __slots__ = (
-        "bodiless", "closes", "dated", "dropped", "fields", "identified", "length", "named", "said_fields",
-        "said_status", "status", "status_line",
+        "_spelling", "bodiless", "closes", "dated", "dropped", "fields", "identified", "length", "named",
+        "said_fields", "said_status", "status", "status_line",
     )  # fmt: skip
 
     def __init__(self, status: str, fields: list[Any]) -> None:
@@ -71,17 +85,25 @@ class ResponseHead:
             if lower not in _TAKEN or self._passes(lower, name, value):
                 lines.append(f"{name}: {value}\r\n")
         self.fields = "".join(lines)
+        self._spelling = Spelling("", "", "", -1, "")
         if self.status in _LENGTHS:
             self.length = _LENGTHS[self.status]
 
     def spell(self, clock: Clock, now: int, request_id: str, length: int | None, connection: str) -> bytes:
         """The head's bytes, sent `now`; `connection` are fields of the server's own."""
+        date, spelling = clock.date(now), self._spelling
+        if date is not spelling.date or length != spelling.length or connection != spelling.connection:
+            self._spelling = spelling = self._spell(date, length, connection)
+        own = "" if self.identified else request_id
+        return f"{spelling.before}{own}{spelling.behind}".encode("latin-1")
+
+    def _spell(self, date: str, length: int | None, connection: str) -> Spelling:
         server = "" if self.named else "Server: superwsgi\r\n"
-        identity = "" if self.identified else f"X-Request-ID: {request_id}\r\n"
+        identity, end = ("", "") if self.identified else ("X-Request-ID: ", "\r\n")
         size = "" if length is None else f"Content-Length: {length}\r\n"
-        date = "" if self.dated else clock.date(now)
-        head = f"{self.status_line}{server}{date}{identity}{self.fields}{size}{connection}\r\n"
-        return head.encode("latin-1")
+        before = f"{self.status_line}{server}{'' if self.dated else date}{identity}"
+        behind = f"{end}{self.fields}{size}{connection}\r\n"
+        return Spelling(before, behind, date, length, connection)
 
     def _passes(self, lower: str, name: str, value: str) -> bool:
         """Note a field in which the server has a say. Whether it is sent as it is."""
@@ -116,7 +138,7 @@ class ResponseHeads:
         """Check a head. Looks at nothing from the application twice, and keeps nothing but text. Raises
         WsgiError."""
         last = self._last
-        if status is last.said_status and type(fields) is list and _are_same(fields, last.said_fields):
+        if type(status) is str and type(fields) is list and _says_same(status, fields, last):
             return last
         said_status, said_fields = _exact_status(status), _exact_fields(fields)
         if said_status == last.said_status and said_fields == last.said_fields:
@@ -125,14 +147,23 @@ class ResponseHeads:
         return head
 
 
-def _are_same(fields: list[Any], said: list[Any]) -> bool:
-    """Whether these are the very tuples of `said`, like constants in an application's source. No comparison
-    is as cheap, or demands less of foreign objects."""
-    same, at = len(fields) == len(said), 0
+def _says_same(status: str, fields: list[Any], last: ResponseHead) -> bool:
+    """Whether it is the `last` head once more: the very tuples, like constants in an application's source, or
+    equal ones, of which nothing but plain text is compared: that demands nothing of foreign objects."""
+    said = last.said_fields
+    same, at = status == last.said_status and len(fields) == len(said), 0
     while same and at < len(said):
-        same = fields[at] is said[at]
+        same = fields[at] is said[at] or _is_equal(fields[at], said[at])
         at += 1
     return same
+
+
+def _is_equal(field: Any, said: tuple[str, str]) -> bool:
+    if not _is_exact(field):
+        return False
+    name: str = field[0]
+    value: str = field[1]
+    return name == said[0] and value == said[1]
 
 
 def _exact_status(status: Any) -> str:

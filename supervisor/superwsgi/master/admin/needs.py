@@ -18,11 +18,19 @@ _INSTALL: Final = "python -m pip install 'superwsgi[admin]'"
 
 def require(site: Site) -> None:
     """Raises ConfigError, PrivilegeError."""
+    problem = lacks(site)
+    if problem is not None:
+        raise ConfigError([problem])
     if site.admin.bind:
-        if find_spec(_LIBRARY) is None:
-            problem = f"admin needs {_LIBRARY.replace('_', '-')}, which is not installed"
-            raise ConfigError([Problem(None, problem, f"{_INSTALL}, or leave admin out")])
         user_of(site)
+
+
+def lacks(site: Site) -> Problem | None:
+    """What is to be installed for it."""
+    if not site.admin.bind or find_spec(_LIBRARY) is not None:
+        return None
+    problem = f"admin needs {_LIBRARY.replace('_', '-')}, which is not installed"
+    return Problem(None, problem, f"{_INSTALL}, or leave admin out")
 
 
 def user_of(site: Site) -> str | None:

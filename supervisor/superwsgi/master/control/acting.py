@@ -22,8 +22,11 @@ from superwsgi.control import (
     Stage,
     WorkersRequest,
 )
+from superwsgi.master.companions.companion import Companion
+from superwsgi.master.companions.companions import Companions
+from superwsgi.master.companions.replacing import ReplacingCompanions
 from superwsgi.master.context import MasterContext
-from superwsgi.master.control import waiting
+from superwsgi.master.control import status, waiting
 from superwsgi.master.control.replacing import COMES, LEAVES, Pair, Replacing, numbers
 from superwsgi.master.control.server import Follow
 from superwsgi.master.generations.generation import SPARE_WORKERS, Generation
@@ -49,6 +52,7 @@ class Acts:
         generations: Generations,
         record: Record,
         reopening: Reopening,
+        companions: Companions,
         agenda: list[Action],
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -56,6 +60,7 @@ class Acts:
         self._generations = generations
         self._record = record
         self._reopening = reopening
+        self._companions = companions
         self._agenda = agenda
         self._is_stopping = is_stopping
 
@@ -67,10 +72,19 @@ class Acts:
             return Ended(outcome=Outcome.REFUSED, seconds=0.0, reason=str(error)), None
         return first, follow if request.follow and not isinstance(first, Ended) else None
 
+    def stopping(self) -> Progress:
+        """How far a stop is."""
+        return status.stopping(self._generations, self._companions)
+
     def _begin(self, request: Acting, reason: str, now: float) -> tuple[Progress | Ended, Follow]:
         """Raises CannotAct."""
         if isinstance(request, LogsRequest):
             return self._reopen(reason, now)
+        if isinstance(request, KillRequest | RecycleRequest) and request.worker is not None:
+            meant = self._companions.meant(request.worker)
+            if meant:
+                exchange = self._exchange(request, meant, reason, now)
+                return exchange(now), exchange
         if isinstance(request, KillRequest):
             replacing = self._kill(request, reason, now)
         elif self._is_stopping():
@@ -148,18 +162,35 @@ class Acts:
         known = self._generations, self._record, self._is_stopping
         return Replacing(stage, going, which, *known, done, now)
 
+    def _exchange(
+        self, request: KillRequest | RecycleRequest, meant: list[Companion], reason: str, now: float
+    ) -> ReplacingCompanions:
+        """Of companions: one after the other, or at once by SIGKILL. Raises CannotAct."""
+        kills = isinstance(request, KillRequest)
+        if self._is_stopping() and not kills:
+            raise CannotAct("the site is being stopped")
+        going = [(each, each.process) for each in meant if each.pid is not None and each.process is not None]
+        if not going:
+            raise CannotAct(f"{request.worker} does not run right now: see `superwsgi why {request.worker}`")
+        for companion, process in going:
+            if kills:
+                self._companions.kill(companion, reason)
+            else:
+                process.due = process.due or reason
+        stage = Stage.KILLING if kills else Stage.RECYCLING
+        return ReplacingCompanions(stage, going, "killed" if kills else "recycled", self._is_stopping, now)
+
     def _scale(self, request: WorkersRequest, reason: str, now: float) -> Replacing:
         self._refuse_beside_reload("brings as many workers as its configuration says")
         target = self._generations.target()
         if target is None:
             raise CannotAct("no generation serves: see `superwsgi status`")
         before = target.wanted
-        wanted = before + (request.difference or 0) if request.number is None else request.number
-        _check_room(target, wanted)
-        self._errors.info("worker count changed", workers=wanted, reason=reason, next="until the next reload")
-        target.scale(wanted - before)
+        wanted = _set_number(target, request)
+        then = how_long(target)
+        self._errors.info("worker count changed", workers=wanted, before=before, reason=reason, next=then)
         going = [pair for pair in self._generations.workers() if pair[1].number > wanted]
-        replacing = self._replacing(Stage.SCALING, going, now, partial(_scaled, wanted))
+        replacing = self._replacing(Stage.SCALING, going, now, partial(_scaled, wanted, then))
         replacing.numbers = set(range(before + 1, wanted + 1))
         return replacing
 
@@ -184,7 +215,9 @@ class Acts:
             raise CannotAct(f"worker {word} does not run right now: see `superwsgi why {word}`")
         there = sorted({worker.number for _, worker in self._generations.workers()})
         known = f"there are: {numbers(there)}, also by process id" if there else "there is none right now"
-        raise CannotAct(f"no worker {word}; {known}")
+        names = sorted({companion.name for companion in self._companions})
+        others = f"; companions: {', '.join(names)}" if names else ""
+        raise CannotAct(f"no worker {word}; {known}{others}")
 
     def _only(self, word: str, found: list[Pair]) -> Pair:
         if len(found) > 1:
@@ -197,14 +230,39 @@ class Acts:
         return found[0]
 
 
+def _set_number(target: Generation, request: WorkersRequest) -> int:
+    """Returns how many workers there are to be now. Raises CannotAct."""
+    numbers = target.numbers
+    if request.auto:
+        if numbers.least == numbers.most:
+            raise CannotAct(
+                f"`workers` is a number in the site file, {numbers.most}: for as many as the load calls for"
+                " write workers: {min: 2, max: 8} there, and reload"
+            )
+        return numbers.unpin()
+    asked = numbers.wanted + (request.difference or 0) if request.number is None else request.number
+    _check_room(target, asked)
+    return numbers.pin(asked)
+
+
+def how_long(generation: Generation) -> str:
+    """For how long it keeps the number of workers that it has."""
+    numbers = generation.numbers
+    if numbers.elastic:
+        return f"as the load calls for, {numbers.least} to {numbers.most}"
+    can_follow = numbers.least < numbers.most
+    return "until the next reload" + (", or `superwsgi workers auto`" if can_follow else "")
+
+
 def _check_room(target: Generation, wanted: int) -> None:
     """Raises CannotAct."""
     if wanted < 1:
         raise CannotAct("a site has at least one worker; `superwsgi stop` ends it")
-    if wanted > target.most_workers:
-        own = target.most_workers - SPARE_WORKERS
+    room = target.numbers.room
+    if wanted > room:
+        own = room - SPARE_WORKERS
         raise CannotAct(
-            f"at most {target.most_workers}: what its {own} workers share has room for {SPARE_WORKERS} more;"
+            f"at most {room}: what its {own} workers share has room for {SPARE_WORKERS} more;"
             " for others change `workers` in the site file and reload"
         )
 
@@ -234,6 +292,6 @@ def _in_its_place(replacing: Replacing) -> str:
     return f"; pid {successor.pid} serves" if successor is not None else ""
 
 
-def _scaled(wanted: int, replacing: Replacing) -> str:
+def _scaled(wanted: int, then: str, replacing: Replacing) -> str:
     serve = f"{wanted} worker{'s' * (wanted > 1)} serve{'s' * (wanted == 1)}"
-    return f"{serve}, until the next reload{_cost(replacing)}"
+    return f"{serve}, {then}{_cost(replacing)}"

@@ -123,7 +123,7 @@ class Commands:
         return first, follow if go_on and not isinstance(first, Ended) else None
 
     def _stopping(self, _now: float) -> Progress:
-        return status.stopping(self._generations)
+        return self._acts.stopping()
 
 
 def _upgrading(master: Commanded, _now: float) -> Answer:

@@ -14,7 +14,6 @@ from superwsgi.control import ConfigKey, Configuration
 from superwsgi.master.context import Startup
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.system import machine
 
 
 def configuration(generations: Generations, startup: Startup, *, compare: bool) -> Configuration:
@@ -37,10 +36,12 @@ def _told(found: Iterable[ShownKey]) -> list[ConfigKey]:
 
 
 def _with_workers(generation: Generation) -> Iterator[ShownKey]:
-    """With the number of workers that somebody has asked for since."""
-    asked_for = generation.wanted != machine.workers(generation.site.workers)
+    """With the number of workers that somebody has asked for since, or that the load calls for."""
+    numbers = generation.numbers
+    said = f", {numbers.wanted} {'now' if numbers.elastic else 'until the next reload'}"
+    changed = numbers.least < numbers.most or numbers.wanted != numbers.least
     for key in keys(generation.site):
-        now = f", {generation.wanted} until the next reload" if asked_for and key.name == "workers" else ""
+        now = said if changed and key.name == "workers" else ""
         yield key._replace(source=key.source + now)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
 from superwsgi.master.policy import heartbeat
-from superwsgi.master.policy.health import Condition, SiteSigns, WorkerSigns, judge
+from superwsgi.master.policy.health import CompanionSigns, Condition, SiteSigns, WorkerSigns, judge
 from superwsgi.master.policy.shortage import Shortage, abandoned
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import WorkerState
@@ -16,9 +17,18 @@ from superwsgi.master.systemd.report import phase
 
 
 def condition(
-    generations: Generations, record: Record, shortage: Shortage | None, *, stopping: bool, now: float
+    generations: Generations,
+    record: Record,
+    shortage: Shortage | None,
+    *,
+    stopping: bool,
+    now: float,
+    quarantine: tuple[tuple[str, float], ...] = (),
+    companions: Iterable[CompanionSigns] = (),
+    outage: str = "",
 ) -> Condition:
-    """How the site is now; `shortage` of threads, if there is one."""
+    """How the site is now; `shortage` of threads, if there is one; `quarantine` are kinds in quarantine,
+    `outage` says why nothing runs."""
     target = generations.target() or generations.candidate
     totals = generations.totals.now(generations.living(), now)
     return judge(
@@ -37,6 +47,12 @@ def condition(
             trouble=record.trouble,
             expires_in=_expires_in(generations.current),
             mold_lost=_has_lost_mold(generations.current),
+            quarantine=quarantine,
+            companions=tuple(companions),
+            expected=len(target.numbers.expected) if target is not None else 0,
+            bounds=target.numbers.bounds if target is not None else None,
+            pinned=target is not None and target.numbers.pinned,
+            outage=outage,
         )
     )
 

@@ -14,10 +14,11 @@ from superwsgi import __version__, build
 from superwsgi.board.counts import BOUNDS, CLASSES, METHODS, REFUSED, Counts, WorkerCounters, quantile
 from superwsgi.board.path_table import ANSWERS_AT, LATENCY_AT, TIMES, Series
 from superwsgi.control import Outcome, Progress, Snapshot, Stage
+from superwsgi.master.companions import replacing
+from superwsgi.master.companions.companion import Companion
 from superwsgi.master.control import waiting
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.generations.monitor import memory_used
 from superwsgi.master.generations.record import Record
 from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy import shortage
@@ -26,11 +27,13 @@ from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.policy.health import Condition
 from superwsgi.master.policy.last_minute import LastMinute
 from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.processes.usage import memory_used
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.snapshot import (
-    AdminStatus,
     CertificateStatus,
     DeathStatus,
+    FiguresStatus,
+    MemoryStatus,
     MinuteStatus,
     PathTotals,
     RunningStatus,
@@ -83,10 +86,9 @@ def snapshot(
     began: float,
     now: float,
     requests: bool = False,
-    admin: AdminStatus | None = None,
 ) -> Snapshot:
     """The site called `name`, from `file`, whose master started at `began` (monotonic seconds); with the
-    `requests` that run if they are wanted."""
+    `requests` that run if they are wanted. What lives beside its workers is the master's to add."""
     signs = condition.signs
     target = generations.target() or generations.candidate
     listeners = [each for each in target.listeners if each.sock.fileno() >= 0] if target is not None else []
@@ -104,7 +106,7 @@ def snapshot(
         generation=generations.current.number if generations.current is not None else None,
         candidate=generations.candidate.number if generations.candidate is not None else None,
         wanted=signs.wanted,
-        addresses=[str(listener) for listener in listeners if not listener.checks],
+        addresses=[_page(str(each), target) for each in listeners if not each.checks],
         checks=[str(listener) for listener in listeners if listener.checks],
         trouble=record.trouble,
         workers=workers,
@@ -118,8 +120,21 @@ def snapshot(
         running=_running(present, now) if requests else None,
         python=_PYTHON,
         compiled=_COMPILED,
-        admin=admin,
+        **_numbers(target),
     )
+
+
+def _numbers(target: Generation | None) -> dict[str, Any]:
+    """How many workers there may be, as a Snapshot has it."""
+    if target is None:
+        return {}
+    numbers = target.numbers
+    return {
+        "least": numbers.least,
+        "most": numbers.most,
+        "pinned": numbers.pinned,
+        "held_back": numbers.held_back,
+    }
 
 
 def _totals(counts: Counts, generations: Generations, record: Record, incidents: Incidents) -> TotalsStatus:
@@ -184,6 +199,9 @@ def _counted(counts: Counts) -> dict[str, Any]:
         "accepted": counts.accepted,
         "turned_away": counts.turned_away,
         "unlogged": counts.unlogged,
+        "quarantined": counts.quarantined,
+        "shed": counts.shed,
+        "upgrades": counts.upgrades,
         "sent": counts.sent,
     }
 
@@ -197,6 +215,10 @@ def _methods(answers: tuple[int, ...]) -> dict[str, dict[str, int]]:
     width = len(CLASSES)
     of_each = [answers[at : at + width] for at in range(0, len(answers), width)]
     return {method: _by_class(own) for method, own in zip(METHODS, of_each, strict=True) if any(own)}
+
+
+def _page(address: str, target: Generation | None) -> str:
+    return address if target is None else target.site.page(address)
 
 
 def _certificate(current: Generation | None) -> CertificateStatus | None:
@@ -220,13 +242,14 @@ def _running(present: list[_Present], now: float) -> list[RunningStatus]:
             max(0.0, now - request.started),
         )
         for each in present
-        for request in each.counters.in_flight
+        for request in each.counters.in_hand
     ]
     return sorted(running, key=lambda each: -each.seconds)[:MOST_RUNNING]
 
 
 def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
     each = list(workers)
+    gated = max(each, key=lambda w: w.gated_for or 0.0, default=ThreadsStatus())
     return ThreadsStatus(
         busy=sum(w.busy for w in each),
         total=sum(w.total for w in each),
@@ -234,6 +257,10 @@ def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
         queued=sum(w.queued for w in each),
         oldest=max((w.oldest for w in each if w.oldest is not None), default=None),
         abandoned=sum(w.abandoned for w in each),
+        gated=sum(w.gated for w in each),
+        gated_for=gated.gated_for,
+        gated_by=gated.gated_by,
+        left=sum(w.left for w in each),
     )
 
 
@@ -265,6 +292,7 @@ def _worker(present: _Present, last_death: DeathStatus | None, now: float) -> Wo
         failures=worker.counts.failures,
         in_flight=len(counters.in_flight),
         connections=counters.connections,
+        upgraded=counters.upgraded,
         rss=None if worker.pid is None else memory_used(worker.pid, "rss"),
         recycle=worker.recycle,
         last_death=last_death,
@@ -275,12 +303,29 @@ def _worker(present: _Present, last_death: DeathStatus | None, now: float) -> Wo
             threads.queued,
             threads.oldest,
             shortage.abandoned(counters.abandoned, generation.site),
+            threads.gated,
+            threads.gated_for,
+            threads.gated_by,
+            min(counters.left, generation.site.most_threads),
         ),
         cpu=worker.cpu,
         taken=counters.taken,
         sending=counters.sending,
         pss=worker.pss,
         cpu_seconds=worker.cpu_seconds,
+        memory=_memory(worker, generation.memory.first, now),
+    )
+
+
+def _memory(worker: WorkerHandle, limit: int | None, now: float) -> MemoryStatus:
+    series = worker.series
+    used = worker.memory[-1][1] if worker.memory else None
+    return MemoryStatus(
+        limit=limit,
+        limit_in=None if used is None else series.reaches(used, limit),
+        grows=series.rate(),
+        leaks=worker.leaks,
+        series=[FiguresStatus(now - each.at, each.rss, each.pss, each.private) for each in series.kept],
     )
 
 
@@ -313,7 +358,9 @@ def _stage(candidate: Generation, *, rolled_out: bool) -> Stage:
     return Stage.CONFIRMING if rolled_out else Stage.ROLLING_OUT
 
 
-def stopping(generations: Generations) -> Progress:
+def stopping(generations: Generations, companions: Iterable[Companion]) -> Progress:
     """How many workers are still there."""
     left = sum(len(generation.workers) for generation in generations)
-    return Progress(stage=Stage.STOPPING, done=left, total=left, waits_for=waiting.for_stop(generations))
+    lives = [companion for companion in companions if companion.lives]
+    waits = replacing.waits_for(lives[0]) if lives and not left else waiting.for_stop(generations)
+    return Progress(stage=Stage.STOPPING, done=left, total=left, waits_for=waits)

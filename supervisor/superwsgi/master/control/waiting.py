@@ -8,7 +8,6 @@ from superwsgi.log.spelling import duration
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import unanswered
-from superwsgi.master.policy.governor import PROOF
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import GenerationState, WorkerState
 
@@ -24,7 +23,8 @@ def in_hand(generation: Generation, worker: WorkerHandle) -> str:
     """`GET /report 3f08-17`, or `3 requests, the oldest GET /report 3f08-17`; empty if there is none."""
     counters = generation.board.read(worker.slot)
     count = unanswered(counters)
-    oldest = min(counters.in_flight, key=lambda each: each.started, default=None)
+    count += len(counters.taken_over)
+    oldest = min(counters.in_hand, key=lambda each: each.started, default=None)
     if oldest is None:
         return f"{count} request{'s' * (count > 1)}" if count else ""
     shown = " ".join(filter(None, (oldest.method, oldest.path.partition("?")[0], oldest.id)))
@@ -57,7 +57,7 @@ def for_reload(candidate: Generation, *, rolled_out: bool) -> str:
     if beginning:
         return for_start(beginning[0])
     if len(candidate.workers) == 1 and candidate.wanted > 1:
-        return f"the first one has to serve for {duration(PROOF)}"
+        return f"the first one has to serve for {duration(candidate.site.rollout.proof)}"
     return ""
 
 

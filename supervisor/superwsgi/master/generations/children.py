@@ -4,20 +4,21 @@ they belong, in handles, generations and the site's record; the rest of the turn
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from superwsgi.board.counts import WorkerCounters
 from superwsgi.channel import Channel, Closed, Forged, Garbled
+from superwsgi.log.rate_limit import Repeats
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.dumps import Dumps
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.generations.monitor import count_refusals, cpu_seconds
+from superwsgi.master.generations.monitor import count_refusals
 from superwsgi.master.generations.record import Death, Record
+from superwsgi.master.memory.leaks import Leaks
 from superwsgi.master.policy import causes, death
 from superwsgi.master.policy.actions import (
     Action,
@@ -31,11 +32,14 @@ from superwsgi.master.policy.actions import (
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.program import ExitCode
+from superwsgi.master.processes.reaping import ended, is_child
 from superwsgi.master.processes.strays import Strays
+from superwsgi.master.processes.usage import cpu_seconds
 from superwsgi.master.states import GenerationEvent, WorkerEvent, WorkerState
 from superwsgi.messages import (
     BootFailed,
     ForkFailed,
+    Grows,
     Loaded,
     LoadFailed,
     Ready,
@@ -45,11 +49,13 @@ from superwsgi.messages import (
     WentWrong,
     Word,
 )
-from superwsgi.system import libc, machine
+from superwsgi.system import machine
 
 _LINGERS: Final = "it closed its channel but keeps running"
 
-_PR_SET_CHILD_SUBREAPER: Final = 36
+
+Crashed = Callable[[Generation, WorkerHandle, WorkerCounters, float], None]
+"""Is told of a worker that a request may have ended: what it had in hand, and when."""
 
 
 class MoldOf(NamedTuple):
@@ -73,6 +79,9 @@ class Children:
         self._agenda = agenda
         self._watched: dict[int, Callable[[ExitCode, float], None]] = {}
         self._some_ended = False
+        self._repeats = Repeats()
+        self.crashed: Crashed = lambda generation, worker, counters, now: None
+        self._leaks = Leaks(context.errors)
         self.dumps = Dumps(context)
         self.strays = Strays(context.loop, lambda: context.errors, self._known)
 
@@ -215,6 +224,9 @@ class Children:
     def _heed_worker(self, generation: Generation, worker: WorkerHandle, word: Word, now: float) -> None:
         if isinstance(word, WentWrong):
             self._reported(worker, worker.who(), word, now)
+        elif isinstance(word, Grows):
+            _count(worker, "suspects", now)
+            self._leaks.heard(worker, word, generation.memory.soft, now)
         elif isinstance(word, Started):
             worker.apply(WorkerEvent.STARTED)
         elif isinstance(word, Ready):
@@ -230,8 +242,15 @@ class Children:
             self.is_due(worker, word.reason, Cause.REQUESTS_MAX)
             return
         stuck = word.stuck
-        request = {"request": stuck.id, "method": stuck.method, "target": stuck.target}
-        self.recycle(worker, word.reason, Cause.STUCK, **request, seconds=round(stuck.seconds, 1))
+        self.recycle(
+            worker,
+            word.reason,
+            Cause.STUCK,
+            request=stuck.id,
+            method=stuck.method,
+            target=stuck.target,
+            seconds=round(stuck.seconds, 1),
+        )
 
     def is_due(self, worker: WorkerHandle, reason: str, cause: Cause) -> None:
         """Have a worker that serves replaced, as its time has come; the first reason counts."""
@@ -239,12 +258,18 @@ class Children:
             worker.replace(reason, cause)
             self._errors.bind(**worker.who()).info("to be recycled", reason=reason)
 
-    def recycle(self, worker: WorkerHandle, reason: str, cause: Cause, **fields: object) -> None:
+    def recycle(
+        self, worker: WorkerHandle, reason: str, cause: Cause, *, leaves_first: bool = False, **fields: object
+    ) -> None:
         """Have a worker that serves replaced, because something is wrong with it; the first reason counts."""
         if worker.state is WorkerState.SERVING and worker.recycle is None:
-            worker.replace(reason, cause)
+            worker.replace(reason, cause, leaves_first=leaves_first)
             log = self._errors.bind(**worker.who())
-            then = "drained once its replacement serves"
+            then = (
+                "drained, and replaced once it is gone"
+                if leaves_first
+                else "drained once its replacement serves"
+            )
             self.goes(worker, log.warning("to be recycled", "", reason=reason, **fields, next=then))
 
     def goes(self, worker: WorkerHandle, incident: int | None) -> None:
@@ -256,8 +281,7 @@ class Children:
         self, process: MoldHandle | WorkerHandle, who: dict[str, object], report: WentWrong, now: float
     ) -> None:
         """Write the line that a process would have written itself. Raises Forged."""
-        if not process.reports.take(int(now * 1e9)):
-            raise Forged("more incidents than our code would send", process.pid or 0)
+        _count(process, "incidents", now)
         self._errors.as_of(**who).incident(report.level, report.event, report.detail, **report.fields)
 
     def _break_worker(self, worker: WorkerHandle, error: Forged) -> None:
@@ -278,8 +302,10 @@ class Children:
             generation.give_time_to_drain(worker, now)
         if worker.state is WorkerState.SERVING:
             generation.apply(GenerationEvent.WORKER_READY)
+            generation.numbers.serves(worker.number)
             self._errors.bind(**worker.who()).info("serving", took=duration(ready.seconds))
             self._incidents.serves(worker.number)
+            generation.put_in_quarantine(worker, self._generations.quarantine, now)
 
     def _words(self, channel: Channel) -> Iterator[tuple[Word, int]]:
         """The messages that have arrived, and from which process. Raises Forged."""
@@ -356,17 +382,22 @@ class Children:
         worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))  # not reaped yet
         self.dumps.finish(generation, worker, now)  # its own output comes before the line about its end
         self._generations.totals.bury(worker, generation.board, now)
+        judged = generation is self._generations.candidate
+        self._generations.totals.look_at_kinds(worker, generation.board, now, judged=judged)
         count_refusals(self._incidents, generation, worker)
         generation.bury(worker, now)
         seen = self._seen(generation, worker, code, now)
         verdict = death.judge(seen)
         memory_ran_out = self._memory_ran_out(code)
+        end = _end(worker, seen, memory_ran_out)
         if verdict is not death.Verdict.ROLL_BACK:
-            self._generations.totals.restarted(causes.classify(_end(worker, seen, memory_ran_out)))
+            self._generations.totals.restarted(causes.classify(end))
         if death.blames(seen):
             generation.crashes.blame()
         died = Death(worker, code, counters, generation.crashes, now, memory_ran_out)
-        died.tell(self._errors.bind(**worker.who()), self._incidents, verdict)
+        died.tell(self._errors.bind(**worker.who()), self._incidents, verdict, self._repeats)
+        if causes.may_be_of_a_request(end, accepting=counters.accepting):
+            self.crashed(generation, worker, counters, now)
         if verdict is not death.Verdict.EXPECTED or code == -signal.SIGKILL or worker.recycle is not None:
             self._record.note(died)
         if verdict is death.Verdict.ROLL_BACK:
@@ -409,34 +440,7 @@ def _how_ended(code: ExitCode) -> str:
     return f"mold ended with {ending(code)}" + by * (code == 0)
 
 
-# What the kernel says of our children. The master is a child subreaper (prctl(2)): workers, which their mold
-# double-forks, and any other orphans below us become its children.
-
-
-def become_subreaper() -> None:
-    """Make orphaned descendants our children. Raises OSError if the kernel refuses."""
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def ended() -> Iterator[tuple[int, ExitCode]]:
-    """Every child that has ended. While one is being yielded, its process id is still its own."""
-    while True:
-        try:
-            child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if child is None:
-            return
-        exited = child.si_code == os.CLD_EXITED
-        yield child.si_pid, child.si_status if exited else -child.si_status
-        with contextlib.suppress(ChildProcessError):  # a script that calls superwsgi.run may wait for its own
-            os.waitid(os.P_PID, child.si_pid, os.WEXITED | os.WNOHANG)
-
-
-def is_child(pid: int) -> bool:
-    """Whether a process is our child and has not been reaped."""
-    try:
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+def _count(process: MoldHandle | WorkerHandle, what: str, now: float) -> None:
+    """It reports something. Raises Forged where there is too much of it."""
+    if not process.reports.take(int(now * 1e9)):
+        raise Forged(f"more {what} than our code would send", process.pid or 0)

@@ -5,7 +5,9 @@ now, or on its way out: then there is nothing to do.
 from __future__ import annotations
 
 import signal
+import time
 
+from superwsgi.log.rate_limit import Repeats
 from superwsgi.log.spelling import duration
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations import record
@@ -53,6 +55,7 @@ class Deeds:
         self._generations = generations
         self._children = children
         self._agenda = agenda
+        self._repeats = Repeats()
 
     def do(self, action: Action, now: float) -> None:
         generation = self._generations.find(action.generation)
@@ -85,8 +88,7 @@ class Deeds:
         elif isinstance(action, RemindWorker):
             worker.signal(signal.SIGTERM)
         elif isinstance(action, RecycleWorker):
-            recycle = self._children.is_due if action.cause in PLANNED else self._children.recycle
-            recycle(worker, action.reason, action.cause)
+            self._recycle(worker, action)
         elif isinstance(action, DumpWorker):
             self._dump(generation, worker, action.reason, now)
 
@@ -123,14 +125,14 @@ class Deeds:
         wait = generation.crashes.count_mold(now)
         then = f"{'workers keep serving; ' if generation.workers else ''}a new mold in {duration(wait)}"
         log = self._errors.bind(gen=generation.number)
-        number = log.error("mold lost", action.detail, reason=action.reason, next=then)
+        level, more = self._repeats.told("error", (generation.number, action.reason), int(now * 1e9))
+        number = log.incident(level, "mold lost", action.detail, reason=action.reason, **more, next=then)
         self._incidents.misses(MoldOf(generation.number), number)
         self._loop.call_at(now + wait, lambda _: self._agenda.append(StartMold(generation.number)))
 
     def _ask_slow_mold(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
-            self._say_slow({"gen": generation.number, "pid": mold.pid})
-            self._children.dumps.ask(generation, None, _BOOTING)
+            self._say_slow(generation, None, {"gen": generation.number, "pid": mold.pid})
 
     def _check_loaded(self, generation: Generation, mold: MoldHandle) -> None:
         if generation.mold is mold and not mold.loaded:
@@ -144,12 +146,14 @@ class Deeds:
         if not generation.can_fork():  # its mold has become the worker before this one
             return
         try:
-            worker = generation.fork(number, now)
+            worker = generation.fork(number, now, self._generations.quarantine)
         except CannotFork as error:
             generation.crashes.put_off(now + _AGAIN)
             log = self._errors.bind(worker=number, gen=generation.number)
             then = f"tried again in {duration(_AGAIN)}"
-            self._incidents.misses(number, log.warning("not forked", reason=str(error), next=then))
+            level, more = self._repeats.told("warning", (number, str(error)), int(now * 1e9))
+            incident = log.incident(level, "not forked", reason=str(error), **more, next=then)
+            self._incidents.misses(number, incident)
             return
         self._children.listen_to_worker(generation, worker)
         boot = generation.site.timeouts.boot
@@ -159,12 +163,16 @@ class Deeds:
 
     def _ask_slow_worker(self, generation: Generation, worker: WorkerHandle) -> None:
         if worker.state in (WorkerState.FORKING, WorkerState.BOOTING):
-            self._say_slow(worker.who())
-            self._children.dumps.ask(generation, worker, _BOOTING)
+            self._say_slow(generation, worker, worker.who())
 
-    def _say_slow(self, who: dict[str, object]) -> None:
-        log = self._errors.bind(**who)
-        log.warning(_BOOTING, next="its stacks follow; killed at timeouts.boot")
+    def _say_slow(self, generation: Generation, worker: WorkerHandle | None, who: dict[str, object]) -> None:
+        """And ask for its stacks, unless they have been told often enough."""
+        key = generation.number, None if worker is None else worker.number, _BOOTING
+        level, more = self._repeats.told("warning", key, time.monotonic_ns())
+        if level == "warning":
+            log = self._errors.bind(**who)
+            log.warning(_BOOTING, **more, next="its stacks follow; killed at timeouts.boot")
+            self._children.dumps.ask(generation, worker, _BOOTING)
 
     def _drain(self, generation: Generation, worker: WorkerHandle, action: DrainWorker, now: float) -> None:
         if worker.can(WorkerEvent.DRAIN):
@@ -192,12 +200,18 @@ class Deeds:
             log.notice("killed", reason=reason, incident=worker.incident)
         generation.kill(worker, reason, now, action.cause)
 
+    def _recycle(self, worker: WorkerHandle, action: RecycleWorker) -> None:
+        if action.cause in PLANNED:
+            self._children.is_due(worker, action.reason, action.cause)
+        else:
+            self._children.recycle(worker, action.reason, action.cause, leaves_first=action.leaves_first)
+
     def _dump(self, generation: Generation, worker: WorkerHandle, reason: str, now: float) -> None:
         if worker.state is WorkerState.SERVING:
             worker.hangs(now)
             then = f"its stacks follow; killed unless it recovers within {duration(SECOND_LOOK)}"
             log = self._errors.bind(**worker.who())
-            in_hand = record.in_hand(generation.board.in_flight(worker.slot), now)
+            in_hand = record.in_hand(generation.board.in_hand(worker.slot), now)
             self._children.goes(worker, log.error("hangs", reason=reason, in_hand=in_hand, next=then))
             self._children.dumps.ask(generation, worker, "hangs")
 

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
+from superwsgi.log.rate_limit import Repeats
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.record import in_hand
@@ -34,6 +35,7 @@ class Dumps:
         self._loop = context.loop
         self._errors = context.errors
         self._incidents = context.incidents
+        self._repeats = Repeats()
 
     def listen(self, generation: Generation, worker: WorkerHandle | None = None) -> None:
         """From now on, hear what is written."""
@@ -108,10 +110,14 @@ class Dumps:
         fields: dict[str, object] = {"what": error}
         if worker is not None:
             worker.dump = dumped.shortened(text, KEPT)
-            requests = in_hand(generation.board.in_flight(worker.slot), now)
+            requests = in_hand(generation.board.in_hand(worker.slot), now)
             fields |= {"in_hand": requests} if requests else {}
+        key = generation.number, None if worker is None else worker.number, error
+        level, more = (
+            ("error", {}) if "in_hand" in fields else self._repeats.told("error", key, int(now * 1e9))
+        )
         log = self._errors.bind(**_who(generation, worker))
-        log.notice("fatal error", text, level="error", **fields)
+        log.notice("fatal error", text, level=level, **fields, **more)
 
 
 def _pipe_of(generation: Generation, worker: WorkerHandle | None) -> Stacks:

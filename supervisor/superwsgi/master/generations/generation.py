@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from types import MappingProxyType
 
 import msgspec
 
@@ -21,7 +22,6 @@ from superwsgi.master import states
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.pipes import Pipes
 from superwsgi.master.generations.resources import LogFiles, Shared
-from superwsgi.master.handover import HeldGeneration
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import Crashes
 from superwsgi.master.policy.memory import MemoryLimits, in_bytes
@@ -30,9 +30,20 @@ from superwsgi.master.processes.launch import Launch, launch_mold
 from superwsgi.master.processes.program import Program
 from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.release import Release
+from superwsgi.master.scaling.numbers import WorkerNumbers
 from superwsgi.master.sockets.listener import Listener, for_checks, secured
 from superwsgi.master.states import GenerationEvent, GenerationState, WorkerEvent, WorkerState
-from superwsgi.messages import Become, Boot, Drain, Fork, Message, Relisten, Reopen, Stop
+from superwsgi.messages import (
+    Become,
+    Boot,
+    Drain,
+    Fork,
+    Message,
+    Quarantine,
+    Relisten,
+    Reopen,
+    Stop,
+)
 from superwsgi.metrics.folder import told
 from superwsgi.system import machine
 from superwsgi.system.privileges import becomes_another
@@ -42,17 +53,23 @@ SPARE_WORKERS = 16
 """How many workers TTIN may add to those of the site file. The scoreboard has two slots for each worker: its
 replacement exists before it goes."""
 
+_NONE: Mapping[str, float] = {}
+
 _ENDS = (GenerationState.RETIRING, GenerationState.FAILED, GenerationState.GONE)
+
+
+NO_FIELDS: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a generation must not take over; `detail` is the traceback's text, if there is one. `aloud`:
-    print it to stderr too."""
+    """Why a generation must not take over; `detail` is the traceback's text, if there is one, `about` are
+    fields that name a request. `aloud`: print it to stderr too."""
 
     reason: str
     detail: str = ""
     aloud: bool = False
+    about: Mapping[str, object] = field(default_factory=dict)
 
 
 class CannotFork(Exception):
@@ -82,13 +99,13 @@ class Generation:
         self.expires = shared.expires
         self.metrics = shared.metrics
         self.state = GenerationState.PREPARING
-        self.wanted = machine.workers(site.workers)
-        self.most_workers = self.wanted + SPARE_WORKERS
+        least, most = machine.workers(*site.worker_bounds)
+        self.numbers = WorkerNumbers(least, most, most + SPARE_WORKERS, least)
         self.pipes = pipes or Pipes.of(site, loop)
         self.stacks = self.pipes.stacks  # of its molds
         try:
             self.board = board or Scoreboard.create(
-                2 * self.most_workers, site.most_threads + 1, site.metrics.paths
+                2 * self.numbers.room, site.most_threads + 1, site.metrics.paths, site.limits.upgraded
             )
         except OSError:
             self.pipes.close()
@@ -99,55 +116,9 @@ class Generation:
         self.forkable = True  # none of its imports has left a fork hazard
         self.workers: dict[int, WorkerHandle] = {}  # by slot
         self.crashes = Crashes()
-        self._proven = False
+        self.proven = False  # one of its workers has served
         self._launch = launch
         self._loop = loop
-
-    @classmethod
-    def restore(
-        cls,
-        held: HeldGeneration,
-        release: Release,
-        listeners: list[Listener],
-        launch: Launch,
-        loop: EventLoop,
-    ) -> Generation:
-        """A generation handed over by an earlier program of this process. Raises ValueError if its
-        scoreboard is not readable."""
-        logs = LogFiles(held.site.log, held.error_log, held.access_log)
-        shared = Shared(listeners, logs, expires=held.expires, metrics=held.metrics)
-        board = held.attach()
-        pipes = Pipes(loop, captured=held.site.log.capture, stacks=held.stacks, output=held.output)
-        generation = cls(held.number, held.site, release, shared, launch, loop, board, pipes)
-        generation.state, generation.wanted = held.state, held.wanted
-        generation._proven = held.state is GenerationState.SERVING
-        generation.most_workers = board.slots // 2
-        generation.forkable = held.forkable
-        generation.mold = MoldHandle.restore(held.mold) if held.mold is not None else None
-        workers = (WorkerHandle.restore(worker, held.number) for worker in held.workers)
-        generation.workers = {worker.slot: worker for worker in workers}
-        return generation
-
-    def hold(self) -> HeldGeneration:
-        """What the next program of this process needs to continue it."""
-        return HeldGeneration(
-            number=self.number,
-            site=self.site,
-            release=self.release,
-            state=self.state,
-            wanted=self.wanted,
-            board=self.board.fd,
-            error_log=self.logs.error,
-            access_log=self.logs.access,
-            listeners=[each.hold() for each in self.listeners if each.sock.fileno() >= 0],
-            mold=self.mold.hold() if self.mold is not None else None,
-            workers=[worker.hold() for worker in self.workers.values()],
-            forkable=self.forkable,
-            stacks=(self.stacks.fd, self.stacks.end),
-            output=self.pipes.output.ends if self.pipes.output is not None else None,
-            expires=self.expires,
-            metrics=self.metrics,
-        )
 
     @cached_property
     def memory(self) -> MemoryLimits:
@@ -158,37 +129,17 @@ class Generation:
     def apply(self, event: GenerationEvent) -> None:
         """Move to the next state. Raises ImpossibleEvent."""
         self.state = states.after(states.GENERATION, self.state, event)
-        self._proven |= self.state is GenerationState.SERVING
+        self.proven |= self.state is GenerationState.SERVING
 
     # The mold.
 
     def start_mold(self) -> MoldHandle:
-        """Raises OSError if no process can be made, PrivilegeError if it cannot be the site's user.
-
-        If an import must not run beside workers, and there are some, workers import for themselves from now.
-        """
-        imports = self.forkable and (self.site.rollout.overlap or not self.workers)
-        site = told(self.site, self.metrics)
-        site = site if imports else msgspec.structs.replace(site, preload=False)
-        boot = Boot(
-            os.getpid(),
-            self.number,
-            site,
-            error_log=self.logs.error is not None,
-            access_log=self.logs.access is not None,
-            tls=secured(self.listeners),
-            checks=for_checks(self.listeners),
-            proven=self.is_proven(),
-            stacks=True,
-            output=self.pipes.output is not None,
-            links=self.release.links,
-            search_path=self.release.search_path,
-            handed=self.site.tls.certificate is not None and becomes_another(self.site.user, self.site.group),
-        )
+        """Raises OSError if no process can be made, PrivilegeError if it cannot be the site's user."""
+        boot = boot_message(self)
         listeners = [listener.sock.fileno() for listener in self.listeners]
         certificates = [hand_over(self.site.tls)] if boot.handed else []
         files = [self.board.fd, *self.logs.descriptors(), *self.pipes.to_write(), *certificates, *listeners]
-        how = partial(self._launch, site, self.release)
+        how = partial(self._launch, boot.site, self.release)
         try:
             self.mold = launch_mold(how, boot, files, self._loop.descriptors())
         finally:
@@ -272,22 +223,25 @@ class Generation:
         """Set the program that must succeed before it is loaded; None once that has ended."""
         self.program = program
 
-    def spoil(self, reason: str, detail: str = "", *, aloud: bool = False) -> None:
+    def spoil(
+        self, reason: str, detail: str = "", *, aloud: bool = False, about: Mapping[str, object] = NO_FIELDS
+    ) -> None:
         """It has failed and does not take over. The first reason counts."""
-        self.fault = self.fault or Fault(reason, detail, aloud)
+        self.fault = self.fault or Fault(reason, detail, aloud, about)
 
-    def scale(self, difference: int) -> int:
-        """Change the number of workers; returns the new one."""
-        self.wanted = min(max(self.wanted + difference, 1), self.most_workers)
-        return self.wanted
+    @property
+    def wanted(self) -> int:
+        """How many workers it is to have."""
+        return self.numbers.wanted
 
     # Workers.
 
     def worker(self, key: int) -> WorkerHandle | None:
         return next((worker for worker in self.workers.values() if worker.key == key), None)
 
-    def fork(self, number: int, now: float) -> WorkerHandle:
-        """Ask the mold for worker `number`. Raises CannotFork."""
+    def fork(self, number: int, now: float, quarantine: Mapping[str, float] = _NONE) -> WorkerHandle:
+        """Ask the mold for worker `number`, which is not to run what is in `quarantine`. Raises
+        CannotFork."""
         slot = next((slot for slot in range(self.board.slots) if slot not in self.workers), None)
         if slot is None:
             raise CannotFork("no room on the scoreboard: old workers are still draining")
@@ -295,11 +249,12 @@ class Generation:
         becomes = mold is not None and bool(mold.hazards)
         self.board.clear(slot)
         pipes = mold is not None and mold.pipes
-        request = (Become if becomes else Fork)(number, slot, self.is_proven(), pipes)
+        request = (Become if becomes else Fork)(number, slot, self.proven, pipes, dict(quarantine))
         channel, stacks = self._ask_mold(request, now)
         overdue = f"not serving after {self.site.timeouts.boot:g}s (timeouts.boot)"
         until = now + self.site.timeouts.boot
         worker = WorkerHandle(number, self.number, slot, channel, until, overdue, stacks=stacks)
+        worker.quarantine = dict(quarantine)
         self.workers[slot] = worker
         if mold is not None and becomes:
             worker.take_over(mold.pid)
@@ -320,6 +275,12 @@ class Generation:
         except OSError as error:
             raise CannotFork(f"no channel: {error.strerror}") from None
 
+    def put_in_quarantine(self, worker: WorkerHandle, kinds: Mapping[str, float], now: float) -> None:
+        """Tell a worker that serves which kinds of requests it is not to run, if that is news to it."""
+        if worker.quarantines and worker.quarantine != kinds and not worker.cut_off:
+            worker.quarantine = dict(kinds)
+            self.tell(worker, Quarantine(dict(kinds)), now)
+
     def drain(self, worker: WorkerHandle, reason: str, now: float, *, last: bool = False) -> None:
         """Let a worker finish its requests. One that boots has none: SIGTERM ends it, or makes it drain if it
         began to serve a moment ago."""
@@ -334,7 +295,7 @@ class Generation:
             worker.signal(signal.SIGTERM)
 
     def tell_to_drain(self, worker: WorkerHandle, now: float, *, last: bool) -> None:
-        self._tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful, last), now)
+        self.tell(worker, Drain(self.site.timeouts.lame_duck, self.site.timeouts.graceful, last), now)
 
     def give_time_to_drain(self, worker: WorkerHandle, now: float) -> None:
         """A draining worker may have requests in hand."""
@@ -349,7 +310,7 @@ class Generation:
         worker.apply(WorkerEvent.STOP)
         worker.give_until(now + GRACE, "did not end when told to")
         if serving:
-            self._tell(worker, Stop(), now)
+            self.tell(worker, Stop(), now)
         else:
             worker.signal(signal.SIGKILL)
 
@@ -387,7 +348,7 @@ class Generation:
         fds = self.logs.descriptors()
         self._tell_mold(message, fds)
         for worker in self.workers.values():
-            self._tell(worker, message, now, fds)
+            self.tell(worker, message, now, fds)
 
     def give_up(self, now: float) -> None:
         """It does not take over: its mold and the workers that do not serve yet end now, the others once they
@@ -403,10 +364,6 @@ class Generation:
         """A later one has taken over, or the site stops; the governor decides about its workers."""
         self.apply(GenerationEvent.RETIRE)
         self.dismiss_mold(now)
-
-    def is_proven(self) -> bool:
-        """Whether one of its workers has served."""
-        return self._proven
 
     def is_leaving(self) -> bool:
         """Whether its processes are only being ended."""
@@ -436,7 +393,7 @@ class Generation:
             with contextlib.suppress(Closed, BlockingIOError):  # its end or time-out will follow
                 self.mold.channel.send(message, fds)
 
-    def _tell(self, worker: WorkerHandle, message: Message, now: float, fds: Sequence[int] = ()) -> None:
+    def tell(self, worker: WorkerHandle, message: Message, now: float, fds: Sequence[int] = ()) -> None:
         """Send a message, or end a worker that has stopped listening."""
         try:
             worker.channel.send(message, fds)
@@ -445,3 +402,27 @@ class Generation:
         except BlockingIOError:
             worker.fail("does not read its channel", worker.detail)
             self.kill(worker, "does not read its channel", now)
+
+
+def boot_message(generation: Generation) -> Boot:
+    """What its next mold is to be told. If an import must not run beside workers, and there are some, workers
+    import for themselves from now on."""
+    site, logs, listeners = generation.site, generation.logs, generation.listeners
+    imports = generation.forkable and (site.rollout.overlap or not generation.workers)
+    told_site = told(site, generation.metrics)
+    return Boot(
+        os.getpid(),
+        generation.number,
+        told_site if imports else msgspec.structs.replace(told_site, preload=False),
+        error_log=logs.error is not None,
+        access_log=logs.access is not None,
+        tls=secured(listeners),
+        checks=for_checks(listeners),
+        proven=generation.proven,
+        stacks=True,
+        output=generation.pipes.output is not None,
+        links=generation.release.links,
+        search_path=generation.release.search_path,
+        handed=site.tls.certificate is not None and becomes_another(site.user, site.group),
+        growth=True,
+    )

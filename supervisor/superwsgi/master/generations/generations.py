@@ -30,6 +30,7 @@ class Generations:
         self.candidate: Generation | None = None
         self.last_number = 0
         self.totals = Totals()
+        self.quarantine: dict[str, float] = {}  # kinds of requests that no worker runs, each until then
         self._all: dict[int, Generation] = {}
 
     def __iter__(self) -> Iterator[Generation]:
@@ -81,6 +82,12 @@ class Generations:
             if old in generation.listeners:
                 generation.relisten(old, new, reason)
         old.sock.close()
+
+    def put_in_quarantine(self, kinds: dict[str, float], now: float) -> None:
+        """No worker is to run requests of these kinds, each until then, in monotonic seconds."""
+        self.quarantine = kinds
+        for generation, worker in self.workers():
+            generation.put_in_quarantine(worker, kinds, now)
 
     # Which is which.
 
@@ -146,8 +153,10 @@ class Generations:
             wanted=target.wanted if target is not None else 0,
             target=target.number if target is not None and can_fork else None,
             fork_at=target.crashes.fork_at if target is not None else 0.0,
+            early=target.crashes.early if target is not None else 0,
             workers=tuple(worker.view() for _, worker in self.workers()),
             batch=target.site.rollout.batch if target is not None else 1,
+            proof=target.site.rollout.proof if target is not None else 0.0,
             alone=target.number if target is not None and self._alone(target) else None,
         )
 

@@ -6,9 +6,7 @@ noted.
 
 from __future__ import annotations
 
-from typing import Final, Literal
-
-import psutil
+from typing import Final
 
 from superwsgi.board.counts import REFUSED
 from superwsgi.log.rate_limit import Complaint
@@ -16,10 +14,14 @@ from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.incidents.incidents import Incidents
+from superwsgi.master.memory import leaks
+from superwsgi.master.memory.pressure import Pressure
+from superwsgi.master.memory.series import Figures
 from superwsgi.master.policy import age, heartbeat, shortage, stopped
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
+from superwsgi.master.processes.usage import cpu_seconds, memory_figures, memory_used, switches_when_stopped
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError, Damage, Listener
 from superwsgi.master.states import WorkerState
@@ -48,6 +50,7 @@ class Monitor:
         self._short: int | None = None  # the incident
         self._looked_at = 0.0
         self._pss_until = 0.0
+        self._pressure = Pressure(context, generations, agenda)
 
     def begin(self, now: float, seen: shortage.Shortage | None = None) -> None:
         """Start looking; `seen` is what an earlier program of this process saw last."""
@@ -122,8 +125,21 @@ class Monitor:
         self._loop.call_at(now + STOCK, self._take_stock)
         for _, worker in self._generations.living():
             worker.spent(now, None if worker.pid is None else cpu_seconds(worker.pid))
+            self._note_memory(worker, now)
+        self._pressure.look(now)
         self._measure_pss(now)
         self._generations.totals.look(self._generations.living(), now)
+
+    def is_memory_short(self) -> bool:
+        return self._pressure.is_short
+
+    def _note_memory(self, worker: WorkerHandle, now: float) -> None:
+        last = worker.series.last
+        if last is not None and last.at >= now:  # its limits have been looked at in the same moment
+            return
+        used = None if worker.pid is None else memory_used(worker.pid, "rss")
+        if used is not None:
+            worker.measured(Figures(now, used))
 
     def want_pss(self, now: float) -> None:
         """Somebody wants to know what of the memory is whose. That is measured for the next minute, one
@@ -133,12 +149,17 @@ class Monitor:
     def _measure_pss(self, now: float) -> None:
         """Look at the worker that has not been looked at for longest; forget all once nobody asks."""
         workers = [worker for _, worker in self._generations.living() if worker.pid is not None]
-        if self._pss_until <= now:
+        asked = self._pss_until > now
+        if not asked:
             for worker in workers:
-                worker.shares(now, None)
-        elif workers:
-            worker = min(workers, key=lambda each: each.pss_at)
-            worker.shares(now, memory_used(worker.pid or 0, "pss"))
+                worker.shares(worker.pss_at, None)
+        looked_at = [worker for worker in workers if asked or worker.leaks or worker.series.rate()]
+        if looked_at:
+            worker = min(looked_at, key=lambda each: each.pss_at)
+            figures = memory_figures(worker.pid or 0, now)
+            worker.shares(now, figures.pss if asked and figures else None)
+            if figures is not None:
+                worker.measured(figures)
 
     def _judge_heartbeat(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is not WorkerState.SERVING:  # others have a deadline
@@ -148,11 +169,21 @@ class Monitor:
         beat, busy = generation.board.pulse(worker.slot)
         silent = now - max(beat, worker.ready_at or now)
         limit = heartbeat.limit(generation.site.timeouts.request, busy=busy)
+        if silent > limit and generation.site.paths:
+            in_hand = generation.board.in_flight(worker.slot)
+            limit = max(limit, heartbeat.given(generation.site, [each.path for each in in_hand]))
         dumped_ago = None if worker.dumped_at is None else now - worker.dumped_at
         if silent <= limit:
             worker.answers()
         self._put(
-            heartbeat.decide(generation.number, worker.key, silent=silent, limit=limit, dumped_ago=dumped_ago)
+            heartbeat.decide(
+                generation.number,
+                worker.key,
+                silent=silent,
+                limit=limit,
+                dumped_ago=dumped_ago,
+                green=bool(generation.site.green),
+            )
         )
 
     def _judge_memory(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
@@ -161,8 +192,10 @@ class Monitor:
         if used is None:
             return
         worker.uses(used, now)
+        if limits.measure == "rss":
+            worker.measured(Figures(now, used))
         if worker.state is not WorkerState.ENDING:
-            self._put(limits.decide(generation.number, worker.key, used))
+            self._put(limits.decide(generation.number, worker.key, used, leaks.spell(worker.leaks)))
 
     def _judge_age(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
         if worker.state is WorkerState.SERVING and worker.recycle is None:
@@ -207,20 +240,6 @@ def _is_lost(process: MoldHandle | WorkerHandle, now: float) -> bool:
     return stopped.is_lost(process.stopped_at, now)
 
 
-def switches_when_stopped(pid: int) -> int | None:
-    """The context switches of a process's main thread, if a signal has stopped it (state T, not t:
-    proc_pid_stat(5)); else None."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() != psutil.STATUS_STOPPED:
-            return None
-        return sum(process.num_ctx_switches())
-    except NotImplementedError:  # a kernel that does not count them
-        return 0
-    except (psutil.Error, OSError):
-        return None
-
-
 def count_refusals(incidents: Incidents, generation: Generation, worker: WorkerHandle) -> None:
     """What a worker has refused since the last look at it."""
     refused = generation.board.refused(worker.slot)
@@ -228,26 +247,3 @@ def count_refusals(incidents: Incidents, generation: Generation, worker: WorkerH
         if after > before and status != _STUCK:  # that is an incident of its own
             incidents.refused(worker.who(), status, after - before)
     worker.refused = refused
-
-
-def cpu_seconds(pid: int) -> float | None:
-    """What a process has spent, in user and system mode. None once it is gone."""
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except (psutil.Error, OSError):
-        return None
-    return float(times.user + times.system)
-
-
-def memory_used(pid: int, measure: Literal["rss", "pss", "uss"]) -> int | None:
-    """Bytes that a process uses: resident, proportional (shared pages divided) or unique.
-
-    None once it is gone, or if the kernel does not let us look.
-    """
-    try:
-        process = psutil.Process(pid)
-        if measure == "rss":
-            return int(process.memory_info().rss)
-        return int(getattr(process.memory_full_info(), measure))
-    except (psutil.Error, OSError):  # for example no descriptor left
-        return None

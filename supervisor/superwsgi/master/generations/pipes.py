@@ -126,6 +126,12 @@ class Output:
         heard until it ends, or SIGPIPE would end it."""
         os.close(self.ends[1])
 
+    def discard(self) -> None:
+        """Nobody has ever had it."""
+        self._loop.forget(self.ends[0])
+        os.close(self.ends[0])
+        os.close(self.ends[1])
+
     def _read(self, size: int) -> bytes | None:
         """None if there is nothing; nothing at all if nobody is left to write."""
         with contextlib.suppress(BlockingIOError):

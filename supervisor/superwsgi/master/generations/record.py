@@ -14,6 +14,7 @@ from superwsgi.board.counts import InFlight, WorkerCounters
 from superwsgi.control import Ended, Outcome
 from superwsgi.incidents import Listed, MemorySample, RequestInHand
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.rate_limit import Repeats
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.policy.death import Crashes, Verdict, crash_loop
@@ -70,18 +71,26 @@ class Death:
         why = self.worker.failure or self.worker.asked_to_go or self._by_whom()
         return f"{self.how}: {why}" if why else self.how
 
-    def tell(self, log: ErrorLog, incidents: Incidents, verdict: Verdict) -> None:
-        """Log it. One that ends a roll-out is reported when that is given up."""
+    def tell(self, log: ErrorLog, incidents: Incidents, verdict: Verdict, repeats: Repeats) -> None:
+        """Log it, unless that would only repeat what was told. One that ends a roll-out is reported when that
+        is given up."""
         self.worker.lost = unanswered(self.counters)
         if verdict is Verdict.EXPECTED:
             self._tell_expected(log, incidents)
         elif verdict is Verdict.REPLACE:
-            self._tell_death(log, incidents, dict(self._consequence()))
+            self._tell_death(log, incidents, dict(self._consequence()), repeats)
         elif self._lost():
-            self._tell_death(log, incidents, {"next": "its generation is given up"})
+            self._tell_death(log, incidents, {"next": "its generation is given up"}, repeats)
 
-    def _tell_death(self, log: ErrorLog, incidents: Incidents, consequence: dict[str, str]) -> None:
-        number = log.error("died", self.worker.detail, **{**dict(self._facts()), **consequence})
+    def _tell_death(
+        self, log: ErrorLog, incidents: Incidents, consequence: dict[str, str], repeats: Repeats
+    ) -> None:
+        level, more = "error", dict[str, int]()
+        if crash_loop(self.crashes.early) and not self._lost():
+            key = self.worker.generation, self.worker.number, self.cause
+            level, more = repeats.told(level, key, int(self.now * 1e9))
+        said = {**dict(self._facts()), **more, **consequence}
+        number = log.incident(level, "died", self.worker.detail, **said)
         self.worker.goes_because_of(number)
         incidents.misses(self.worker.number, number)
         incidents.explain(number, self.worker.dump)
@@ -125,17 +134,17 @@ class Death:
         counters = self.counters
         if counters.in_flight:
             yield "in_application", len(counters.in_flight)
-        for name in ("queued", "taken", "sending"):
+        for name in ("upgraded", "queued", "gated", "taken", "sending"):
             count = getattr(counters, name)
             if count:
                 yield name, count
-        if counters.in_flight:
+        if counters.in_hand:
             yield "in_hand", self._in_hand()
         if self._lost():
             yield "lost", self._lost()
 
     def _in_hand(self) -> Listed:
-        return in_hand(self.counters.in_flight, self.now)
+        return in_hand(self.counters.in_hand, self.now)
 
     def _lost(self) -> str:
         """`2 requests`."""
@@ -151,7 +160,8 @@ class Death:
 
 def unanswered(counters: WorkerCounters) -> int:
     """How many requests: of those that were `taken` together, one may be in the application."""
-    return len(counters.in_flight) + max(0, counters.taken - 1) + counters.queued + counters.sending
+    waiting = counters.queued + counters.gated
+    return len(counters.in_flight) + max(0, counters.taken - 1) + waiting + counters.sending
 
 
 def in_hand(requests: Iterable[InFlight], now: float) -> Listed:

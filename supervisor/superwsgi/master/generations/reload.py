@@ -10,16 +10,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import ConfigError
-from superwsgi.config.rules import surprises
 from superwsgi.config.schema import Site
+from superwsgi.config.surprises import surprises
 from superwsgi.control import Outcome
 from superwsgi.log.files import LogTargetError
 from superwsgi.log.spelling import duration, ending, spell_exception
-from superwsgi.master.context import MasterContext, Startup
+from superwsgi.master.context import MasterContext, Startup, check_command
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations, only_in
 from superwsgi.master.generations.record import Record
@@ -28,7 +27,7 @@ from superwsgi.master.pidfile import PidFileError
 from superwsgi.master.policy import governor
 from superwsgi.master.policy.actions import Action, StartMold
 from superwsgi.master.policy.death import crash_loop
-from superwsgi.master.processes.launch import environ_of
+from superwsgi.master.processes.launch import environ_of_commands
 from superwsgi.master.processes.program import Program, Result, WatchProcess
 from superwsgi.master.release import Release
 from superwsgi.master.sitewide import SiteWide
@@ -115,7 +114,9 @@ class Reloads:
         self._record.begin(now)
         try:
             self._load(now)
-        except (*_UNUSABLE, OSError) as error:
+        except _UNUSABLE as error:
+            self._refuse(str(error), now, self._more())
+        except OSError as error:
             self._refuse(str(error), now)
         except Exception as error:  # a bug of ours, logged as one by the loop
             self._refuse(spell_exception(error), now)
@@ -130,10 +131,15 @@ class Reloads:
         self._errors.info("reload begun")
         self._add(site, shared, now)
 
-    def _refuse(self, why: str, now: float) -> None:
+    def _refuse(self, why: str, now: float, more: str = "") -> None:
         reason, _, detail = why.partition("\n")
         self._record.failed(Outcome.REFUSED, now, reason, detail)
-        self._errors.error("reload refused", why, next=self._goes_on())
+        self._errors.error("reload refused", why, next=self._goes_on() + more)
+
+    def _more(self) -> str:
+        """How to find out what else is wrong with the site file."""
+        file = self._startup.site_file
+        return "" if file is None else f"; for all that is wrong: {check_command(file)}"
 
     def _add(self, site: Site, shared: Shared, now: float) -> None:
         """Raises OSError, with nothing left behind."""
@@ -163,6 +169,8 @@ class Reloads:
             shared.give_up(current.listeners if current is not None else ())
             raise
         candidate.pipes.tell(self._errors, number)
+        if self._generations.current is not None:
+            candidate.numbers.succeed(self._generations.current.numbers)
         return candidate
 
     def _metrics_of(self, site: Site) -> str | None:
@@ -291,7 +299,7 @@ class Reloads:
         if candidate is None:
             return None
         if self._generations.current is None:
-            if candidate.is_proven():
+            if candidate.proven:
                 self._promote(now)
             return None
         if self._generations.target() is not candidate or not governor.rolled_out(self._generations.view()):
@@ -346,15 +354,17 @@ class Reloads:
         else:
             event, who, then = "reload failed", {"gen": candidate.number}, self._goes_on()
         say = self._errors.alarm if fault.aloud else self._errors.error
-        say(event, fault.detail, **who, reason=fault.reason, next=then)
+        say(event, fault.detail, **who, **fault.about, reason=fault.reason, next=then)
 
     def withdraw(self, now: float) -> None:
         """Take the candidate back; workers of the current generation replace those that serve."""
         self._rolled_out_at = None
         candidate = self._generations.withdraw()
         candidate.give_up(now)
-        if self._generations.current is not None:
-            sockets.close(only_in(candidate, self._generations.current))
+        current = self._generations.current
+        if current is not None:
+            current.numbers.resume(candidate.numbers)
+            sockets.close(only_in(candidate, current))
 
     def _goes_on(self) -> str:
         """What happens to the current generation when the next one fails."""
@@ -374,16 +384,8 @@ def _start_before(program: Program, candidate: Generation, now: float) -> int:
     site = candidate.site
     command = [_SHELL, "-c", str(site.rollout.before)]
     become = partial(privileges.drop, site.user, site.group, site.umask)
-    return program.start(
-        command, _environ(candidate), now, site.timeouts.boot, folder=site.chdir, become=become
-    )
-
-
-def _environ(candidate: Generation) -> dict[str, str]:
-    """The site's environment, with the interpreter's folder first in the PATH: `python` is the site's."""
-    environ = environ_of(candidate.site, candidate.release)
-    folder = str(Path(candidate.release.python).parent)
-    return {**environ, "PATH": os.pathsep.join([folder, environ.get("PATH", os.defpath)])}
+    environ = environ_of_commands(site, candidate.release)
+    return program.start(command, environ, now, site.timeouts.boot, folder=site.chdir, become=become)
 
 
 def _why_failed(site: Site, result: Result) -> str:

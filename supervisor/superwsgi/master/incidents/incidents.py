@@ -140,6 +140,16 @@ class Incidents:
         for number, since in self._missing.pop(who, {}).items():
             self.ends(number, f"replaced, served again after {duration(time.monotonic() - since)}")
 
+    def why_missing(self) -> str:
+        """Of all because of which a worker or mold is missing now, what the last one was, in words. Without a
+        mold no worker can come, whatever has ended the last one: a worker is known by its number."""
+        molds = [missing for who, missing in self._missing.items() if not isinstance(who, int)]
+        numbers = {number for missing in molds or self._missing.values() for number in missing}
+        with self._lock:
+            found = [one for number in numbers if (one := self._kept.get(number)) is not None]
+        last = max(found, key=lambda one: one.last, default=None)
+        return "" if last is None else f"{last.event}: {last.cause}"
+
     # Who asks.
 
     def __len__(self) -> int:

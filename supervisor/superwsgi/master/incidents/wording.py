@@ -15,13 +15,20 @@ _CAUSES: Final = ("how", "what", "error", "problem", "reason", "limit")
 
 _CONSEQUENCES: Final = {
     "broken worker": "it is not believed any more",
+    "companion died": "what it does waits",
+    "companion killed": "what it had in hand is lost, unless its queue gives it to another one",
+    "companion not started": "what it does waits",
+    "companion out of reach": "it goes on, also beside another one",
     "connection not accepted": "new connections wait",
     "error in the server": "one connection is closed",
+    "greenlet stalls its worker": "all requests of that worker wait",
     "hangs": "its connections wait",
+    "leak suspected": "its worker has less memory left with each such request",
     "listener broken": "new clients do not reach the site until it is mended",
     "control socket lost": "no command reaches this site until then",
     "control socket crowded": "some commands have to be repeated",
     "pid file lost": "who goes by it finds no master until then",
+    "memory short": "the kernel may kill any process of it",
     "mold lost": "no worker can be replaced until there is a new one",
     "no more connections": "new connections wait, or idle ones are closed for them",
     "no more threads": "requests wait for those that there are",
@@ -30,8 +37,14 @@ _CONSEQUENCES: Final = {
     "out of threads": "requests wait",
     "reload failed": "what was to be deployed does not serve",
     "reload refused": "what was to be deployed does not serve",
+    "request stalls its worker": "all other requests of that worker wait",
     "request stuck": "its client is answered 504",
+    "requests shed": "those are answered 503 at once that would be late",
+    "rolled back in vain": "clients are answered 5xx by either release",
     "slow request": "its client waits",
+    "site down": "clients wait in the backlog",
+    "suspect": "each time a worker ends, with all that it has in hand",
+    "quarantined": "its requests are answered 503",
     "too many connections of one client": "its further connections are refused with 429",
     "application did not load": "the site does not serve",
     "access log failed": "lines are missing in the access log",
@@ -63,6 +76,7 @@ OURS: Final = frozenset(
         REFUSED,
         "admin died",
         "broken mold",
+        "companion to be exchanged",
         "died",
         "killed",
         "to be recycled",
@@ -97,6 +111,7 @@ def incident(
         last=when,
         times=_times(event, fields),
         worker=_number(who.get("worker")),
+        companion=_text(who.get("companion", "")),
         gen=_number(who.get("gen")),
         pid=_number(who.get("pid", who.get("mold"))),
         cause=": ".join(_text(fields[name]) for name in _CAUSES if name in fields),
@@ -114,7 +129,7 @@ def key(one: Incident) -> Key:
     if one.event == REFUSED:  # whatever was asked for
         return (one.event, one.worker, one.gen, one.fields.get("status"))
     kinds = {(request.method, group_of(request.target)) for request in one.requests}
-    return (one.event, one.worker, one.gen, _NUMBERS.sub("#", one.cause), frozenset(kinds))
+    return (one.event, one.worker, one.companion, one.gen, _NUMBERS.sub("#", one.cause), frozenset(kinds))
 
 
 def _times(event: str, fields: Mapping[str, object]) -> int:
@@ -130,6 +145,8 @@ def _consequence(event: str, fields: Mapping[str, object]) -> str:
         return f"{_text(fields.get('lost', 'no request'))} lost"
     if event == REFUSED:
         return f"answered {_text(fields.get('status'))}"
+    if event == "request stuck" and "sent" in fields:
+        return f"its response ends incomplete, after {_text(fields['sent'])} bytes"
     return _CONSEQUENCES.get(event, "")
 
 

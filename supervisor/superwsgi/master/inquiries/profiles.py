@@ -20,8 +20,8 @@ from superwsgi.log.spelling import duration
 from superwsgi.master.context import MasterContext
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.generations.monitor import switches_when_stopped
 from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.processes.usage import switches_when_stopped
 from superwsgi.master.states import WorkerState
 from superwsgi.messages import SampleThreads
 from superwsgi.samples import RATE, SECONDS, Sampled, is_consistent

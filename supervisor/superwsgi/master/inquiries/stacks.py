@@ -22,11 +22,11 @@ from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.dumps import Dumps
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.generations.monitor import switches_when_stopped
 from superwsgi.master.generations.record import in_hand
 from superwsgi.master.processes import dumped
 from superwsgi.master.processes.dumped import DumpedThread
 from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.processes.usage import switches_when_stopped
 from superwsgi.master.states import WorkerState
 from superwsgi.messages import ThreadsAt
 
@@ -201,7 +201,7 @@ class _Case:
                 None, self.generation.number, pid, state, note, [*threads], 0, by_faulthandler
             )
         here = worker.state is not WorkerState.GONE
-        in_flight = self.generation.board.in_flight(worker.slot) if here else ()
+        found = self.generation.board.in_hand(worker.slot) if here else ()
         return ProcessStacks(
             worker.number,
             worker.generation,
@@ -211,15 +211,15 @@ class _Case:
             [*threads],
             left_out,
             by_faulthandler,
-            list(in_hand(in_flight, self.now)),
+            list(in_hand(found, self.now)),
         )
 
     def _requests(self) -> dict[int, RequestInHand]:
         """A worker's requests as the scoreboard has them, by the identifiers of their threads."""
         if self.worker is None:
             return {}
-        in_flight = self.generation.board.in_flight(self.worker.slot)
-        return {each.ident: in_hand([each], self.now)[0] for each in in_flight}
+        found = self.generation.board.in_hand(self.worker.slot)
+        return {each.ident: in_hand([each], self.now)[0] for each in found}
 
 
 def _is_meant(of: str | None, worker: WorkerHandle | None) -> bool:

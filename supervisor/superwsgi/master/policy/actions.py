@@ -89,12 +89,14 @@ class RemindWorker:
 
 @dataclass(frozen=True, slots=True)
 class RecycleWorker:
-    """Have a worker replaced, if it is still serving."""
+    """Have a worker replaced, if it is still serving; `leaves_first` if its replacement has to wait for
+    that."""
 
     generation: int
     worker: int
     reason: str
     cause: Cause = Cause.ASKED
+    leaves_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Cause(Enum):
     STUCK = "stuck thread"  # a request was ended, but its thread goes on
     MEMORY_HARD = "memory.hard"
     MEMORY_SOFT = "memory.soft"
+    MEMORY_SHORT = "memory short"  # of its control group, or of the machine
     REQUESTS_MAX = "requests.max"
     REQUESTS_AGE = "requests.age"
     LISTENER = "listener"  # it had one that could not be mended
@@ -33,6 +34,9 @@ class Cause(Enum):
 
 PLANNED: Final = (Cause.REQUESTS_MAX, Cause.REQUESTS_AGE, Cause.ASKED)
 """Nothing is wrong with a worker that is replaced because of these."""
+
+
+_OF_REQUESTS: Final = (Cause.CRASH, Cause.OUT_OF_MEMORY, Cause.EXIT, Cause.HANG, Cause.MEMORY_HARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ def classify(end: EndView) -> Cause | None:
     if not end.served:
         return Cause.BOOT
     return _by_its_end(end)
+
+
+def may_be_of_a_request(end: EndView, *, accepting: bool) -> bool:
+    """Whether a request that it had in hand may have ended it: a fatal error, os._exit, more memory than
+    there is or it may use, a hang. One that exits with 0, and had stopped `accepting`, was told to by
+    somebody."""
+    if end.code is not None and end.code < 0 and end.code not in _FROM_OUTSIDE:
+        return end.served
+    cause = classify(end)
+    return cause in _OF_REQUESTS and (end.code != 0 or accepting)
 
 
 def _by_its_end(end: EndView) -> Cause:

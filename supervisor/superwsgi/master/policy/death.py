@@ -21,6 +21,9 @@ FREE: Final = 5
 FIRST: Final = 0.1
 LONGEST: Final = 30.0
 
+_DOUBLED: Final = 16
+"""Times that the wait is doubled: more than it takes from FIRST to LONGEST."""
+
 FORGET: Final = 60.0
 """Seconds without an early death after which the row is over."""
 
@@ -77,7 +80,8 @@ def delay(streak: int) -> float:
     supervisor made 149 forks of one in 8 seconds. So the wait then doubles from a tenth of a second to half a
     minute, after which a fixed deploy still comes up soon.
     """
-    return 0.0 if streak <= FREE else min(FIRST * 2.0 ** (streak - FREE - 1), LONGEST)
+    doubled = min(streak - FREE - 1, _DOUBLED)  # a float would overflow within a night
+    return 0.0 if streak <= FREE else min(FIRST * 2.0**doubled, LONGEST)
 
 
 def streak(before: int, *, served: float | None, since_last: float | None) -> int:

@@ -3,15 +3,17 @@
 Everything that calls for a replacement (a crash, memory, request count, a reload or its roll back, a changed
 worker count) only changes the view; the same few rules apply to all:
 
-1. A number without a worker gets one at once, unless the back-off delays it. A worker whose number is not
-   wanted is drained.
+1. A number without a worker gets one at once, unless the back-off delays it; in a crash loop, while none
+   serves, one at a time. A worker whose number is not wanted is drained.
 2. A worker that should go (recycled, or of another generation than the target) is drained only once its
    replacement serves: replacement first, one at a time, and no worker is ever missing.
-3. The first worker of a generation has to serve for PROOF seconds before any worker goes because of it and
+3. The first worker of a generation has to serve for `proof` seconds before any worker goes because of it and
    before the next ones are forked: a version that dies on its first requests takes no other worker with it.
    From then on `batch` workers move over at a time.
 4. Recycling waits until the last recycled worker is gone, so that at most one more worker takes memory; a
    roll-out does not wait for old workers to finish draining.
+5. Where memory is short, a worker that is recycled for it is drained first, and forked anew once it is gone:
+   two of them may be more than there is room for.
 
 If nothing may run beside its replacement (`alone`), one rule replaces 2 to 4: what should go is drained at
 once, recycled workers one at a time, and missing workers are forked once all of that is gone.
@@ -19,16 +21,14 @@ once, recycled workers one at a time, and missing workers are forked once all of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from superwsgi.master.policy.actions import Action, DrainWorker, ForkWorker, KillWorker
+from superwsgi.master.policy.death import crash_loop
 from superwsgi.master.states import WorkerState
-
-PROOF: Final = 1.0
-"""Seconds that a generation's first worker serves before the next step of a roll-out."""
 
 _ACTIVE: Final = frozenset({WorkerState.FORKING, WorkerState.BOOTING, WorkerState.SERVING})
 
@@ -43,6 +43,7 @@ class WorkerView:
     state: WorkerState
     ready_at: float | None = None
     recycle: str | None = None  # why it should be replaced
+    leaves_first: bool = False  # it is gone before its replacement is forked
     deadline: float | None = None  # when it is killed, if it is still there
     overdue: str = ""  # the reason that is logged then
 
@@ -56,7 +57,9 @@ class SiteView:
     fork_at: float  # the earliest time, by the back-off
     workers: tuple[WorkerView, ...] = ()
     batch: int = 1  # workers that move over at a time
+    proof: float = 1.0  # seconds that the first of them serves before
     alone: int | None = None  # a generation that must run alone, as must each worker without its replacement
+    early: int = 0  # workers that have died early, one after another
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +86,14 @@ def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
     """Replacement first."""
     actions: list[ForkWorker | DrainWorker] = []
     times: list[float] = []
-    surplus = [w for w in active if w.number > view.wanted]
-    active = [w for w in active if w.number <= view.wanted]
+    first = [w for w in active if w.leaves_first]
+    surplus = [w for w in active if w.number > view.wanted and w not in first]
+    active = [w for w in active if w.number <= view.wanted and w not in first]
 
-    missing = [n for n in range(1, view.wanted + 1) if all(w.number != n for w in active)]
+    present = {w.number for w in active} | {w.number for w in view.workers if w.leaves_first}
+    missing = _to_try(view, active, [n for n in range(1, view.wanted + 1) if n not in present])
+    if view.target is not None and not missing and now >= view.fork_at:
+        actions += [_drain(w, str(w.recycle), last=view.wanted == 1) for w in first]
     if missing and view.target is not None:
         if now >= view.fork_at:
             actions += [ForkWorker(view.target, n) for n in missing]
@@ -94,7 +101,7 @@ def _side_by_side(view: SiteView, active: list[WorkerView], now: float) -> Plan:
             times.append(view.fork_at)
 
     if view.target is not None:
-        proven_at = _proven_at(view.target, view.workers)
+        proven_at = _proven_at(view)
         if proven_at is not None and now >= proven_at:
             actions += [_drain(w, "one worker fewer") for w in surplus]
             actions += _superseded(view.target, active)
@@ -118,7 +125,7 @@ def _one_after_another(view: SiteView, active: list[WorkerView], now: float) -> 
     if serving.issuperset(range(1, view.wanted + 1)):
         recycled = (w for w in own if w.recycle is not None and w.number <= view.wanted)
         actions += [_drain(w, str(w.recycle), last=view.wanted == 1) for w in islice(recycled, 1)]
-    missing = _free_numbers(view)
+    missing = _to_try(view, active, _free_numbers(view))
     if view.target is None or not missing:
         return Plan(tuple(actions), None)
     if now < view.fork_at:
@@ -138,6 +145,14 @@ def _free_numbers(view: SiteView) -> list[int]:
     return [number for number in range(1, view.wanted + 1) if number not in present]
 
 
+def _to_try(view: SiteView, active: list[WorkerView], missing: list[int]) -> list[int]:
+    """Those of the missing numbers that are to be forked: in a crash loop one at a time, each in turn, until
+    there is one that serves. More would only fail, too."""
+    if not crash_loop(view.early) or not missing or any(w.state is WorkerState.SERVING for w in active):
+        return missing
+    return [] if active else [missing[view.early % len(missing)]]
+
+
 def rolled_out(view: SiteView) -> bool:
     """Whether every wanted worker is of the target generation and serving, and no other is left to drain."""
     active = [w for w in view.workers if w.state in _ACTIVE]
@@ -151,10 +166,10 @@ def _kills(view: SiteView, now: float) -> Iterator[KillWorker]:
             yield KillWorker(worker.generation, worker.key, worker.overdue, cause=None)
 
 
-def _proven_at(target: int, workers: Iterable[WorkerView]) -> float | None:
+def _proven_at(view: SiteView) -> float | None:
     """When the first worker of the target generation has served long enough; None while none serves."""
-    ready = [w.ready_at for w in workers if w.generation == target and w.ready_at is not None]
-    return min(ready) + PROOF if ready else None
+    ready = [w.ready_at for w in view.workers if w.generation == view.target and w.ready_at is not None]
+    return min(ready) + view.proof if ready else None
 
 
 def _fresh(worker: WorkerView, target: int) -> bool:

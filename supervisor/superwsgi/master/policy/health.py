@@ -21,8 +21,8 @@ FAILING: Final = 0.1
 has to be woken, for a database that is down somebody has."""
 
 _LACKS: Final = {
-    503: "no thread was free for them in time",
-    504: "the application took longer than timeouts.request",
+    503: "none of their threads was free in time",
+    504: "the application took longer than timeouts.request, or their rule in paths, allows",
 }
 """What the server itself answers for want of something, and what it lacked."""
 
@@ -52,11 +52,23 @@ class WorkerSigns:
 
 
 @dataclass(frozen=True, slots=True)
+class CompanionSigns:
+    """Of a place of a companion that is to run: whether something runs in it, and why it does not stay."""
+
+    name: str
+    runs: bool
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteSigns:
     """All that health depends on, and `totals`: what was counted since the start, up to the same moment as
     `lately`. `phase` says where the site is on its way, `out_of_threads` for how many seconds it has been
     that, `trouble` why the last reload failed, `expires_in` when its first certificate does; `mold_lost`:
-    there was a mold, and there is none again yet."""
+    there was a mold, and there is none again yet. `quarantine`: kinds of requests in quarantine, and for how
+    many more seconds each. `outage`: since when nothing runs, and why. So many workers are `expected`: they
+    were added lately, and are about to serve for the first time. `bounds` are of their number, None where it
+    is fixed; it may be `pinned`, as an operator has said it."""
 
     phase: str
     wanted: int
@@ -68,6 +80,12 @@ class SiteSigns:
     trouble: str = ""
     expires_in: float | None = None
     mold_lost: bool = False
+    quarantine: tuple[tuple[str, float], ...] = ()
+    companions: tuple[CompanionSigns, ...] = ()
+    expected: int = 0
+    bounds: tuple[int, int] | None = None
+    pinned: bool = False
+    outage: str = ""
 
     @property
     def serving(self) -> int:
@@ -95,6 +113,12 @@ def spell_health(health: str, phase: str) -> str:
     return health if phase == "running" else f"{health} ({phase})"
 
 
+def spell_workers(serving: int, wanted: int, bounds: tuple[int, int] | None, *, pinned: bool) -> str:
+    """`3 of 4 workers (2 to 8)`: as many as the load calls for, within these bounds."""
+    among = "" if bounds is None else " (asked for)" if pinned else f" ({bounds[0]} to {bounds[1]})"
+    return f"{serving} of {wanted} workers{among}"
+
+
 def period(seconds: float) -> str:
     """`the last minute`, or what there is of it."""
     return "the last minute" if seconds >= 55 else f"the last {duration(seconds)}"
@@ -103,8 +127,13 @@ def period(seconds: float) -> str:
 # The reasons, each as one line.
 
 
+def _outage(signs: SiteSigns) -> Iterator[str]:
+    if signs.outage:
+        yield signs.outage
+
+
 def _missing(signs: SiteSigns) -> Iterator[str]:
-    missing = signs.wanted - len(signs.workers)
+    missing = signs.wanted - len(signs.workers) - (0 if signs.crash_loop else signs.expected)
     if signs.phase == "stopping":
         yield "it is being stopped"
     elif missing > 0:
@@ -125,11 +154,18 @@ def _ailing(signs: SiteSigns) -> Iterator[str]:
 
 def _refused(signs: SiteSigns) -> Iterator[str]:
     counts, seconds = signs.lately.counts, signs.lately.seconds
-    for status, lack in _LACKS.items():
+    for status in _LACKS:
         refused = counts.refused[REFUSED.index(status)]
-        if refused:
+        refused -= counts.quarantined if status == 503 else 0
+        if refused > 0:
             of = f"{refused:,} of {counts.requests:,} requests"
-            yield f"{of} answered {status} in {period(seconds)}: {lack}"
+            yield f"{of} answered {status} in {period(seconds)}: {_lack(status, counts)}"
+
+
+def _lack(status: int, counts: Counts) -> str:
+    if status != 503 or not counts.shed:
+        return _LACKS[status]
+    return f"{_LACKS[status]}; {counts.shed:,} were shed so that others were (limits.queue_age)"
 
 
 def _failing(signs: SiteSigns) -> Iterator[str]:
@@ -138,6 +174,13 @@ def _failing(signs: SiteSigns) -> Iterator[str]:
     if failed > 0 and failed >= FAILING * counts.requests:
         of = f"{failed:,} of {counts.requests:,} requests"
         yield f"the application answered {of} 5xx in {period(signs.lately.seconds)}"
+
+
+def _in_quarantine(signs: SiteSigns) -> Iterator[str]:
+    refused = signs.lately.counts.quarantined
+    times = f", {refused:,} answered 503 in {period(signs.lately.seconds)}" if refused > 0 else ""
+    for kind, seconds in signs.quarantine:
+        yield f"{kind} is in quarantine for {duration(seconds)} more, as it ended workers{times}"
 
 
 def _out_of_threads(signs: SiteSigns) -> Iterator[str]:
@@ -163,13 +206,19 @@ def _without_mold(signs: SiteSigns) -> Iterator[str]:
         yield "its mold is lost: until there is another one, workers that end are not replaced"
 
 
+def _without_companions(signs: SiteSigns) -> Iterator[str]:
+    for companion in signs.companions:
+        if companion.trouble:
+            yield f"companion {companion.name}: {companion.trouble}"
+
+
 def _expired(signs: SiteSigns) -> Iterator[str]:
     if signs.expires_in is not None and signs.expires_in < 0:
         yield f"a certificate expired {duration(-signs.expires_in)} ago"
 
 
 _REASONS: Final[tuple[Callable[[SiteSigns], Iterator[str]], ...]] = (
-    _missing, _ailing, _refused, _failing, _out_of_threads, _abandoned, _without_mold,
-    _expired, _not_reloaded,
+    _outage, _missing, _ailing, _refused, _failing, _in_quarantine, _out_of_threads, _abandoned,
+    _without_mold, _without_companions, _expired, _not_reloaded,
 )  # fmt: skip
 """The gravest first."""

@@ -21,17 +21,27 @@ class MemoryLimits:
     def __bool__(self) -> bool:
         return self.soft is not None or self.hard is not None
 
-    def decide(self, generation: int, worker: int, used: int) -> RecycleWorker | KillWorker | None:
-        """What to do with a worker that uses `used` bytes."""
+    def decide(
+        self, generation: int, worker: int, used: int, why: str = ""
+    ) -> RecycleWorker | KillWorker | None:
+        """What to do with a worker that uses `used` bytes; `why` it has grown, if that is known."""
         if self.hard is not None and used > self.hard:
-            return KillWorker(generation, worker, self._spell("hard", used, self.hard), Cause.MEMORY_HARD)
+            reason = self._spell("hard", used, self.hard, why)
+            return KillWorker(generation, worker, reason, Cause.MEMORY_HARD)
         if self.soft is not None and used > self.soft:
-            return RecycleWorker(generation, worker, self._spell("soft", used, self.soft), Cause.MEMORY_SOFT)
+            reason = self._spell("soft", used, self.soft, why)
+            return RecycleWorker(generation, worker, reason, Cause.MEMORY_SOFT)
         return None
 
-    def _spell(self, name: str, used: int, limit: int) -> str:
-        """Such as `memory.soft: rss 612M over 600M`."""
-        return f"memory.{name}: {self.measure} {size(used)} over {size(limit)}"
+    @property
+    def first(self) -> int | None:
+        """The limit that it will reach first."""
+        return self.hard if self.soft is None else self.soft
+
+    def _spell(self, name: str, used: int, limit: int, why: str) -> str:
+        """Such as `memory.soft: rss 612M over 600M, grown 1.4M a request by GET /report since 14:02`."""
+        over = f"memory.{name}: {self.measure} {size(used)} over {size(limit)}"
+        return f"{over}, {why}" if why else over
 
 
 def in_bytes(limit: int | float | None, total: int) -> int | None:

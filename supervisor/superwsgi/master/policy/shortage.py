@@ -42,7 +42,9 @@ _COMPUTE: Final = (
 class ThreadsView:
     """The threads of a worker. `busy` of `total` have a request in hand, there may be `most`, and `free` more
     requests could run. `oldest` is how many seconds the first of `queued` requests has waited, None if that
-    is not known; `in_hand` are method and target of each request."""
+    is not known; `in_hand` are method and target of each request. `gated` more lack no thread: they wait
+    until others of their rule are answered, the first for `gated_for` seconds, as the key `gated_by` wants
+    it."""
 
     busy: int
     total: int
@@ -51,6 +53,9 @@ class ThreadsView:
     queued: int = 0
     oldest: float | None = None
     in_hand: tuple[tuple[str, str], ...] = ()
+    gated: int = 0
+    gated_for: float | None = None
+    gated_by: str | None = None
 
     @property
     def short(self) -> bool:
@@ -92,16 +97,29 @@ def view(counters: WorkerCounters, site: Site, ready_at: float | None, now: floa
     most = site.most_threads
     busy = min(len(counters.in_flight), most)
     queued = min(counters.queued, site.limits.queue)
-    waiting_since = max(counters.waiting_since, ready_at or 0.0)
+    gated = min(counters.gated, site.limits.connections) if site.paths else 0
     return ThreadsView(
         busy=busy,
         total=max(busy, min(counters.threads, most)),
         most=most,
         free=min(counters.free, most),
         queued=queued,
-        oldest=max(0.0, now - waiting_since) if queued and counters.waiting_since else None,
+        oldest=_waited(counters.waiting_since, ready_at, now) if queued else None,
         in_hand=tuple((request.method, request.path) for request in counters.in_flight),
+        gated=gated,
+        gated_for=_waited(counters.gated_since, ready_at, now) if gated else None,
+        gated_by=_gate(counters.gated_at, site) if gated else None,
     )
+
+
+def _waited(since: float, ready_at: float | None, now: float) -> float | None:
+    return max(0.0, now - max(since, ready_at or 0.0)) if since else None
+
+
+def _gate(number: int, site: Site) -> str | None:
+    """The key of the rule in that place."""
+    keys = [f"paths.{path}.threads" for path in site.paths]
+    return keys[number - 1] if 0 < number <= len(keys) else None
 
 
 def abandoned(count: int, site: Site) -> int:

@@ -21,6 +21,7 @@ from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.log.rate_limit import BURST, TokenBucket
 from superwsgi.master import states
 from superwsgi.master.handover import HeldMold, HeldWorker
+from superwsgi.master.memory.series import Figures, MemorySeries
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.governor import WorkerView
 from superwsgi.master.processes import hearing
@@ -28,6 +29,7 @@ from superwsgi.master.processes.hearing import Said
 from superwsgi.master.processes.stacks import Stacks
 from superwsgi.master.states import WorkerEvent, WorkerState
 from superwsgi.messages import MOST_ANSWERS, Become, Fork, Ready, TellThreads, ThreadsAt, Word
+from superwsgi.snapshot import LeakStatus
 
 GRACE: Final = 2.0
 """Seconds between the time by which a process should have ended by itself and its SIGKILL."""
@@ -37,6 +39,9 @@ _GARBLED: Final = 3
 
 _REPORTS: Final = 16 * BURST
 """Incidents that a process may report at once: what waits in its channel arrives together."""
+
+_SWAPPED: Final = 2
+"""What it has used may be so many times what is resident now: the rest is swapped out."""
 
 _SAMPLES: Final = 5
 """How many of its last figures of memory are kept."""
@@ -63,6 +68,7 @@ class WorkerHandle:
     stopped_at: float | None = None  # when it was first seen stopped by a signal, while it is
     switches: int = 0  # its context switches at that time
     recycle: str | None = None  # why it should be replaced
+    leaves_first: bool = False  # its replacement waits until it is gone
     asked_to_go: str | None = None  # why it was drained or ended
     failure: str | None = None  # why it did not boot, or had to be ended as broken
     detail: str = ""  # the traceback's text, if there is one
@@ -70,21 +76,27 @@ class WorkerHandle:
     cut_off: bool = False  # its channel has ended
     reports: TokenBucket = field(default_factory=lambda: TokenBucket(_REPORTS))
     incident: int | None = None  # because of which it is being ended or replaced
+    leaks: list[LeakStatus] = field(default_factory=list)  # requests that make it grow
+    series: MemorySeries = field(default_factory=MemorySeries)  # of its memory
     refused: tuple[int, ...] | None = (0,) * len(REFUSED)  # requests, at the last look; None if not known
     memory: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_SAMPLES))  # when, bytes
     stacks: Stacks | None = None  # if it has a pipe of its own for them
     dump: str = ""  # what it wrote of a fatal error
     question: int = 0  # the one about its threads that it has not answered yet
     samples: bool = False  # it understands SampleThreads
+    quarantines: bool = False  # and Quarantine
+    quarantine: dict[str, float] = field(default_factory=dict)  # which it was told last
     told: list[ThreadsAt] = field(default_factory=list)  # what it has answered so far
     counts: Counts = field(default_factory=Counts)  # the most that it has counted at any look
     paths: bytes = b""  # its table of these, as far as it is believed
+    kinds: bytes = b""  # its table of these, at the last look
     cpu: float | None = None  # of the last look: CPU seconds a second, None before the second one
     cpu_seconds: float | None = None  # what it has spent since its start, at the last look
     cause: Cause | None = None  # of `recycle` and `asked_to_go`, if that was not planned
     pss: int | None = None  # bytes, if somebody has asked lately
     lost: int = 0  # requests that it had in hand at its end
     pss_at: float = 0.0  # when that was measured
+    may_grow: bool | None = False  # what it was told last; None if it may not understand that
     drawn: float = field(default_factory=random.random)  # from 0 to 1: when it is due
     _spent: tuple[float, float] | None = None  # the CPU seconds until then, and when that was
 
@@ -109,10 +121,16 @@ class WorkerHandle:
             stacks=None if held.stacks is None else Stacks(held.stacks),
             question=held.question,
             samples=held.samples,
+            quarantines=held.quarantines,
             counts=held.counts,
             cause=held.cause,
             paths=held.paths,
+            kinds=held.kinds,
+            leaks=held.leaks,
+            series=held.series,
+            leaves_first=held.leaves_first,
             cpu_seconds=held.cpu_seconds,
+            may_grow=held.may_grow,
         )
 
     def hold(self) -> HeldWorker:
@@ -134,10 +152,16 @@ class WorkerHandle:
             question=self.question,
             refused=self.refused,
             samples=self.samples,
+            quarantines=self.quarantines,
             counts=self.counts,
             cause=self.cause,
             paths=self.paths.rstrip(b"\0"),
+            kinds=self.kinds.rstrip(b"\0"),
+            leaks=self.leaks,
+            series=self.series,
+            leaves_first=self.leaves_first,
             cpu_seconds=self.cpu_seconds,
+            may_grow=self.may_grow,
         )
 
     def apply(self, event: WorkerEvent) -> None:
@@ -153,7 +177,7 @@ class WorkerHandle:
         if isinstance(word, ThreadsAt):
             self._answer(word, sender)
         elif isinstance(word, Ready):
-            self.samples = word.samples
+            self.samples, self.quarantines = word.samples, word.quarantines
 
     def is_called(self, word: str) -> bool:
         """Whether an operator's word means it: its number, or its process id."""
@@ -205,9 +229,9 @@ class WorkerHandle:
         self.pid = pid if self.pid is None else self.pid
         self.failure = reason
 
-    def replace(self, reason: str, cause: Cause) -> None:
+    def replace(self, reason: str, cause: Cause, *, leaves_first: bool = False) -> None:
         """It should be replaced, for this reason."""
-        self.recycle, self.cause = reason, cause
+        self.recycle, self.cause, self.leaves_first = reason, cause, leaves_first
 
     def ask_to_go(self, reason: str, cause: Cause | None = None) -> None:
         """It is being drained or ended; the first reason counts. What is planned has no cause: one for which
@@ -227,6 +251,18 @@ class WorkerHandle:
     def uses(self, memory: int, now: float) -> None:
         """So many bytes."""
         self.memory.append((now, memory))
+
+    def can_have_grown(self, by: float) -> bool:
+        """Whether it has so many bytes at all."""
+        return bool(self.memory) and by <= _SWAPPED * max(used for _, used in self.memory)
+
+    def served(self, now: float) -> float:
+        """For how many seconds it serves."""
+        return 0.0 if self.ready_at is None else now - self.ready_at
+
+    def measured(self, figures: Figures) -> None:
+        """A look at its memory."""
+        self.series.add(figures)
 
     def answers(self) -> None:
         """It does not hang, or no longer."""
@@ -289,6 +325,7 @@ class WorkerHandle:
             state=self.state,
             ready_at=self.ready_at,
             recycle=self.recycle,
+            leaves_first=self.leaves_first,
             deadline=self.deadline,
             overdue=self.overdue,
         )
@@ -318,11 +355,28 @@ class MoldHandle:
 
     @classmethod
     def restore(cls, held: HeldMold) -> MoldHandle:
-        channel = Channel.of(held.channel)
-        return cls(held.pid, channel, held.loaded, hazards=held.hazards, said=held.said, pipes=held.pipes)
+        return cls(
+            pid=held.pid,
+            channel=Channel.of(held.channel),
+            loaded=held.loaded,
+            hazards=held.hazards,
+            failure=held.failure,
+            detail=held.detail,
+            said=held.said,
+            pipes=held.pipes,
+        )
 
     def hold(self) -> HeldMold:
-        return HeldMold(self.pid, self.channel.held(), self.loaded, self.hazards, self.said, self.pipes)
+        return HeldMold(
+            pid=self.pid,
+            channel=self.channel.held(),
+            loaded=self.loaded,
+            hazards=self.hazards,
+            failure=self.failure,
+            detail=self.detail,
+            said=self.said,
+            pipes=self.pipes,
+        )
 
     def heard(self, word: Word, sender: int) -> None:
         """Its next word. Raises Forged."""

@@ -19,12 +19,14 @@ from superwsgi.messages import (
     BootFailed,
     Connect,
     ForkFailed,
+    Grows,
     Loaded,
     LoadFailed,
     Ready,
     Recycle,
     Started,
     ThreadsAt,
+    Tried,
     Unforkable,
     WentWrong,
     Word,
@@ -45,8 +47,8 @@ Table = dict[Said, dict[type[Word], Said]]
 WORKER: Final[Table] = {
     Said.NOTHING: {Started: Said.STARTED},
     Said.STARTED: {WentWrong: Said.STARTED, Ready: Said.READY, BootFailed: Said.LAST},
-    Said.READY: {WentWrong: Said.READY, Recycle: Said.LAST, ThreadsAt: Said.READY},
-    Said.LAST: {WentWrong: Said.LAST, ThreadsAt: Said.LAST},
+    Said.READY: {WentWrong: Said.READY, Recycle: Said.LAST, ThreadsAt: Said.READY, Grows: Said.READY},
+    Said.LAST: {WentWrong: Said.LAST, ThreadsAt: Said.LAST, Grows: Said.LAST},
 }
 
 MOLD: Final[Table] = {
@@ -55,6 +57,14 @@ MOLD: Final[Table] = {
     Said.READY: {WentWrong: Said.READY, ForkFailed: Said.READY, LoadFailed: Said.LAST},
     Said.LAST: {WentWrong: Said.LAST},
 }
+
+TRIAL: Final[Table] = {
+    Said.NOTHING: {WentWrong: Said.NOTHING, Tried: Said.LAST, LoadFailed: Said.LAST},
+    Said.STARTED: {},
+    Said.READY: {},
+    Said.LAST: {},
+}
+"""Of a mold that `superwsgi check` has started."""
 
 ADMIN: Final[Table] = {
     Said.NOTHING: {WentWrong: Said.NOTHING, Ready: Said.READY},

@@ -111,7 +111,7 @@ def execute(site: Site, release: Release, theirs: socket.socket, _private: Itera
     it, it is executed by root, isolated, and becomes that user a moment later: see worker/boot/mold.py.
     """
     try:
-        program = _ordinary(release.python, environ_of(site, release), _MOLD)
+        program = ordinary(release.python, environ_of(site, release), _MOLD)
         return _spawn(program, theirs, partial(drop, site.user, site.group, site.umask))
     except PermissionError as error:
         if not becomes_another(site.user, site.group):
@@ -129,7 +129,7 @@ def execute_admin(python: str, user: str | None, theirs: socket.socket) -> int:
     become = partial(drop, user, None, None)
     try:
         if user is None or _can_read(account(user), Path(__file__)):
-            return _spawn(_ordinary(python, environ, _ADMIN), theirs, become, folder="/")
+            return _spawn(ordinary(python, environ, _ADMIN), theirs, become, folder="/")
         denied = PermissionError(errno.EACCES, f"{Path(__file__).parents[2]}: {os.strerror(errno.EACCES)}")
     except PermissionError as error:
         if user is None:
@@ -165,12 +165,20 @@ def environ_of(site: Site, release: Release) -> dict[str, str]:
     return environ
 
 
+def environ_of_commands(site: Site, release: Release) -> dict[str, str]:
+    """The same for commands of the site file, with the interpreter's folder first in the PATH: `python` is
+    the site's."""
+    environ = environ_of(site, release)
+    folder = str(Path(release.python).parent)
+    return {**environ, "PATH": os.pathsep.join([folder, environ.get("PATH", os.defpath)])}
+
+
 def why(error: OSError | PrivilegeError | ConfigError) -> str:
     """Why a program could not be executed."""
     return error.strerror or "" if isinstance(error, OSError) else str(error)
 
 
-def _ordinary(python: str, environ: Mapping[str, str], module: str) -> tuple[list[str], Mapping[str, str]]:
+def ordinary(python: str, environ: Mapping[str, str], module: str) -> tuple[list[str], Mapping[str, str]]:
     """Its arguments and environment. It must not look for modules in the working folder: that may have been
     removed with an old release, and then Python 3.13 fails at the first missing attribute of any module.
     Versions before 3.11 do not know the variable, and need it less.
@@ -219,7 +227,8 @@ def _is_roots(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What to execute, and how: `become` takes the user's rights, then `folder` is entered. `files` are
+    """What to execute, and how: the first of the `arguments` is looked for in the PATH of `environ` unless it
+    is a path; `become` takes the user's rights, then `folder` is entered. `files` are
     descriptors, by their number in the program, which has no others. Signals have their default actions, and
     some are `blocked`. In a `session` of its own no terminal reaches it."""
 
@@ -267,7 +276,7 @@ def _be(program: Execution, telling: int) -> NoReturn:
         if program.folder is not None:
             os.chdir(program.folder)
         signal.pthread_sigmask(signal.SIG_SETMASK, program.blocked)
-        os.execve(program.arguments[0], [*program.arguments], program.environ)
+        os.execvpe(program.arguments[0], [*program.arguments], program.environ)
     except OSError as error:
         os.write(telling, msgspec.json.encode((error.errno, error.strerror, error.filename)))
     except PrivilegeError as error:

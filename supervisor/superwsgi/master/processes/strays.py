@@ -43,21 +43,30 @@ class Strays:
         self._errors = errors
         self._known = known
         self._before = frozenset(_children())  # children of a script that calls superwsgi.run
+        self._spared: Callable[[set[int]], set[int]] = lambda _: set()
         self._ending: set[int] = set()
         self._named: set[int] = set()
+
+    def spare(self, own: Callable[[set[int]], set[int]]) -> None:
+        """Leave alone which of some processes belong to others that look after them."""
+        self._spared = own
 
     def look(self, now: float) -> None:
         """After a process has ended: its children are ours now."""
         children = set(_children())
         self._ending &= children
         self._named &= children
-        others = children - self._known() - self._before
+        others = self._unknown(children)
         marks = {pid: mark for pid in children if (mark := lineage.mark_of(pid)) is not None}
         lost = orphans(marks, self._known()) | {pid for pid in others - {*marks} if _runs(pid, _SPAWNED)}
         for pid in sorted(lost - self._ending):
             self._end(pid, now)
         if others - {*marks} - lost - self._named:
             self._loop.call_at(now + GRACE, self.name_programs)
+
+    def _unknown(self, children: set[int]) -> set[int]:
+        others = children - self._known() - self._before
+        return others - self._spared(others)
 
     def __bool__(self) -> bool:
         """Whether some are still being ended."""
@@ -78,7 +87,7 @@ class Strays:
     def name_programs(self, _now: float) -> None:
         """Log the programs that are left, unless they were logged before."""
         children = set(_children())
-        for pid in sorted(children - self._known() - self._before - self._named - self._ending):
+        for pid in sorted(self._unknown(children) - self._named - self._ending):
             is_program = lineage.mark_of(pid) is None and not _runs(pid, _TRACKER)
             name = _name(pid)  # asked last: a process that ends meanwhile seems to have no mark
             if is_program and name:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from superwsgi.config.schema import Site
+from superwsgi.master.companions.companions import Companions
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
-from superwsgi.master.policy.health import Condition, Health, spell_health
+from superwsgi.master.policy.health import Condition, Health, spell_health, spell_workers
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import Listener
 from superwsgi.master.systemd.notify import Notifier, UnitPhase
@@ -28,14 +29,15 @@ _MARGIN: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the status line says: `present` workers exist; `trouble` is why the last generation failed, the
-    first one or that of a reload."""
+    """What the status line says: `present` workers exist, and so many `companions`; `trouble` is why the last
+    generation failed, the first one or that of a reload."""
 
     phase: UnitPhase
     present: int
     generation: int | None
     condition: Condition
     trouble: str = ""
+    companions: int = 0
 
 
 def spell(summary: Summary) -> str:
@@ -43,9 +45,13 @@ def spell(summary: Summary) -> str:
     if summary.phase is UnitPhase.STOPPING:
         return _farewell(summary)
     health, signs = summary.condition.health, summary.condition.signs
-    parts = [spell_health(health.value, signs.phase), f"{signs.serving} of {signs.wanted} workers"]
+    workers = spell_workers(signs.serving, signs.wanted, signs.bounds, pinned=signs.pinned)
+    parts = [spell_health(health.value, signs.phase), workers]
     parts += [f"generation {summary.generation}"] if summary.generation is not None else []
     parts += [f"{signs.lately.rate:.0f} req/s"]
+    if signs.companions:
+        running = sum(each.runs for each in signs.companions)
+        parts += [f"{running} of {len(signs.companions)} companions"]
     line = ", ".join(parts)
     return line if health is Health.HEALTHY else f"{line}: {'; '.join(summary.condition.reasons)}"
 
@@ -54,8 +60,10 @@ def _farewell(summary: Summary) -> str:
     """Such as `stopping, 2 workers left`; `systemctl status` keeps showing the last one."""
     if summary.generation is None and summary.trouble:
         return f"did not start: {summary.trouble}"
-    left = f"{summary.present} worker{'s' if summary.present != 1 else ''} left"
-    return f"stopping, {left}" if summary.present else "stopped"
+    for present, name in ((summary.present, "worker"), (summary.companions, "companion")):
+        if present:
+            return f"stopping, {present} {name}{'s' if present != 1 else ''} left"
+    return "stopped"
 
 
 def phase(generations: Generations, *, stopping: bool) -> UnitPhase:
@@ -78,12 +86,14 @@ class Report:
         record: Record,
         loop: EventLoop,
         judge: Callable[[float], Condition],
+        companions: Companions,
     ) -> None:
         self._notifier = notifier
         self._generations = generations
         self._record = record
         self._loop = loop
         self._judge = judge
+        self._companions = companions
         self._judged: tuple[object, Condition] | None = None  # and what was known of the processes then
         self._stored: dict[str, Listener] = {}
         self._attempt = 0
@@ -124,7 +134,7 @@ class Report:
         """Draining begins: it may take as long as the site file says."""
         timeouts = [generation.site.timeouts for generation in self._generations]
         longest = max((each.lame_duck + each.graceful for each in timeouts), default=0.0)
-        self._notifier.takes(longest + _MARGIN)
+        self._notifier.takes(longest + self._companions.longest + _MARGIN)
 
     def _store_listeners(self) -> None:
         """Keep the sockets of the generations that serve over a restart, and no others."""
@@ -140,12 +150,11 @@ class Report:
         self._stored = wanted
 
     def _feed_watchdog(self, now: float) -> None:
-        """Only from the loop's own turn, and only while there is a worker: else systemd should restart us."""
+        """Only from the loop's own turn. Also while there is no worker: a restart would not mend what keeps
+        them from starting, and cost the clients that wait for it."""
         assert self._notifier.watchdog is not None
         self._loop.call_at(now + self._notifier.watchdog, self._feed_watchdog)
-        starting = self._generations.current is None or self._generations.is_between()
-        if starting or any(generation.workers for generation in self._generations):
-            self._notifier.alive()
+        self._notifier.alive()
 
     def _summary(self, now_in: UnitPhase, now: float) -> Summary:
         current = self._generations.current
@@ -155,6 +164,7 @@ class Report:
             generation=current.number if current is not None else None,
             condition=self._condition(now_in, now),
             trouble=self._record.trouble,
+            companions=sum(companion.lives for companion in self._companions),
         )
 
     def _condition(self, now_in: UnitPhase, now: float) -> Condition:

@@ -17,11 +17,15 @@ from superwsgi.master.policy import last_minute
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.last_minute import LastMinute, Sample
 from superwsgi.master.processes.handles import WorkerHandle
+from superwsgi.master.totals.by_kind import BySiteKind
 from superwsgi.master.totals.by_path import BySitePath
 
 FASTEST: Final = 1_000_000
 """Requests a second that no worker answers: the fastest ones answer a tenth of that. Nor does one add as many
 seconds to its latencies each second, or accept as many connections."""
+
+WARM: Final = 1.0
+"""Seconds for which a worker has served before it is judged by its answers."""
 
 _WIDEST: Final = 1 << 40
 """Bytes a second that none sends."""
@@ -37,6 +41,7 @@ class Totals:
         self._ended = Counts()
         self._ended_cpu = 0.0
         self.by_path = BySitePath()
+        self.by_kind = BySiteKind()
         self.restarts: Counter[Cause] = Counter()
         self._samples: list[Sample] = []
 
@@ -83,6 +88,17 @@ class Totals:
         """The last minute, up to what is counted now."""
         return last_minute.since(self._samples, Sample(now, total))
 
+    def look_at_kinds(self, worker: WorkerHandle, board: Scoreboard, now: float, *, judged: bool) -> None:
+        """Count how its answers have turned out since the last look. If it is to be `judged` by them, those
+        of its first second do not count: its caches are cold, its connections still to be made."""
+        served = 0.0 if worker.ready_at is None else now - worker.ready_at
+        if judged and not worker.kinds and served < WARM:
+            return
+        table = board.kind_table(worker.slot)
+        if worker.kinds or not judged:
+            self.by_kind.add(worker.generation, worker.kinds, table, round(FASTEST * (1 + served)))
+        worker.kinds = table
+
     def _look_at(self, worker: WorkerHandle, board: Scoreboard, now: float) -> None:
         served = 1.0 + (0.0 if worker.ready_at is None else now - worker.ready_at)
         counts = board.counts(worker.slot)
@@ -96,5 +112,6 @@ class Totals:
 def is_possible(counts: Counts, seconds: float) -> bool:
     """Whether a worker can have counted as much in that time."""
     each = (*counts.answers, *counts.refused, *counts.app_latency, *counts.latency)
-    most = max(*each, counts.accepted, counts.turned_away, counts.unlogged, counts.app_time, counts.time)
+    others = counts.accepted, counts.turned_away, counts.unlogged, counts.quarantined, counts.shed
+    most = max(*each, *others, counts.upgrades, counts.app_time, counts.time)
     return most <= FASTEST * seconds and counts.sent <= _WIDEST * seconds

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from superwsgi.config.schema import Site
 from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.generation import Generation
+from superwsgi.master.generations.held import restore
 from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.handover import Handover, HandoverError, HeldGeneration
 from superwsgi.master.processes.launch import Launch
@@ -57,7 +58,7 @@ class Taken:
     def generations(self, origin: Origin, launch: Launch, loop: EventLoop) -> Iterator[Generation]:
         for held in self.handover.generations:
             release = held.release or Release.of(held.site, origin, os.environ)
-            yield Generation.restore(held, release, self._listeners(held), launch, loop)
+            yield restore(held, release, self._listeners(held), launch, loop)
 
     @property
     def _current(self) -> HeldGeneration:

@@ -8,10 +8,12 @@ import os
 import site as interpreter
 import sys
 
-from superwsgi import apps
+from superwsgi import apps, build
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.links import Links, pin
 from superwsgi.config.schema import Site
+from superwsgi.files import needs
+from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import encodable
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
 from superwsgi.system.privileges import PrivilegeError, drop, log_in
@@ -61,12 +63,32 @@ def _end_isolation(site: Site, search_path: str | None) -> None:
 
 
 def load_apps(site: Site) -> WSGIApp:
-    """Import the site's applications. Raises Unloadable."""
+    """Import the site's applications, with the files of `static` and `sendfile` around them. Raises
+    Unloadable."""
+    missing = [str(problem) for problem in needs.folders(site)]
+    if missing:
+        raise Unloadable("; ".join(missing))
     try:
         with staying():
-            return apps.load_all(site.apps)
+            return _wrapped(apps.load_all(site.apps), site)
     except apps.AppError as error:
         raise Unloadable(str(error), error.detail, locked=error.locked) from None
+
+
+def _wrapped(app: WSGIApp, site: Site) -> WSGIApp:
+    """Imports what sends files only where a site has such."""
+    if site.sendfile:
+        from superwsgi.files.sendfile import Sendfile
+
+        app = Sendfile(app, site.sendfile).answer
+    if site.static:
+        if not needs.has_library(site):
+            raise Unloadable(f"{needs.lacking()}; packages are looked for in {sys.prefix}")
+        from superwsgi.files.known import Knowledge
+        from superwsgi.files.static import StaticFiles
+
+        app = StaticFiles(app, site.static, Knowledge().fields).answer
+    return app
 
 
 def reseed() -> None:
@@ -83,3 +105,19 @@ def freeze() -> None:
     of its time), and after a fork they do not touch, and so copy, its pages."""
     gc.collect()
     gc.freeze()
+
+
+def tell_threads(errors: ErrorLog) -> None:
+    """Of a free-threaded interpreter: whether the application's threads compute at the same time, as its
+    packages have now been imported."""
+    if not build.is_free_threaded():
+        return
+    if build.has_gil():
+        errors.notice(
+            "threads take turns",
+            python=build.python(),
+            reason="a package that was imported needs the GIL, or PYTHON_GIL=1",
+            next="Python's RuntimeWarning names the package: look for a newer one",
+        )
+    else:
+        errors.info("threads compute at the same time", python=build.python())

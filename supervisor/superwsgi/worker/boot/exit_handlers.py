@@ -14,10 +14,10 @@ import contextlib
 import functools
 import gc
 import os
-import select
 import weakref
 from typing import Any, Final
 
+from superwsgi import unpatched
 from superwsgi.worker.boot import unfinished
 from superwsgi.worker.boot.removers import Handler, named, removes
 
@@ -106,7 +106,7 @@ class Siblings:
 
     def _wait(self, timeout: int | None) -> bool:
         """Whether all others end within `timeout` ms (None: wait forever)."""
-        watched = select.poll()
+        watched = unpatched.poll()
         watched.register(self._others, 0)  # POLLHUP is always reported
         return bool(watched.poll(timeout))
 

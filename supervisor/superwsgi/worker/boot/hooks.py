@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from superwsgi.apps.load import AppError, accepts, load_function
+from superwsgi.apps import AppError
+from superwsgi.apps.load import accepts, load_function
 from superwsgi.apps.locks import is_locked_out
 from superwsgi.config.schema import Site
 from superwsgi.log.frames import application_traceback, raised_at

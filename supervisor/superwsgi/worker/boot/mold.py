@@ -12,7 +12,6 @@ import errno
 import faulthandler
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -22,12 +21,15 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+from superwsgi import unpatched
+from superwsgi.apps import patching
 from superwsgi.apps.types import WSGIApp
 from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.channel import CHANNEL_FD, Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.log import files
 from superwsgi.log.error import ErrorLog
+from superwsgi.log.spelling import spell_exception
 from superwsgi.log.writer import Sink
 from superwsgi.messages import (
     Become,
@@ -38,6 +40,7 @@ from superwsgi.messages import (
     LoadFailed,
     Relisten,
     Reopen,
+    Tried,
     Unforkable,
 )
 from superwsgi.system import lineage, orphan, signals
@@ -47,9 +50,11 @@ from superwsgi.worker import capture, forks, hazards
 from superwsgi.worker.boot import exit_handlers, handed, process, prometheus
 from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, settle
 from superwsgi.worker.boot.hooks import HookedWorker, Hooks
+from superwsgi.worker.boot.trial.loading import try_out
 from superwsgi.worker.boot.warmup import warm_up
 from superwsgi.worker.boot.windup import WindUp
 from superwsgi.worker.forks import flush_output
+from superwsgi.worker.log_files import take_log_files
 from superwsgi.worker.reporting import Reporting
 
 _MASTERS = (
@@ -65,7 +70,7 @@ def main() -> NoReturn:
         os.set_inheritable(CHANNEL_FD, False)
     except OSError:  # executed again, as the reloaders of development servers do
         sys.exit("superwsgi: a mold was executed again; does the module call app.run(debug=True)?")
-    begin(Channel(socket.socket(fileno=CHANNEL_FD)))
+    begin(Channel(unpatched.Socket(fileno=CHANNEL_FD)))
 
 
 def is_program() -> bool:
@@ -107,21 +112,26 @@ def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> Non
     assert isinstance(message, Boot)
     mold = Mold(channel, message, fds, app)
     with contextlib.suppress(Closed):
-        try:
-            found = [*already, *mold.load()]
-        except Unloadable as error:
-            channel.send(LoadFailed(error.reason, error.detail, error.locked))
+        if message.trial:
+            channel.send(mold.try_out(began))
         else:
-            took = time.monotonic() - began
-            alone = found and app is None and message.site.preload == "auto"
-            channel.send(Unforkable(found, took) if alone else Loaded(took, found))
-            try:
-                mold.serve()
-            except (
-                OutOfDescriptors
-            ) as error:  # of no use any more; the next one begins without what it has open
-                channel.send(LoadFailed(f"it cannot fork: {error}"))
+            _work(channel, mold, app is None and message.site.preload == "auto", already, began)
     mold.end()
+
+
+def _work(channel: Channel, mold: Mold, may_be_alone: bool, already: Sequence[str], began: float) -> None:
+    """Load, and serve the master. Raises Closed."""
+    try:
+        found = [*already, *mold.load()]
+    except Unloadable as error:
+        channel.send(LoadFailed(error.reason, error.detail, error.locked))
+        return
+    took = time.monotonic() - began
+    channel.send(Unforkable(found, took) if found and may_be_alone else Loaded(took, found))
+    try:
+        mold.serve()
+    except OutOfDescriptors as error:  # of no use any more; the next one begins without what it has open
+        channel.send(LoadFailed(f"it cannot fork: {error}"))
 
 
 class Mold:
@@ -133,13 +143,16 @@ class Mold:
         self._site = boot.site
         self._generation = boot.generation
         self._proven = boot.proven
+        self._growth = boot.growth
         self._links = boot.links
         self._search_path = boot.search_path
         self._app = app
         self._lent = app is not None  # by the script that runs us, which ends by itself
         self._hooks = Hooks()
         board, *rest = fds
-        self._board = Scoreboard.attach(board, boot.site.most_threads + 1, paths=boot.site.metrics.paths)
+        site = boot.site
+        threads, paths, upgraded = site.most_threads + 1, site.metrics.paths, site.limits.upgraded
+        self._board = Scoreboard.attach(board, threads, paths=paths, upgraded=upgraded)
         self._error_fd = rest.pop(0) if boot.error_log else None
         self._access_fd = rest.pop(0) if boot.access_log else None
         stacks_fd = rest.pop(0) if boot.stacks else None
@@ -169,7 +182,7 @@ class Mold:
         forks.on_child(self._close_in_child)
 
     def _take_listeners(self, fds: Sequence[int], tls: Sequence[bool], checks: Sequence[bool]) -> None:
-        self._listeners = [socket.socket(fileno=fd) for fd in fds]
+        self._listeners = [unpatched.Socket(fileno=fd) for fd in fds]
         self._secured = frozenset(compress(self._listeners, tls))
         self._for_checks = frozenset(compress(self._listeners, checks))
 
@@ -178,6 +191,41 @@ class Mold:
 
         Returns the resulting fork hazards. Raises Unloadable.
         """
+        self._settle()
+        self._patch()
+        found = self._preload() if self._app is None and self._site.preload else []
+        if self._app is not None:
+            self._siblings = exit_handlers.Siblings(removing=not self._lent)
+        freeze()
+        orphan.outlive()  # from now on our channel shows whether the master lives
+        return found
+
+    def try_out(self, began: float) -> Tried | LoadFailed:
+        """As `load`, for a check, since then (monotonic seconds): all that fails is told."""
+        try:
+            self._settle()
+            self._patch()
+        except Unloadable as error:
+            return LoadFailed(error.reason, error.detail, error.locked)
+        tried = try_out(self._site, self._errors, began)
+        orphan.outlive()
+        return tried
+
+    def _patch(self) -> None:
+        """Raises Unloadable."""
+        if not patching.has_library(self._site):
+            raise Unloadable(f"{patching.lacking()}; packages are looked for in {sys.prefix}")
+        if self._site.green:
+            try:
+                patching.patch()
+            except Exception as error:  # it does not fit this Python, or what it needs is missing
+                raise Unloadable(f"green: gevent does not load: {spell_exception(error)}") from None
+            from superwsgi.worker.green import event_loops  # where gevent is installed
+
+            event_loops.give_each_greenlet_its_own()
+
+    def _settle(self) -> None:
+        """Raises Unloadable."""
         setproctitle(f"superwsgi: mold {self._generation} [{self._site.name}]")
         faulthandler.enable(self._stacks_fd)
         faulthandler.register(signal.SIGUSR2, self._stacks_fd)  # its workers' too, until they serve
@@ -185,12 +233,6 @@ class Mold:
         self._certificates = _certificates(self._site, self._handed)
         settle(self._site, self._links, self._search_path)
         orphan.end_with(self._master)
-        found = self._preload() if self._app is None and self._site.preload else []
-        if self._app is not None:
-            self._siblings = exit_handlers.Siblings(removing=not self._lent)
-        freeze()
-        orphan.outlive()  # from now on our channel shows whether the master lives
-        return found
 
     def _preload(self) -> list[str]:
         prometheus.begin(self._site, self._errors, importing=True)
@@ -220,7 +262,7 @@ class Mold:
                 self._take_listeners(fds, message.tls, message.checks)
             elif isinstance(message, Reopen):
                 access = None if self._access_fd is None else Sink(self._access_fd)
-                process.take_log_files(message, fds, self._errors, access)
+                take_log_files(message, fds, self._errors, access)
 
     def end(self) -> None:
         """Run what the interpreter would at its exit; once workers have been forked, only what they left to
@@ -315,7 +357,9 @@ class Mold:
             hooks=self._hooks,
             siblings=self._siblings,
             proven=request.proven,
-            channel=Channel(socket.socket(fileno=channel_fd)),
+            quarantine=request.quarantine,
+            growth=self._growth,
+            channel=Channel(unpatched.Socket(fileno=channel_fd)),
             board=self._board.writer(request.slot),
             listeners=self._listeners,
             secured=self._secured,

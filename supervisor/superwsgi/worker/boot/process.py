@@ -15,28 +15,33 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NoReturn
 
 from msgspec.structs import replace
 from setproctitle import setproctitle
 
+from superwsgi import unpatched
 from superwsgi.apps.types import WSGIApp
 from superwsgi.board.scoreboard import WorkerWriter
 from superwsgi.channel import Channel, Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
+from superwsgi.files import telling
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
-from superwsgi.log.writer import Sink
 from superwsgi.messages import (
     BootFailed,
     Drain,
+    Grows,
+    MayGrow,
     Message,
+    Quarantine,
     Ready,
     Recycle,
     Reopen,
     SampleThreads,
+    Spread,
     Started,
     Stop,
     TellThreads,
@@ -46,16 +51,20 @@ from superwsgi.system.signals import Signals, ignore
 from superwsgi.tls.interface import Certificates
 from superwsgi.worker import capture, forks
 from superwsgi.worker.boot import exit_handlers, prometheus
-from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, reseed
+from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, reseed, tell_threads
 from superwsgi.worker.boot.exit_handlers import Siblings
 from superwsgi.worker.boot.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.boot.warmup import warm_up
 from superwsgi.worker.boot.windup import FAST, WindUp
 from superwsgi.worker.forks import flush_output
+from superwsgi.worker.green.choosing import loop_of
+from superwsgi.worker.log_files import take_log_files
+from superwsgi.worker.memory.trial import LeakTrial
 from superwsgi.worker.reporting import Reporting
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.health import Going
 from superwsgi.worker.serve.loop import Loop
+from superwsgi.worker.serve.upgraded.takeovers import FAREWELL
 from superwsgi.worker.threads.sampler import Sampler
 from superwsgi.worker.threads.thread import request_in_hand
 
@@ -79,6 +88,8 @@ class Start:
     hooks: Hooks
     siblings: Siblings | None  # if its application came from a mold
     proven: bool  # a sibling has served
+    quarantine: Mapping[str, float]  # as in the message
+    growth: bool  # as in Boot
     channel: Channel
     board: WorkerWriter
     listeners: Sequence[socket.socket]
@@ -132,11 +143,13 @@ class Worker:
         self._hooks = start.hooks
         self._asks = itertools.count()
         self._loop: Loop | None = None
+        self._trial: LeakTrial | None = None  # if this thread is to judge
         self._sampler: Sampler | None = None  # of the last profile
         self._signals = Signals()
         start.board.set("pid", os.getpid())
         lineage.carry()
         forks.log_to(self._errors)
+        telling.log_to(self._errors)
         forks.on_child(self._close_in_child)
 
     def live(self) -> int:
@@ -152,10 +165,12 @@ class Worker:
         except Unloadable as error:
             start.channel.send(BootFailed(error.reason, error.detail, error.locked))
             return BOOT_FAILED
+        if start.worker == 1:
+            tell_threads(self._errors)
         orphan.outlive()  # from now on our channel shows whether the master lives
         self._dump_fatal_errors()  # the import may have had them dumped elsewhere
         self._take_signals()
-        self._loop = Loop(
+        self._loop = loop_of(start.site)(
             site=self._reachable(),
             app=app,
             listeners=Listeners(start.listeners, start.secured, start.certificates, start.for_checks),
@@ -165,15 +180,19 @@ class Worker:
             on_recycle=self._ask_for_replacement,
             on_end=self._signals.wake,
         )
+        self._loop.put_in_quarantine(start.quarantine)
+        trial = LeakTrial(self._loop.memory, self._offer)
+        if not self._loop.watch(trial.fileno(), lambda: self._judge(trial)):
+            self._trial = trial
         try:
             self._start_threads()
         except RuntimeError:
             start.channel.send(BootFailed(_too_many_threads(start.site.elastic.min)))
             return BOOT_FAILED
         # Sent first: once anything has been served, the master can know that we serve before it ends us.
-        start.channel.send(Ready(time.monotonic() - self._began, samples=True))
+        start.channel.send(Ready(time.monotonic() - self._began, samples=True, quarantines=True))
         self._loop.start()
-        self._obey()
+        self._loop.obey(self._obey)
         return self._end()
 
     def _reachable(self) -> Site:
@@ -231,15 +250,22 @@ class Worker:
     def _obey(self) -> None:
         """Obey the master and signals until the loop has drained or must stop."""
         assert self._loop is not None
-        watched = select.poll()
+        watched = unpatched.poll()
         watched.register(self._start.channel.fileno(), select.POLLIN)
         watched.register(self._signals.fileno(), select.POLLIN)
+        trial = self._trial
+        if trial is not None:
+            watched.register(trial.fileno(), select.POLLIN)
         while True:
             timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             ready = [fd for fd, _ in watched.poll(None if timeout is None else timeout * 1000)]
             if not ready:
+                if self._loop.takeovers.say_goodbye() and self._loop.join(FAREWELL):
+                    return
                 self._errors.warning("drain cut short", reason="timeouts.graceful", next="ending")
                 return
+            if trial is not None and trial.fileno() in ready:
+                self._judge(trial)
             if self._signals.fileno() in ready and self._woken_by(self._signals.read()):
                 return
             if self._start.channel.fileno() in ready:
@@ -264,12 +290,32 @@ class Worker:
             self._drain(message.lame_duck, message.graceful, going)
         elif isinstance(message, Reopen):
             take_log_files(message, fds, self._errors, self._access)
+        elif isinstance(message, MayGrow):
+            assert self._loop is not None
+            self._loop.may_grow(message.workers)
+        elif isinstance(message, Quarantine):
+            assert self._loop is not None
+            self._loop.put_in_quarantine(message.kinds)
+        elif isinstance(message, Spread):
+            assert self._loop is not None
+            self._loop.spread(message.seconds)
         elif isinstance(message, TellThreads):
             self._tell_threads(message)
         elif isinstance(message, SampleThreads):
             self._sample(message, fds)
         self._at_once = isinstance(message, Stop)
         return self._at_once
+
+    def _judge(self, trial: LeakTrial) -> None:
+        try:
+            trial.judge()
+        except Exception as error:
+            self._errors.fault("error in the server", error, next="nobody is named for the growth of memory")
+
+    def _offer(self, word: Grows) -> None:
+        if self._start.growth:
+            with contextlib.suppress(OSError):  # no room, no master
+                self._start.channel.offer(word)
 
     def _tell_threads(self, message: TellThreads) -> None:
         assert self._loop is not None
@@ -344,7 +390,7 @@ class Worker:
 
     def _dump_fatal_errors(self) -> None:
         start = self._start
-        faulthandler.enable(start.stacks_fd, all_threads=start.site.most_threads <= _ALL_DUMPED)
+        faulthandler.enable(start.stacks_fd, all_threads=start.site.native_threads <= _ALL_DUMPED)
 
     def _take_signals(self) -> None:
         """The operator's signals: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT
@@ -388,16 +434,6 @@ class Worker:
             generation=start.generation,
             sampled=bool(start.site.log.shares),
         )
-
-
-def take_log_files(
-    message: Reopen, fds: Sequence[int], errors: ErrorLog, access: AccessLog | Sink | None
-) -> None:
-    """Put the files that came with `message` in place of the old ones, under the old numbers."""
-    logs = [errors] * message.error_log + [access] * message.access_log
-    for log, fd in zip(logs, fds, strict=True):
-        if log is not None:
-            log.reopen(fd)
 
 
 def _too_many_threads(wanted: int) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 from superwsgi.apps.locks import is_locked_out
 from superwsgi.apps.types import Environ, StartResponse, WSGIApp
@@ -19,6 +20,7 @@ from superwsgi.config.schema import Site
 from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.errors import HttpError
 from superwsgi.http.files import Span
+from superwsgi.http.request.front import front_of
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Parser, RequestIds
 from superwsgi.http.response.exchange import Exchange, Gateway
@@ -54,7 +56,7 @@ def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> No
 
     Raises Unloadable if all of them fail and success is `required`; other failures are logged.
     """
-    failures = list(_failures(site, app, errors))
+    failures = list(failing(site, app, errors))
     if required and failures and len(failures) == len(site.warmup):
         raised = [failure.error for failure in failures if failure.error is not None]
         reason = f"every warm-up request failed: {', '.join(map(str, failures))}"
@@ -67,7 +69,8 @@ def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> No
             errors.warning("warm-up failed", page=failure.page, status=failure.status)
 
 
-def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
+def failing(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
+    """Request the pages; those that failed."""
     watched = _Watched(app)
     gateway = Gateway(watched, errors)
     base = base_environ(errors.stream(), multithread=site.most_threads > 1, multiprocess=True)
@@ -90,15 +93,16 @@ def _failures(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:
 
 
 def _request(site: Site, page: str, base: Environ) -> Request | HttpError:
-    """The request as a local client would send it to the first address of `bind`, or why it is refused: the
-    site's limits apply here too."""
+    """The request for a page below the site's root as a local client would send it to the first address of
+    `bind`, or why it is refused: the site's limits apply here too."""
     address = site.bind[0]
     tcp = (_name(address.host), address.port) if isinstance(address, TcpAddress) else None
     environ = connection_environ(base, tcp, ("127.0.0.1", 0) if tcp else None)
     environ["wsgi.url_scheme"] = "https" if speaks_tls(address) else "http"
     host, slash, path = page.partition("/")
-    head = f"GET {slash}{path} HTTP/1.1\r\nHost: {host or _authority(tcp)}\r\nUser-Agent: {AGENT}\r\n\r\n"
-    parser = Parser(site.limits, environ, RequestIds(), None)
+    target = quote(site.root.rstrip("/")) + slash + path
+    head = f"GET {target} HTTP/1.1\r\nHost: {host or _authority(tcp)}\r\nUser-Agent: {AGENT}\r\n\r\n"
+    parser = Parser(site.limits, environ, RequestIds(), front=front_of(site))
     parser.feed(head.encode())
     return parser.error or parser.pop()
 
@@ -136,6 +140,7 @@ class _Nowhere:
 
     followed = False
     gone = False
+    void = b""
 
     def send(self, data: bytes) -> None:
         pass
@@ -144,4 +149,10 @@ class _Nowhere:
     send_last = send
 
     def send_file(self, span: Span) -> None:
+        pass
+
+    def end_with_connection(self, on: bool) -> None:
+        pass
+
+    def stream(self) -> None:
         pass

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
+from superwsgi.apps import patching
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.frames import stack_since_ours
 from superwsgi.worker.threads.thread import OURS
@@ -78,6 +79,7 @@ class WindUp:
     def _limited(self, seconds: float) -> Iterator[None]:
         """A time limit by SIGALRM, whose handler interrupts any wait."""
         signal.signal(signal.SIGALRM, self._cut)
+        patching.leave_to_main(TimeUp)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         # Not to sys.stderr, which applications replace by objects without a descriptor.
         faulthandler.dump_traceback_later(seconds + _STUCK, exit=True, file=self._stacks)
@@ -115,7 +117,7 @@ class WindUp:
 
 def _threads() -> list[threading.Thread]:
     """The application's threads that the interpreter would wait for."""
-    ours = {threading.current_thread(), *OURS}
+    ours = {threading.current_thread(), threading.main_thread(), *OURS}
     return [each for each in threading.enumerate() if not each.daemon and each not in ours]
 
 

@@ -9,8 +9,9 @@ some 50 us, and happens when the earliest deadline passes, but no sooner than GR
 from __future__ import annotations
 
 import os
-import threading
 from typing import Final
+
+from superwsgi import unpatched
 
 SECOND: Final = 1_000_000_000
 GRAIN: Final = SECOND // 10
@@ -30,7 +31,7 @@ class Alarm:
     __slots__ = ("_lock", "due", "fd")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = unpatched.RLock()
         self.due = NEVER
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 

@@ -9,10 +9,10 @@ for it (see `full` and `strained`). The caller holds the sender's lock.
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 from typing import BinaryIO, Final, cast
 
+from superwsgi import unpatched
 from superwsgi.http.files import Span, read_span
 from superwsgi.tls.interface import Out
 from superwsgi.worker.connection.storage import Stores
@@ -290,7 +290,7 @@ class Outbox:
 
 def _send_file(out: Out, span: Span) -> int:
     """Raises OSError for the client, Unreadable for the file: an error of sendfile(2) may concern either."""
-    if isinstance(out, socket.socket):
+    if isinstance(out, unpatched.Socket):
         try:
             count = os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
         except (BlockingIOError, ConnectionError):

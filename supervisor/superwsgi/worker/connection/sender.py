@@ -7,29 +7,18 @@ producing, in any thread. `state` says how much of the response in hand has gone
 
 from __future__ import annotations
 
-import contextlib
-import select
-import socket
-import threading
 import time
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.http.errors import ClientGone
 from superwsgi.http.files import Span, Unreadable, read_span
-from superwsgi.http.request.head import Request
-from superwsgi.tls.interface import Out, Tls
+from superwsgi.tls.interface import Tls
 from superwsgi.worker import forks
-from superwsgi.worker.connection.alarm import NEVER, Alarm
-from superwsgi.worker.connection.outbox import Outbox
+from superwsgi.worker.connection.delivery import CLIENT_CLOSED, NO_LEASE, Delivery
 from superwsgi.worker.connection.states import NEXT_SENDING, Act, Sending
 
-CLIENT_CLOSED: Final = "client closed"
 CLIENT_TOO_SLOW: Final = "client too slow"
-
-LISTENING: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-SPEAKING: Final = LISTENING | select.EPOLLOUT
-
-NO_LEASE: Final[list[None]] = []
 
 _COPIED: Final = 256 << 10
 """Bytes of a file that are read at a time, if it has to be copied."""
@@ -41,63 +30,28 @@ _RESET: Final = b"\1\0\0\0\0\0\0\0"  # struct linger {1, 0}, socket(7): close() 
 
 _HOLDING: Final = Sending.HELD
 _CUT: Final = Sending.CUT
+_SHUT: Final = Sending.SHUT
 _ANSWER: Final = Act.ANSWER
 _SEND: Final = Act.SEND
 _HOLD: Final = Act.HOLD
 _END: Final = Act.END
 
 
-class _Returned:
-    """Replaces the connection in a forked child: only its parent may answer."""
+class Sender(Delivery):
+    """See the module."""
 
-    def send(self, data: bytes | memoryview, /) -> int:
-        forks.came_back()
-
-
-class Sender:
-    """See the module. Times are monotonic ns; `patience` is timeouts.send, and `following` has the client's
-    next request once it has arrived."""
-
-    __slots__ = (
-        "_alarm", "_epoll", "_fd", "_following", "_lock", "_missed", "_patience", "_sock", "_waiting",
-        "deadline", "fault", "held", "lease", "loss", "mark", "out", "outbox", "spoke", "state", "tls",
-        "unsent",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        outbox: Outbox,
-        epoll: select.epoll,
-        alarm: Alarm,
-        patience: int,
-        following: list[Request],
-    ) -> None:
-        self.state = Sending.UNSENT
-        self.outbox = outbox
-        self.out: Out = sock
-        self.tls: Tls | None = None
-        self.deadline = NEVER  # by which the client must have taken some of the outbox
-        self.mark = 0  # how many bytes it had taken when that was set
-        self.lease = NO_LEASE  # while there is one, the end of a response may wait for other answers
-        self.held = b""  # what is waiting
-        self.spoke = 0  # when the application last sent a piece
-        self.loss = CLIENT_CLOSED  # why nothing more is sent
-        self.fault = ""  # the same, if it is not the client's doing
-        self.unsent = 0  # bytes that were dropped
-        self._sock = sock
-        self._fd = sock.fileno()
-        self._epoll = epoll
-        self._alarm = alarm
-        self._patience = patience
-        self._following = following
-        self._lock = threading.Lock()
-        self._missed = False  # the poller would have sent, but another thread had the lock
-        self._waiting: threading.Lock | None = None  # the application's thread waits until this is released
+    __slots__ = ()
 
     @property
     def gone(self) -> bool:
-        """Whether nothing more can be sent."""
+        """Whether the application can send no more."""
+        return self.cut_off or self.state is _SHUT
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether nothing more reaches the client."""
+        if self._lost:
+            self.lose()
         return self.state is _CUT
 
     @property
@@ -129,9 +83,10 @@ class Sender:
             self._lock.release()
 
     def part(self) -> None:
-        """Tell the client that nothing more follows, if everything has been sent and it speaks TLS."""
+        """Tell the client that nothing more follows, if everything has been sent and it speaks TLS. Not after
+        a response that is incomplete."""
         with self._lock:
-            if self.tls is not None and self.outbox.size == 0 and self.state is not _CUT:
+            if self.tls is not None and self.outbox.size == 0 and self.state not in (_CUT, _SHUT):
                 self.tls.part()
 
     # The response in hand. Sending raises ClientGone.
@@ -143,9 +98,35 @@ class Sender:
         self.lease = lease
         self._lock.release()
 
+    def sound(self) -> None:
+        """A client whose request waits has closed its side. It may only have nothing more to say, or be gone;
+        TCP does not tell. So send it what every response begins with: if it has gone, its system answers with
+        a reset, which the poller is told of."""
+        with self._lock:
+            self._sound()
+
+    def stream(self) -> None:
+        """The application may let its client wait for the next piece. Whether that is there can be found out
+        once; then the system looks after it (`watch_over` in connection.py)."""
+        if not self.doubted:
+            return
+        with self._lock:
+            if self.state is Sending.UNSENT:
+                self._sound()
+            elif self.state is Sending.BEGUN and self.void and not self.outbox.size:
+                void, self.void = self.void, b""
+                self._try(void)
+
     def send(self, data: bytes) -> None:
         """Send, or keep for the polling thread."""
         self._send_as(_SEND, data)
+
+    def send_interim(self, data: bytes) -> None:
+        """Send a response that comes before the one in hand (RFC 9110 section 15.2), unless that has begun:
+        which it has, too, once the client is slow to take this."""
+        with self._lock:
+            if self.state is Sending.UNSENT and not self.outbox.size and self._send(_SEND, data):
+                self.state = NEXT_SENDING[self.state][_ANSWER]
 
     def send_piece(self, data: bytes) -> None:
         """Like send, and a sign of life from the application."""
@@ -158,7 +139,7 @@ class Sender:
             self._send_as(_END, data)
             return
         self._lock.acquire()
-        gone = self.state is _CUT
+        gone = self.state is _CUT or self.state is _SHUT
         if not gone:
             self.state = NEXT_SENDING[self.state][_HOLD]
             self.held = data
@@ -188,30 +169,36 @@ class Sender:
         if self._missed:
             self.flush()
 
-    # What the client has yet to take.
+    # How it ends.
 
-    def flush(self) -> None:
-        """Send what is kept. If another thread has the lock, it does so in our place, so nobody waits."""
-        self._missed = True
-        while self._missed and self._lock.acquire(False):
-            try:
-                self._missed = False
-                self._flush()
-            finally:
-                self._lock.release()
+    def end_with_connection(self, on: bool) -> None:
+        """Whether the client takes the end of the connection for that of the response, from now on: then
+        anything but the end of a whole one has to be a reset (RFC 9112 section 8), if only because this
+        process is killed."""
+        with self._lock:
+            if self.state is not _CUT and self.state is not _SHUT:
+                self.resets = on
+                self._linger(_RESET if on else bytes(len(_RESET)))
 
     def overrule(self, response: bytes) -> bool:
-        """Let nobody else send any more. Send `response` if nothing was sent before; False if it is too late
-        for that: then a reset tells the client that its response is incomplete."""
+        """Let the application send no more. Send `response` if nothing was sent before; False if it is too
+        late for that: then the response is incomplete, and the client gets what is left of it."""
         with self._lock:
             in_time = self.state is Sending.UNSENT
-            if in_time:
-                with contextlib.suppress(OSError):
-                    self.out.send(response)
-            self._cut()
-            if not in_time:
-                self._reset()
+            try:
+                if in_time:
+                    self._send(_END, response)
+                elif self.state is _HOLDING:
+                    self._send(_END, self._unheld())
+            except ClientGone:
+                return in_time
+            self._shut()
             return in_time
+
+    def shut(self) -> None:
+        """Let the application send no more of its response, which is incomplete."""
+        with self._lock:
+            self._shut()
 
     def cut(self, loss: str = CLIENT_CLOSED, *, reset: bool = False) -> None:
         """Send nothing more, from any thread; `reset` tells the client that its response is incomplete."""
@@ -220,118 +207,25 @@ class Sender:
                 self.loss = loss
             self._cut()
             if reset:
-                self._reset()
+                self._linger(_RESET)
 
     def lose(self) -> None:
-        """The client has left. If something is being sent, or waits to be, sending it will fail and inform
-        any waiting thread."""
+        """The client has left. If something waits to be sent, sending it will fail and inform any waiting
+        thread. Another thread that has the lock may have sent its last before the client left: it finds out
+        when it asks, as the system says this once."""
+        self._lost = True
         if self._lock.acquire(False):
+            self._lost = False
             if self.outbox.size == 0:
                 self._cut()
             self._lock.release()
 
     def close_in_child(self) -> None:
         """In a child that the application forked, which lacks the threads that would release locks."""
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
         self.outbox.close_in_child()
         self.lease, self.held = NO_LEASE, b""
-        self.out = _Returned()
-
-    # Called with the lock held.
-
-    def _cut(self) -> None:
-        self.state = NEXT_SENDING[self.state][Act.CUT]
-        self.unsent += self.outbox.size + len(self._unheld())
-        self.outbox.clear()
-        self.deadline = NEVER
-        self._let_go_on()
-
-    def _unheld(self) -> bytes:
-        held, self.held = self.held, b""
-        return held
-
-    def _reset(self) -> None:
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-
-    def _give_up(self, error: Unreadable) -> None:
-        """Part of what was promised cannot be sent."""
-        self.fault = str(error)
-        self._cut()
-
-    def _send(self, act: Act, data: bytes) -> bool:
-        """Whether nothing had to be kept."""
-        if self.state is _CUT:
-            raise ClientGone(len(data))
-        self.state = NEXT_SENDING[self.state][act]
-        if self.outbox.size:
-            self._wait_for_client(len(data))
-        if self.outbox.size:
-            self._keep(data)
-            return False
-        try:
-            sent = self.out.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._cut()
-            raise ClientGone(len(data)) from None
-        if sent < len(data):
-            self._keep(memoryview(data)[sent:])
-        return sent == len(data)
-
-    def _flush(self) -> None:
-        if self.outbox.size == 0:
-            return
-        try:
-            more = self.outbox.flush(self.out)
-        except Unreadable as error:
-            self._give_up(error)
-            return
-        except OSError:
-            self._cut()
-            return
-        self._let_go_on()
-        if self.outbox.size == 0:
-            self.deadline = NEVER
-            self._epoll.modify(self._fd, LISTENING)
-        elif more:
-            self._epoll.modify(self._fd, SPEAKING)  # causes another event, after those of others
-
-    def _keep(self, data: bytes | memoryview) -> None:
-        """Keep what the client does not take now."""
-        empty = self.outbox.size == 0
-        self.outbox.put(data)
-        if empty:
-            self._await_client()
-        if self.outbox.strained:
-            self._wait_for_client(0)
-
-    def _await_client(self) -> None:
-        """From now on the poller gets an event when the client takes more, and checks that it does."""
-        self.mark = self.outbox.sent
-        self.deadline = time.monotonic_ns() + self._patience
-        self._alarm.no_later_than(self.deadline)
-        self._epoll.modify(self._fd, SPEAKING)
-
-    def _wait_for_client(self, unsent: int) -> None:
-        """Wait until the application may send more. Raises ClientGone: too slow a client is cut off."""
-        while self.outbox.full:
-            self._waiting = waiting = threading.Lock()
-            waiting.acquire()
-            self._lock.release()
-            try:
-                if self._missed:
-                    self.flush()
-                waiting.acquire()
-            finally:
-                self._lock.acquire()
-            if self.state is _CUT:
-                raise ClientGone(unsent)
-
-    def _let_go_on(self) -> None:
-        if self._waiting is not None:
-            self._waiting.release()
-            self._waiting = None
+        self.out = forks.Returned()
 
     # Called without the lock.
 
@@ -347,7 +241,7 @@ class Sender:
     def _put_file(self, span: Span) -> bool:
         """False if there is no descriptor left to keep the file open with."""
         with self._lock:
-            if self.state is _CUT:
+            if self.state is _CUT or self.state is _SHUT:
                 raise ClientGone(span.size)
             self.state = NEXT_SENDING[self.state][_SEND]
             empty = self.outbox.size == 0

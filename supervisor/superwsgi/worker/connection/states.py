@@ -18,7 +18,8 @@ LINGER: Final = 2 * SECOND
 
 
 class State(enum.Enum):
-    """Where a connection is; each state except RUNNING, SENDING and CLOSED has a deadline."""
+    """Where a connection is; each state except RUNNING, UPGRADED, SENDING and CLOSED has a
+    deadline."""
 
     __hash__ = object.__hash__  # Enum's own is Python code, and NEXT is on the hot path
 
@@ -30,6 +31,7 @@ class State(enum.Enum):
     BODY = "its body is arriving"
     QUEUED = "it is complete and waits for a thread"
     RUNNING = "a thread is in the application with it"
+    UPGRADED = "the application has taken it over, and speaks another protocol"
     SENDING = "the client has not yet taken all of the response"
     LINGERING = "the last response has been sent; whatever the client still sends is thrown away"
     CLOSED = "closed"
@@ -46,6 +48,7 @@ class Event(enum.Enum):
     BODY = "bytes that leave a body unfinished"
     QUEUE = "a complete request, but no free thread"
     RUN = "a thread takes a complete request"
+    UPGRADE = "the application takes it over"
     REST = "nothing is left to be sent, a request may come"
     BLOCK = "the client takes no more for now"
     LAST = "the response is sent, and was the last"
@@ -89,7 +92,8 @@ NEXT: Final[dict[State, dict[Event, State]]] = {
         Event.LAST: State.LINGERING,
         Event.CLOSE: State.CLOSED,
     },
-    State.RUNNING: {**_ANSWERED, Event.BLOCK: State.SENDING},
+    State.RUNNING: {**_ANSWERED, Event.BLOCK: State.SENDING, Event.UPGRADE: State.UPGRADED},
+    State.UPGRADED: {Event.LAST: State.LINGERING, Event.CLOSE: State.CLOSED},
     State.SENDING: _ANSWERED,
     State.LINGERING: {Event.CLOSE: State.CLOSED},
     State.CLOSED: {},
@@ -105,6 +109,7 @@ class Sending(enum.Enum):
     BEGUN = "some of it"
     HELD = "its end is ready, and waits to be sent with other answers"
     SENT = "all of it, or the rest is in the outbox"
+    SHUT = "some of it, and what is in the outbox: the application may send no more"
     CUT = "cut off: the client gets nothing more on this connection"
 
 
@@ -117,6 +122,7 @@ class Act(enum.Enum):
     SEND = "some of it is sent"
     HOLD = "the end of it is held"
     END = "the end of it is sent"
+    SHUT = "it ends before it is complete"
     CUT = "nothing more is sent"
 
 
@@ -125,17 +131,20 @@ _OPEN: Final = {
     Act.SEND: Sending.BEGUN,
     Act.HOLD: Sending.HELD,
     Act.END: Sending.SENT,
+    Act.SHUT: Sending.SHUT,
     Act.CUT: Sending.CUT,
 }
 NEXT_SENDING: Final[dict[Sending, dict[Act, Sending]]] = {
     Sending.UNSENT: _OPEN,
     Sending.BEGUN: _OPEN,
-    Sending.HELD: {Act.END: Sending.SENT, Act.CUT: Sending.CUT},
+    Sending.HELD: {Act.END: Sending.SENT, Act.SHUT: Sending.SHUT, Act.CUT: Sending.CUT},
     Sending.SENT: {
         Act.ANSWER: Sending.UNSENT,
         Act.SEND: Sending.BEGUN,  # a refusal of what follows it
+        Act.SHUT: Sending.SHUT,
         Act.CUT: Sending.CUT,
     },
+    Sending.SHUT: {Act.SHUT: Sending.SHUT, Act.CUT: Sending.CUT},
     Sending.CUT: {Act.ANSWER: Sending.CUT, Act.CUT: Sending.CUT},
 }
 
@@ -153,6 +162,7 @@ def waits(timeouts: Timeouts) -> dict[State, int]:
         State.BODY: deadline_after(timeouts.body),
         State.QUEUED: deadline_after(timeouts.queue),
         State.RUNNING: NEVER,
+        State.UPGRADED: NEVER,
         State.SENDING: NEVER,
         State.LINGERING: LINGER,
         State.CLOSED: NEVER,

@@ -12,10 +12,10 @@ Called from any thread. Times are monotonic ns.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.worker.connection.alarm import SECOND
 
 MEMORY: Final = 64 << 20
@@ -36,7 +36,7 @@ class Allowance:
 
     def __init__(self, size: int) -> None:
         self._left = size
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
 
     def reserve(self, size: int) -> bool:
         with self._lock:
@@ -59,8 +59,8 @@ class Bulk:
     def __init__(self, threads: int) -> None:
         self._most = max(1, threads // 2)
         self._running: set[object] = set()
-        self._lock = threading.Lock()
-        self.turn = threading.Lock()
+        self._lock = unpatched.shared_lock()
+        self.turn = unpatched.shared_lock()
         self.known: dict[str, int] = {}
         self.crowded = False
 
@@ -104,7 +104,7 @@ class Stores:
         self.files = Allowance(spool)
         self.on_trouble = on_trouble
         self._lent: dict[int, int] = {}  # by id of an object: how many keep it
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
 
     def lend(self, thing: bytes) -> bool:
         """Whether there is memory for an object. It is counted once: an application that answers from a

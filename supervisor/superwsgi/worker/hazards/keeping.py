@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.system import procfs
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Hazard
@@ -37,7 +38,7 @@ def discard() -> None:
     until = time.monotonic() + _PATIENCE
     while getattr(subprocess, "_active", None) and time.monotonic() < until:
         subprocess._cleanup()  # type: ignore[union-attr]
-        time.sleep(_PAUSE)
+        unpatched.sleep(_PAUSE)
 
 
 def children() -> Iterator[Hazard]:

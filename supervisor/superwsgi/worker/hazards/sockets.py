@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from superwsgi import unpatched
+
 _T = TypeVar("_T")
 
 _STREAMS: Final = (socket.SOCK_STREAM, socket.SOCK_SEQPACKET)
@@ -75,7 +77,7 @@ def _spell(address: object) -> str:
 def _ask(fd: int, question: Callable[[socket.socket], _T], otherwise: _T) -> _T:
     """`question`'s result for a duplicate of the socket; `otherwise` if it is gone or cannot be asked."""
     try:
-        with socket.socket(fileno=os.dup(fd)) as sock:
+        with unpatched.Socket(fileno=os.dup(fd)) as sock:
             return question(sock)
     except OSError:
         return otherwise

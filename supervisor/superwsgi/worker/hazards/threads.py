@@ -1,18 +1,21 @@
-"""Threads: a child has only the one that forked.
+"""Threads and greenlets: a child has only the thread that forked.
 
 Native threads that end by themselves before a fork (pthread_atfork(3)), as OpenBLAS's do, are not a hazard.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
+from superwsgi import build, unpatched
+from superwsgi.apps import patching
 from superwsgi.log.frames import is_standard
 from superwsgi.system import procfs
 from superwsgi.worker import forks
@@ -43,10 +46,10 @@ def of_python() -> Iterator[Hazard]:
     """Threads that Python knows, by name and by the line that started them, or else by what they run."""
     threads = {thread.ident: thread for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():
-        if ident != threading.get_ident():
+        if ident != unpatched.get_ident():
             thread = threads.get(ident)
             name = f"thread {thread.name!r}" if thread is not None else "a thread without a name"
-            runs = f" running {_runs(frame)}"
+            runs = f" running {_runs(frame)}" if build.has_gil() else ""  # see worker/threads/where.py
             yield Hazard(name, keys=(finding.thread(ident),), verb="started", otherwise=runs)
 
 
@@ -61,12 +64,69 @@ def _runs(frame: FrameType) -> str:
     return place(code.co_filename, code.co_firstlineno)
 
 
+def greenlets() -> Iterator[Hazard]:
+    """Those that have something to go on with, and gevent's hub, by which they would: a child has a copy of
+    them all, but the descriptors below the hub are shared."""
+    for each in _unfinished():
+        frame = each.gr_frame
+        yield Hazard("a greenlet", otherwise="" if frame is None else f" running {_runs(frame)}")
+    hub = patching.existing_hub()
+    if hub is not None:
+        kept = sorted({type(each).__name__ for each in _keepers(hub)})
+        yield Hazard("the hub of gevent, by which something waits" + f" ({', '.join(kept)})" * bool(kept))
+
+
+def end_idle_hub() -> None:
+    """The import has waited for something, and nothing waits any more: who waits next makes another hub. But
+    a queue, say, goes on by the hub with which it was made, and by no other."""
+    hub = patching.existing_hub()
+    if hub is None or hub.loop.activecnt or hub.loop.pendingcnt or _unfinished() or _keepers(hub):
+        return
+    hub.destroy(destroy_loop=True)
+
+
+def _keepers(hub: Any) -> list[Any]:
+    """Objects of gevent that refer to it, but those by which a greenlet has waited."""
+    of_gevent = [each for each in gc.get_referrers(hub) if type(each).__module__.startswith("gevent.")]
+    return [
+        each for each in of_gevent if getattr(each, "hub", None) is hub and not hasattr(each, "switch_args")
+    ]
+
+
+def _unfinished() -> list[Any]:
+    """The greenlets of this thread that have something to go on with, but hubs."""
+    library, gevent = sys.modules.get("greenlet"), sys.modules.get("gevent.hub")
+    if library is None:
+        return []
+    found = [each for each in gc.get_objects() if isinstance(each, library.greenlet)]
+    if gevent is not None:
+        found = [each for each in found if not isinstance(each, gevent.Hub)]
+    here = _first(library.getcurrent())
+    return [each for each in found if each is not here and _first(each) is here and _goes_on(each)]
+
+
+def _first(greenlet: Any) -> Any:
+    """The one that its thread began with."""
+    while greenlet.parent is not None:
+        greenlet = greenlet.parent
+    return greenlet
+
+
+def _goes_on(each: Any) -> bool:
+    return not each.dead and (bool(each) or getattr(each, "started", False))
+
+
+def _named() -> int:
+    """How many of Python's threads `threading` knows: with `green`, all others of these are greenlets."""
+    return 1 if unpatched.is_green() else threading.active_count()
+
+
 def native() -> Iterator[Hazard]:
     """Threads of libraries written in other languages, which Python does not know, unless they end when this
     process forks."""
-    unnamed = len(sys._current_frames()) - threading.active_count()  # Python's, but not of `threading`
+    unnamed = len(sys._current_frames()) - _named()  # Python's, but not of `threading`
     # Add our own: after a fork, `threading` still has the id from before.
-    own = {threading.get_native_id(), *(thread.native_id for thread in threading.enumerate())}
+    own = {unpatched.get_native_id(), *(thread.native_id for thread in threading.enumerate())}
     unknown = {*procfs.threads()} - own
     if len(unknown) <= unnamed:
         return

@@ -1,1 +1,1 @@
-"""Requests that wait for a thread, and which of them is next. Compiled."""
+"""Requests that wait for a thread, which of them is next, and which is refused. Compiled."""

@@ -10,12 +10,13 @@ Called from any thread. Times are monotonic ns.
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.http.request.head import Request
-from superwsgi.http.request.path_groups import group_of
+from superwsgi.http.request.path_groups import asked_kind
 from superwsgi.worker.connection.alarm import NEVER, SECOND
+from superwsgi.worker.queue.shedding import WaitingLine
 
 KINDS: Final = 256
 OTHER: Final = "other"
@@ -38,25 +39,27 @@ _WEIGHT_OF_ALL: Final = 64
 def kind_of(request: Request) -> str:
     """The name of its kind. The path is as the client spelled it: the application may shift or drop it in the
     environ."""
-    return f"{request.method} {group_of(request.target)}"
+    return asked_kind(request.method, request.target)
 
 
 class Kind:
-    """What is known of one: `expected` ns, 0 if nothing is; `used` when it was last asked for."""
+    """What is known of one: `expected` ns, 0 if nothing is; `used` when it was last asked for; its requests
+    wait in `line`."""
 
-    __slots__ = ("expected", "name", "used")
+    __slots__ = ("expected", "line", "name", "used")
 
     def __init__(self, name: str, now: int) -> None:
         self.name = name
         self.expected = 0
         self.used = now
+        self.line = WaitingLine()
 
 
 class Expectations:
     """Of all kinds, by name."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
         self._kinds: dict[str, Kind] = {}  # the one not asked for longest first
         self._other = Kind(OTHER, 0)
         self._average = 0

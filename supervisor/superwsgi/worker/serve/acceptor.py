@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
+from superwsgi import unpatched
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.system.deaf import is_deaf
 from superwsgi.tls.interface import Certificates
@@ -79,6 +79,7 @@ class Acceptor:
         make_room: Callable[[int], bool],
     ) -> None:
         self._listeners = {listener.fileno(): listener for listener in listeners.sockets}
+        self._families = {listener.fileno(): int(listener.family) for listener in listeners.sockets}
         self._for_checks = {listener.fileno() for listener in listeners.for_checks}
         self._watched: set[int] = set()
         self._epoll: select.epoll = context.epoll
@@ -91,9 +92,10 @@ class Acceptor:
         self._make_room = make_room
         self._full = Complaint(context.errors.warning, "no more connections")
         self._exhausted = Complaint(context.errors.warning, "connection not accepted")
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
         self.away = True
         self.until = NEVER  # when to come back, while away
+        self.spreads_until = 0  # connections beyond the share of this worker are to go to others
         self._for_room = False  # whether to come back as soon as there is room
 
     def __contains__(self, fd: int) -> bool:
@@ -106,7 +108,7 @@ class Acceptor:
             if listener is None or fd not in self._watched:
                 return
             try:
-                sock, address = listener.accept()
+                sock, address = unpatched.accept(listener, self._families[fd])
             except (BlockingIOError, ConnectionAbortedError):
                 if not accepted and listener.family == socket.AF_UNIX and is_deaf(listener):
                     self._forget(fd)
@@ -128,6 +130,17 @@ class Acceptor:
         """Leave while no thread is free here but another worker has one."""
         if better_placed(self._pool.free, self._board.peers()):
             self.leave(now + BUSY_PAUSE, for_room=True)
+
+    def spread(self, until: int) -> None:
+        """Workers have been added. Any thread."""
+        self.spreads_until = until
+
+    def parting(self, now: int) -> int:
+        """How many connections here others are to take, which have come for load."""
+        if now >= self.spreads_until:
+            self.spreads_until = 0
+            return 0
+        return beyond_share(len(self._connections.open), self._board.peers())
 
     def leave(self, until: int, *, for_room: bool = False, wholly: bool = False) -> None:
         """Stay at the listeners for health checks, unless it is to be done `wholly`: a worker that has no
@@ -213,7 +226,7 @@ class Acceptor:
 def _emptied(listener: socket.socket) -> Iterator[Accepted]:
     while True:
         try:
-            sock, address = listener.accept()
+            sock, address = unpatched.accept(listener, listener.family)
         except OSError:
             return
         yield sock, address, listener
@@ -230,11 +243,16 @@ def over_share(connections: int, peers: Iterable[tuple[int, int]]) -> bool:
     are. Goal: a ratio of most to fewest of at most 1.25 for 200 connections on 4 workers. The slack keeps
     workers from leaving the listener all the time when there are few connections.
     """
+    return beyond_share(connections, peers) > 0
+
+
+def beyond_share(connections: int, peers: Iterable[tuple[int, int]]) -> int:
+    """How many that are; none if no peer has a free thread."""
     idle = [theirs for theirs, free in peers if free > 0]
     if not idle:
-        return False
+        return 0
     fewest = min(idle)
-    return connections > fewest + 1 + fewest // 16
+    return max(0, connections - (fewest + 1 + fewest // 16))
 
 
 def better_placed(free_threads: int, peers: Iterable[tuple[int, int]]) -> bool:

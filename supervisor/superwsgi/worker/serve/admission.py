@@ -11,27 +11,55 @@ import socket
 import time
 from typing import Any, Final
 
+from superwsgi.apps.types import Environ
 from superwsgi.http.client.peers import UNIX
-from superwsgi.http.environ import base_environ, connection_environ
+from superwsgi.http.environ import base_environ, set_client, set_server
 from superwsgi.http.errors import HttpError, ProxyHeaderError
 from superwsgi.http.request.parser import Parser
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.worker.connection.alarm import deadline_after
 from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.crowding import Addresses, client_of, least_needed
+from superwsgi.worker.connection.delivery import LISTENING
 from superwsgi.worker.connection.outbox import Outbox
-from superwsgi.worker.connection.sender import LISTENING, Sender
+from superwsgi.worker.connection.sender import Sender
 from superwsgi.worker.connection.states import Event, State
 from superwsgi.worker.connection.storage import Bulk, Stores
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
-from superwsgi.worker.serve.crowding import Addresses, client_of, least_needed
 from superwsgi.worker.serve.ending import Ending
+from superwsgi.worker.threads.thread import send_early_hints
 
 _CROWDED: Final = HttpError(429, "more connections than limits.per_address")
 
 _WARNED: Final = 8
 """Maximum number of peers to warn about."""
+
+
+class Entrance:
+    """What all connections by a listener have in common: `environ` is theirs but for the client, and where
+    the listener is at `any` address for that, too."""
+
+    __slots__ = ("any", "environ", "for_checks", "port", "secured", "unix")
+
+    def __init__(self, listener: socket.socket, listeners: Listeners, base: Environ) -> None:
+        self.unix = listener.family == socket.AF_UNIX
+        self.for_checks = listener in listeners.for_checks
+        self.secured = listener in listeners.secured
+        host, port = ("", 0) if self.unix else listener.getsockname()[:2]
+        self.any = host in ("0.0.0.0", "::")
+        self.port: int = port
+        self.environ = base.copy()
+        set_server(self.environ, None if self.unix else (host, port))
+
+    def admit(self, sock: socket.socket, client: tuple[str, int] | None) -> Environ:
+        """The environ of a connection by it."""
+        environ = self.environ.copy()
+        if self.any:
+            set_server(environ, (sock.getsockname()[0], self.port))
+        set_client(environ, client)
+        return environ
 
 
 class Admission:
@@ -51,16 +79,19 @@ class Admission:
         self._errors = errors
         self._connections = connections
         self._ending = ending
-        self._listeners = listeners
+        self._certificates = listeners.certificates
         self._addresses = addresses
         self._warned: set[str] = set()  # peers
         self._introduced = site.proxy.protocol
         self._patience = deadline_after(site.timeouts.send)
-        self._base = base_environ(
+        base = base_environ(
             errors.stream(),
             multithread=site.most_threads > 1,
             multiprocess=True,  # even with one worker: reloads and TTIN add another
+            early_hints=send_early_hints,
         )
+        self._entrances = {listener: Entrance(listener, listeners, base) for listener in listeners.sockets}
+        self._limits = site.limits
         self._unwatched = Complaint(errors.warning, "connection not watched")
         self._unspooled = Complaint(errors.warning, "no temporary file for a response")
         self._crowded = Complaint(errors.warning, "too many connections of one client")
@@ -113,24 +144,27 @@ class Admission:
     def make_room(self, now: int) -> bool:
         """Close some connections that are not needed, or hardly; False if there are none."""
         opened = self._connections.open
-        candidates = least_needed(opened.values(), self._context.waits, now, max(1, len(opened) // 32))
+        connections = list(opened.values())  # others close some meanwhile
+        candidates = least_needed(connections, self._context.waits, now, max(1, len(connections) // 32))
         return sum(map(self._close_unneeded, candidates)) > 0
 
     def _make(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
-        context, certificates = self._context, self._listeners.certificates
-        client = address[:2] if sock.family != socket.AF_UNIX else None
-        environ = connection_environ(self._base, _server_of(listener, sock), client)
+        context, certificates, entrance = self._context, self._certificates, self._entrances[listener]
+        client = None if entrance.unix else (address[0], address[1])
+        environ = entrance.admit(sock, client)
         remote = client[0] if client else ""
         believed = context.trusted if context.trusted.peer(remote or UNIX).trusted else None
         ids = context.gateway.ids
-        parser = Parser(context.site.limits, environ, ids, believed, self._warn_of_claim)
+        for_checks = entrance.for_checks
+        front = None if for_checks else context.front  # probes speak to this server itself
+        warn = self._warn_of_claim
+        parser = Parser(self._limits, environ, ids, believed, warn, context.rules, front)
         outbox = Outbox(self._stores)
         sender = Sender(sock, outbox, context.epoll, context.alarm, self._patience, parser.requests)
         state = State.NEW
-        if certificates is not None and listener in self._listeners.secured:
+        if certificates is not None and entrance.secured:
             sender.secure(certificates.accept(sock, environ))
             state = State.HANDSHAKE
-        for_checks = listener in self._listeners.for_checks
         if self._introduced and not for_checks:  # nobody introduces a probe
             state = State.PROXY
         connection = Connection(sock, remote, parser, sender, state, context.alarm, context.waits)
@@ -171,6 +205,9 @@ class Admission:
         if peer in self._warned or len(self._warned) >= _WARNED:
             return
         self._warned.add(peer)
+        if self._context.trusted.peer(address or UNIX).trusted:
+            self._tell_of_underscore(peer, field)
+            return
         self._errors.notice(
             "forwarded fields ignored",
             peer=peer,
@@ -179,13 +216,14 @@ class Admission:
             next=f"if that is your proxy, add it: proxy: {{trusted: [{peer}]}}; otherwise nothing is wrong",
         )
 
+    def _tell_of_underscore(self, peer: str, field: str) -> None:
+        self._errors.info(
+            "field left out",
+            peer=peer,
+            field=field,
+            reason="X_Y and X-Y would be one variable",
+            next=f"if that proxy sets it: proxy: {{fields: [{field}]}}; if a client does, nothing is wrong",
+        )
+
     def _no_spool(self, error: OSError) -> None:
         self._unspooled.make(time.monotonic_ns(), error=error.strerror, next="applications wait for clients")
-
-
-def _server_of(listener: socket.socket, sock: socket.socket) -> tuple[str, int] | None:
-    """The address and port that a client connected to; None for a unix socket."""
-    if listener.family == socket.AF_UNIX:
-        return None
-    host, port = listener.getsockname()[:2]
-    return (sock.getsockname()[0], port) if host in ("0.0.0.0", "::") else (host, port)

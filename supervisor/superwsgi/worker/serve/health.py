@@ -4,7 +4,7 @@ The thread that polls answers them, before there is any talk of a free thread, t
 and no log or counter has them. So they are answered whatever the application does, unless it holds the GIL.
 
 A path is compared as the application would see it, in PATH_INFO: decoded (RFC 3986 section 6.2.2.2), without
-the query, and whatever the Host.
+the query, and whatever the Host. Below the site's root as it is, too: probes rarely come by a proxy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from superwsgi.http.errors import ClientGone
 from superwsgi.http.request.head import Request
 from superwsgi.http.response.head import Refusal, check_answer
 from superwsgi.worker.connection.connection import Connection
-from superwsgi.worker.connection.sender import NO_LEASE
+from superwsgi.worker.connection.delivery import NO_LEASE
 from superwsgi.worker.connection.states import NEXT, Event
 from superwsgi.worker.serve.connections import Step
 from superwsgi.worker.serve.context import Context
@@ -52,6 +52,7 @@ class HealthChecks:
         self._gateway = context.gateway
         self._board = context.board
         self._ending = ending
+        self._script_name = context.site.script_name
 
     def leave(self, going: Going) -> None:
         """The worker is to leave. Any thread."""
@@ -93,7 +94,10 @@ class HealthChecks:
 
     def _verdict(self, request: Request) -> tuple[int, str]:
         """Status and word."""
-        about_readiness = self.paths.get(request.environ["PATH_INFO"])
+        path: str = request.environ["PATH_INFO"]
+        about_readiness = self.paths.get(path)
+        if about_readiness is None:  # by an address of health.bind
+            about_readiness = self.paths.get(path.removeprefix(self._script_name))
         if about_readiness is None:
             return 404, "not a health path"
         if request.method not in _READS:

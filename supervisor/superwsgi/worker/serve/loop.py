@@ -10,43 +10,51 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.board.scoreboard import BEAT, IDLE_BEAT, WorkerWriter
 from superwsgi.config.schema import Site
-from superwsgi.http.client.peers import Trusted
-from superwsgi.http.response.exchange import App, Gateway
+from superwsgi.config.sections import Elastic
+from superwsgi.http.response.exchange import App
 from superwsgi.log.access import AccessLog
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.log.sampling import Sampling
 from superwsgi.messages import Recycle, ThreadsAt
 from superwsgi.worker import forks
-from superwsgi.worker.by_path import ByPath
-from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after
-from superwsgi.worker.connection.connection import Connection
-from superwsgi.worker.connection.states import Sending, State, waits
+from superwsgi.worker.connection.alarm import NEVER, SECOND
+from superwsgi.worker.connection.connection import watch_over
+from superwsgi.worker.connection.crowding import Addresses
+from superwsgi.worker.connection.states import State
 from superwsgi.worker.connection.storage import Bulk
+from superwsgi.worker.memory.watch import MemoryWatch
 from superwsgi.worker.queue.queue import RequestQueue
 from superwsgi.worker.serve.acceptor import Accepted, Acceptor, Broken, Listeners
 from superwsgi.worker.serve.admission import Admission
 from superwsgi.worker.serve.connections import Connections, Step
-from superwsgi.worker.serve.context import Context
-from superwsgi.worker.serve.crowding import Addresses
-from superwsgi.worker.serve.deadlines import Deadlines
+from superwsgi.worker.serve.context import context_of
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.health import Going
+from superwsgi.worker.serve.noticing import Noticing
+from superwsgi.worker.serve.overdue.deadlines import Deadlines
 from superwsgi.worker.serve.service import Service
+from superwsgi.worker.serve.upgraded.takeovers import Takeovers
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.stacks import threads_at
 from superwsgi.worker.threads.thread import WorkerThread
 
 BATCH: Final = 64
-"""Events taken from the kernel at a time."""
+"""Connections that are read at a time."""
+
+EVENTS: Final = 4096
+"""Events taken from the kernel at a time where there are more than BATCH: how long a request waits shows only
+once it is known to have come."""
+
+FRESH: Final = SECOND // 100
+"""While requests are shed, whoever comes is seen after so many ns, and knows at once."""
 
 HELD: Final = SECOND // 1000
 """How long an answer may wait to be sent with others, in ns."""
@@ -58,7 +66,6 @@ _ATTEND: Final = Step.ATTEND
 _RUN: Final = Step.RUN
 _LEAVE: Final = Step.LEAVE
 
-_LOST: Final = select.EPOLLERR | select.EPOLLHUP
 
 _BEAT: Final = int(BEAT * SECOND)
 _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
@@ -84,30 +91,20 @@ class Loop:
         on_recycle: Callable[[Recycle], None],
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._epoll = select.epoll()
-        table = board.path_table()
-        self._context = context = Context(
-            site=site,
-            gateway=Gateway(app, errors, closing=site.timeouts.keepalive == 0),
-            errors=errors,
-            access=access if access is not None and access.enabled else None,
-            sampling=Sampling(site.log.shares, deadline_after(site.log.slow)) if site.log.shares else None,
-            board=board,
-            epoll=self._epoll,
-            alarm=Alarm(),
-            waits=waits(site.timeouts),
-            trusted=Trusted(site.proxy.trusted),
-            by_path=None if table is None else ByPath(table),
-        )
+        self._epoll = unpatched.epoll()
+        self._context = context = context_of(site, app, board, errors, access, self._epoll)
         self._alarm = context.alarm
         self._listeners = listeners.sockets
         self._on_end = on_end
         bulk = Bulk(site.most_threads)
-        self._connections = connections = Connections(RequestQueue(site.queue, site.most_threads, bulk))
+        queue = RequestQueue(site.queue, site.most_threads, bulk, int(site.limits.queue_age * SECOND))
+        self._connections = connections = Connections(queue)
         refused = Complaint(errors.warning, "no more threads")
-        self._pool = pool = Pool(site.elastic, board, context.alarm, refused, self._work)
+        self._pool = pool = self._make_pool(site.elastic, board, refused)
         self._baton = pool.baton
-        self._acceptor = Acceptor(context, connections, pool, listeners, self._make_room)
+        self._acceptor = Acceptor(
+            context, connections, pool, listeners, lambda now: self._admission.make_room(now)
+        )
         addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
         self._ending = Ending(context, connections, self._acceptor, addresses)
         self._admission = Admission(context, connections, self._ending, listeners, addresses, bulk)
@@ -115,6 +112,7 @@ class Loop:
             context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
         self._deadlines = Deadlines(context, self._service, self._ending, pool)
+        self._noticing = Noticing(connections, self._deadlines.left, self._service.drop_queued)
         self._checks = self._service.health.paths
         self._linger = int(site.timeouts.linger * SECOND)
         self._drain_at = NEVER
@@ -122,6 +120,17 @@ class Loop:
         self._addresses: set[object] = set()
         self._begun = threading.Event()
         self._finished = threading.Event()
+
+    def _make_pool(self, bounds: Elastic, board: WorkerWriter, refused: Complaint) -> Pool:
+        return Pool(bounds, board, self._alarm, refused, self._work)
+
+    def obey(self, work: Callable[[], None]) -> None:
+        """Do `work`, which waits for orders, while others serve."""
+        work()
+
+    def watch(self, fd: int, work: Callable[[], None]) -> bool:
+        """Do `work` when there is something to read; False if the main thread is to do that."""
+        return False
 
     def prepare(self) -> None:
         """Start the threads, which wait for `start`. Raises RuntimeError if the system gives no more."""
@@ -134,8 +143,7 @@ class Loop:
         self._acceptor.come_back()
         self._context.board.set("accepting", 1)
         for listener in self._listeners:
-            if listener.family != socket.AF_UNIX:
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
+            watch_over(listener)
         self._addresses = {forks.address_of(listener) for listener in self._listeners}
         forks.on_child(self._close_in_child)
         self._begun.set()
@@ -143,6 +151,18 @@ class Loop:
     def leave(self, going: Going) -> None:
         """Answer health checks accordingly from now on. Any thread."""
         self._service.health.leave(going)
+
+    def may_grow(self, workers: bool) -> None:
+        """Whether the master may start more workers for load: then nobody has to be refused. Any thread."""
+        self._connections.queue.may_grow(workers)
+
+    def put_in_quarantine(self, kinds: Mapping[str, float]) -> None:
+        """Refuse requests of these kinds from now on, each until a time in monotonic seconds. Any thread."""
+        self._service.quarantine.put(kinds)
+
+    def spread(self, seconds: float) -> None:
+        """Others have come for load: let go of connections beyond our share for so long. Any thread."""
+        self._acceptor.spread(time.monotonic_ns() + int(seconds * SECOND))
 
     def drain(self, *, lame_duck: float) -> None:
         """Serve `lame_duck` seconds more, then stop accepting and end connections politely. Any thread."""
@@ -156,7 +176,15 @@ class Loop:
 
     def threads_at(self, question: int) -> Iterator[ThreadsAt]:
         """What all threads of this process do, for the master. Called by the main thread."""
-        return threads_at(question, self._pool, self._service.lost.threads)
+        return threads_at(question, [*self._pool, *self.takeovers.threads], self._service.lost.threads)
+
+    @property
+    def takeovers(self) -> Takeovers:
+        return self._service.takeovers
+
+    @property
+    def memory(self) -> MemoryWatch:
+        return self._service.memory
 
     @property
     def threads(self) -> Iterable[WorkerThread]:
@@ -178,6 +206,7 @@ class Loop:
         forks.close_sockets_at(self._addresses)
         self._epoll.close()
         self._alarm.close_in_child()
+        self.memory.close_in_child()
         self._context.gateway.came_back = forks.came_back
         for thread in self._pool:
             thread.token.clear()
@@ -191,29 +220,36 @@ class Loop:
         self._begun.wait()
         while not (self._stopped or thread.written_off):
             try:
-                if not thread.has_baton and not self._service.run_queued(thread):
+                if not (thread.has_baton or self._service.run_queued(thread)):
+                    if self._baton.blocking.all.blocking and self._run_read(thread):
+                        continue
                     if not self._baton.take(thread):
                         return
-                    self._release_held()
+                    self._baton.release_held()
                     if self._checks:
                         self._let_checks_pass(thread)
                 while thread.has_baton and not self._stopped:
                     self._turn(thread)
-            except Broken as broken:
-                self._context.errors.error("worker broken", reason=str(broken), next="ending")
-                self._stopped = True
             except Exception as error:
-                self._context.errors.fault("error in the server", error, next="connection closed")
-                self._service.recover(thread)
+                self._go_on_after(error, thread)
         if self._forked:
             forks.came_back()
-        thread.record.show_all()
-        if thread.written_off:
+        if thread.written_off:  # another one counts on in its record
             return
+        thread.record.show_all()
         if not thread.has_baton:
             self._baton.take(thread)  # its holder may be in the application forever
         self._close_all()
         self._baton.give(thread)
+
+    def _go_on_after(self, error: Exception, thread: WorkerThread) -> None:
+        """An error of our own, in that thread; after some there is no going on."""
+        if isinstance(error, Broken):
+            self._context.errors.error("worker broken", reason=str(error), next="ending")
+            self._stopped = True
+        else:
+            self._context.errors.fault("error in the server", error, next="connection closed")
+            self._service.recover(thread)
 
     def _turn(self, thread: WorkerThread) -> None:
         """One turn of the thread that holds the baton.
@@ -231,11 +267,11 @@ class Loop:
         elif connections.complete:  # before the queue: all that could be next should be in it
             if not connections.taken:
                 service.take(len(connections.complete))
-            service.attend(connections.complete.popleft(), thread, _RUN)
-        elif connections.queue.size and service.run_queued(thread):
+            self._run_read(thread)
+        elif connections.queue.size and self._may_run_queued(thread) and service.run_queued(thread):
             pass
         elif connections.ready:
-            for _ in range(len(connections.ready)):
+            for _ in range(min(len(connections.ready), BATCH)):
                 service.attend(connections.ready.popleft(), thread, _ATTEND)
             if connections.taken and connections.complete:  # further requests of the same clients
                 service.take(len(connections.complete))
@@ -244,32 +280,39 @@ class Loop:
         else:
             self._look_out(thread)
 
-    def _look_out(self, thread: WorkerThread) -> None:
+    def _run_read(self, thread: WorkerThread) -> bool:
+        """Whoever comes back, while others wait, does so without the baton: it is awake, and has the GIL."""
+        connection = self._connections.next_read()
+        if connection is not None:
+            self._service.attend(connection, thread, _RUN)
+        return connection is not None
+
+    def _look_out(self, thread: WorkerThread, *, at_once: bool = False) -> None:
         thread.record.show()
         if self._connections.taken:
             self._connections.taken = 0
             self._context.board.set("taken", 0)
         if self._connections.handshakes:
             self._service.attend(self._connections.handshakes.popleft(), thread, Step.SHAKE_HANDS)
-        self._poll()
+        self._poll(at_once=at_once)
+
+    def _may_run_queued(self, thread: WorkerThread) -> bool:
+        """Whether those that wait are next. While some are refused, first see who has come: they, too, are
+        either in time or not."""
+        connections = self._connections
+        now = time.monotonic_ns()
+        if connections.queue.sheds_until <= now:
+            return True
+        if not connections.ready and connections.now + FRESH <= now:
+            self._look_out(thread, at_once=True)
+        return not connections.ready
 
     def _overdue(self) -> bool:
         """Whether the first answer has waited long enough for others."""
-        return time.monotonic_ns() - self._connections.leaving[0].answered > HELD
-
-    def _release_held(self) -> None:
-        """Send the answers held by the previous holder of the baton, which is still in the application, and
-        show what it has counted."""
-        lender = self._baton.lender
-        if lender is None:
-            return
-        lender.record.show()
-        connection = lender.connection
-        if connection is not None and connection.sender.state is Sending.HELD:
-            connection.sender.release()
+        return self._connections.done - self._connections.leaving[0].answered > HELD
 
     def _let_checks_pass(self, thread: WorkerThread) -> None:
-        """What has been read is run before anything else is read. If all of that waits, each request costs a
+        """What has been read is run before anything else is read. If all of that takes long, each costs a
         lease before the thread with the baton is another one: 100 ms for 32 that arrive together."""
         connections, service = self._connections, self._service
         if not (connections.complete or connections.queue.size):
@@ -279,9 +322,9 @@ class Loop:
         self._poll(at_once=True)
         for _ in range(len(connections.ready)):
             service.attend(connections.ready.popleft(), thread, _ATTEND)
-        for connection in [each for each in connections.complete if service.health.is_asked(each)]:
-            connections.complete.remove(connection)
-            service.attend(connection, thread, _RUN)
+        for connection in filter(service.health.is_asked, connections.complete.copy()):  # others may add some
+            if connections.withdraw(connection):
+                service.attend(connection, thread, _RUN)
 
     # The poll.
 
@@ -292,21 +335,27 @@ class Loop:
             if self._pool.permits:  # one has come back since we looked
                 acceptor.freed()
         self._pool.tell()
-        events = self._events(0.0 if at_once else self._timeout())
+        if acceptor.spreads_until:
+            self._context.gateway.parting = acceptor.parting(connections.now)
+        events = self._await_events(0.0 if at_once else self._timeout())
+        if len(events) == BATCH:
+            events += self._events(0.0, EVENTS)
         connections.now = now = time.monotonic_ns()
         self._context.board.set("heartbeat", now)
+        if self.memory.look_at <= now:
+            self.memory.look(now)
         try:
             others = []
             for fd, mask in events:
                 connection = connections.open.get(fd)
                 if connection is not None:
-                    self._mark(connection, mask)
+                    self._noticing.mark(connection, mask)
                 else:
                     others.append(fd)
-            for fd in others:
+            for fd in dict.fromkeys(others):  # the kernel names these twice if it is asked twice
                 self._on_other(fd, now)
         except Exception:
-            self._hand_out([fd for fd, _ in events])
+            self._noticing.hand_out([fd for fd, _ in events])
             raise
         if self._alarm.due <= now:
             self._look(now)
@@ -317,16 +366,22 @@ class Loop:
             self._admit(self._acceptor.accept(fd, now))
         elif fd == self._alarm.fd:
             os.eventfd_read(fd)
+        elif (upgraded := self._connections.tunnels.get(fd)) is not None:
+            self._connections.call(upgraded)
 
     def _admit(self, accepted: Iterator[Accepted]) -> None:
         for sock, address, listener in accepted:
             connection = self._admission.adopt(sock, address, listener)
             self._service.follow(connection, self._admission.begin(connection), True)
 
-    def _events(self, timeout: float) -> list[tuple[int, int]]:
+    def _await_events(self, timeout: float) -> list[tuple[int, int]]:
+        """Raises Broken."""
+        return self._events(timeout, BATCH)
+
+    def _events(self, timeout: float, most: int) -> list[tuple[int, int]]:
         """Raises Broken."""
         try:
-            return self._epoll.poll(timeout, BATCH)
+            return self._epoll.poll(timeout, most)
         except OSError as error:  # epoll_wait(2): all of its errors concern the descriptor
             raise Broken("epoll instance", error) from None
 
@@ -341,31 +396,6 @@ class Loop:
             soonest = min(soonest, connections.queue.look_at, self._pool.look_at)
         return max(0.0, (soonest - time.monotonic_ns()) / SECOND)
 
-    def _mark(self, connection: Connection, mask: int) -> None:
-        """An event: take the connection, or notify its owner and keep sending in its place."""
-        if mask != select.EPOLLIN:
-            self._told_more(connection, mask)
-        if connection.call():
-            self._connections.ready.append(connection)
-        elif connection.sender.outbox.size:
-            connection.sender.flush()
-            self._connections.call(connection)  # its owner may have looked before the flush
-
-    def _told_more(self, connection: Connection, mask: int) -> None:
-        if mask & select.EPOLLRDHUP:
-            connection.ended = True
-        if mask & _LOST:
-            connection.sender.lose()
-        if mask & select.EPOLLOUT and connection.state is State.BODY:
-            connection.sender.flush()  # `100 Continue`, for which its client may wait
-
-    def _hand_out(self, fds: list[int]) -> None:
-        """After an error in the middle of a batch: edge-triggered events come only once."""
-        for fd in fds:
-            connection = self._connections.open.get(fd)
-            if connection is not None:
-                self._connections.call(connection)
-
     def _look(self, now: int) -> None:
         """Do everything that depends on the time."""
         self._alarm.reset()
@@ -377,7 +407,7 @@ class Loop:
             soonest = min(self._deadlines.look(now), self._acceptor.until)
         finally:
             self._alarm.no_later_than(soonest if self._draining else min(soonest, self._drain_at))
-        if self._draining and not self._connections.open and not self._pool.busy:
+        if self._draining and not (self._connections.open or self._pool.busy or self.takeovers.threads):
             self._stopped = True
 
     def _end_politely(self, now: int) -> None:
@@ -398,15 +428,7 @@ class Loop:
         self._baton.stop()
         self._context.board.set("accepting", 0)
         self._acceptor.discard()
+        self.takeovers.end()
         self._deadlines.end()
-        for connection in list(self._connections.open.values()):
-            connection.sender.cut()
-            self._ending.log_late(connection)
-            connection.sock.close()
         self._finished.set()
         self._on_end()
-
-    # What is asked.
-
-    def _make_room(self, now: int) -> bool:
-        return self._admission.make_room(now)

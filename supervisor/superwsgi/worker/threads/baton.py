@@ -21,6 +21,9 @@ import time
 from queue import SimpleQueue
 from typing import Final
 
+from superwsgi.http.request.head import Request
+from superwsgi.worker.connection.states import Sending
+from superwsgi.worker.threads.blocking import Blocking, computed
 from superwsgi.worker.threads.thread import WorkerThread
 
 LEASE: Final = 0.001
@@ -36,42 +39,19 @@ _LATELY: Final = 50
 _QUIET: Final = 0.02
 """Seconds without any lease after which the monitor sleeps until there is one."""
 
+_SLEEPS: Final = 400_000
+"""Whoever has computed for less than so many ns between two ticks, of LEASE or more, waits for something. It
+is not that another process has its CPU: then it would have the GIL, which the monitor has now."""
+
 SAMPLE: Final = 16
-"""One request in this many is measured: two system calls, some 1 us."""
-
-
-class Expectation:
-    """Whether the next request will block, judging by how long sampled ones did.
-
-    Blocked time is time in which no thread of this process ran: wall time less the *process's* CPU time. With
-    the thread's own, waiting for the GIL would count as blocking, so once several threads compute at the same
-    time, the expectation would keep it that way. What counts is how many requests block at all, not for how
-    long: one that was preempted for 10 ms, or one slow query in fifty, says nothing about the next.
-    """
-
-    BLOCKED: Final = 200_000
-    """A request that blocks for this many ns or more counts: two thread switches and some margin."""
-    WEIGHT: Final = 1 / 8
-    PASS: Final = 0.25
-
-    __slots__ = ("_share", "blocking")
-
-    def __init__(self) -> None:
-        self._share = 0.0  # of recent requests that blocked
-        self.blocking = False
-
-    def learn(self, wall: int, cpu: int) -> None:
-        """A request took `wall` ns, during which this process computed for `cpu` ns."""
-        blocked = 1.0 if wall - cpu > self.BLOCKED else 0.0
-        self._share += (blocked - self._share) * self.WEIGHT
-        self.blocking = self._share > self.PASS
+"""One request in this many is measured: two system calls, some 1 us and 10 ns for each thread there is."""
 
 
 class Baton:
     """`take` it to poll; around the application's call, `before` and `after`. Times are monotonic ns."""
 
     def __init__(self) -> None:
-        self.expectation = Expectation()
+        self.blocking = Blocking()
         self.lender: WorkerThread | None = None  # the last thread that kept it through a call
         self._lock = threading.Lock()
         self._free = True
@@ -79,7 +59,8 @@ class Baton:
         self._called: WorkerThread | None = None  # from the stack, and not there yet
         self._away: WorkerThread | None = None  # the last one that passed it on for a call
         self._calls = 0  # of the application, begun by a holder of the baton
-        self._watchful = _LATELY  # ticks left in which every call is measured
+        self._computed = 0  # how long the lender had computed at the tick after it had kept it
+        self._watchful = _LATELY  # ticks left in which every call that keeps it is measured
         self._asleep = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._stopped = False
@@ -103,6 +84,17 @@ class Baton:
     def give(self, thread: WorkerThread) -> None:
         thread.has_baton = False
         self._pass_on()
+
+    def release_held(self) -> None:
+        """Send the answer held by the previous holder of the baton, which is still in the application, and
+        show what it has counted. For the holder."""
+        lender = self.lender
+        if lender is None:
+            return
+        lender.record.show_for_it()
+        connection = lender.connection
+        if connection is not None and connection.sender.state is Sending.HELD:
+            connection.sender.release()
 
     def dismiss(self, before: int) -> WorkerThread | None:
         """End the thread that has waited longest, if it has waited since `before`."""
@@ -162,10 +154,12 @@ class Baton:
                 if self._free:
                     self._call()
 
-    def before(self, thread: WorkerThread) -> int:
-        """The holder is about to call the application. Returns `cpu` for `after`, 0 if it is not sampled."""
+    def before(self, thread: WorkerThread, request: Request | None = None) -> int:
+        """The holder is about to call the application for a request. Returns `cpu` for `after`, 0 if the call
+        is not measured."""
         self._calls += 1
-        if self.expectation.blocking:
+        thread.expectation = expectation = self.blocking.of(request)
+        if expectation.blocking:
             thread.has_baton = False
             self._pass_on_for_a_call(thread)
         else:
@@ -173,7 +167,10 @@ class Baton:
             thread.lent = True
             thread.lease.append(None)
             self._wake_monitor()
-        return time.process_time_ns() if self._watchful or self._calls % SAMPLE == 0 else 0
+        if self._calls % SAMPLE and (expectation.blocking or not self._watchful):
+            return 0
+        thread.waits = self.blocking.waits()
+        return time.process_time_ns()
 
     def after(self, thread: WorkerThread, wall: int, cpu: int) -> None:
         """The application returned `wall` ns later; find out whether the baton is still here."""
@@ -183,8 +180,14 @@ class Baton:
                 thread.lease.pop()
             except IndexError:
                 thread.has_baton = False
+                return  # the monitor has learned from it
         if cpu:
-            self.expectation.learn(wall, time.process_time_ns() - cpu)
+            self._learn(thread, wall - (time.process_time_ns() - cpu))
+
+    def _learn(self, thread: WorkerThread, unexplained: int) -> None:
+        blocked = self.blocking.seemed(unexplained, thread.waits)
+        if blocked is not None:
+            self.blocking.learn(thread.expectation, blocked)
 
     def _wake_monitor(self) -> None:
         if self._asleep:
@@ -200,6 +203,7 @@ class Baton:
             self._call_if_free()
             if seen != self._calls:
                 seen, quiet = self._calls, 0.0
+                self._look_at_lender()
             elif self._take_back():
                 self._watchful = _LATELY
             else:
@@ -216,11 +220,27 @@ class Baton:
             thread.lease.pop()  # whichever pops first wins: us, or the thread back from the application
         except IndexError:
             return False
+        self._learn_from_lender(thread)
         self._pass_on_for_a_call(thread)
         return True
 
+    def _look_at_lender(self) -> None:
+        thread = self.lender
+        self._computed = computed(thread.native_id) if thread is not None and thread.lent else 0
+
+    def _learn_from_lender(self, thread: WorkerThread) -> None:
+        """It has been in one call for a tick at least. Learn from it now: it may be there for long, and
+        others of its kind would cost a lease each until it comes back."""
+        sleeps = computed(thread.native_id) - self._computed < _SLEEPS
+        expectation, connection = thread.expectation, thread.connection
+        exchange = None if connection is None else connection.exchange
+        if sleeps and expectation is self.blocking.all and exchange is not None:
+            self.blocking.tell_apart(exchange.request)
+        self.blocking.learn(expectation, sleeps)
+
     def _sleep(self, seen: int) -> None:
-        self._asleep = True
+        with self._lock:  # who counts a call, and then looks whether we sleep, passes a lock in between
+            self._asleep = True
         if seen == self._calls:
             self._bell.get()
         self._asleep = False

@@ -14,15 +14,16 @@ enter the application; whoever takes one runs one request.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.board.scoreboard import WorkerWriter
 from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
+from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.threads.baton import Baton
 from superwsgi.worker.threads.switching import sleep_as_usual
 from superwsgi.worker.threads.thread import WorkerThread
@@ -73,12 +74,13 @@ class Pool:
         self._refused = refused
         self._work = work
         self._threads: dict[int, WorkerThread] = {}
-        self._lock = threading.Lock()
+        self._lock = unpatched.shared_lock()
         self._numbers = list(range(bounds.max, -1, -1))  # free ones, the lowest last
         self.look_at = NEVER  # when one may be started that could not be
         self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
         self._told = -1  # what siblings read about `free`
+        self.hands_over = False  # whoever polls never enters the application
 
     def __iter__(self) -> Iterator[WorkerThread]:
         return iter(list(self._threads.values()))
@@ -120,10 +122,14 @@ class Pool:
     def tell(self) -> None:
         """Tell siblings how many are free. The poller does so in each turn, others only if there was none: a
         number that is a little out of date does no harm."""
-        free = self.free
-        if free != self._told:
-            self._told = free
-            self._board.set("free", free)
+        if self.free != self._told:
+            with self._lock:  # else an older number could be the last one
+                self._told = free = self.free
+                self._board.set("free", free)
+
+    def hand(self, connection: Connection) -> None:
+        """Have another thread run the request in it, for which there is a permit. Only if `hands_over`."""
+        raise NotImplementedError
 
     def replace(self, lost: WorkerThread) -> None:
         """Start a thread for one that was written off, with its number and its record."""
@@ -188,10 +194,13 @@ class Pool:
 
     def _start_one(self) -> None:
         number = self._numbers[-1]
-        thread = WorkerThread(number, self._board.thread(number), self._work)
+        thread = self._make(number)
         thread.start()
         self._numbers.pop()
         self._threads[number] = thread
+
+    def _make(self, number: int) -> WorkerThread:
+        return WorkerThread(number, self._board.thread(number), self._work)
 
     def _remove(self, thread: WorkerThread) -> None:
         with self._lock:

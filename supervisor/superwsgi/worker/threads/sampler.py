@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import select
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import FrameType
@@ -23,19 +21,23 @@ from urllib.parse import unquote
 
 import msgspec
 
+from superwsgi import build, unpatched
 from superwsgi.http.request.path_groups import path_group, path_of
 from superwsgi.http.response.exchange import Exchange
+from superwsgi.log.frames import At
 from superwsgi.messages import SampleThreads
 from superwsgi.samples import OTHER, Sampled
 from superwsgi.worker.threads import switching
 from superwsgi.worker.threads.tally import Place, Tally
-from superwsgi.worker.threads.thread import OURS, WorkerThread
+from superwsgi.worker.threads.thread import WorkerThread
 
 COST: Final = 0.025
 """The share of a CPU that it may take at up to 100 samples a second, and as much more at more of them."""
 
 LATELY: Final = 0.001
 """Seconds: by what a thread has computed in these, before a sample, it is known whether it runs."""
+
+_WITHOUT_GIL: Final = "free-threaded: frames of running threads cannot be read (PYTHON_GIL=1 allows it)"
 
 _TICK: Final = 0.2
 """Seconds after which it looks at the latest whether it is to end."""
@@ -106,8 +108,7 @@ class Sampler:
         self._cut = ""
         self._looked = 0.0  # when it has looked last whether it is left
         self._ended = False
-        self._python = threading.Thread(target=self._live, name="superwsgi-profile", daemon=True)
-        OURS.add(self._python)
+        self._python = unpatched.thread(self._live, "superwsgi-profile")
 
     def start(self, last: Sampler | None) -> None:
         """Begin once the `last` one has ended. Raises RuntimeError if the system gives no more threads."""
@@ -129,6 +130,8 @@ class Sampler:
             switching.make_usual_in_child()
 
     def _live(self) -> None:
+        if not build.has_gil():
+            self._cut = _WITHOUT_GIL
         switching.make_soon()
         try:
             sampled = self._sample()
@@ -164,16 +167,17 @@ class Sampler:
         clock.took(max(0.0, now - due))
         frames = sys._current_frames()
         for thread, exchange in self._in_requests():
-            share = 1.0 if running is None else running.get(thread.native_id, 0.0)
+            share = 1.0 if running is None else running.get(thread.native_id, 0.0) * thread.runs
             if share > 0:
                 seen = self._seen.setdefault(thread.ident, _Sighting())
                 if self._is_wanted(seen, exchange):
-                    self._place(seen, thread, frames.get(thread.ident))
+                    self._place(seen, thread, thread.at(frames))
                     self._tally.add(seen.group, seen.place, share * (now - last))
         return now
 
-    def _place(self, seen: _Sighting, thread: WorkerThread, frame: FrameType | None) -> None:
+    def _place(self, seen: _Sighting, thread: WorkerThread, there: At | None) -> None:
         """Note where it is."""
+        frame = there if isinstance(there, FrameType) else None
         at = id(frame), cpu_time(thread.native_id)
         if seen.at != at or not at[1]:
             seen.at, seen.place = at, self._tally.place_of(frame)
@@ -181,7 +185,7 @@ class Sampler:
     def _running(self) -> dict[int, float]:
         """Which share of a CPU each thread takes, by its native id: what it has computed within LATELY."""
         before, began = self._clocks(), time.monotonic_ns()
-        time.sleep(min(LATELY, 0.5 / self._order.rate))
+        unpatched.sleep(min(LATELY, 0.5 / self._order.rate))
         after, passed = self._clocks(), time.monotonic_ns() - began
         return {
             native: min(1.0, (after[native] - before[native]) / passed)
@@ -217,13 +221,13 @@ class Sampler:
                 self._looked = now
                 if self._is_left():
                     return False
-            time.sleep(min(due - now, _TICK))
+            unpatched.sleep(min(due - now, _TICK))
             if self._cut:
                 return False
         return not self._cut
 
     def _is_left(self) -> bool:
         """Whether nobody waits for the result any more: the other end of the pipe is closed."""
-        poll = select.poll()
+        poll = unpatched.poll()
         poll.register(self._fd, 0)
         return bool(poll.poll(0))

@@ -1,0 +1,58 @@
+"""What `green` needs: gevent, and its patches of the standard library.
+
+They are applied in a mold before anything of the application's is imported: all workers that are forked from
+it have them, and no library has kept anything from before. No hub is made here: a fork would not keep it.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib.util import find_spec
+from typing import Any, Final
+
+from superwsgi import unpatched
+from superwsgi.config.errors import ConfigError, Problem
+from superwsgi.config.schema import Site
+
+LIBRARY: Final = "gevent"
+INSTALL: Final = "python -m pip install 'superwsgi[green]'"
+
+
+def require(site: Site) -> None:
+    """Raises ConfigError."""
+    if not has_library(site):
+        raise ConfigError([lacking()])
+
+
+def has_library(site: Site) -> bool:
+    return not site.green or find_spec(LIBRARY) is not None
+
+
+def lacking() -> Problem:
+    return Problem(None, f"green needs {LIBRARY}, which is not installed", f"{INSTALL}, or use threads")
+
+
+def patch() -> None:
+    """For the rest of this process, and those that it forks. Raises ImportError."""
+    from gevent import monkey
+    from gevent.lock import Semaphore
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", monkey.MonkeyPatchWarning)  # ours has been imported before
+        monkey.patch_all()
+    unpatched.share(Semaphore)
+
+
+def leave_to_main(error: type[BaseException]) -> None:
+    """Where such an error is raised while the main thread waits in gevent's hub, it is raised in the main
+    greenlet, and is nothing to tell of."""
+    hub = existing_hub()
+    if hub is not None and error not in hub.NOT_ERROR:
+        hub.NOT_ERROR = (*hub.NOT_ERROR, error)
+
+
+def existing_hub() -> Any:
+    """gevent's hub of this thread; None if there is none, as before anything has waited."""
+    local = sys.modules.get("gevent._hub_local")
+    return None if local is None else local.get_hub_if_exists()

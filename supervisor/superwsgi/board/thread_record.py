@@ -1,0 +1,134 @@
+"""A thread's own record on the scoreboard (scoreboard.py): its request in hand, and what it has counted."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from superwsgi import unpatched
+from superwsgi.board.counts import ANSWERS, BUCKETS, CLASSES, MOST, bucket, class_of
+from superwsgi.board.layout import ID_BYTES, METHOD_BYTES, PATH_BYTES, THREAD, WORD, offsets
+
+IDLE: Final = 0
+IN_REQUEST: Final = 1
+
+THREAD_AT, THREAD_WORDS = offsets(THREAD)
+STATE: Final = THREAD_AT["state"]
+COUNTS: Final = THREAD_AT["sent"]
+
+# Within a thread's counts.
+SENT_SUM: Final = 0
+APP_TIME_SUM: Final = 1
+TIME_SUM: Final = 2
+ANSWERS_AT: Final = 3  # as many counts come before them: the sums
+APP_LATENCY_AT: Final = ANSWERS_AT + ANSWERS
+LATENCY_AT: Final = APP_LATENCY_AT + BUCKETS
+_COUNTED: Final = THREAD_WORDS - COUNTS
+_CLASSES: Final = len(CLASSES)
+_TOOK: Final = LATENCY_AT - APP_LATENCY_AT  # within the latencies
+
+# What a thread writes at the beginning and at the end of a request, each in one call.
+_SUMS: Final = struct.Struct("=QQQ")
+_EACH: Final = struct.Struct(f"={_COUNTED}Q")
+_BEGIN: Final = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")
+
+
+def possible(count: int) -> int:
+    """A sum of counters, but no more than signed 64 bits hold."""
+    return count if count < MOST else MOST
+
+
+class ThreadWriter:
+    """A thread's own record, on the hot path. What is counted is on the board only once it is shown: after a
+    batch of requests, as a write costs 50 ns. Counts that are there already are read only once, at the start,
+    as others can write to the memory. Another thread calls `show_for_it` alone."""
+
+    __slots__ = (
+        "_answered", "_app_time", "_at", "_begin_at", "_bytes", "_changed", "_counts", "_sent", "_shown",
+        "_state_at", "_time", "_words", "began",
+    )  # fmt: skip
+
+    def __init__(self, words: memoryview, raw: memoryview, at: int) -> None:
+        """`raw` are the bytes of `words`; it begins at word `at`."""
+        self._words = words
+        self._bytes = raw
+        self._state_at = at + STATE
+        self._begin_at = self._state_at * WORD
+        self._at = at + COUNTS
+        self._counts = [possible(self._words[self._at + each]) for each in range(_COUNTED)]
+        self._sent, self._app_time, self._time = self._counts[:ANSWERS_AT]
+        self._answered = 0  # a bit for each count of answers that is not shown
+        self._changed = 0  # the same of the latencies: each fits into a word of the processor
+        self._shown = unpatched.Lock()  # by another thread, or all of it
+        self.began = 0  # the latest request
+
+    def run_by(self, ident: int) -> None:
+        """`ident` is that of the thread whose record this is."""
+        self._words[self._state_at + THREAD_AT["ident"] - STATE] = ident
+
+    def begin(self, now: int, method: bytes, path: bytes, request_id: bytes) -> None:
+        """A request goes to the application; `now` in monotonic ns."""
+        self.began = now
+        _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path, request_id)
+
+    def end(self) -> None:
+        """The application is done with it."""
+        self._words[self._state_at] = IDLE
+
+    def count(self, status: int, method: int, sent: int, app: int, took: int) -> None:
+        """A request has been answered with `sent` bytes of body, after `app` ns in the application and `took`
+        ns since it had arrived; `app` is -1 for one that the application has not seen. `method` is its number
+        in counts.METHODS."""
+        counts = self._counts
+        answer = method * _CLASSES + class_of(status)
+        latency = _TOOK + bucket(took)
+        self._sent += sent
+        self._time += took
+        counts[ANSWERS_AT + answer] += 1
+        counts[APP_LATENCY_AT + latency] += 1
+        changed = 1 << latency
+        if app >= 0:
+            app_latency = bucket(app)
+            self._app_time += app
+            counts[APP_LATENCY_AT + app_latency] += 1
+            changed |= 1 << app_latency
+        self._answered |= 1 << answer
+        self._changed |= changed
+
+    def show(self) -> None:
+        """Write what has been counted since the last time."""
+        answered, changed = self._answered, self._changed
+        if not answered:
+            return
+        self._answered = self._changed = 0
+        _SUMS.pack_into(self._bytes, self._at * WORD, self._sent, self._app_time, self._time)
+        self._write(ANSWERS_AT, answered)
+        self._write(APP_LATENCY_AT, changed)
+
+    def _write(self, first: int, changed: int) -> None:
+        """Of the counts from the `first` on, those that have `changed`: a bit for each. The usual ones come
+        first, so that there is nothing left after a few."""
+        words, counts, at = self._words, self._counts, self._at
+        while changed:
+            if changed & 1:
+                words[at + first] = counts[first]
+            changed >>= 1
+            first += 1
+
+    def show_for_it(self) -> None:
+        """`show` by another thread, while this one may come back and count: then it is to `show_all`."""
+        with self._shown:
+            self.show()
+
+    def show_all(self) -> None:
+        """Write all of it: another thread may have shown it meanwhile, or be about to, as it was before."""
+        with self._shown:
+            self._answered = self._changed = 0
+            _EACH.pack_into(
+                self._bytes,
+                self._at * WORD,
+                self._sent,
+                self._app_time,
+                self._time,
+                *self._counts[ANSWERS_AT:],
+            )

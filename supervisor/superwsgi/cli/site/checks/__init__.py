@@ -1,0 +1,1 @@
+"""What `superwsgi check` prints."""

@@ -1,0 +1,1 @@
+"""Sections of the site file whose keys are names that the operator chooses."""

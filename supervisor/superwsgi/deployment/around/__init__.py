@@ -1,0 +1,1 @@
+"""What stands around a site: the proxy in front, an image, a pod, the rotation of logs."""

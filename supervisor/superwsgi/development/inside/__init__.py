@@ -1,0 +1,1 @@
+"""What runs in molds and workers of a site that is being developed, around its application."""

@@ -1,0 +1,1 @@
+"""What a developer reads: in the terminal, and of a traceback anywhere."""

@@ -1,0 +1,1 @@
+"""Whether a new generation answers worse than the one before it."""

@@ -1,0 +1,1 @@
+"""Nothing runs any more: since when, what fails, and that it is over."""

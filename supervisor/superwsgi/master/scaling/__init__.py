@@ -1,0 +1,1 @@
+"""How many workers a site has, where `workers` is a range."""

@@ -1,0 +1,1 @@
+"""What `superwsgi check` has a mold do instead of serving."""

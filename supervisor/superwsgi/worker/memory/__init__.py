@@ -1,0 +1,1 @@
+"""What of the worker's memory grows, and by which requests."""

@@ -1,0 +1,1 @@
+"""What takes too long, and what follows."""

@@ -1,0 +1,1 @@
+"""Connections that the application takes over, to speak another protocol on them."""

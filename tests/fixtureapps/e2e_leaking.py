@@ -1,0 +1,14 @@
+"""Twenty pages, of which one leaks as many KiB a request as LEAKS says, really used."""
+
+import os
+
+SIZE = 1024 * int(os.environ.get("LEAKS", "0"))
+
+kept = []
+
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/h":
+        kept.append(b"x" * SIZE)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getpid()).encode()]

@@ -1,0 +1,17 @@
+"""Flask-SocketIO on threads, as its documentation has it."""
+
+from flask import Flask, request
+from flask_socketio import SocketIO, emit
+
+app = Flask(__name__)
+socketio = SocketIO(app, async_mode="threading")
+
+
+@socketio.on("say")
+def say(text):
+    emit("said", text.upper())
+
+
+@socketio.on("disconnect")
+def gone(*_):
+    print(f"gone {request.sid}", flush=True)

@@ -1,0 +1,76 @@
+"""Native threads and their condition, which work whatever has been patched."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from superwsgi import unpatched
+from superwsgi.unpatched import NativeCondition, NativeThread
+
+DEADLINE = 20.0
+
+
+def test_a_thread_has_a_name_while_it_runs() -> None:
+    seen = list[object]()
+    thread = NativeThread(lambda: seen.append(unpatched.names[unpatched.get_ident()]), "one of ours")
+    assert not thread.is_alive()
+    thread.start()
+    thread.join(DEADLINE)
+    assert seen == ["one of ours"]
+    assert not thread.is_alive()
+    assert thread.ident not in unpatched.names
+
+
+def test_a_thread_that_does_not_end_is_not_waited_for_longer() -> None:
+    hold = unpatched.Lock()
+    hold.acquire()
+    thread = NativeThread(lambda: hold.acquire(timeout=DEADLINE), "held")
+    thread.start()
+    thread.join(0.01)
+    assert thread.is_alive()
+    hold.release()
+    thread.join()
+    assert not thread.is_alive()
+
+
+def test_whoever_waits_is_told() -> None:
+    changed, seen = NativeCondition(), list[str]()
+
+    def work() -> None:
+        with changed:
+            assert changed.wait_for(lambda: "asked" in seen, DEADLINE)
+            seen.append("answered")
+            changed.notify_all()
+
+    thread = NativeThread(work, "answers")
+    thread.start()
+    with changed:
+        seen.append("asked")
+        changed.notify_all()
+        assert changed.wait_for(lambda: "answered" in seen, DEADLINE)
+    thread.join()
+
+
+def test_a_wait_ends_in_time_and_holds_the_lock_again() -> None:
+    changed = NativeCondition()
+    with changed, changed:  # taken twice by one thread
+        assert not changed.wait_for(lambda: False, 0.01)
+        changed.notify_all()
+    thread = NativeThread(lambda: changed.__enter__(), "takes it")
+    thread.start()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def test_what_is_accepted_is_a_socket_as_its_listener() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+        client.connect(listener.getsockname())
+        sock, address = unpatched.accept(listener, listener.family)
+        with sock:
+            assert (sock.family, sock.type) == (listener.family, listener.type)
+            assert address == client.getsockname()
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            unpatched.accept(listener, listener.family)
