@@ -8,7 +8,7 @@ import sys
 from superwsgi.master.companions import kin
 
 _MASTER = """
-import os, signal, sys
+import contextlib, os, signal, sys
 from superwsgi.master.companions import kin
 from superwsgi.system import libc
 
@@ -25,8 +25,9 @@ for _ in range(20):
     while left := kin.left_by(leader, marked):
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-        for pid in left:
-            os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):  # one is not ours yet as long as its parent is ending
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
 """
 
 
