@@ -1,11 +1,10 @@
-"""Files of the repository that are made from the schema of the site file: config/reference.yaml, and the
-README for its table of keys; and from the templates of superwsgi: the units of systemd for any site.
+"""Files of the repository that are made from the schema of the site file: config/reference.yaml; and from the
+templates of superwsgi: what is in front of it or around it, and the units of systemd for any site.
 `python -m tests.generate` writes them anew; tests say when it has to.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from superwsgi.config.listening import TcpAddress, UnixAddress
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.config.shown.reference import markdown_table, reference
+from superwsgi.config.shown.reference import reference
 from superwsgi.deployment import units
 from superwsgi.deployment.around import containers, fronts
 from superwsgi.deployment.installation import DYNAMIC, Installation
@@ -22,13 +21,9 @@ from superwsgi.deployment.text.filling import filled
 REPOSITORY = Path(__file__).parents[1]
 ANEW = "is not what schema and templates say: run python -m tests.generate"
 
-_TABLE = re.compile(r"(?<=<!-- keys -->\n).*(?=\n<!-- /keys -->)", re.DOTALL)
-
 
 def generated() -> dict[Path, str]:
     """The text that each of them should have."""
-    readme = REPOSITORY / "README.md"
-    table = markdown_table().strip()
     return {
         REPOSITORY / "config/reference.yaml": reference(),
         REPOSITORY / "config/nginx.conf": fronts.nginx(
@@ -40,7 +35,6 @@ def generated() -> dict[Path, str]:
         REPOSITORY / "config/kubernetes.yaml": kubernetes(),
         REPOSITORY / "systemd/superwsgi@.service": for_any("service", _SERVICE),
         REPOSITORY / "systemd/superwsgi@.socket": for_any("socket", _SOCKET),
-        readme: _TABLE.sub(lambda _: table, readme.read_text()),
     }
 
 

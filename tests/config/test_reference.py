@@ -9,8 +9,10 @@ import pytest
 
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
+from superwsgi.config.shown.details import details
 from superwsgi.config.shown.effective import keys
-from superwsgi.config.shown.reference import markdown_table, reference
+from superwsgi.config.shown.reference import parts, reference
+from superwsgi.config.text.formats import ACCESS_NAMES
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import loaded, values
 from tests.generate import ANEW, generated
@@ -64,32 +66,42 @@ def in_company(key: str, example: str) -> str:
     return text.replace("# ready:", "ready:") if "127.0.0.1:8001" in example else text
 
 
-def test_the_table_has_every_key_with_a_value() -> None:
-    rows = markdown_table().splitlines()
-    sections = (
-        "memory",
-        "requests",
-        "timeouts",
-        "limits",
-        "proxy",
-        "health",
-        "admin",
-        "metrics",
-        "tls",
+def test_keys_of_what_may_be_a_mapping_stand_beside_it() -> None:
+    assert "\n#   idle: 30s       one that has not been needed for so long ends\n" in parts()["threads"]
+    assert re.findall(r"^#   (\w+) {2,}", parts()["paths"], re.MULTILINE) == [
+        "request",
+        "slow",
+        "threads",
+        "body",
         "log",
-        "rollout",
-        "hooks",
-        "monitor",
-    )
-    all_keys = [re.findall(r"`([\w.*]+)`", row)[0] for row in rows[2:]]
-    assert [key for key in all_keys if key.startswith("paths.")] == [
-        f"paths.*.{key}" for key in ("request", "slow", "threads", "body", "log")
     ]
-    keys = [key for key in all_keys if "*" not in key]
-    assert keys == ["app", *(path for path in key_paths(SITE) if path not in sections)]
-    assert "companions.*.graceful" in all_keys
-    assert all(row.count("|") == 4 for row in rows)
-    assert "| `timeouts.boot` | `60s` | loading the application |" in rows
+    assert "\n#   signal: TERM    the signal" in parts()["companions"]
+
+
+def test_the_parts_are_all_keys() -> None:
+    mappings = ("workers.", "threads.")
+    known = {path for path in key_paths(SITE) if not path.startswith(mappings)}
+    assert set(parts()) == known | {"app"}
+    assert all(without_section(path).strip() in flat(reference()) for path in parts() if path != "app")
+
+
+def without_section(path: str) -> str:
+    """A part without the line of its section, in one line."""
+    return flat(parts()[path].removeprefix(f"{path.rpartition('.')[0]}:\n"))
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_details_are_of_keys_and_no_keys_themselves() -> None:
+    assert set(details()) <= set(parts())
+    assert not [line for text in details().values() for line in text.splitlines() if len(line) > 100]
+    assert all(text for text in details().values())
+
+
+def test_it_has_every_name_of_an_access_log_template() -> None:
+    assert set(ACCESS_NAMES) <= set(re.findall(r"\w+", details()["log.format"]))
 
 
 @pytest.mark.parametrize(

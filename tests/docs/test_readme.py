@@ -3,18 +3,11 @@
 import re
 from pathlib import Path
 
-from superwsgi.config.shown.reference import markdown_table
 from superwsgi.config.text.formats import ACCESS_NAMES
 from superwsgi.config.text.reader import SITE, key_paths
-from tests.generate import ANEW, generated
 
 PATH = Path(__file__).parents[2] / "README.md"
 README = PATH.read_text()
-
-
-def test_the_table_of_keys_is_the_schemas():
-    assert markdown_table() in README, f"the table of keys in README.md {ANEW}"
-    assert generated()[PATH] == README
 
 
 def test_files_it_links_to_exist():

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from superwsgi.cli.main import main
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.config.shown.reference import reference
+from superwsgi.config.shown.reference import parts, reference
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 MANAGE = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"
@@ -182,6 +182,15 @@ def test_odd_names(folder: Path, name: str) -> None:
 
 def test_the_reference_is_printed() -> None:
     assert CliRunner().invoke(main, ["reference"]).output == reference()
+
+
+def test_some_keys_of_the_reference() -> None:
+    printed = CliRunner().invoke(main, ["reference", "threads.max", "log.sample"]).output
+    assert printed == f"{parts()['threads']}\n{parts()['log.sample']}"
+    assert printed.count("\nlog:\n  # share of") == 1
+    unknown = CliRunner().invoke(main, ["reference", "tread"])
+    assert unknown.exit_code == 2
+    assert "There is no key 'tread'; did you mean 'threads'?" in unknown.output
 
 
 def test_every_comment_is_a_key_that_could_be_set(folder: Path) -> None:

@@ -1,22 +1,25 @@
-"""The keys of a site file as documents: the reference site file and the table of the README.
+"""The keys of a site file as a document: the reference site file, or what it has of one key.
 
-Both come from the fields of schema.py: what a key means is said there, and only there.
+It comes from the fields of schema.py: what a key means is said there and, where a line is too short for that,
+in details.md.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from msgspec import NODEFAULT, Struct, inspect
 
 from superwsgi.config.schema import Application
+from superwsgi.config.shown.details import details
 from superwsgi.config.text.reader import SITE, mappings
 
 _HEAD: Final = """\
-# Every key of a site file, with its default. Only app (or apps) is needed.
+# Every key of a site file, with its default. Only app (or apps) is needed. `superwsgi reference KEY` prints
+# what is here of one.
 #
 # durations   250ms, 30s, 5m, 1h, or a number of seconds
 # sizes       8K, 100M, 1G (1K is 1024 bytes), or a number of bytes
@@ -47,43 +50,68 @@ class _Key(NamedTuple):
 
 
 def reference() -> str:
-    """A site file with every key, its default and a comment; it loads to the defaults."""
-    app = _key("app", inspect.type_info(Application))
-    return (
-        "\n".join([_HEAD, *_lines(app._replace(default=app.examples[0], examples=[])), *_below(SITE)]) + "\n"
-    )
+    """A site file with every key, its default and comments; it loads to the defaults."""
+    app = _app()
+    first = app._replace(default=app.examples[0], examples=[])
+    return _text([_HEAD, *_lines(first), *(line for key in _keys(SITE) for line in _of(key))])
 
 
-def _below(kind: inspect.StructType, indent: str = "") -> Iterator[str]:
-    for key in _keys(kind):
+def parts() -> dict[str, str]:
+    """What the reference has of each key, by its path: `app`, `log`, `log.sample`."""
+    found = {"app": _text(_lines(_app()))}
+    for key in _keys(SITE):
+        found[key.name] = _text(_of(key))
         if isinstance(key.type, inspect.StructType):
-            yield f"\n# {key.help}\n{key.name}:"
-            yield from _below(key.type, "  ")
-        else:
-            yield from _lines(key, indent)
+            for inner in _keys(key.type):
+                lines = [f"{key.name}:", *_lines(inner, key.name)]
+                found[f"{key.name}.{inner.name}"] = _text(lines)
+    return found
 
 
-def _lines(key: _Key, indent: str = "") -> Iterator[str]:
+def _text(lines: Iterable[str]) -> str:
+    """With one empty line where several meet, and none below the line of a section."""
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
+    return re.sub(r"^(\w+:)\n\n", r"\1\n", text, flags=re.MULTILINE) + "\n"
+
+
+def _of(key: _Key) -> Iterator[str]:
+    """A key at the top, or a section with its keys."""
+    if isinstance(key.type, inspect.StructType):
+        yield from ("", f"# {key.help}", *_more(key), f"{key.name}:")
+        for inner in _keys(key.type):
+            yield from _lines(inner, key.name)
+        yield ""
+    else:
+        yield from _lines(key)
+
+
+def _lines(key: _Key, section: str = "") -> Iterator[str]:
+    indent = "  " if section else ""
     lines = [f"{indent}# {key.name}: {example}" for example in key.examples]
     if key.default is not None:
         lines.insert(0, f"{indent}{key.name}: {key.default}")
-    if len(lines[0]) >= _COMMENT_COLUMN:
-        yield f"{indent}# {key.help}"
-        yield lines[0]
+    more = [f"{indent}{line}" for line in _more(key, section)]
+    if more:
+        yield from ("", f"{indent}# {key.help}", *more, *lines, "")
+    elif len(lines[0]) >= _COMMENT_COLUMN:
+        yield from (f"{indent}# {key.help}", *lines)
     else:
-        yield f"{lines[0]:{_COMMENT_COLUMN}}# {key.help}"
-    yield from lines[1:]
+        yield from (f"{lines[0]:{_COMMENT_COLUMN}}# {key.help}", *lines[1:])
 
 
-def markdown_table() -> str:
-    """The keys as a table: key, default, what it is."""
-    rows = [_row("", _key("app", inspect.type_info(Application)))]
-    for key in _keys(SITE):
-        if not isinstance(key.type, inspect.StructType):
-            rows.append(_row("", key))
-        rows += [_row(f"{key.name}.", inner) for kind in mappings(key.type) for inner in _keys(kind)]
-        rows += [_row(f"{key.name}.*.", inner) for kind in _of_each(key.type) for inner in _keys(kind)]
-    return "\n".join(["| Key | Default | What it is |", "|---|---|---|", *rows]) + "\n"
+def _more(key: _Key, section: str = "") -> Iterator[str]:
+    """The keys of a mapping in its place, and the details: further in than a comment that is a key."""
+    known = () if isinstance(key.type, inspect.StructType) else (*mappings(key.type), *_of_each(key.type))
+    inner = [f"{_given(each):16}{each.help}" for kind in known for each in _keys(kind)]
+    text = details().get(f"{section}.{key.name}" if section else key.name, "").splitlines()
+    between = [""] if inner and text else []
+    yield from (f"#   {line}".rstrip() for line in (*inner, *between, *text))
+
+
+def _given(key: _Key) -> str:
+    """With its default, if it has one that is a value."""
+    plain = key.default is not None and not isinstance(key.type, inspect.StructType)
+    return f"{key.name}: {key.default}" if plain else key.name
 
 
 def _of_each(kind: inspect.Type) -> Iterator[inspect.StructType]:
@@ -92,10 +120,8 @@ def _of_each(kind: inspect.Type) -> Iterator[inspect.StructType]:
         yield from mappings(kind.value_type)
 
 
-def _row(above: str, key: _Key) -> str:
-    given = key.default is not None and not isinstance(key.type, inspect.StructType)
-    default = f"`{key.default}`" if given else ""
-    return f"| `{above}{key.name}` | {default} | {key.help} |"
+def _app() -> _Key:
+    return _key("app", inspect.type_info(Application))
 
 
 def _keys(kind: inspect.StructType) -> Iterator[_Key]:
