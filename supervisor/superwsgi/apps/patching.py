@@ -1,4 +1,4 @@
-"""What `green` needs: gevent, and its patches of the standard library.
+"""For `green`: gevent's patches of the standard library.
 
 They are applied in a mold before anything of the application's is imported: all workers that are forked from
 it have them, and no library has kept anything from before. No hub is made here: a fork would not keep it.
@@ -8,29 +8,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any
 
 from superwsgi import unpatched
-from superwsgi.config.errors import ConfigError, Problem
-from superwsgi.config.schema import Site
-
-LIBRARY: Final = "gevent"
-INSTALL: Final = "python -m pip install 'superwsgi[green]'"
-
-
-def require(site: Site) -> None:
-    """Raises ConfigError."""
-    if not has_library(site):
-        raise ConfigError([lacking()])
-
-
-def has_library(site: Site) -> bool:
-    return not site.green or find_spec(LIBRARY) is not None
-
-
-def lacking() -> Problem:
-    return Problem(None, f"green needs {LIBRARY}, which is not installed", f"{INSTALL}, or use threads")
 
 
 def patch() -> None:

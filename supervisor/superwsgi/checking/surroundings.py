@@ -16,15 +16,15 @@ from typing import Final
 
 import msgspec
 
-from superwsgi.apps import patching
+from superwsgi import extras
 from superwsgi.checking.flaws import Flaw
 from superwsgi.config.listening import UnixAddress
 from superwsgi.config.schema import Site
 from superwsgi.config.sources import Source
 from superwsgi.config.surprises import surprises
-from superwsgi.files import needs
+from superwsgi.files import folders
 from superwsgi.log.files import LogTargetError, check_target, try_making, try_writing, write_error
-from superwsgi.master.admin.needs import lacks, user_of
+from superwsgi.master.admin.user import user_of
 from superwsgi.master.companions import starting
 from superwsgi.master.control.paths import OFF
 from superwsgi.master.pidfile import PidFileError, holder_of
@@ -50,8 +50,8 @@ def flaws(site: Site, failed: Failed) -> Iterator[Flaw]:
     yield from _surprises(site)
     yield from _accounts(site, failed)
     yield from _folder(site)
+    yield from _extras(site)
     yield from _static(site)
-    yield from _green(site)
     yield from _owners(site)
     yield from _admin(site)
     yield from _files(site)
@@ -131,9 +131,6 @@ def unix_addresses(site: Site) -> Iterator[tuple[str, UnixAddress]]:
 
 
 def _admin(site: Site) -> Iterator[Flaw]:
-    problem = lacks(site)
-    if problem is not None:
-        yield Flaw("admin.bind", problem.message, problem.hint)
     if site.admin.bind:
         try:
             user_of(known_user(site))
@@ -174,10 +171,7 @@ def _folder(site: Site) -> Iterator[Flaw]:
 
 def _static(site: Site) -> Iterator[Flaw]:
     """The folders of `static` and `sendfile`; a command that runs before each generation may make them."""
-    if not needs.has_library(site):
-        problem = needs.lacking()
-        yield Flaw("static", problem.message, problem.hint)
-    for problem in needs.folders(site):
+    for problem in folders.unusable(site):
         key, _, rest = problem.message.partition(": ")
         place = f"{key} {rest.partition(': ')[0]}"
         made = site.rollout.before is not None
@@ -185,15 +179,14 @@ def _static(site: Site) -> Iterator[Flaw]:
         yield Flaw(place, problem.message, hint, harmless=made)
 
 
-def _green(site: Site) -> Iterator[Flaw]:
-    if not patching.has_library(site):
-        problem = patching.lacking()
-        yield Flaw("green", problem.message, problem.hint)
+def _extras(site: Site) -> Iterator[Flaw]:
+    for key, problem in extras.lacking(site):
+        yield Flaw(key, problem.message, problem.hint)
 
 
 def usable_static(site: Site) -> Site:
     """The site, without files that could not be sent."""
-    if needs.has_library(site) and not any(needs.folders(site)):
+    if extras.STATIC.lacking(site) is None and not any(folders.unusable(site)):
         return site
     return msgspec.structs.replace(site, static={}, sendfile={})
 

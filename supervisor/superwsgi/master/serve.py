@@ -10,14 +10,14 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from superwsgi.apps import patching
+from superwsgi import extras
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
-from superwsgi.files import needs
+from superwsgi.files import folders
 from superwsgi.log.files import LogTargetError
-from superwsgi.master.admin.needs import require
+from superwsgi.master.admin import user
 from superwsgi.master.context import ReadSite, Startup, check_command
-from superwsgi.master.control.paths import folders
+from superwsgi.master.control.paths import folders as control_folders
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
 from superwsgi.master.master import OK, Master
@@ -80,9 +80,9 @@ def _start(read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
 
 def _require(site: Site) -> None:
     """Raises ConfigError, PrivilegeError."""
-    require(site)
-    needs.require(site)
-    patching.require(site)
+    extras.require(site)
+    folders.require(site)
+    user.require(site)
 
 
 def _go_on(taken: Taken, read_site: ReadSite, launch: Launch, site_file: str | None) -> int:
@@ -109,7 +109,7 @@ def _pid_file(pidfile: PidFile) -> Iterator[PidFile]:
 @contextlib.contextmanager
 def _metrics_folder(name: str, held: tuple[str, int] | None = None) -> Iterator[MetricsFolder]:
     """Beside the control socket, where it is called by its name."""
-    metrics = MetricsFolder(name, [each.path for each in folders(name, os.environ)], held)
+    metrics = MetricsFolder(name, [each.path for each in control_folders(name, os.environ)], held)
     try:
         yield metrics
     finally:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from setproctitle import setproctitle
 
-from superwsgi.apps import patching
+from superwsgi import extras
 from superwsgi.config.schema import Site
-from superwsgi.files import needs
+from superwsgi.files import folders
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.master.admin.admin import Admin
@@ -54,11 +54,11 @@ class SiteWide:
     def check(self, site: Site) -> None:
         """Find out whether `settle` would succeed. Raises PidFileError, BindError, ConfigError,
         PrivilegeError."""
+        extras.require(site)
         self._pidfile.check_move(site.pidfile)
         self._control.check(site)
         self._admin.check(site)
-        needs.require(site)
-        patching.require(site)
+        folders.require(site)
 
     def settle(self, current: Generation) -> None:
         """Another generation has become current. What cannot be changed stays as it was, and is logged."""

@@ -149,8 +149,15 @@ def test_an_image_listens_where_others_reach_it(tmp_path: Path) -> None:
     assert "USER 10001" in text
 
 
-def test_an_image_with_extras(tmp_path: Path) -> None:
-    assert "'superwsgi[admin]'" in image(tmp_path, "admin: {bind: 127.0.0.1:9001}\n")
+@pytest.mark.parametrize(
+    ("text", "extras"),
+    [
+        ("admin: {bind: 127.0.0.1:9001}\n", "admin"),
+        ("static: {/static: ./public}\ngreen: 100\n", "static,green"),
+    ],
+)
+def test_an_image_with_extras(tmp_path: Path, text: str, extras: str) -> None:
+    assert f"'superwsgi[{extras}]'" in image(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from superwsgi.config.schema import Site
 from superwsgi.config.sections import AdminSettings
 from superwsgi.log.rate_limit import BURST
 from superwsgi.master.admin.handle import CONNECTS, WORDS, AdminHandle
-from superwsgi.master.admin.needs import user_of
+from superwsgi.master.admin.user import user_of
 from superwsgi.master.processes.hearing import ADMIN, Said, after
 from superwsgi.messages import Alive, Connect, Loaded, Ready, Recycle, Started, WentWrong
 from superwsgi.system.privileges import PrivilegeError

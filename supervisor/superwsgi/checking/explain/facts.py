@@ -16,7 +16,7 @@ from superwsgi.checking.addresses import first_free_port
 from superwsgi.checking.checked import Checked
 from superwsgi.checking.surroundings import missing_companions
 from superwsgi.config.schema import Site
-from superwsgi.master.admin.needs import user_of
+from superwsgi.master.admin.user import user_of
 from superwsgi.master.control.paths import OFF, folders
 from superwsgi.messages import Tried
 from superwsgi.system import machine

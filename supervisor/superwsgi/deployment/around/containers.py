@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 
+from superwsgi import extras
 from superwsgi.config.listening import TcpAddress, speaks_tls
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Memory
@@ -80,7 +81,7 @@ def docker(site: Site, file: str, raw: Mapping[str, Any], files: frozenset[str],
         "stop": math.ceil(units.stop_time(site)),
         "options": options,
         "python": python,
-        "install": _install(files, _extras(site, raw)),
+        "install": _install(files, _requirement(site)),
         "bind": f"0.0.0.0:{port}" if port is not None and takes_bind(raw) else None,
         "port": port,
         "boot": math.ceil(site.timeouts.boot),
@@ -115,9 +116,9 @@ def _port(site: Site) -> int | None:
     return next((each.port for each in site.bind if isinstance(each, TcpAddress) and each.port), None)
 
 
-def _extras(site: Site, raw: Mapping[str, Any]) -> str:
-    extras = [*(["admin"] if site.admin.bind else []), *(["static"] if raw.get("static") else [])]
-    return f"'superwsgi[{','.join(extras)}]'" if extras else "superwsgi"
+def _requirement(site: Site) -> str:
+    names = ",".join(extras.needed(site))
+    return f"'superwsgi[{names}]'" if names else "superwsgi"
 
 
 def _install(files: frozenset[str], superwsgi: str) -> str:

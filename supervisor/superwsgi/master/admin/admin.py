@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from superwsgi import extras
 from superwsgi.channel import Channel, Closed, Forged
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
@@ -24,7 +25,7 @@ from superwsgi.config.sections import HealthSettings
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.log.spelling import duration, ending
 from superwsgi.master.admin.handle import AdminHandle
-from superwsgi.master.admin.needs import require, user_of
+from superwsgi.master.admin.user import require, user_of
 from superwsgi.master.context import MasterContext, Startup
 from superwsgi.master.control.server import Control
 from superwsgi.master.handover import HeldAdmin
@@ -77,8 +78,7 @@ class Admin:
     # What it is to be: follows the current generation.
 
     def check(self, site: Site) -> None:
-        """A reload begins: find out whether `settle` would succeed. Raises ConfigError, PrivilegeError,
-        BindError."""
+        """A reload begins: find out whether `settle` would succeed. Raises PrivilegeError, BindError."""
         require(site)
         listeners = self._bound(site)
         sockets.close(only_in(listeners, self._listeners))
@@ -188,7 +188,8 @@ class Admin:
         if self._stopping or self._process is not None or not self._listeners or self._site is None:
             return
         try:
-            require(self._site)  # an update of the packages may have taken away what it needs
+            extras.require(self._site)  # an update of the packages may have taken away what it needs
+            require(self._site)
             pid, channel = self._launched(self._site)
         except (OSError, PrivilegeError, ConfigError) as error:
             again = self._put_off(None, now)

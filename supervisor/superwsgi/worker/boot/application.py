@@ -8,11 +8,11 @@ import os
 import site as interpreter
 import sys
 
-from superwsgi import apps, build
+from superwsgi import apps, build, extras
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.links import Links, pin
 from superwsgi.config.schema import Site
-from superwsgi.files import needs
+from superwsgi.files import folders
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import encodable
 from superwsgi.messages import DETAIL_LIMIT, REASON_LIMIT
@@ -65,7 +65,7 @@ def _end_isolation(site: Site, search_path: str | None) -> None:
 def load_apps(site: Site) -> WSGIApp:
     """Import the site's applications, with the files of `static` and `sendfile` around them. Raises
     Unloadable."""
-    missing = [str(problem) for problem in needs.folders(site)]
+    missing = [str(problem) for problem in folders.unusable(site)]
     if missing:
         raise Unloadable("; ".join(missing))
     try:
@@ -82,13 +82,19 @@ def _wrapped(app: WSGIApp, site: Site) -> WSGIApp:
 
         app = Sendfile(app, site.sendfile).answer
     if site.static:
-        if not needs.has_library(site):
-            raise Unloadable(f"{needs.lacking()}; packages are looked for in {sys.prefix}")
+        require(extras.STATIC, site)
         from superwsgi.files.known import Knowledge
         from superwsgi.files.static import StaticFiles
 
         app = StaticFiles(app, site.static, Knowledge().fields).answer
     return app
+
+
+def require(extra: extras.Extra, site: Site) -> None:
+    """Raises Unloadable where the site needs an extra that this interpreter does not find."""
+    problem = extra.lacking(site)
+    if problem is not None:
+        raise Unloadable(f"{problem}; packages are looked for in {sys.prefix}")
 
 
 def reseed() -> None:

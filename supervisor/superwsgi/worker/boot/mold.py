@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
-from superwsgi import unpatched
+from superwsgi import extras, unpatched
 from superwsgi.apps import patching
 from superwsgi.apps.types import WSGIApp
 from superwsgi.board.scoreboard import Scoreboard
@@ -48,7 +48,7 @@ from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError, Certificates
 from superwsgi.worker import capture, forks, hazards
 from superwsgi.worker.boot import exit_handlers, handed, process, prometheus
-from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, settle
+from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, require, settle
 from superwsgi.worker.boot.hooks import HookedWorker, Hooks
 from superwsgi.worker.boot.trial.loading import try_out
 from superwsgi.worker.boot.warmup import warm_up
@@ -213,8 +213,7 @@ class Mold:
 
     def _patch(self) -> None:
         """Raises Unloadable."""
-        if not patching.has_library(self._site):
-            raise Unloadable(f"{patching.lacking()}; packages are looked for in {sys.prefix}")
+        require(extras.GREEN, self._site)
         if self._site.green:
             try:
                 patching.patch()

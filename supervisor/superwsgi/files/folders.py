@@ -1,5 +1,5 @@
-"""What `static` and `sendfile` need before a site starts: the extra, and their folders. Found out at a start,
-a reload and by `superwsgi check`.
+"""Whether the folders of `static` and `sendfile` can be used. Found out at a start, a reload and by
+`superwsgi check`, and by each mold as the site's user.
 """
 
 from __future__ import annotations
@@ -7,35 +7,20 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from importlib.util import find_spec
-from typing import Final
 
 from superwsgi.config.errors import ConfigError, Problem
 from superwsgi.config.schema import Site
 
-LIBRARY: Final = "whitenoise"
-INSTALL: Final = "python -m pip install 'superwsgi[static]'"
-
 
 def require(site: Site) -> None:
     """Raises ConfigError. Folders that `rollout.before` may make are only looked at once that has run."""
-    problems = [] if has_library(site) else [lacking()]
-    if site.rollout.before is None:
-        problems += folders(site)
+    problems = [] if site.rollout.before is not None else list(unusable(site))
     if problems:
         raise ConfigError(problems)
 
 
-def has_library(site: Site) -> bool:
-    return not site.static or find_spec(LIBRARY) is not None
-
-
-def lacking() -> Problem:
-    return Problem(None, f"static needs {LIBRARY}, which is not installed", f"{INSTALL}, or leave static out")
-
-
-def folders(site: Site) -> Iterator[Problem]:
-    """Those that this process cannot use."""
+def unusable(site: Site) -> Iterator[Problem]:
+    """Those that this process cannot use, and why."""
     for key, named in (("static", site.static), ("sendfile", site.sendfile)):
         for prefix, folder in named.items():
             problem = _problem(folder)
