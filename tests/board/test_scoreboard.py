@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import os
+import time
 
 import pytest
 
@@ -33,7 +34,8 @@ def test_worker_fields_round_trip(board):
     told["quarantined"] = read.counts.quarantined
     told["shed"] = read.counts.shed
     told["upgrades"] = read.counts.upgrades
-    names = [n for n in single if n not in ("accepting", "heartbeat", "waiting_since", "gated_since")]
+    unread = ("accepting", "heartbeat", "waiting_since", "gated_since", "records", "counting")
+    names = [n for n in single if n not in unread]
     assert [told[n] for n in names] == [single.index(n) + 1 for n in names]
     assert read.accepting is True
     assert board.read(0).pid == board.read(2).pid == 0, "a slot's neighbours are left alone"
@@ -44,6 +46,58 @@ def test_a_request_in_hand(board):
     board.writer(0).thread(1).run_by(77)
     (seen,) = board.read(0).in_flight
     assert seen == counts.InFlight(1, 77, 5.0, "GET", "/orders/7", "3f-1")
+
+
+class TestThousands:
+    """Of threads that there may be, while few are there: only those are looked at."""
+
+    @pytest.fixture
+    def board(self):
+        board = Scoreboard.create(slots=2, threads=30_001)
+        yield board
+        os.close(board.fd)
+
+    def test_greenlets_count_in_one_record(self, board):
+        writer = board.writer(1)
+        poller = writer.thread(0)
+        for number in (1, 2):
+            writer.greenlet(number).begin(1, b"GET", b"/", b"")
+            poller.count(200, GET, 5, 1, 1)
+        poller.show()
+        assert (board.counts(1).requests, board.counts(1).sent) == (2, 10)
+        assert [seen.thread for seen in board.read(1).in_flight] == [1, 2]
+        assert board.pulse(1)[1]
+        assert board.read(0).requests == 0
+
+    def test_threads_each_in_their_own(self, board):
+        for number in (0, 30_000):
+            thread = board.writer(0).thread(number)
+            thread.count(200, GET, 5, 1, 1)
+            thread.show_all()
+        board.writer(0).thread(7)
+        assert board.counts(0).requests == 2
+
+    def test_nothing_is_left_for_the_next_worker(self, board):
+        writer = board.writer(0)
+        writer.thread(1).begin(1, b"GET", b"/", b"")
+        writer.count(200, GET, 5, 1, 1)
+        writer.kind_table()
+        before = board.kind_table(1)
+        board.clear(0)
+        writer = board.writer(0)
+        writer.greenlet(30_000)
+        writer.thread(30_000)
+        assert (board.counts(0).requests, board.in_flight(0), board.kind_table(0)) == (0, (), before)
+
+    def test_looking_at_few_costs_little(self, board):
+        """However many there may be: looking at all takes some 0.1 s."""
+        board.writer(0).thread(0)
+        began = time.process_time()
+        for _ in range(20):
+            board.clear(0)
+            board.read(0)
+            board.pulse(0)
+        assert time.process_time() - began < 0.5
 
 
 def test_a_pulse(board):

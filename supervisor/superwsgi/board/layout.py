@@ -28,6 +28,8 @@ WORKER: Final = {
     "gated": 1,  # more that wait for their rule, since as many as it allows are in the application
     "gated_since": 1,  # monotonic ns, when the first of these began to wait; 0 if there is none
     "gated_at": 1,  # which rule that one waits for: its place in `paths`, from 1
+    "records": 1,  # of the thread records below so many, from the first, have been in use
+    "counting": 1,  # in so many of these, from the first, answers are counted
     "threads": 1,  # requests that its threads could run at once now
     "free": 1,  # further requests that it would run at once, with more threads if need be
     "abandoned": 1,  # threads that were written off, and are in the application still

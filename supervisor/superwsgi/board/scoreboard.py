@@ -52,13 +52,14 @@ from superwsgi.board.thread_record import (
     STATE,
     THREAD_WORDS,
     TIME_SUM,
+    InHandWriter,
     ThreadWriter,
     possible,
 )
 from superwsgi.board.upgraded_table import RECORD_WORDS, UpgradedWriter, read_upgraded
 
 MAGIC: Final = 0x53575347_49424F31  # "SWSGIBO1"
-VERSION: Final = 7
+VERSION: Final = 8
 
 BEAT: Final = 1.0
 """Maximum seconds between two heartbeats of a worker that has a request in hand."""
@@ -81,6 +82,8 @@ _WORKER_AT, _WORKER_WORDS = offsets(WORKER)
 _ACCEPTING: Final = _WORKER_AT["accepting"]
 _CONNECTIONS: Final = _WORKER_AT["connections"]
 _FREE: Final = _WORKER_AT["free"]
+_RECORDS: Final = _WORKER_AT["records"]
+_COUNTING: Final = _WORKER_AT["counting"]
 
 _IN_HAND: Final = struct.Struct(f"=QQQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")  # of its fields, all before
 
@@ -135,8 +138,9 @@ class Scoreboard:
 
     def clear(self, slot: int) -> None:
         """Zero a slot before a new worker gets it."""
-        start = self._slot_at(slot) * WORD
-        self.bytes[start : start + self.slot_words * WORD] = bytes(self.slot_words * WORD)
+        at = self._slot_at(slot)
+        self._zero(self._thread_at(slot, self.threads), at + self.slot_words)
+        self._zero(at, self._thread_at(slot, self._records(slot)))
 
     def writer(self, slot: int) -> WorkerWriter:
         return WorkerWriter(self, slot)
@@ -182,18 +186,20 @@ class Scoreboard:
 
     def in_flight(self, slot: int) -> tuple[InFlight, ...]:
         """What the worker in `slot` has in hand: some 2 us a request."""
-        first = self._thread_at(slot, 0)
-        states = self.words[first + STATE : first + self.threads * THREAD_WORDS : THREAD_WORDS].tolist()
+        first, behind = self._thread_at(slot, 0), self._thread_at(slot, self._records(slot))
+        states = self.words[first + STATE : behind : THREAD_WORDS].tolist()
         busy = [thread for thread, state in enumerate(states) if state == IN_REQUEST]
         return tuple([self._in_hand(thread, first + thread * THREAD_WORDS) for thread in busy])
 
     def counts(self, slot: int) -> Counts:
-        """What the worker in `slot` has counted so far: some 2 us, and 1 us a thread."""
+        """What the worker in `slot` has counted so far: some 2 us, and 1 us a thread; greenlets count in one
+        record."""
         words, at = self.words, self._slot_at(slot)
-        first, behind = at + _WORKER_WORDS + COUNTS, self._kinds_at(slot)
+        first, late = self._thread_at(slot, 0) + COUNTS, self._thread_at(slot, self.threads) + COUNTS
+        behind = self._thread_at(slot, min(words[at + _COUNTING], self.threads))
 
         def total(offset: int) -> int:
-            return possible(sum(words[first + offset : behind : THREAD_WORDS]))
+            return possible(sum(words[first + offset : behind : THREAD_WORDS]) + words[late + offset])
 
         def totals(offset: int, count: int) -> tuple[int, ...]:
             return tuple([total(offset + each) for each in range(count)])
@@ -265,8 +271,15 @@ class Scoreboard:
         return self._slot_at(slot) + _WORKER_WORDS + thread * THREAD_WORDS
 
     def _busy(self, slot: int) -> int:
-        first = self._thread_at(slot, 0) + STATE
-        return sum(self.words[first : first + self.threads * THREAD_WORDS : THREAD_WORDS])
+        first, behind = self._thread_at(slot, 0), self._thread_at(slot, self._records(slot))
+        return sum(self.words[first + STATE : behind : THREAD_WORDS])
+
+    def _records(self, slot: int) -> int:
+        """How many of its thread records need to be looked at: there may be thousands more."""
+        return min(self.words[self._slot_at(slot) + _RECORDS], self.threads)
+
+    def _zero(self, first: int, behind: int) -> None:
+        self.bytes[first * WORD : behind * WORD] = bytes((behind - first) * WORD)
 
     def _in_hand(self, thread: int, at: int) -> InFlight:
         ident, _, started, method, path, request_id = _IN_HAND.unpack_from(self.bytes, at * WORD)
@@ -312,8 +325,24 @@ class WorkerWriter:
         self._words[self._at + _WORKER_AT[name]] = value
 
     def thread(self, number: int) -> ThreadWriter:
+        """The record with this number, in which answers are counted, too."""
         board = self._board
-        return ThreadWriter(board.words, board.bytes, board._thread_at(self.slot, number))
+        at = self._use(number)
+        self._raise(_COUNTING, number + 1)
+        return ThreadWriter(board.words, board.bytes, at)
+
+    def greenlet(self, number: int) -> InHandWriter:
+        """The record with this number, of one whose answers are counted in that of another."""
+        board = self._board
+        return InHandWriter(board.words, board.bytes, self._use(number))
+
+    def _use(self, number: int) -> int:
+        self._raise(_RECORDS, number + 1)
+        return self._board._thread_at(self.slot, number)
+
+    def _raise(self, field: int, least: int) -> None:
+        if self._words[self._at + field] < least:
+            self._words[self._at + field] = least
 
     def upgraded(self) -> list[UpgradedWriter]:
         """The records of connections that the application takes over."""

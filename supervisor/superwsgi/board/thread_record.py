@@ -38,15 +38,10 @@ def possible(count: int) -> int:
     return count if count < MOST else MOST
 
 
-class ThreadWriter:
-    """A thread's own record, on the hot path. What is counted is on the board only once it is shown: after a
-    batch of requests, as a write costs 50 ns. Counts that are there already are read only once, at the start,
-    as others can write to the memory. Another thread calls `show_for_it` alone."""
+class InHandWriter:
+    """What a thread or greenlet says in its own record of the request that it has in hand, on the hot path."""
 
-    __slots__ = (
-        "_answered", "_app_time", "_at", "_begin_at", "_bytes", "_changed", "_counts", "_sent", "_shown",
-        "_state_at", "_time", "_words", "began",
-    )  # fmt: skip
+    __slots__ = ("_begin_at", "_bytes", "_state_at", "_words", "began")
 
     def __init__(self, words: memoryview, raw: memoryview, at: int) -> None:
         """`raw` are the bytes of `words`; it begins at word `at`."""
@@ -54,12 +49,6 @@ class ThreadWriter:
         self._bytes = raw
         self._state_at = at + STATE
         self._begin_at = self._state_at * WORD
-        self._at = at + COUNTS
-        self._counts = [possible(self._words[self._at + each]) for each in range(_COUNTED)]
-        self._sent, self._app_time, self._time = self._counts[:ANSWERS_AT]
-        self._answered = 0  # a bit for each count of answers that is not shown
-        self._changed = 0  # the same of the latencies: each fits into a word of the processor
-        self._shown = unpatched.Lock()  # by another thread, or all of it
         self.began = 0  # the latest request
 
     def run_by(self, ident: int) -> None:
@@ -74,6 +63,23 @@ class ThreadWriter:
     def end(self) -> None:
         """The application is done with it."""
         self._words[self._state_at] = IDLE
+
+
+class ThreadWriter(InHandWriter):
+    """All of a thread's own record, also on the hot path. What is counted is on the board only once it is
+    shown: after a batch of requests, as a write costs 50 ns. Counts that are there already are read only once,
+    at the start, as others can write to the memory. Another thread calls `show_for_it` alone."""
+
+    __slots__ = ("_answered", "_app_time", "_at", "_changed", "_counts", "_sent", "_shown", "_time")
+
+    def __init__(self, words: memoryview, raw: memoryview, at: int) -> None:
+        super().__init__(words, raw, at)
+        self._at = at + COUNTS
+        self._counts = [possible(self._words[self._at + each]) for each in range(_COUNTED)]
+        self._sent, self._app_time, self._time = self._counts[:ANSWERS_AT]
+        self._answered = 0  # a bit for each count of answers that is not shown
+        self._changed = 0  # the same of the latencies: each fits into a word of the processor
+        self._shown = unpatched.Lock()  # by another thread, or all of it
 
     def count(self, status: int, method: int, sent: int, app: int, took: int) -> None:
         """A request has been answered with `sent` bytes of body, after `app` ns in the application and `took`

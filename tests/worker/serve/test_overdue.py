@@ -155,7 +155,7 @@ class TestTheApplication:
 
     def test_what_one_that_is_written_off_has_counted_is_shown(self, parts):
         thread = parts.run(parts.peer().connection, NOW, NOW + 60 * SECOND)
-        thread.record.count(200, 0, 7, 0, 0)
+        thread.counts.count(200, 0, 7, 0, 0)
         assert parts.board.counts(0).sent == 0
         parts.deadlines.look(NOW + 61 * SECOND)
         assert parts.board.counts(0).sent >= 7

@@ -145,7 +145,7 @@ class GreenLoop(Loop):
                 self._go_on_after(error, thread)
         if self._forked:
             forks.came_back()
-        thread.record.show_all()
+        thread.counts.show_all()
         self._watcher.stop()
         self._watchdog.end()
         self._close_all()

@@ -16,7 +16,7 @@ from typing import Any
 from greenlet import greenlet
 
 from superwsgi import unpatched
-from superwsgi.board.thread_record import ThreadWriter
+from superwsgi.board.thread_record import InHandWriter, ThreadWriter
 from superwsgi.log.frames import At
 from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
@@ -32,9 +32,14 @@ class WorkerGreenlet(WorkerThread):
     __slots__ = ("_greenlet", "_hub", "_native_id", "given")
 
     def __init__(
-        self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None], hub: Any
+        self,
+        number: int,
+        counts: ThreadWriter,
+        work: Callable[[WorkerThread], None],
+        hub: Any,
+        record: InHandWriter | None = None,
     ) -> None:
-        super().__init__(number, record, work)
+        super().__init__(number, counts, work, record)
         self.given: Connection | None = None
         self._hub = hub
         self._native_id = unpatched.get_native_id()  # they are made in the thread that they run in
@@ -147,8 +152,8 @@ class GreenPool(Pool):
         return True
 
     def _make(self, number: int) -> WorkerThread:
-        thread = WorkerGreenlet(number, self._board.thread(number), self._work, self._hub)
-        thread.counts = self._counts
+        record = self._board.greenlet(number)
+        thread = WorkerGreenlet(number, self._counts, self._work, self._hub, record)
         thread.waiting_since = time.monotonic_ns()
         self._resting.append(thread)
         return thread

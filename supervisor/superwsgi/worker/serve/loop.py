@@ -236,7 +236,7 @@ class Loop:
             forks.came_back()
         if thread.written_off:  # another one counts on in its record
             return
-        thread.record.show_all()
+        thread.counts.show_all()
         if not thread.has_baton:
             self._baton.take(thread)  # its holder may be in the application forever
         self._close_all()
@@ -288,7 +288,7 @@ class Loop:
         return connection is not None
 
     def _look_out(self, thread: WorkerThread, *, at_once: bool = False) -> None:
-        thread.record.show()
+        thread.counts.show()
         if self._connections.taken:
             self._connections.taken = 0
             self._context.board.set("taken", 0)

@@ -357,7 +357,7 @@ class Service:
             return _LEAVE
         following = self._leave(connection, thread)
         if not self._hands_over and not (thread.has_baton and self.connections.taken):
-            thread.record.show_all()
+            thread.counts.show_all()
         thread.record.end()
         return following
 

@@ -91,7 +91,7 @@ class Baton:
         lender = self.lender
         if lender is None:
             return
-        lender.record.show_for_it()
+        lender.counts.show_for_it()
         connection = lender.connection
         if connection is not None and connection.sender.state is Sending.HELD:
             connection.sender.release()

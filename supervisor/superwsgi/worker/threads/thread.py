@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import Any, Final
 from weakref import WeakSet
 
-from superwsgi.board.thread_record import ThreadWriter
+from superwsgi.board.thread_record import InHandWriter, ThreadWriter
 from superwsgi.http.errors import ClientGone
 from superwsgi.http.request.rules import Gate
 from superwsgi.http.request.trace import named
@@ -72,10 +72,16 @@ class WorkerThread:
         "waiting_since", "waits", "written_off",
     )  # fmt: skip
 
-    def __init__(self, number: int, record: ThreadWriter, work: Callable[[WorkerThread], None]) -> None:
+    def __init__(
+        self,
+        number: int,
+        counts: ThreadWriter,
+        work: Callable[[WorkerThread], None],
+        record: InHandWriter | None = None,
+    ) -> None:
         self.number = number
-        self.record = record
-        self.counts = record  # where its answers are counted
+        self.counts = counts  # where its answers are counted
+        self.record = counts if record is None else record  # has its request in hand
         self.attended: Connection | None = None  # the one that it is taking a step with
         self.connection: Connection | None = None  # the one whose request it has in the application
         self.deadline = NEVER  # when to look for the application's next sign of life, monotonic ns

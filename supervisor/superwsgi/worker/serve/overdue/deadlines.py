@@ -223,7 +223,7 @@ class Deadlines:
         request = exchange.request
         connection.sender.outbox.end_bulk(kind_of(request), self._connections.now)
         self._connections.queue.learn(request, now - exchange.began, now)
-        thread.record.show_all()  # it does not come back to that: its record is another thread's now
+        thread.counts.show_all()  # it does not come back to that: its record is another thread's now
         thread.record.end()
         self._pool.replace(thread)
 

@@ -104,7 +104,7 @@ class Takeovers:
         self._connections.tunnels[tunnel.fd] = connection
         self._board.add("upgraded", 1)
         self._record(tunnel, thread, exchange)
-        thread.record.show_all()
+        thread.counts.show_all()
         thread.record.end()
         self._pool.replace(thread)
         self._relieve(thread)
