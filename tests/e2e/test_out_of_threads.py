@@ -80,7 +80,7 @@ def test_slow_pages_and_requests_that_wait(site, threads):
             assert [client.getresponse().status for client in (*slow, *waiting)] == [200] * 5
     assert (said["workers"], said["threads"], said["queued"]) == ("1 of 1", "2 of 2", "3")
     assert said["taken_by"] == "GET /reports/* 100 %"
-    assert "README, Threads and event streams" in said["next"]
+    assert "superwsgi reference threads" in said["next"]
     over = fields(site.wait_log("info .* threads free again .*")[0])
     assert over["most_queued"] == "3"
     assert {"lasted", "longest_wait"} <= {*over}

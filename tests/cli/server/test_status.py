@@ -1,21 +1,28 @@
 """How `superwsgi status` spells a site. Real ones: tests/e2e/test_status.py, test_out_of_threads.py."""
 
+import re
+
 import click
 import pytest
-from msgspec.structs import replace
+from click.testing import CliRunner
+from msgspec.structs import fields, replace
 
 from superwsgi.board.counts import BOUNDS, BUCKETS
+from superwsgi.cli.main import main
 from superwsgi.cli.server.screen import spell, spell_running
 from superwsgi.cli.server.watch import Watchable
 from superwsgi.control import Snapshot
 from superwsgi.snapshot import (
+    AdminStatus,
     CertificateStatus,
     CompanionStatus,
     DeathStatus,
     LeakStatus,
     MemoryStatus,
     MinuteStatus,
+    PathTotals,
     RunningStatus,
+    SuspectStatus,
     ThreadsStatus,
     TotalsStatus,
     WorkerStatus,
@@ -37,6 +44,8 @@ SITE = Snapshot(
     health="healthy",
     serving=1,
 )
+JSON = [Snapshot, ThreadsStatus, MinuteStatus, TotalsStatus, WorkerStatus, MemoryStatus, CompanionStatus]
+JSON += [PathTotals, SuspectStatus, CertificateStatus, RunningStatus, DeathStatus, AdminStatus]
 OLDER = replace(SITE, health="", serving=None, phase="ready")
 ANSWERS = {"2xx": 61_000, "3xx": 300, "4xx": 120, "5xx": 2}
 COUNTED = {"requests": 61_422, "answers": ANSWERS, "accepted": 900, "turned_away": 0, "sent": 1 << 30}
@@ -263,3 +272,9 @@ def test_companions_have_a_table_of_their_own():
     ill = replace(SITE, companions=[beat], reasons=["companion beat: exit code 1"])
     assert spell(ill).count("companion beat: exit code 1") == 1
     assert "companion" not in spell(SITE)
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_the_help_names_every_field_of_json(kind):
+    said = CliRunner().invoke(main, ["status", "--help"]).output
+    assert {field.name for field in fields(kind)} - {"version"} <= set(re.findall(r"\w+", said))

@@ -106,7 +106,7 @@ def test_who_takes_the_threads():
         "queued": "0",
         "taken_by": "GET /reports/* 75 %, GET /events 25 %",
         "next": "raise `threads` or `workers`, or make these pages quicker; an open event stream holds a "
-        "thread: README, Threads and event streams",
+        "thread: superwsgi reference threads",
     }
 
 

@@ -27,8 +27,70 @@ _GLANCE = 20
 _CONCERNED = re.compile("#?[0-9]+|[0-9a-f-]{16,}")
 """What is no name of a site: numbers, and ids of requests as we make them."""
 
+_EVENTS = """\b
+What lines of the error log mean, and what to do:
 
-@click.command(short_help="Show what has gone wrong, and why.")
+\b
+When it starts, or reloads
+  application did not load      the traceback stands below the line; exit code 3
+  No module named 'flask' …     superwsgi is in another virtual environment than the application:
+                                install it into that one
+  still booting                 an import, a hook or a page of `warmup` hangs, or the module calls
+                                app.run(): the stacks that follow say where
+  not preloaded                 the import leaves what a fork would break, so each worker imports:
+                                superwsgi reference preload
+  every warm-up request failed  the new code answers all pages of `warmup` by 5xx: it does not take over
+  reload failed                 the generation before it goes on serving. Mend it, and reload again. Where
+                                it says that the running one may hold something: rollout.overlap
+  reload failed … answers were 5xx   the new code answers worse; mend it, or see rollout.max_errors
+  rolled back in vain           the old code fails as well: it was not the release
+  reload refused … tls.key      the old certificates stay in use
+
+\b
+When processes end
+  died                          how, what the worker had in hand, and what follows
+  fatal error                   C code has crashed it; below is the line of Python that called it
+  suspect                       these requests are in hand when workers crash, and hardly at other moments;
+                                `quarantine: on` keeps them out: superwsgi reference quarantine
+  state=crash-loop              workers die right after their start, and are replaced less often, at least
+                                every 30 seconds, one at a time while none serves
+  site down                     no worker can be kept up. Clients wait. Mend the cause: within 30 seconds,
+                                or at once with a reload, it serves again (`site recovered`)
+  hangs                         something keeps the GIL; stacks follow, then the worker is replaced
+  admin died                    the process of the page and the metrics; the site is not touched
+  end cut short                 a worker waits for the application's threads and exit functions as it
+                                ends, but no longer than timeouts.graceful
+  program left running          the application has started it, and its worker is gone
+  forked child came back        a view called os.fork() and the child returned from it: it is ended
+
+\b
+When there is too much of something
+  to be recycled                a replacement starts, then the worker drains: of memory, age, number of
+                                requests, or a request that computes on after its 504
+  leak suspected                requests of this kind make a worker grow, and what they leave is no
+                                garbage. Set memory.soft, and look for what the page keeps
+  memory short                  the kernel kills next: the largest worker that has grown is recycled. If
+                                none has, others take the memory, and the line says so
+  out of threads                all threads were taken for seconds. More `threads` or `workers`, or
+                                quicker pages; an event stream holds a thread: superwsgi reference threads
+  no more workers               requests wait, and workers.max, or memory, allows no more
+  requests shed                 more comes than can be answered: 503 for some at once, so that the others
+                                are answered in time; superwsgi reference limits.queue_age
+
+\b
+Of single requests
+  slow request                  nothing came from the application for log.slow; its stack follows
+  504                           it took longer than timeouts.request, or its rule in `paths`, allows
+  503 with Retry-After          no thread was free for timeouts.queue, or requests are shed, or the page
+                                is in quarantine: the log says which
+  response broken off … file shorter   a file shrank as it was sent: rename new ones over old ones
+  response field left out       the application sets what is the server's business; take it out
+  forwarded fields ignored      a proxy is not in proxy.trusted (redirects to https may then never end)
+  400 "this port speaks TLS"    plain HTTP came to an address that begins with https://
+"""
+
+
+@click.command(epilog=_EVENTS, short_help="Show what has gone wrong, and why.")
 @which_site_and("what", lambda word: _CONCERNED.fullmatch(word) is not None)
 @click.option("-n", "most", default=20, show_default=True, metavar="N", help="The last N incidents.")
 @click.option("--short", is_flag=True, help="Only the first line of each.")
@@ -41,6 +103,7 @@ def why(which: Which, what: str | None, most: int, short: bool, as_json: bool) -
     the error log.
 
     The master keeps the last 300, over reloads and upgrades; what happens again within a minute is counted.
+    What the application itself answers by 5xx, its exceptions included, is in the logs alone.
 
     \b
     Exit codes:

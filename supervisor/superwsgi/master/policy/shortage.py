@@ -31,7 +31,7 @@ _SOMEWHERE: Final = (
     "other workers have free threads, but a connection stays with its worker: raise `threads`, or make these "
     "pages quicker"
 )
-_STREAMS: Final = "an open event stream holds a thread: README, Threads and event streams"
+_STREAMS: Final = "an open event stream holds a thread: superwsgi reference threads"
 _COMPUTE: Final = (
     "no more are started while these compute, or where the system gives none: make these pages quicker, or "
     "add `workers` up to the CPUs"
