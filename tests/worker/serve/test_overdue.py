@@ -6,7 +6,7 @@ import pytest
 
 from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.connection.states import Event, State
-from superwsgi.worker.serve.overdue.deadlines import RATE, fast_enough
+from superwsgi.worker.serve.overdue.deadlines import AT_ONCE, RATE, fast_enough
 from tests.worker.parts import GET, Parts
 
 NOW = 1_000 * SECOND
@@ -132,6 +132,18 @@ class TestTheApplication:
         assert peer.received().startswith(b"HTTP/1.1 504 ")
         assert peer.connection.exchange is None
         assert "request stuck" in parts.errors
+
+    def test_of_many_some_are_ended_and_all_else_goes_on(self):
+        with Parts(threads=AT_ONCE + 5, slow=0, request=60) as parts:
+            parts.connections.now = NOW
+            peers = [parts.peer() for _ in range(AT_ONCE + 5)]
+            for number, peer in enumerate(peers):
+                parts.run(peer.connection, NOW, NOW + 60 * SECOND, number)
+            late = NOW + 61 * SECOND
+            assert parts.deadlines.look(late) == late, "it looks again at once"
+            assert sum(peer.connection.exchange is None for peer in peers) == AT_ONCE
+            assert parts.deadlines.look(late) > late
+            assert {peer.received()[:13] for peer in peers} == {b"HTTP/1.1 504 "}
 
     def test_one_that_says_something_goes_on(self, parts):
         peer = parts.peer()
