@@ -39,7 +39,8 @@ def generated() -> dict[Path, str]:
 
 
 _SERVICE = """\
-# One site a file: `systemctl enable --now superwsgi@shop` serves /etc/superwsgi/shop.yaml.
+# One site a file: `systemctl enable --now superwsgi@shop` serves /etc/superwsgi/shop.yaml, with superwsgi in
+# /usr/local/bin and the code outside of /home. For a single site: `superwsgi unit`.
 # Sites differ: `systemctl edit superwsgi@shop` takes back for one what is too strict for it."""
 _SOCKET = """\
 # With it, systemd binds the port of a site whose file says `bind: systemd`, and starts the site with the

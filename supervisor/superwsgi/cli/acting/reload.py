@@ -20,7 +20,11 @@ from superwsgi.control import ReloadRequest
 def reload(which: Which, wait: bool) -> None:
     """Read the site file and load the application again, beside the generation that serves; then replace its
     workers one by one. If anything about the new generation is broken, the old one goes on serving. NAME
-    is the name of the site, and is not needed where only one runs.
+    is the name of the site, and is not needed where only one runs. HUP to the master does the same.
+
+    With --wait it ends once the new generation is kept for good, some ten seconds later (`rollout.confirm`):
+    for deploy scripts, which then fail if the reload does. `superwsgi reference rollout` says what makes one
+    fail. Where a release brings another superwsgi or Python, use `superwsgi upgrade` instead.
 
     \b
     Exit codes:

@@ -19,8 +19,9 @@ from superwsgi.master.serve import FAILED
 )
 def upgrade(which: Which, wait: bool) -> None:
     """Replace a running superwsgi, or its Python, with the version that is installed now, in the same
-    process; then replace its workers as a reload does. A program that cannot start is refused, and the old
-    one goes on. NAME is the name of the site, and is not needed where only one runs.
+    process; then replace its workers as a reload does. Sockets, process id and pid file stay. A program that
+    cannot start, or cannot read the site file, is refused, and the old one goes on. USR2 to the master does
+    the same. NAME is the name of the site, and is not needed where only one runs.
 
     \b
     Exit codes:

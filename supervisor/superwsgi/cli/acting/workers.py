@@ -31,6 +31,9 @@ def recycle(which: Which, worker: str | None, wait: bool) -> None:
     one is started; then NAME, the name of the site, goes before it, which else is not needed where only one
     runs.
 
+    No request is lost that takes less than timeouts.graceful. All workers cannot be recycled beside a reload,
+    which replaces them anyway.
+
     \b
     Exit codes:
       0  it is done (without --wait: begun)

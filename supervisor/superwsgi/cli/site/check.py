@@ -43,7 +43,8 @@ _ANYONE: Final = Which(None, None, None)
 @site_options
 def check(target: str | None, path: str | None, explain: bool, as_json: bool, options: SiteOptions) -> None:
     """Check a site and all that it names, and load its application in a process of its own, with its hooks
-    and warm-up pages, without serving it. Everything that is wrong is told at once.
+    and warm-up pages, without serving it. Everything that is wrong is told at once. A site that runs is not
+    disturbed.
 
     TARGET is a site file, or what `superwsgi run` would serve, with the same options.
 

@@ -34,7 +34,12 @@ def dev(target: str | None, watch: Sequence[str], options: SiteOptions) -> None:
     TARGET is as for `superwsgi run`; without one the folder is searched. When a Python file of the project
     changes, the new code takes over. While it is broken the old code goes on, and the traceback is here and
     in the browser. There is one worker, at 127.0.0.1 unless --bind says otherwise, and the application is not
-    preloaded, whatever options say. For production there is `superwsgi run`.
+    preloaded, whatever options say. A site file says what the application is, but not how it is run: the
+    summary at the start names both. For production there is `superwsgi run`.
+
+    Exceptions are shown here and, with werkzeug installed, in its debugger in the browser, whose pin is here;
+    it is off where other machines can connect. FLASK_DEBUG=1 is set unless you set it. Django's static files
+    and templates are as with `manage.py runserver`. `breakpoint()` finds this terminal.
     """
     try:
         code = develop(find_site(target, options, "dev"), options, watch)

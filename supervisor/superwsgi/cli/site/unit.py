@@ -22,8 +22,21 @@ from superwsgi.deployment.installation import DYNAMIC, Installation
 from superwsgi.deployment.text.escaping import Unspeakable
 from superwsgi.master.serve import CONFIGURATION
 
+_THEN = """systemd hears when the site serves, of each reload and why the site is degraded, and restarts a
+master that hangs; it keeps the listening sockets meanwhile. With `bind: systemd` it binds the address itself.
 
-@click.command(short_help="Print the systemd units for a site, or install them.")
+\b
+superwsgi unit                                 print it
+sudo .venv/bin/superwsgi unit --install --now  install and start it
+systemctl reload superwsgi-shop                new code; fails if that does not take over
+journalctl -u superwsgi-shop -p warning        each line has its priority
+systemctl disable --now superwsgi-shop         and remove the files that are printed, to take it out
+
+For many sites with one unit see systemd/superwsgi@.service in superwsgi's repository.
+"""
+
+
+@click.command(epilog=_THEN, short_help="Print the systemd units for a site, or install them.")
 @click.argument("file", metavar="[FILE]", required=False)
 @click.option("-c", "--config", "path", metavar="FILE", help="The site file, as FILE.  [site.yaml]")
 @click.option(
@@ -58,6 +71,11 @@ def unit(
 ) -> None:
     """Print what systemd needs to run this very site: a service, where the site file says `bind: systemd` a
     socket, and folders that have to be made. They name this superwsgi, the project's user and its paths.
+
+    The site may write to its project, to /var/lib/superwsgi/NAME, /run/superwsgi/NAME,
+    /var/log/superwsgi/NAME and to what the site file names; it sees no other home. A project of root's gets a
+    user of systemd's own. Variables come from /etc/default/superwsgi-NAME. What is too strict,
+    `systemctl edit superwsgi-NAME` takes back.
 
     \b
     Exit codes: 0 printed or installed, 1 systemd has refused it, 2 usage or configuration.
