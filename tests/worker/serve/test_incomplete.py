@@ -92,6 +92,7 @@ def test_when_its_worker_ends(served, path):
         ask(client, path)
         client.send(b"unread")
         worker.loop.stop()
+        assert worker.loop.join(0), "its process may end now, and loses no line of the access log"
         assert end_of(client) == ENDED[path]
         eventually(lambda: f" 503 {len(EVENT)}" in log(worker))
         assert "responses broken off" in worker.errors

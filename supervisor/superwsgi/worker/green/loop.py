@@ -32,16 +32,13 @@ from superwsgi.worker.green.garbage import Collector
 from superwsgi.worker.green.pool import GreenPool, WorkerGreenlet
 from superwsgi.worker.green.watchdog import Watchdog
 from superwsgi.worker.serve.connections import Step
-from superwsgi.worker.serve.loop import BATCH, Loop
+from superwsgi.worker.serve.loop import BATCH, CLOSING, Loop
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.stacks import Standing, threads_at
 from superwsgi.worker.threads.thread import WorkerThread
 
 _READ = 1
 """Of gevent's io watchers."""
-
-CLOSING = 0.5
-"""Seconds that `stop` waits until connections have been closed."""
 
 
 class GreenLoop(Loop):
@@ -107,8 +104,7 @@ class GreenLoop(Loop):
         if raised:
             raise raised[0]
 
-    def stop(self) -> None:
-        super().stop()
+    def _wait_closed(self) -> None:
         self._closed.wait(CLOSING)
 
     def watch(self, fd: int, work: Callable[[], None]) -> bool:

@@ -53,6 +53,9 @@ EVENTS: Final = 4096
 """Events taken from the kernel at a time where there are more than BATCH: how long a request waits shows only
 once it is known to have come."""
 
+CLOSING: Final = 0.5
+"""Seconds that `stop` waits at most until connections have been closed."""
+
 FRESH: Final = SECOND // 100
 """While requests are shed, whoever comes is seen after so many ns, and knows at once."""
 
@@ -170,9 +173,14 @@ class Loop:
         self._alarm.no_later_than(self._drain_at)
 
     def stop(self) -> None:
-        """Close listeners and connections at once, even with requests in the application. Any thread."""
+        """Close listeners and connections at once, even with requests in the application, and wait until that
+        is done, which the access log tells of. Any thread but those of the loop."""
         self._stopped = True
         self._alarm.no_later_than(0)
+        self._wait_closed()
+
+    def _wait_closed(self) -> None:
+        self._finished.wait(CLOSING)
 
     def threads_at(self, question: int) -> Iterator[ThreadsAt]:
         """What all threads of this process do, for the master. Called by the main thread."""
