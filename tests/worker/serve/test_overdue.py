@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from superwsgi.worker.connection.alarm import NEVER, SECOND
+from superwsgi.worker.connection.sender import RATE, fast_enough
 from superwsgi.worker.connection.states import Event, State
-from superwsgi.worker.serve.overdue.deadlines import AT_ONCE, RATE, fast_enough
+from superwsgi.worker.serve.overdue.deadlines import AT_ONCE
 from tests.worker.parts import GET, Parts
 
 NOW = 1_000 * SECOND

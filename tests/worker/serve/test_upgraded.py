@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import contextlib
 import selectors
 import socket
+import tempfile
 import threading
 
 import pytest
@@ -314,3 +317,246 @@ def test_a_stop_says_goodbye():
         assert client.rest() == GOING_AWAY
         assert worker.loop.join(20)
         assert worker.counters.requests == 1
+
+
+# What the application does with the client's own socket.
+
+
+def taking(speak):
+    """An application that takes the connection over and speaks with its client."""
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/page":
+            start_response("200 OK", [])
+            return [b"page"]
+        taken = environ["werkzeug.socket"]
+        taken.send(SWITCHING % environ["HTTP_UPGRADE"].encode())
+        speak(taken)
+        return []
+
+    return app
+
+
+def send_by_sendmsg(taken):
+    assert taken.sendmsg([b"ab", b"cd"]) == 4
+
+
+def send_by_sendfile(taken):
+    with tempfile.TemporaryFile() as file:
+        file.write(b"xabcdx")
+        file.flush()
+        assert taken.sendfile(file, 1, 4) == 4
+
+
+def send_by_a_file(taken):
+    with taken.makefile("wb") as file:
+        file.write(b"abcd")
+
+
+def send_anything(taken):
+    taken.sendall(memoryview(bytearray(b"ab")))
+    taken.sendall(array.array("B", b"cd"))
+
+
+def send_without_waiting(taken):
+    taken.setblocking(False)
+    assert taken.send(b"abcd") == 4
+    with pytest.raises(BlockingIOError):
+        taken.recv(1)
+
+
+@pytest.mark.parametrize(
+    "speak",
+    [
+        send_by_sendmsg,
+        send_by_sendfile,
+        send_by_a_file,
+        send_anything,
+        send_without_waiting,
+    ],
+)
+def test_however_it_sends_that_is_known(tls, speak):
+    settings, context = tls
+    with running(taking(speak), tls=settings) as worker, worker.connect(context) as client:
+        upgraded(client)
+        assert client.rest() == b"abcd"
+        size = len(SWITCHING % b"shout") + 4
+        eventually(lambda: f'"GET /shout HTTP/1.1" 101 {size} ' in worker.access_file.read_text())
+
+
+def test_it_closes_the_socket_before_it_returns(tls):
+    def speak(taken):
+        taken.sendall(b"x")
+        taken.close()
+        go_on.wait(20)
+
+    settings, context = tls
+    with running(taking(speak), tls=settings) as worker, worker.connect(context) as client:
+        assert upgraded(client).rest() == b"x"
+        assert not go_on.is_set()
+        go_on.set()
+        eventually(lambda: worker.counters.upgraded == 0)
+
+
+def test_nothing_that_has_arrived_is_taken_from_it():
+    def speak(taken):
+        taken.sendall(b"x")
+        taken.shutdown(socket.SHUT_WR)
+        go_on.wait(20)
+        while piece := taken.recv(1000):
+            kept.append(piece)
+
+    with running(taking(speak)) as worker:
+        with worker.connect() as client:
+            assert upgraded(client).rest() == b"x"
+            client.send(b"after")
+        worker.fetch("/page")  # the loop has looked meanwhile
+        go_on.set()
+        eventually(lambda: worker.counters.upgraded == 0)
+        assert kept == [b"after"]
+
+
+def reset(client):
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    client.sock.close()
+
+
+def test_a_reset_frees_the_connection_while_the_application_goes_on(tls):
+    def speak(taken):
+        go_on.wait(20)
+        with contextlib.suppress(OSError):
+            while True:
+                taken.sendall(bytes(1 << 16))
+        kept.append("ended")
+
+    settings, context = tls
+    with running(taking(speak), tls=settings) as worker:
+        client = worker.connect(context)
+        reset(upgraded(client))
+        eventually(lambda: worker.counters.connections == 0)
+        assert worker.counters.upgraded == 1
+        others = [worker.connect(context) for _ in range(3)]
+        go_on.set()
+        eventually(lambda: kept == ["ended"])
+        for other in others:  # none of them has its number
+            assert other.get("/page").response()[2] == b"page"
+            other.sock.close()
+
+
+def test_a_client_that_takes_nothing(tls):
+    def speak(taken):
+        with contextlib.suppress(OSError):
+            while True:
+                taken.sendall(bytes(1 << 20))
+        kept.append("ended")
+
+    settings, context = tls
+    with running(taking(speak), tls=settings, send=0.3) as worker, worker.connect(context) as client:
+        upgraded(client)
+        eventually(lambda: kept == ["ended"])
+        eventually(lambda: worker.counters.upgraded == worker.counters.connections == 0)
+
+
+def test_a_client_that_is_slow_and_takes_some(tls):
+    def speak(taken):
+        taken.sendall(bytes(8 * SIZE))
+        kept.append("sent")
+
+    settings, context = tls
+    with running(taking(speak), tls=settings, send=1.0) as worker, worker.connect(context) as client:
+        upgraded(client)
+        for _ in range(8):
+            client.rest_of(SIZE // 4)
+            threading.Event().wait(0.3)
+        client.rest_of(6 * SIZE)
+        eventually(lambda: kept == ["sent"])
+
+
+def test_timeouts_are_those_of_sockets(tls):
+    def speak(taken):
+        taken.settimeout(0.05)
+        try:
+            for _ in range(1000):
+                taken.sendall(bytes(1 << 20))
+        except TimeoutError:
+            kept.append("timed out")
+        go_on.wait(20)
+
+    settings, context = tls
+    with running(taking(speak), tls=settings) as worker, worker.connect(context) as client:
+        upgraded(client)
+        eventually(lambda: kept == ["timed out"])
+        reset(client)
+        go_on.set()
+        eventually(lambda: worker.counters.upgraded == 0)
+
+
+def duplicate(taken):
+    with taken.dup() as other:
+        other.sendall(b"\x81\x0a" + b"half")
+        while data := other.recv(1000):
+            other.sendall(data)
+        other.sendall(b"+half.")
+
+
+def detach(taken):
+    with socket.socket(fileno=taken.detach()) as other:
+        other.sendall(b"\x81\x0a" + b"half")
+        while data := other.recv(1000):
+            other.sendall(data)
+        other.sendall(b"+half.")
+
+
+@pytest.mark.parametrize("speak", [duplicate, detach])
+def test_no_close_frame_where_it_is_not_known_what_is_sent(speak):
+    with running(taking(speak)) as worker, worker.connect() as client:
+        upgraded(client, protocol="websocket").send(b"x")
+        assert client.rest_of(7) == b"\x81\x0ahalfx"
+        assert worker.loop.takeovers.say_goodbye()
+        assert client.rest() == b"+half."
+
+
+def test_who_sends_is_not_interrupted_by_the_goodbye():
+    """The client takes nothing of a long frame until it has been said."""
+    frame = b"\x82\x7f" + SIZE.to_bytes(8, "big") + bytes(SIZE)
+
+    def speak(taken):
+        go_on.set()
+        taken.sendall(frame)
+        with contextlib.suppress(OSError):
+            while taken.recv(1000):
+                taken.sendall(b"\x81\x01x")
+
+    with running(taking(speak)) as worker, worker.connect() as client:
+        upgraded(client, protocol="websocket")
+        go_on.wait(20)
+        assert worker.loop.takeovers.say_goodbye()
+        assert client.rest_of(len(frame)) == frame
+        assert client.rest_of(4) == GOING_AWAY
+        client.send(b"never comes back").sock.shutdown(socket.SHUT_WR)
+        assert client.rest() == b""
+
+
+def test_a_client_that_was_asked_whether_it_is_there(tls):
+    """It has closed its side while its request waited, so it has been sent how each answer begins."""
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/page":
+            kept.append("page")
+            go_on.wait(20)
+        return taking(lambda taken: None)(environ, start_response)
+
+    settings, context = tls
+    with contextlib.ExitStack() as stack:
+        worker = stack.enter_context(running(app, threads=1, tls=settings))
+        first, client = [stack.enter_context(worker.connect(context)) for _ in range(2)]
+        first.get("/page")
+        eventually(lambda: kept)
+        client.get("/shout", *UPGRADE)
+        eventually(lambda: worker.counters.queued == 1)
+        if context is None:
+            client.sock.shutdown(socket.SHUT_WR)
+            assert client.until(b" ") == b"HTTP/1.1"
+        go_on.set()
+        assert client.until(b"\r\n\r\n").endswith(b"shout")
+        assert client.rest() == b""

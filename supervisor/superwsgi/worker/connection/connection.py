@@ -22,9 +22,9 @@ from superwsgi.http.request.rules import RequestRule
 from superwsgi.http.response.exchange import Exchange
 from superwsgi.log.access import AccessEntry
 from superwsgi.worker.connection.alarm import Alarm
+from superwsgi.worker.connection.passage import Passage
 from superwsgi.worker.connection.sender import Sender
 from superwsgi.worker.connection.states import NEXT, Event, State
-from superwsgi.worker.connection.tunnel import Tunnel
 
 _REST: Final = Event.REST
 
@@ -57,8 +57,8 @@ class Connection:
 
     __slots__ = (
         "_alarm", "_waits", "answered", "arrived", "called", "client", "deadline", "ended", "entry",
-        "exchange", "fd", "follows", "for_checks", "mark", "noticed", "owner", "page", "parser", "preface",
-        "remote", "rule", "sender", "sock", "state", "tunnel",
+        "exchange", "fd", "follows", "for_checks", "mark", "noticed", "owner", "page", "parser", "passage",
+        "preface", "remote", "rule", "sender", "sock", "state",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +88,7 @@ class Connection:
         self.ended = False  # the client will send nothing more: the end of its stream has to be read too
         self.follows = _REST  # what follows when the response in hand has been sent
         self.exchange: Exchange | None = None  # of the request given to the application
-        self.tunnel: Tunnel | None = None  # to the application that has taken it over
+        self.passage: Passage | None = None  # to the application that has taken it over
         self.arrived = 0  # when the request in hand had arrived completely
         self.answered = 0  # when the application was done with it
         self.entry: AccessEntry | None = None  # of a response that is still being sent
@@ -162,11 +162,17 @@ class Connection:
     def forget(self) -> None:
         """Throw away what has arrived."""
         with suppress(OSError):
-            self.sock.recv(64 << 10)
+            self.sock.recv(64 << 10, socket.MSG_DONTWAIT)
+
+    def shut(self) -> None:
+        """Close it for good."""
+        if self.passage is not None:
+            self.passage.release()
+        self.sock.close()
 
     def close_in_child(self) -> None:
         """In a child that the application forked."""
         self.sock.close()
         self.sender.close_in_child()
-        if self.tunnel is not None:
-            self.tunnel.close_in_child()
+        if self.passage is not None:
+            self.passage.close_in_child()

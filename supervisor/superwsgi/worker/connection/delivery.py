@@ -42,8 +42,8 @@ class Delivery:
 
     __slots__ = (
         "_ahead", "_alarm", "_epoll", "_fd", "_following", "_lock", "_lost", "_missed", "_patience", "_sock",
-        "_waiting", "deadline", "doubted", "fault", "held", "lease", "loss", "mark", "out", "outbox",
-        "resets", "spoke", "state", "tls", "unsent", "void",
+        "_waiting", "deadline", "doubted", "elsewhere", "fault", "held", "lease", "loss", "mark", "out",
+        "outbox", "resets", "spoke", "state", "tls", "unsent", "void",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +69,7 @@ class Delivery:
         self.unsent = 0  # bytes that were dropped
         self.void = b""  # bytes that mean nothing between two pieces of the response in hand
         self.resets = False  # the end of the connection would be taken for that of the response
+        self.elsewhere = False  # the application sends on the socket itself
         self._ahead = 0  # bytes of the next response that have been sent before there was one
         self._sock = sock
         self._fd = sock.fileno()
@@ -95,7 +96,7 @@ class Delivery:
     # Called with the lock held.
 
     def _sound(self) -> None:
-        if self.state is not _CUT and not self.outbox.size and not self._ahead:
+        if self.state is not _CUT and not (self.outbox.size or self._ahead or self.elsewhere):
             self._ahead = len(BEGINNING)
             self._try(BEGINNING)
 

@@ -15,10 +15,18 @@ from superwsgi.http.errors import ClientGone
 from superwsgi.http.files import Span, Unreadable, read_span
 from superwsgi.tls.interface import Tls
 from superwsgi.worker import forks
+from superwsgi.worker.connection.alarm import SECOND
 from superwsgi.worker.connection.delivery import CLIENT_CLOSED, NO_LEASE, Delivery
 from superwsgi.worker.connection.states import NEXT_SENDING, Act, Sending
 
 CLIENT_TOO_SLOW: Final = "client too slow"
+
+RATE: Final = 500
+"""The minimum rate, in bytes a second, of a body that arrives and of a response that waits for its client, on
+average over each `timeouts.body` and `timeouts.send`. Slower than any modem, faster than a client that only
+holds on: without it an occasional byte would keep a connection, everything stored for it, and the thread of
+an application that streams, forever. Apache's RequestReadTimeout demands the same of bodies, IIS 240 both
+ways."""
 
 _COPIED: Final = 256 << 10
 """Bytes of a file that are read at a time, if it has to be copied."""
@@ -35,6 +43,11 @@ _ANSWER: Final = Act.ANSWER
 _SEND: Final = Act.SEND
 _HOLD: Final = Act.HOLD
 _END: Final = Act.END
+
+
+def fast_enough(moved: int, period: int) -> bool:
+    """Whether `moved` bytes in `period` ns reach RATE."""
+    return moved >= RATE * period // SECOND
 
 
 class Sender(Delivery):
@@ -168,6 +181,15 @@ class Sender(Delivery):
             self._send_copies(span)
         if self._missed:
             self.flush()
+
+    def step_aside(self) -> int | None:
+        """The application is to send on the socket itself: how many bytes of its response have been sent
+        already, None if that cannot be."""
+        with self._lock:
+            if self.tls is not None or self.outbox.size:
+                return None
+            self.elsewhere = True
+            return self._ahead
 
     # How it ends.
 

@@ -1,4 +1,5 @@
-"""The way between a client and the application that has taken over its connection.
+"""The way between a client and an application that has taken over its connection, where it cannot have that
+connection's own socket (see passage.py).
 
 The application gets one end of a pair of sockets, `far`, and bytes are carried between the client and the
 other end, `near`, as the epoll tells of them. So libraries have a socket of the kernel's, whatever they do
@@ -11,11 +12,11 @@ import socket
 from contextlib import suppress
 from typing import Any, Final
 
-from superwsgi.board.upgraded_table import UpgradedWriter
 from superwsgi.http.errors import ClientGone
 from superwsgi.worker.connection.delivery import LISTENING, SPEAKING
+from superwsgi.worker.connection.passage import Passage
 from superwsgi.worker.connection.sender import Sender
-from superwsgi.worker.connection.spoken import GOING_AWAY, Spoken
+from superwsgi.worker.connection.spoken import GOING_AWAY
 
 SIZE: Final = 64 << 10
 """Bytes carried at a time: no more than an outbox keeps for each connection in any case, so that nobody ever
@@ -25,41 +26,31 @@ TURNS: Final = 8
 """How often, before others have their turn."""
 
 
-class Tunnel:
-    """`carry` whatever has arrived, whenever something has happened to one of its sides; called by the owner
-    of the connection. `early` is what the client has sent already. `done`: there is nothing more to carry.
-    `lost`: the client has gone. `leaving`: the application is to be told of the end."""
+class Tunnel(Passage):
+    """`early` is what the client has sent already."""
 
-    __slots__ = (
-        "_epoll", "_full", "_heard", "_inward", "_muted", "_over", "_said", "_sender", "_sock", "done", "far",
-        "fd", "leaving", "left", "lost", "near", "record", "sent", "spoken", "taken",
-    )  # fmt: skip
+    __slots__ = ("_epoll", "_full", "_heard", "_inward", "_sender", "_sock", "near")
 
     def __init__(self, sock: socket.socket, sender: Sender, epoll: Any, early: bytes, now: int) -> None:
         """Raises OSError if there are no more descriptors."""
-        self.near, self.far = socket.socketpair()
+        self.near, far = socket.socketpair()
+        super().__init__(far, now)
         self.near.setblocking(False)
         self.fd = self.near.fileno()
-        self.taken = now  # when, monotonic ns
-        self.spoken = Spoken()
-        self.sent = 0  # bytes
-        self.done = self.lost = self.leaving = False
-        self.record: UpgradedWriter | None = None  # on the scoreboard
-        self.left = 2  # those that have yet to leave: the application and the connection
         self._sock = sock
         self._sender = sender
         self._epoll = epoll
         self._inward = early  # what the application has yet to take
         self._full = False  # it takes no more for now
         self._heard = False  # the client has sent its last
-        self._said = False  # the application has
-        self._over = False  # it has returned
-        self._muted = False  # it has been told of the end, and so has its client
-        epoll.register(self.fd, LISTENING)
+
+    def begin(self) -> None:
+        self._epoll.register(self.fd, LISTENING)
+
+    def cancel(self) -> None:
+        self.close_in_child()
 
     def carry(self, ended: bool) -> bool:
-        """Whether there may be more to carry: others have their turn first. `ended`: the client sends no
-        more than what has arrived."""
         try:
             more = self._carry_out()
             more = self._carry_in(ended) or more
@@ -75,25 +66,21 @@ class Tunnel:
             self.near.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """The application has returned: what it has sent is carried still."""
         self._over = True
         with suppress(OSError):
             self.far.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Nothing is carried any more."""
+        self.closed = True
         with suppress(OSError):
             self._epoll.unregister(self.fd)
         self.near.close()
 
     def close_in_child(self) -> None:
-        """In a child that the application forked."""
         self.near.close()
         self.far.close()
 
-    def part(self) -> None:
-        """Tell both sides of the end, as far as that is possible now: the client by a close frame if it
-        speaks WebSocket, or else the application by the end of its input. Raises ClientGone."""
+    def part(self, patience: float = 0) -> None:
         spoken = self.spoken
         if self._muted or self._sender.outbox.size:
             return

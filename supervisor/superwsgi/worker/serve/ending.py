@@ -297,7 +297,7 @@ class Ending:
     def discard(self, connection: Connection) -> Step:
         """Throw away anything that the client still sends after the last response."""
         try:
-            data = connection.sock.recv(SIZE)
+            data = connection.sock.recv(SIZE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return Step.REST
         except OSError:
@@ -315,7 +315,7 @@ class Ending:
         connection.sender.cut()
         self.log_late(connection)
         connection.parser.close()
-        connection.sock.close()
+        connection.shut()
         if self._addresses is not None and connection.client:
             self._addresses.leave(connection.client)
         if self._acceptor.away:
@@ -335,7 +335,7 @@ class Ending:
             request, sent = exchange.request, _sent(exchange, connection)
             self._log(connection, request, request.id, 503, sent, exchange.times(now))
         connection.forget()  # what is unread would make the end a reset
-        connection.sock.close()
+        connection.shut()
         return broken
 
     # The counts.

@@ -14,7 +14,7 @@ from superwsgi.http.request.trace import described, named
 from superwsgi.http.response.exchange import Exchange
 from superwsgi.worker.connection.alarm import GRAIN, NEVER, SECOND, deadline_after
 from superwsgi.worker.connection.connection import Connection
-from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender
+from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender, fast_enough
 from superwsgi.worker.connection.states import State
 from superwsgi.worker.queue.expectations import kind_of
 from superwsgi.worker.queue.gates import closed, gates_of
@@ -26,13 +26,6 @@ from superwsgi.worker.serve.service import Service
 from superwsgi.worker.threads.left import LeftStreams
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
-
-RATE: Final = 500
-"""The minimum rate, in bytes a second, of a body that arrives and of a response that waits for its client, on
-average over each `timeouts.body` and `timeouts.send`. Slower than any modem, faster than a client that only
-holds on: without it an occasional byte would keep a connection, everything stored for it, and the thread of
-an application that streams, forever. Apache's RequestReadTimeout demands the same of bodies, IIS 240 both
-ways."""
 
 AT_ONCE: Final = 32
 """So many requests are ended in one look, and others in the next, between which all else goes on: each takes
@@ -50,11 +43,6 @@ _LEFT: Final = "its client has left, and the application waits for something to 
 _ANOTHER: Final = "another thread takes its place; this one ends when the application goes on"
 
 _NO_THREAD: Final = HttpError(503, "no free thread within timeouts.queue")
-
-
-def fast_enough(moved: int, period: int) -> bool:
-    """Whether `moved` bytes in `period` ns reach RATE."""
-    return moved >= RATE * period // SECOND
 
 
 class Deadlines:
@@ -141,6 +129,8 @@ class Deadlines:
             return Step.REST
         if state in _SILENT and connection.has_spoken():
             return Step.ATTEND  # something arrived at the last moment
+        if state is State.UPGRADED:
+            return self._service.takeovers.look(connection, now)
         if state is State.PROXY:
             return self._ending.turn_away(connection, "no PROXY protocol header within timeouts.proxy")
         if state is State.QUEUED:

@@ -2,8 +2,8 @@
 
 The first use of the socket in the environ makes the connection the application's, and takes its thread out of
 the pool, which gets another one: so `threads` are left for pages. From then on nothing is read as HTTP, no
-deadline runs, and what the application returns is for nobody. The owner of the connection carries bytes
-through its tunnel; it has ended once the application has returned, and all is carried.
+deadline runs, and what the application returns is for nobody. Through its passage (passage.py) bytes go both
+ways; it has ended once the application has returned, and all has arrived.
 """
 
 from __future__ import annotations
@@ -18,19 +18,26 @@ from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
 from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange
+from superwsgi.worker.connection.alarm import NEVER, deadline_after
 from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.passage import Direct, Passage
+from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, fast_enough
 from superwsgi.worker.connection.states import Event
 from superwsgi.worker.connection.tunnel import Tunnel
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
 from superwsgi.worker.serve.ending import Ending
 from superwsgi.worker.serve.upgraded.offer import KEYS, SocketOffer
+from superwsgi.worker.serve.upgraded.taken import taken_from
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
 FAREWELL: Final = 0.5
 """Seconds, after timeouts.graceful, that clients and applications have to part. The master waits for two in
 all."""
+
+_LAST_WORD: Final = 0.02
+"""Seconds for what an application is just sending."""
 
 FULL: Final = HttpError(503, "as many connections are upgraded as limits.upgraded allows: raise it")
 
@@ -55,6 +62,7 @@ class Takeovers:
         self._pool = pool
         self._relieve = relieve
         self._follow = follow
+        self._patience = deadline_after(context.site.timeouts.send)
         self._lock = threading.Lock()
         self._offers: dict[WorkerThread, SocketOffer] = {}
         self._upgraded: dict[Connection, WorkerThread] = {}
@@ -89,34 +97,54 @@ class Takeovers:
     def _take(self, connection: Connection, thread: WorkerThread, exchange: Exchange) -> socket:
         """The application takes the connection over, in whichever thread. Raises OSError if it cannot."""
         now = time.monotonic_ns()
-        tunnel = Tunnel(connection.sock, connection.sender, self._context.epoll, connection.parser.early, now)
+        passage = self._passage(connection, now)
         try:
             thread.token.remove(exchange)
         except ValueError:  # it was written off
-            tunnel.close_in_child()
+            passage.cancel()
             raise ConnectionAbortedError("the request has been ended: timeouts.request") from None
         if not exchange.hand_over():
             thread.token.append(exchange)
-            tunnel.close_in_child()
+            passage.cancel()
             raise ConnectionAbortedError("the answer has begun")
-        connection.tunnel = tunnel
+        passage.begin()
+        connection.passage = passage
         self._upgraded[connection] = thread
-        self._connections.tunnels[tunnel.fd] = connection
+        if passage.fd >= 0:
+            self._connections.tunnels[passage.fd] = connection
         self._board.add("upgraded", 1)
-        self._record(tunnel, thread, exchange)
+        self._record(passage, thread, exchange)
         thread.counts.show_all()
         thread.record.end()
         self._pool.replace(thread)
         self._relieve(thread)
         connection.become(Event.UPGRADE, now)
+        if isinstance(passage, Direct):
+            connection.deadline = min(NEVER, now + self._patience)
+            self._context.alarm.no_later_than(connection.deadline)
         self._follow(connection, Step.ATTEND, False)
-        return tunnel.far
+        return passage.far
 
-    def _record(self, tunnel: Tunnel, thread: WorkerThread, exchange: Exchange) -> None:
+    def _passage(self, connection: Connection, now: int) -> Passage:
+        """Raises OSError if there are no more descriptors."""
+        sock, sender, epoll = connection.sock, connection.sender, self._context.epoll
+        early = connection.parser.early
+        ahead = None if early else sender.step_aside()
+        if ahead is None:
+            return Tunnel(sock, sender, epoll, early, now)
+        try:
+            far = taken_from(sock)
+        except OSError:
+            sender.elsewhere = False
+            raise
+        far.passage = passage = Direct(sock, sender, epoll, far, ahead, now)
+        return passage
+
+    def _record(self, passage: Passage, thread: WorkerThread, exchange: Exchange) -> None:
         """The board has it in another place from now on."""
         request = exchange.request
         with self._lock:
-            tunnel.record = record = self._records.pop() if self._records else None
+            passage.record = record = self._records.pop() if self._records else None
         if record is not None:
             method, request_id = request.method.encode(), request.id.encode()
             record.begin(thread.ident, exchange.began, method, request.origin, request_id)
@@ -126,63 +154,75 @@ class Takeovers:
     def settle(self, connection: Connection, thread: WorkerThread) -> bool:
         """The application has returned. Whether it has taken over the connection, and with it this thread."""
         self._offers.pop(thread).withdraw()
-        tunnel = connection.tunnel
-        if tunnel is None:
+        passage = connection.passage
+        if passage is None:
             with self._lock:
                 self._reserved -= 1
             return False
         thread.written_off = True
-        tunnel.end()
+        passage.end()
         self._connections.call(connection)
         self._context.alarm.wake()
-        self._leave(connection, tunnel)
+        self._leave(connection, passage)
         return True
 
     def go_on(self, connection: Connection) -> Step:
         """Something has happened to an upgraded connection."""
-        tunnel = connection.tunnel
-        assert tunnel is not None
-        if tunnel.carry(connection.ended):
+        passage = connection.passage
+        assert passage is not None
+        if passage.carry(connection.ended):
             connection.called = True
-        if not tunnel.done:
+        if not passage.done:
             return Step.REST
-        del self._connections.tunnels[tunnel.fd]
-        tunnel.close()
-        self._leave(connection, tunnel)
-        if tunnel.lost:
+        self._connections.tunnels.pop(passage.fd, None)
+        passage.close()
+        self._leave(connection, passage)
+        if passage.lost:
             return self._ending.close(connection)
         return self._ending.hang_up(connection, self._connections.now)
 
-    def _leave(self, connection: Connection, tunnel: Tunnel) -> None:
+    def look(self, connection: Connection, now: int) -> Step:
+        """Whether the client takes what its application sends it. The owner of the connection calls this
+        every timeouts.send."""
+        passage = connection.passage
+        assert passage is not None
+        sent = passage.stalls(now, self._patience)
+        if sent >= 0 and not fast_enough(sent, self._patience):
+            connection.sender.cut(CLIENT_TOO_SLOW, reset=True)
+            connection.called = True
+        connection.deadline = min(NEVER, now + self._patience)
+        return Step.REST
+
+    def _leave(self, connection: Connection, passage: Passage) -> None:
         """The application has returned, or all is carried: whichever comes last ends it."""
         with self._lock:
-            tunnel.left -= 1
-            last = not tunnel.left
+            passage.left -= 1
+            last = not passage.left
         if last:
-            tunnel.far.close()  # threads of a library that wait for it have been woken by its end
-            self._forget(connection, tunnel)
+            passage.far.close()  # threads of a library that wait for it have been woken by its end
+            self._forget(connection, passage)
 
-    def _forget(self, connection: Connection, tunnel: Tunnel) -> None:
+    def _forget(self, connection: Connection, passage: Passage) -> None:
         """It has ended, unless that is known."""
         if self._upgraded.pop(connection, None) is None:
             return
         with self._lock:
             self._reserved -= 1
-            if tunnel.record is not None:
-                tunnel.record.end()
-                self._records.append(tunnel.record)
+            if passage.record is not None:
+                passage.record.end()
+                self._records.append(passage.record)
         self._board.add("upgraded", -1)
         self._board.add("upgrades", 1)
-        self._tell(connection, tunnel)
+        self._tell(connection, passage)
         if self._context.gateway.closing:
             self._context.alarm.no_later_than(0)  # this may have been the last one
 
-    def _tell(self, connection: Connection, tunnel: Tunnel) -> None:
+    def _tell(self, connection: Connection, passage: Passage) -> None:
         exchange, connection.exchange = connection.exchange, None
         assert exchange is not None
-        exchange.status = tunnel.spoken.status or (CLIENT_CLOSED if tunnel.lost else 500)
-        exchange.sent = max(0, tunnel.sent - connection.sender.unsent)
-        self._ending.tell_upgraded(connection, exchange, tunnel.taken)
+        exchange.status = passage.spoken.status or (CLIENT_CLOSED if passage.lost else 500)
+        exchange.sent = max(0, passage.sent - connection.sender.unsent)
+        self._ending.tell_upgraded(connection, exchange, passage.taken)
         exchange.request.environ = {}
 
     # The worker ends.
@@ -192,8 +232,8 @@ class Takeovers:
         their applications. False if there are none. Any thread."""
         upgraded = list(self._upgraded)
         for connection in upgraded:
-            assert connection.tunnel is not None
-            connection.tunnel.leaving = True
+            assert connection.passage is not None
+            connection.passage.leaving = True
             self._connections.call(connection)
         self._context.alarm.wake()
         return bool(upgraded)
@@ -201,11 +241,13 @@ class Takeovers:
     def end(self) -> None:
         """Nothing is carried any more."""
         for connection in list(self._upgraded):
-            tunnel = connection.tunnel
-            assert tunnel is not None
+            passage = connection.passage
+            assert passage is not None
             with suppress(ClientGone):
-                tunnel.part()
-            tunnel.close()
-            if self._connections.tunnels.pop(tunnel.fd, None) is not None:
-                self._leave(connection, tunnel)
-            self._forget(connection, tunnel)
+                passage.part(_LAST_WORD)
+            if not passage.closed:
+                self._connections.tunnels.pop(passage.fd, None)
+                passage.close()
+                passage.release()
+                self._leave(connection, passage)
+            self._forget(connection, passage)
