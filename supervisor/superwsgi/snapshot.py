@@ -25,7 +25,10 @@ REFUSALS: Final[dict[str, str]] = {
 """Why the server itself answers, by status."""
 
 QUARANTINED: Final = "in quarantine"
+NOT_UPGRADED: Final = "limits.upgraded"
 """Why it answers 503 in some cases."""
+
+_NO_THREAD: Final = "503", REFUSALS["503"]
 
 RECYCLED: Final = "recycled: "
 """So begins `how` of a worker that was replaced as planned; what follows is why."""
@@ -161,8 +164,9 @@ class CountsStatus(Struct, frozen=True, kw_only=True):
     were in time (limits.queue_age). `accepted` connections, `turned_away`
     those that were closed unanswered as nobody knew whose they were; `sent` bytes of response bodies. The
     access log has no line of `unlogged` requests, as `log.skip`, `log.sample` and `paths` want it. Of
-    those refused with 503, `quarantined` were of a kind that is suspected of ending workers. `upgrades` are
-    connections that the application had taken over, and that have ended."""
+    those refused with 503, `quarantined` were of a kind that is suspected of ending workers, and
+    `not_upgraded` asked for a connection beyond limits.upgraded. `upgrades` are connections that the
+    application had taken over, and that have ended."""
 
     requests: int
     answers: dict[str, int]
@@ -173,6 +177,7 @@ class CountsStatus(Struct, frozen=True, kw_only=True):
     unlogged: int = 0
     shed: int = 0
     quarantined: int = 0
+    not_upgraded: int = 0
     upgrades: int = 0
 
 
@@ -180,9 +185,10 @@ def by_reason(counts: CountsStatus) -> dict[tuple[str, str], int]:
     """What the server itself has answered, by status and reason; that is empty for a status that is not
     known."""
     refused = {(status, REFUSALS.get(status, "")): count for status, count in counts.refused.items()}
-    if counts.quarantined:
-        refused["503", REFUSALS["503"]] = max(0, counts.refused.get("503", 0) - counts.quarantined)
-        refused["503", QUARANTINED] = counts.quarantined
+    for reason, count in ((QUARANTINED, counts.quarantined), (NOT_UPGRADED, counts.not_upgraded)):
+        if count:
+            others = refused.get(_NO_THREAD, 0) - count
+            refused |= {_NO_THREAD: max(0, others), ("503", reason): count}
     return refused
 
 

@@ -32,6 +32,7 @@ def test_worker_fields_round_trip(board):
     told["turned_away"] = read.counts.turned_away
     told["unlogged"] = read.counts.unlogged
     told["quarantined"] = read.counts.quarantined
+    told["not_upgraded"] = read.counts.not_upgraded
     told["shed"] = read.counts.shed
     told["upgrades"] = read.counts.upgrades
     unread = ("accepting", "heartbeat", "waiting_since", "gated_since", "records", "counting")

@@ -54,6 +54,7 @@ COUNTED = {
     "sent": 100,
     "unlogged": 1,
     "quarantined": 1,
+    "not_upgraded": 1,
     "shed": 1,
     "upgrades": 1,
 }

@@ -84,6 +84,7 @@ class Counts:
     turned_away: int = 0
     unlogged: int = 0
     quarantined: int = 0
+    not_upgraded: int = 0
     shed: int = 0
     upgrades: int = 0
     sent: int = 0
@@ -128,6 +129,7 @@ class Counts:
             turned_away=of(self.turned_away, other.turned_away),
             unlogged=of(self.unlogged, other.unlogged),
             quarantined=of(self.quarantined, other.quarantined),
+            not_upgraded=of(self.not_upgraded, other.not_upgraded),
             shed=of(self.shed, other.shed),
             upgrades=of(self.upgrades, other.upgrades),
             sent=of(self.sent, other.sent),

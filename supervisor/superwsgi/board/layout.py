@@ -39,6 +39,7 @@ WORKER: Final = {
     "turned_away": 1,  # connections closed without an answer, as their client is not known
     "unlogged": 1,  # answers that have no line in the access log, as log.skip, log.sample and paths want it
     "quarantined": 1,  # requests answered 503, of the refused ones, as their kind is in quarantine
+    "not_upgraded": 1,  # requests answered 503, of the refused ones, as limits.upgraded was reached
     "upgraded": 1,  # connections that the application has taken over now
     "upgrades": 1,  # such connections that have ended
     "shed": 1,  # requests refused so that others are answered in time; they are in `refused`, too

@@ -209,6 +209,7 @@ class Scoreboard:
             turned_away=possible(words[at + _WORKER_AT["turned_away"]]),
             unlogged=possible(words[at + _WORKER_AT["unlogged"]]),
             quarantined=possible(words[at + _WORKER_AT["quarantined"]]),
+            not_upgraded=possible(words[at + _WORKER_AT["not_upgraded"]]),
             shed=possible(words[at + _WORKER_AT["shed"]]),
             upgrades=possible(words[at + _WORKER_AT["upgrades"]]),
             sent=total(SENT_SUM),

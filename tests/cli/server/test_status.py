@@ -112,6 +112,14 @@ class TestHead:
             "25 of these shed (limits.queue_age), 4 closed, client not known"
         )
 
+    def test_what_was_no_want_of_threads(self) -> None:
+        minute = replace(MINUTE, refused={"503": 30}, quarantined=5, not_upgraded=7)
+        assert head(minute=minute)[3] == (
+            "refused: 18 with 503 (no free thread), 7 with 503 (limits.upgraded), 5 with 503 (in quarantine)"
+        )
+        minute = replace(MINUTE, refused={"503": 7}, not_upgraded=7)
+        assert head(minute=minute)[3] == "refused: 7 with 503 (limits.upgraded)"
+
     @pytest.mark.parametrize(
         ("days", "said"),
         [

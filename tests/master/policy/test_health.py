@@ -18,7 +18,7 @@ from superwsgi.master.policy.last_minute import LastMinute
 FINE = WorkerSigns(1, cpu=0.9)
 
 
-def lately(requests=100, failed=0, seconds=60.0, shed=0, **refused):
+def lately(requests=100, failed=0, seconds=60.0, shed=0, not_upgraded=0, quarantined=0, **refused):
     """What was answered, in `failed` cases by the application with 5xx; `s503=30` were refused with that."""
     counted = {int(status[1:]): count for status, count in refused.items()}
     failures = failed + sum(count for status, count in counted.items() if status >= 500)
@@ -27,6 +27,8 @@ def lately(requests=100, failed=0, seconds=60.0, shed=0, **refused):
         Counts(
             answers=(requests - failures, 0, 0, failures),
             shed=shed,
+            not_upgraded=not_upgraded,
+            quarantined=quarantined,
             refused=tuple(counted.get(status, 0) for status in REFUSED),
         ),
     )
@@ -79,6 +81,11 @@ def test_nothing_that_anybody_has_to_be_woken_for(signs):
         (
             replace(SITE, lately=lately(requests=30, s503=30)),
             "30 of 30 requests answered 503 in the last minute: none of their threads was free in time",
+        ),
+        (
+            replace(SITE, lately=lately(requests=30, s503=20, not_upgraded=12, quarantined=8)),
+            "12 of 30 requests answered 503 in the last minute: as many connections are upgraded as "
+            "limits.upgraded allows",
         ),
         (
             replace(SITE, lately=lately(requests=30, s503=20, shed=12)),

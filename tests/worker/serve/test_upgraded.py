@@ -232,6 +232,7 @@ def test_more_than_may_be_are_refused():
             assert worker.fetch("/shout", *UPGRADE)[0] == 503
             assert worker.fetch("/")[0] == 200
             assert "limits.upgraded" in worker.errors
+            assert worker.counters.counts.not_upgraded == 1
         eventually(lambda: worker.counters.upgraded == 0)
         for _ in range(3):  # its place is free, and stays so
             assert eventually(lambda: worker.fetch("/", *UPGRADE)[0] == 200)

@@ -27,7 +27,15 @@ from prometheus_client.registry import Collector
 
 from superwsgi.admin.metrics.application import AppMetrics, Collected, plain, spelled
 from superwsgi.control import Snapshot
-from superwsgi.snapshot import QUARANTINED, REFUSALS, CompanionStatus, TotalsStatus, WorkerStatus, by_reason
+from superwsgi.snapshot import (
+    NOT_UPGRADED,
+    QUARANTINED,
+    REFUSALS,
+    CompanionStatus,
+    TotalsStatus,
+    WorkerStatus,
+    by_reason,
+)
 
 PREFIX: Final = "superwsgi_"
 
@@ -267,7 +275,7 @@ def _refused(totals: TotalsStatus) -> Metric:
     help_text = "Requests that the server itself has answered."
     family = CounterMetricFamily(f"{PREFIX}refused_requests", help_text, labels=["status", "reason"])
     refused = by_reason(totals)
-    for status, reason in [*REFUSALS.items(), ("503", QUARANTINED)]:
+    for status, reason in [*REFUSALS.items(), ("503", QUARANTINED), ("503", NOT_UPGRADED)]:
         family.add_metric([status, reason], refused.get((status, reason), 0))
     return family
 

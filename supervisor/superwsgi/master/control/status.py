@@ -200,6 +200,7 @@ def _counted(counts: Counts) -> dict[str, Any]:
         "turned_away": counts.turned_away,
         "unlogged": counts.unlogged,
         "quarantined": counts.quarantined,
+        "not_upgraded": counts.not_upgraded,
         "shed": counts.shed,
         "upgrades": counts.upgrades,
         "sent": counts.sent,

@@ -26,6 +26,8 @@ _LACKS: Final = {
 }
 """What the server itself answers for want of something, and what it lacked."""
 
+_NOT_UPGRADED: Final = "as many connections are upgraded as limits.upgraded allows"
+
 _SERVERS_5XX: Final = [REFUSED.index(status) for status in REFUSED if status >= 500]
 
 
@@ -154,12 +156,14 @@ def _ailing(signs: SiteSigns) -> Iterator[str]:
 
 def _refused(signs: SiteSigns) -> Iterator[str]:
     counts, seconds = signs.lately.counts, signs.lately.seconds
+    of, lately = f"of {counts.requests:,} requests answered", f"in {period(seconds)}"
     for status in _LACKS:
         refused = counts.refused[REFUSED.index(status)]
-        refused -= counts.quarantined if status == 503 else 0
+        refused -= counts.quarantined + counts.not_upgraded if status == 503 else 0
         if refused > 0:
-            of = f"{refused:,} of {counts.requests:,} requests"
-            yield f"{of} answered {status} in {period(seconds)}: {_lack(status, counts)}"
+            yield f"{refused:,} {of} {status} {lately}: {_lack(status, counts)}"
+    if counts.not_upgraded > 0:
+        yield f"{counts.not_upgraded:,} {of} 503 {lately}: {_NOT_UPGRADED}"
 
 
 def _lack(status: int, counts: Counts) -> str:

@@ -113,5 +113,6 @@ def is_possible(counts: Counts, seconds: float) -> bool:
     """Whether a worker can have counted as much in that time."""
     each = (*counts.answers, *counts.refused, *counts.app_latency, *counts.latency)
     others = counts.accepted, counts.turned_away, counts.unlogged, counts.quarantined, counts.shed
-    most = max(*each, *others, counts.upgrades, counts.app_time, counts.time)
+    upgrades = counts.upgrades, counts.not_upgraded
+    most = max(*each, *others, *upgrades, counts.app_time, counts.time)
     return most <= FASTEST * seconds and counts.sent <= _WIDEST * seconds

@@ -77,9 +77,10 @@ class Takeovers:
     # Before the application.
 
     def reserve(self) -> bool:
-        """Whether there is room for one more, which is then reserved."""
+        """Whether there is room for one more, which is then reserved; or else its request is to be refused."""
         with self._lock:
             if self._reserved >= self._context.site.limits.upgraded:
+                self._board.add("not_upgraded", 1)
                 return False
             self._reserved += 1
             return True
