@@ -39,7 +39,7 @@ def possible(count: int) -> int:
 
 
 class InHandWriter:
-    """What a thread or greenlet says in its own record of the request that it has in hand, on the hot path."""
+    """What a thread or greenlet says in its record of the request that it has in hand, on the hot path."""
 
     __slots__ = ("_begin_at", "_bytes", "_state_at", "_words", "began")
 
@@ -67,8 +67,8 @@ class InHandWriter:
 
 class ThreadWriter(InHandWriter):
     """All of a thread's own record, also on the hot path. What is counted is on the board only once it is
-    shown: after a batch of requests, as a write costs 50 ns. Counts that are there already are read only once,
-    at the start, as others can write to the memory. Another thread calls `show_for_it` alone."""
+    shown: after a batch of requests, as a write costs 50 ns. Counts that are there already are read once, at
+    the start, as others can write to the memory. Another thread calls `show_for_it` alone."""
 
     __slots__ = ("_answered", "_app_time", "_at", "_changed", "_counts", "_sent", "_shown", "_time")
 
