@@ -77,7 +77,7 @@ class Takeovers:
     # Before the application.
 
     def reserve(self) -> bool:
-        """Whether there is room for one more, which is then reserved; or else its request is to be refused."""
+        """Whether there is room for one more, which is then reserved; if not, its request is refused."""
         with self._lock:
             if self._reserved >= self._context.site.limits.upgraded:
                 self._board.add("not_upgraded", 1)
