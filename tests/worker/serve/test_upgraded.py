@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import re
 import selectors
 import socket
 import tempfile
@@ -456,6 +457,7 @@ def test_a_client_that_takes_nothing(tls):
         upgraded(client)
         eventually(lambda: kept == ["ended"])
         eventually(lambda: worker.counters.upgraded == worker.counters.connections == 0)
+        assert re.search("client too slow .*target=/shout", worker.errors)
 
 
 def test_a_client_that_is_slow_and_takes_some(tls):
@@ -500,6 +502,15 @@ def duplicate(taken):
         other.sendall(b"+half.")
 
 
+def duplicate_and_close(taken):
+    with taken.dup() as other:
+        taken.close()
+        other.sendall(b"\x81\x0a" + b"half")
+        while data := other.recv(1000):
+            other.sendall(data)
+        other.sendall(b"+half.")
+
+
 def detach(taken):
     with socket.socket(fileno=taken.detach()) as other:
         other.sendall(b"\x81\x0a" + b"half")
@@ -508,7 +519,7 @@ def detach(taken):
         other.sendall(b"+half.")
 
 
-@pytest.mark.parametrize("speak", [duplicate, detach])
+@pytest.mark.parametrize("speak", [duplicate, duplicate_and_close, detach])
 def test_no_close_frame_where_it_is_not_known_what_is_sent(speak):
     with running(taking(speak)) as worker, worker.connect() as client:
         upgraded(client, protocol="websocket").send(b"x")

@@ -64,11 +64,13 @@ class TakenSocket(socket.socket):
             self.passage.unseen = True
 
     def _real_close(self, *args: Any) -> None:
-        """The client learns of it at once, though the server has the connection still."""
-        if self.passage is not None:
+        """The client learns of it at once, though the server has the connection still; unless there is a
+        duplicate that goes on."""
+        passage, self.passage = self.passage, None
+        if passage is not None and not passage.unseen:
+            passage.says_no_more()
             with suppress(OSError):
                 self.shutdown(socket.SHUT_WR)
-            self.passage = None
         super()._real_close(*args)  # type: ignore[misc]
 
 

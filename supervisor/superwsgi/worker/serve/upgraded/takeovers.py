@@ -17,9 +17,11 @@ from socket import socket
 from typing import Final
 
 from superwsgi.http.errors import ClientGone, HttpError
+from superwsgi.http.request.trace import described
 from superwsgi.http.response.exchange import CLIENT_CLOSED, Exchange
 from superwsgi.worker.connection.alarm import NEVER, deadline_after
 from superwsgi.worker.connection.connection import Connection
+from superwsgi.worker.connection.delivery import CLIENT_CLOSED as CLIENT_LEFT
 from superwsgi.worker.connection.passage import Direct, Passage
 from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, fast_enough
 from superwsgi.worker.connection.states import Event
@@ -223,6 +225,11 @@ class Takeovers:
         assert exchange is not None
         exchange.status = passage.spoken.status or (CLIENT_CLOSED if passage.lost else 500)
         exchange.sent = max(0, passage.sent - connection.sender.unsent)
+        if connection.sender.loss != CLIENT_LEFT:
+            who = described(exchange.request)
+            self._context.errors.info(
+                connection.sender.loss, **who, sent=exchange.sent, next="connection closed"
+            )
         self._ending.tell_upgraded(connection, exchange, passage.taken)
         exchange.request.environ = {}
 
