@@ -24,6 +24,9 @@ GRACEFUL = 4.0
 FOLLOWED = {"PYTHONPATH": str(FIXTURE_APPS)}
 
 
+BY_GREENLETS_TOO = pytest.mark.parametrize("daemon", ["elastic", "green"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def _packages():
     for name in ("flask_sock", "flask_socketio", "socketio", "websocket"):
@@ -45,9 +48,9 @@ def sockets():
         yield open_one
 
 
-def serve(daemon, app="e2e_upgraded:app", text="", **keys):
+def serve(daemon, app="e2e_upgraded:app", text="", mode="threading", **keys):
     daemon.site(text, app=app, **{"workers": 1, "threads": 4, **keys})
-    daemon.start(env=FOLLOWED)
+    daemon.start(env={**FOLLOWED, "MODE": mode})
     return "ws://{}:{}".format(*daemon.address)
 
 
@@ -68,7 +71,9 @@ def close_code(ws):
     return int.from_bytes(data[:2], "big")
 
 
+@BY_GREENLETS_TOO
 def test_flask_sock(daemon, sockets):
+    """A large message leaves in pieces, though simple-websocket sends it once."""
     url = serve(daemon)
     ws = sockets(f"{url}/echo")
     for text in ("hello", "x" * 300_000):
@@ -205,11 +210,21 @@ def test_behind_nginx(behind, sockets):
     assert close_code(ws) == 1000
 
 
-@pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]])
-def test_flask_socketio(daemon, transports):
+@pytest.mark.parametrize(
+    ("daemon", "mode", "transports"),
+    [
+        ("elastic", "threading", ["polling"]),
+        ("elastic", "threading", ["websocket"]),
+        ("elastic", "threading", ["polling", "websocket"]),
+        ("green", "threading", ["polling", "websocket"]),
+        ("green", "gevent", ["polling", "websocket"]),
+    ],
+    indirect=["daemon"],
+)
+def test_flask_socketio(daemon, mode, transports):
     import socketio
 
-    url = serve(daemon, "e2e_socketio:app").replace("ws:", "http:")
+    url = serve(daemon, "e2e_socketio:app", mode=mode).replace("ws:", "http:")
     client, said = socketio.Client(), []
     came = threading.Event()
 

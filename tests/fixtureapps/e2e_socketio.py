@@ -1,10 +1,12 @@
-"""Flask-SocketIO on threads, as its documentation has it."""
+"""Flask-SocketIO on threads or greenlets, as its documentation has it."""
+
+import os
 
 from flask import Flask, request
 from flask_socketio import SocketIO, emit
 
 app = Flask(__name__)
-socketio = SocketIO(app, async_mode="threading")
+socketio = SocketIO(app, async_mode=os.environ["MODE"])
 
 
 @socketio.on("say")

@@ -67,8 +67,8 @@ class InHandWriter:
 
 class ThreadWriter(InHandWriter):
     """All of a thread's own record, also on the hot path. What is counted is on the board only once it is
-    shown: after a batch of requests, as a write costs 50 ns. Counts that are there already are read once, at
-    the start, as others can write to the memory. Another thread calls `show_for_it` alone."""
+    shown: after a batch of requests, as a write costs 50 ns. Counts that are there already are read only
+    once, at the start, as others can write to the memory. Another thread calls `show_for_it` alone."""
 
     __slots__ = ("_answered", "_app_time", "_at", "_changed", "_counts", "_sent", "_shown", "_time")
 

@@ -31,9 +31,17 @@ class Tunnel(Passage):
 
     __slots__ = ("_epoll", "_full", "_heard", "_inward", "_sender", "_sock", "near")
 
-    def __init__(self, sock: socket.socket, sender: Sender, epoll: Any, early: bytes, now: int) -> None:
-        """Raises OSError if there are no more descriptors."""
-        self.near, far = socket.socketpair()
+    def __init__(
+        self,
+        pair: tuple[socket.socket, socket.socket],
+        sock: socket.socket,
+        sender: Sender,
+        epoll: Any,
+        early: bytes,
+        now: int,
+    ) -> None:
+        """Raises OSError."""
+        self.near, far = pair
         super().__init__(far, now)
         self.near.setblocking(False)
         self.fd = self.near.fileno()

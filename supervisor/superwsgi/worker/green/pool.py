@@ -6,6 +6,7 @@ who polls, take turns in one thread; each goes on until it waits for something.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from superwsgi.worker.connection.alarm import NEVER
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.green import standing
 from superwsgi.worker.green.ended import RequestEnded
+from superwsgi.worker.green.whole import WholeSocket
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import OURS, WorkerThread
 
@@ -126,6 +128,11 @@ class GreenPool(Pool):
             thread.go_on()
         else:  # one that has given its permit back, and does not rest yet
             self._handed.append(connection)
+
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        one, other = unpatched.socketpair()
+        theirs = WholeSocket(other.family, other.type, other.proto, other.detach())
+        return unpatched.Socket(fileno=one.detach()), theirs
 
     def rest(self, thread: WorkerGreenlet, now: int) -> None:
         """Until there is something to do, or this greenlet is to end: then nothing is given."""

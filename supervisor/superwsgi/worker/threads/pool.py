@@ -14,6 +14,7 @@ enter the application; whoever takes one runs one request.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -130,6 +131,11 @@ class Pool:
     def hand(self, connection: Connection) -> None:
         """Have another thread run the request in it, for which there is a permit. Only if `hands_over`."""
         raise NotImplementedError
+
+    def pair(self) -> tuple[socket.socket, socket.socket]:
+        """Two sockets that are connected: one of ours, and one for which an application may wait. Raises
+        OSError."""
+        return socket.socketpair()
 
     def replace(self, lost: WorkerThread) -> None:
         """Start a thread for one that was written off, with its number and its record."""

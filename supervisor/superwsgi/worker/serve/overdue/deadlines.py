@@ -150,8 +150,8 @@ class Deadlines:
     # The application.
 
     def _look_at_thread(self, thread: WorkerThread, now: int) -> bool:
-        """How long has the application given no sign of life? Whether its request was ended. That it waits
-        for its client is the client's doing, who has a deadline of his own."""
+        """How long has the application given no sign of life? That it waits for its client is the client's
+        doing, who has a deadline of his own. Whether its request was ended."""
         connection = thread.connection
         exchange = connection.exchange if connection is not None else None
         if connection is None or exchange is None:

@@ -134,7 +134,7 @@ class Takeovers:
         early = connection.parser.early
         ahead = None if early else sender.step_aside()
         if ahead is None:
-            return Tunnel(sock, sender, epoll, early, now)
+            return Tunnel(self._pool.pair(), sock, sender, epoll, early, now)
         try:
             far = taken_from(sock)
         except OSError:
