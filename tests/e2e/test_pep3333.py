@@ -266,7 +266,7 @@ class TestBody:
         assert said["CONTENT_LENGTH"] == str(len(body))
         assert said["body"]["size"] == len(body)
         assert said["body"]["sha256"] == hashlib.sha256(body).hexdigest()
-        assert said["body"]["file"] == (len(body) > 16 << 10), "over limits.body_memory in a temporary file"
+        assert said["body"]["large"] == (len(body) > 16 << 10), "over limits.body_memory"
 
     @pytest.mark.parametrize("name", ["echo", "deaf", "wrong/raises"])
     def test_that_waits_to_be_invited(self, site, wire, name):

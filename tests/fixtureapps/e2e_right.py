@@ -2,6 +2,7 @@
 
 import enum
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -61,7 +62,7 @@ def echo(environ, start_response):
     said["body"] = {
         "size": len(body),
         "sha256": hashlib.sha256(body).hexdigest(),
-        "file": hasattr(stream, "name"),
+        "large": not isinstance(stream, io.BytesIO),
     }
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(said).encode()]

@@ -124,9 +124,10 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     head: Annotated[Bytes, Meta(description="request head; 431 beyond")] = 64 << 10
     fields: Annotated[PositiveCount, Meta(description="header fields; 431 beyond")] = 100
     body: Annotated[Bytes, Meta(description="request body; 413 beyond; 0 = no limit")] = 100 << 20
-    body_memory: Annotated[Bytes, Meta(description="request body kept in memory; in a file beyond")] = (
-        256 << 10
-    )
+    body_memory: Annotated[
+        Bytes,
+        Meta(description="request body kept in memory; in memory shared by all, or a file beyond"),
+    ] = 256 << 10
     spool: Annotated[
         Bytes, Meta(description="temporary files per worker for what clients have not taken yet")
     ] = 4 << 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import tracemalloc
 
@@ -106,7 +107,7 @@ def test_a_body_outgrows_memory(way):
     data = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + body
     request = parse(data, way, body_memory=16).requests.popleft()
     with request.input() as spilled:
-        assert isinstance(spilled.fileno(), int)
+        assert not isinstance(spilled, io.BytesIO)
         assert spilled.read() == body
 
 

@@ -1,12 +1,16 @@
-"""Responses that fill temporary files leave threads for others."""
+"""Responses that fill temporary files leave threads for others; large bodies share memory."""
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import ExitStack
 
 import pytest
 
-from superwsgi.worker.connection.storage import Bulk
+from superwsgi.http.request.large import BLOCK
+from superwsgi.worker.connection.alarm import NEVER, Alarm
+from superwsgi.worker.connection.storage import BODIES, Blocks, Bulk
 from tests.worker.running import eventually, running
 
 SIZE = 8 << 20
@@ -80,3 +84,67 @@ def test_what_is_known_is_bounded():
         bulk.end(number, "/" + "x" * number, True, now=0)
     assert len(bulk.known) <= 256
     assert bulk.expects("/" + "x" * 999, now=1)
+
+
+class TestMemoryForBodies:
+    """Blocks: `most` bytes at a time, given back to the system once they are not needed."""
+
+    @pytest.fixture
+    def blocks(self):
+        alarm = Alarm()
+        yield Blocks(alarm, 4 * BLOCK)
+        os.close(alarm.fd)
+
+    def test_no_more_than_there_may_be(self, blocks):
+        lent = [blocks.lend() for _ in range(5)]
+        assert [block is None for block in lent] == [False] * 4 + [True]
+        blocks.take_back(lent[:1])
+        assert blocks.lend() is lent[0]
+        assert blocks.lend() is None
+
+    def test_what_is_needed_again_stays_and_the_rest_goes(self, blocks):
+        lent = [blocks.lend() for _ in range(4)]
+        blocks.take_back(lent)
+        due = blocks.look(0)
+        assert 0 < due < NEVER
+        due = blocks.look(due)
+        again = blocks.lend()
+        assert again in lent
+        blocks.take_back([again])
+        due = blocks.look(due)
+        assert due < NEVER
+        assert blocks.lend() in lent, "the one that had been needed"
+        assert blocks.lend() not in lent
+        assert None not in (blocks.lend(), blocks.lend())
+        assert blocks.lend() is None
+
+    def test_unused_all_of_it_goes_and_nobody_looks_any_more(self, blocks):
+        assert blocks.look(0) == NEVER
+        blocks.take_back([blocks.lend()])
+        due = blocks.look(0)
+        due = blocks.look(due)
+        assert blocks.look(due) == NEVER
+        assert None not in [blocks.lend() for _ in range(4)]
+
+    def test_a_look_is_asked_for(self, blocks):
+        block = blocks.lend()
+        assert block is not None
+        assert blocks._alarm.due == blocks.look(0) < NEVER
+
+
+def test_uploads_share_memory_which_a_worker_gives_back():
+    """Twice as much as there is, at the same time: the rest is in files."""
+    size, count = 16 << 20, 2 * BODIES // (16 << 20)
+    body = os.urandom(size)
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b"right" if environ["wsgi.input"].read() == body else b"wrong"]
+
+    with running(app) as worker, ExitStack() as stack:
+        clients = [stack.enter_context(worker.connect()) for _ in range(count)]
+        for client in clients:
+            client.get("/", f"Content-Length: {size}", method="POST").send(body[:-1])
+        for client in clients:
+            client.send(body[-1:])
+        assert [client.response()[2] for client in clients] == [b"right"] * count

@@ -16,6 +16,7 @@ from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import TOKEN, VALUE
 from superwsgi.http.request.body import Body
 from superwsgi.http.request.head import Request
+from superwsgi.http.request.large import Lender
 
 _LENGTH_DIGITS: Final = 18
 """Digits of a valid length; int() refuses thousands of digits, which a client may send."""
@@ -79,6 +80,14 @@ class Sized:
         self._left -= end - at
         self._body.write(data[at:end])
         return end
+
+    def room(self) -> memoryview | None:
+        """Where the next bytes may be received, if that is possible."""
+        return self._body.room(self._left)
+
+    def filled(self, size: int) -> None:
+        self._body.filled(size)
+        self._left -= size
 
 
 class Chunked:
@@ -201,12 +210,13 @@ class Chunked:
             raise HttpError(431, "trailer fields over limits.fields")
 
 
-def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
-    """The reader for the body that the head announces, if any: RFC 9112 section 6.3. Raises HttpError."""
+def expect_body(request: Request, limits: Limits, lender: Lender) -> Sized | Chunked | None:
+    """The reader for the body that the head announces, if any: RFC 9112 section 6.3. `lender` has memory for
+    large ones. Raises HttpError."""
     environ = request.environ
     if "HTTP_TRANSFER_ENCODING" in environ:
         _check_transfer_encoding(request)
-        request.body = Body(limits.body_memory)
+        request.body = Body(limits.body_memory, lender)
         return Chunked(request, request.body, limits)
     length = _read_length(request)
     if length > _largest(request, limits):
@@ -214,7 +224,7 @@ def expect_body(request: Request, limits: Limits) -> Sized | Chunked | None:
     if length == 0:
         settle_length(environ, 0)
         return None
-    request.body = Body(limits.body_memory)
+    request.body = Body(limits.body_memory, lender)
     return Sized(request.body, length)
 
 

@@ -37,6 +37,7 @@ from superwsgi.http.request.head import (
     read_line,
     too_large,
 )
+from superwsgi.http.request.large import NOTHING, Lender
 from superwsgi.http.request.rules import Rules
 from superwsgi.http.request.upgrades import asks_for_upgrade
 
@@ -90,13 +91,14 @@ class Parser:
     `environ` is what all requests of this connection have in common. `trusted` are the peers that are
     believed about their clients, if its peer is one of them. If it is not, `on_claim` is called with its
     address and the field by which it makes a claim anyway. `rules` are those by path, if there are any;
-    `front` is what holds for the way to the site, if that is anything unusual.
+    `front` is what holds for the way to the site, if that is anything unusual. `lender` has memory for large
+    bodies.
     """
 
     __slots__ = (
         "_at", "_body", "_deaf", "_environ", "_for_head", "_front", "_head_limits", "_ids", "_keys",
-        "_limits", "_lined", "_looked", "_on_claim", "_request", "_rest", "_root", "_rules", "_trusted",
-        "behind", "early", "error", "phase", "requests",
+        "_lender", "_limits", "_lined", "_looked", "_on_claim", "_request", "_rest", "_root", "_rules",
+        "_trusted", "behind", "early", "error", "phase", "requests",
     )  # fmt: skip
 
     def __init__(
@@ -108,6 +110,7 @@ class Parser:
         on_claim: Callable[[str, str], None] | None = None,
         rules: Rules | None = None,
         front: Front | None = None,
+        lender: Lender = NOTHING,
     ) -> None:
         self.requests: list[Request] = []
         self.error: HttpError | None = None
@@ -121,6 +124,7 @@ class Parser:
         self._trusted = trusted
         self._on_claim = on_claim
         self._rules = rules
+        self._lender = lender
         self._front = front or _USUAL
         self._root = self._front.root
         self._keys = self._front.others if trusted is None else self._front.believed
@@ -158,6 +162,19 @@ class Parser:
             self._rest = data
         if not self.requests:
             self._parse()
+
+    def room(self) -> memoryview | None:
+        """Memory to receive the next bytes into, which spares a copy; None if they have to be fed."""
+        body = self._body
+        return body.room() if isinstance(body, Sized) and not (self._rest or self.requests) else None
+
+    def filled(self, size: int) -> None:
+        """So many bytes are in the last `room` now."""
+        body = self._body
+        assert isinstance(body, Sized)
+        body.filled(size)
+        if body.done:
+            self._end_body()
 
     def go_on(self) -> None:
         """Parse bytes that have arrived but were not parsed yet."""
@@ -251,7 +268,7 @@ class Parser:
             request.rule = self._rules.find(environ)
         framed = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
         if framed:
-            self._body = expect_body(request, self._limits)
+            self._body = expect_body(request, self._limits, self._lender)
         upgrades = "HTTP_UPGRADE" in environ
         if upgrades:
             request.upgrade = self._limits.upgraded > 0 and asks_for_upgrade(request)
@@ -300,8 +317,7 @@ class Parser:
         return end >= 0
 
     def _read_body(self) -> None:
-        request, body = self._request, self._body
-        assert request is not None
+        body = self._body
         assert body is not None
         self._move(body.read(self._rest, self._at))
         self.behind = isinstance(body, Chunked) and body.behind
@@ -309,6 +325,11 @@ class Parser:
             if not self.behind:
                 self._keep()
             return
+        self._end_body()
+
+    def _end_body(self) -> None:
+        request = self._request
+        assert request is not None
         settle_length(request.environ, self.received)
         self._body = None
         self._complete(request)

@@ -24,7 +24,7 @@ from superwsgi.worker.connection.delivery import LISTENING
 from superwsgi.worker.connection.outbox import Outbox
 from superwsgi.worker.connection.sender import Sender
 from superwsgi.worker.connection.states import Event, State
-from superwsgi.worker.connection.storage import Bulk, Stores
+from superwsgi.worker.connection.storage import Blocks, Bulk, Stores
 from superwsgi.worker.serve.acceptor import Listeners
 from superwsgi.worker.serve.connections import Connections, Step
 from superwsgi.worker.serve.context import Context
@@ -63,7 +63,8 @@ class Entrance:
 
 
 class Admission:
-    """`bulk` keeps track of responses that fill temporary files. Times are monotonic ns."""
+    """`bulk` keeps track of responses that fill temporary files, `blocks` has memory for large bodies. Times
+    are monotonic ns."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Admission:
         listeners: Listeners,
         addresses: Addresses | None,
         bulk: Bulk,
+        blocks: Blocks,
     ) -> None:
         site, errors = context.site, context.errors
         self._context = context
@@ -96,6 +98,7 @@ class Admission:
         self._unspooled = Complaint(errors.warning, "no temporary file for a response")
         self._crowded = Complaint(errors.warning, "too many connections of one client")
         self._stores = Stores(site.limits.spool, self._no_spool, bulk=bulk)
+        self._blocks = blocks
         self._accepted = 0
 
     def adopt(self, sock: socket.socket, address: Any, listener: socket.socket) -> Connection:
@@ -158,7 +161,7 @@ class Admission:
         for_checks = entrance.for_checks
         front = None if for_checks else context.front  # probes speak to this server itself
         warn = self._warn_of_claim
-        parser = Parser(self._limits, environ, ids, believed, warn, context.rules, front)
+        parser = Parser(self._limits, environ, ids, believed, warn, context.rules, front, self._blocks)
         outbox = Outbox(self._stores)
         sender = Sender(sock, outbox, context.epoll, context.alarm, self._patience, parser.requests)
         state = State.NEW

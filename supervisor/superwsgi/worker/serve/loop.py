@@ -29,7 +29,7 @@ from superwsgi.worker.connection.alarm import NEVER, SECOND
 from superwsgi.worker.connection.connection import watch_over
 from superwsgi.worker.connection.crowding import Addresses
 from superwsgi.worker.connection.states import State
-from superwsgi.worker.connection.storage import Bulk
+from superwsgi.worker.connection.storage import Blocks, Bulk
 from superwsgi.worker.memory.watch import MemoryWatch
 from superwsgi.worker.queue.queue import RequestQueue
 from superwsgi.worker.serve.acceptor import Accepted, Acceptor, Broken, Listeners
@@ -99,7 +99,7 @@ class Loop:
         self._alarm = context.alarm
         self._listeners = listeners.sockets
         self._on_end = on_end
-        bulk = Bulk(site.most_threads)
+        bulk, blocks = Bulk(site.most_threads), Blocks(context.alarm)
         queue = RequestQueue(site.queue, site.most_threads, bulk, int(site.limits.queue_age * SECOND))
         self._connections = connections = Connections(queue)
         refused = Complaint(errors.warning, "no more threads")
@@ -110,11 +110,11 @@ class Loop:
         )
         addresses = Addresses(site.limits.per_address) if site.limits.per_address else None
         self._ending = Ending(context, connections, self._acceptor, addresses)
-        self._admission = Admission(context, connections, self._ending, listeners, addresses, bulk)
+        self._admission = Admission(context, connections, self._ending, listeners, addresses, bulk, blocks)
         self._service = Service(
             context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
-        self._deadlines = Deadlines(context, self._service, self._ending, pool)
+        self._deadlines = Deadlines(context, self._service, self._ending, pool, blocks)
         self._noticing = Noticing(connections, self._deadlines.left, self._service.drop_queued)
         self._checks = self._service.health.paths
         self._linger = int(site.timeouts.linger * SECOND)

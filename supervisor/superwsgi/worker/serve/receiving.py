@@ -41,7 +41,11 @@ class Receiving:
         self._ending = ending
 
     def read(self, connection: Connection) -> Step:
-        size = BODY_SIZE if connection.state is _BODY else HEAD_SIZE
+        size = HEAD_SIZE
+        if connection.state is _BODY:
+            size = BODY_SIZE
+            if connection.sender.tls is None and (room := connection.parser.room()) is not None:
+                return self._fill(connection, room)
         try:
             data = connection.sock.recv(size)
         except BlockingIOError:
@@ -56,6 +60,21 @@ class Receiving:
         if tls is not None:
             return self._decrypt(connection, tls, data)
         connection.parser.feed(data)
+        return self._parsed(connection)
+
+    def _fill(self, connection: Connection, room: memoryview) -> Step:
+        """Read into the memory of its body."""
+        try:
+            size = connection.sock.recv_into(room)
+        except BlockingIOError:
+            return _REST
+        except OSError:
+            return self._ending.lose(connection)
+        if not size:
+            return self._ending.lose(connection)
+        if size == len(room) or connection.ended:
+            connection.called = True
+        connection.parser.filled(size)
         return self._parsed(connection)
 
     def _decrypt(self, connection: Connection, tls: Tls, data: bytes) -> Step:

@@ -16,6 +16,7 @@ from superwsgi.worker.connection.alarm import GRAIN, NEVER, SECOND, deadline_aft
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.connection.sender import CLIENT_TOO_SLOW, Sender, fast_enough
 from superwsgi.worker.connection.states import State
+from superwsgi.worker.connection.storage import Blocks
 from superwsgi.worker.queue.expectations import kind_of
 from superwsgi.worker.queue.gates import closed, gates_of
 from superwsgi.worker.serve.connections import Step
@@ -46,7 +47,9 @@ _NO_THREAD: Final = HttpError(503, "no free thread within timeouts.queue")
 
 
 class Deadlines:
-    def __init__(self, context: Context, service: Service, ending: Ending, pool: Pool) -> None:
+    def __init__(
+        self, context: Context, service: Service, ending: Ending, pool: Pool, blocks: Blocks
+    ) -> None:
         timeouts = context.site.timeouts
         self._errors = context.errors
         self._gateway = context.gateway
@@ -61,6 +64,7 @@ class Deadlines:
         self._connections = service.connections
         self._ending = ending
         self._pool = pool
+        self._blocks = blocks
 
     def look(self, now: int) -> int:
         """End whatever is overdue; returns when to look again."""
@@ -82,7 +86,7 @@ class Deadlines:
         lost = self._service.lost
         soonest = min(soonest, self.left.due)
         soonest = min(soonest, self._slow.tell(now), lost.look(now), self._pool.shrink(now))
-        soonest = min(soonest, self._ending.tell_shed(now))
+        soonest = min(soonest, self._ending.tell_shed(now), self._blocks.look(now))
         self._board.set("abandoned", len(lost.threads) - lost.left)
         self._board.set("left", lost.left)
         if ended >= AT_ONCE:
