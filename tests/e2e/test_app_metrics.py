@@ -182,14 +182,14 @@ def test_a_folder_of_the_sites_own_stays_its_own(daemon):
     daemon.site(env={"PROMETHEUS_MULTIPROC_DIR": "own"}, **ON)
     daemon.start()
     assert folder(daemon) == Path("own")
-    daemon.wait_log("metrics.app reason=.PROMETHEUS_MULTIPROC_DIR is set already")
+    daemon.wait_log("no application metrics reason=.PROMETHEUS_MULTIPROC_DIR is set already")
 
 
 def test_an_application_without_metrics_is_told_so(daemon):
     daemon.write("app.py", saying("hello"))
     daemon.site(**ON)
     daemon.start()
-    daemon.wait_log("metrics.app reason=.the application has not imported prometheus_client")
+    daemon.wait_log("no application metrics reason=.the application has not imported prometheus_client")
 
 
 @pytest.mark.parametrize("own", [True, False])

@@ -104,7 +104,7 @@ def test_a_file_that_somebody_removes_is_missed_without_a_signal(site):
     (site.folder / "error.log").unlink()
     assert {site.ask("/fails") for _ in range(20)} == {500}
     said = site.wait_stderr("worker=1 .*error log failed.*")[0]
-    assert said.endswith('reason="its file was removed" next="drops until it works"')
+    assert said.endswith('reason="its file was removed" next="lines are dropped until it works"')
     assert site.daemon.stop() == 0
     counted = sum(map(int, re.findall("error log dropped lines=(\\d+)", site.stderr)))
     assert counted >= 20, "the end tells what no log has told"

@@ -108,7 +108,7 @@ def test_after_a_pid_file_was_taken_by_others_the_way_back_is_open(site):
     site.reload("rolled out")
     with new.open("w") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        site.wait_log("not changed reason=.*is held by process", since=mark)
+        site.wait_log("not changed what=.pid file. reason=.*is held by process", since=mark)
     site.site(workers=1, pidfile="old.pid")
     site.reload()
     assert old.read_text() == f"{site.pid}\n"

@@ -61,7 +61,9 @@ def test_a_single_failure_is_a_warning(site, preload):
     site.site(workers=1, preload=preload, warmup=["/", "/broken", "/raise", "/late", "/missing"])
     site.start()
     site.wait_log("warning.*warm-up failed page=/broken status=500")
-    site.wait_log(r'warm-up failed error="ValueError: no such table" page=/raise incident=\d+\n +Traceback')
+    site.wait_log(
+        r'warm-up failed error="ValueError: no such table" page=/raise next=.* incident=\d+\n +Traceback'
+    )
     site.wait_log("warning.*warm-up failed page=/late status=500")
     site.wait_log("info .*warmed up page=/missing status=404")
     assert "request failed" in site.log, "what raises while it is iterated is reported as ever"

@@ -235,7 +235,9 @@ def test_a_full_disk_is_told_once_and_what_was_lost_when_it_works_again(
     log.close()
     os.close(fd)
     failure, told = errors.text().splitlines()
-    assert failure.endswith('access log failed reason="No space left on device" next="drops until it works"')
+    assert failure.endswith(
+        'access log failed reason="No space left on device" next="lines are dropped until it works"'
+    )
     assert told.endswith("access log dropped lines=3")
     assert path.read_text() == "/\n"
 

@@ -173,7 +173,9 @@ class AdminProcess:
                 except Closed:
                     return
                 except OutOfDescriptors as error:
-                    self._errors.warning("message lost", reason=str(error), next="asked again")
+                    self._errors.warning(
+                        "message of the master lost", reason=str(error), next="asked for again"
+                    )
                     continue
                 if self._told(message, fds):
                     return

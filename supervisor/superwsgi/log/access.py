@@ -157,7 +157,8 @@ class AccessLog:
         told = False
         while not sink.writable(_PATIENCE):
             if not told:
-                self._errors.warning("access log stuck", reason="nobody reads it", next="drops when full")
+                then = "lines are kept in memory, and dropped once there is no room"
+                self._errors.warning("access log stuck", reason="nobody reads it", next=then)
             told = True
 
     def _failed(self, exc: OSError, lines: int) -> None:
@@ -165,7 +166,9 @@ class AccessLog:
         self._failing = True
         reason = exc.strerror or str(exc)
         failure = self._failures.setdefault(reason, Complaint(self._errors.alarm, "access log failed"))
-        self._alarmed |= failure.make(time.monotonic_ns(), reason=reason, next="drops until it works")
+        self._alarmed |= failure.make(
+            time.monotonic_ns(), reason=reason, next="lines are dropped until it works"
+        )
 
     def _report_dropped(self) -> None:
         dropped = self._refused + self._unwritten

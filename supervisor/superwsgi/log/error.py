@@ -146,7 +146,9 @@ class _Trouble:
 
     def loses(self, reason: str) -> None:
         complaint = self._complaints.setdefault(reason, Complaint(self._complain, "error log failed"))
-        self._said |= complaint.make(time.monotonic_ns(), reason=reason, next="drops until it works")
+        self._said |= complaint.make(
+            time.monotonic_ns(), reason=reason, next="lines are dropped until it works"
+        )
 
     def works(self, dropped: int) -> None:
         if self._said:

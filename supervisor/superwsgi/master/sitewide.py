@@ -64,13 +64,13 @@ class SiteWide:
         """Another generation has become current. What cannot be changed stays as it was, and is logged."""
         self.site = current.site
         self.take_title()
-        self._change(lambda: sockets.adapt(current.listeners, current.site))
-        self._change(lambda: self._pidfile.move(current.site.pidfile))
-        self._change(lambda: self._control.open(current.site))
-        self._change(lambda: self._admin.settle(current.site))
+        self._change("listeners", lambda: sockets.adapt(current.listeners, current.site))
+        self._change("pid file", lambda: self._pidfile.move(current.site.pidfile))
+        self._change("control socket", lambda: self._control.open(current.site))
+        self._change("admin", lambda: self._admin.settle(current.site))
 
-    def _change(self, change: Callable[[], None]) -> None:
+    def _change(self, what: str, change: Callable[[], None]) -> None:
         try:
             change()
         except (BindError, PidFileError, PrivilegeError) as error:
-            self._errors.error("not changed", reason=str(error), next="stays as it was")
+            self._errors.error("not changed", what=what, reason=str(error), next="stays as it was")

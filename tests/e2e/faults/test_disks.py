@@ -26,7 +26,7 @@ def test_the_disk_of_a_log_is_full(drill, log):
     with drill.under_load() as load:
         drill.says(
             rf"(worker \d )?{log} log failed: No space left on device; lines are missing in the {log} log; "
-            r"drops until it works.*"
+            r"lines are dropped until it works.*"
         )
     assert load.broken == []
     assert drill.serves() == 2

@@ -101,7 +101,7 @@ def test_nobody_reads_stdout(drill):
             assert drill.ask("/loud").status == 200
         drill.says(
             r"(worker \d )?error log failed: nobody reads it; lines are missing in the error log; "
-            r"drops until it works.*"
+            r"lines are dropped until it works.*"
         )
     os.close(reader)
     assert load.broken == []

@@ -53,7 +53,7 @@ def test_descriptors_of_a_worker(site):
     """The other one takes what comes."""
     pid = site.workers()[1]
     with site.under_load(keep_alive=False) as load, no_more(pid, resource.RLIMIT_NOFILE):
-        site.says(r"worker 1 connection not accepted: Too many open files; new .* wait; trying .*", pid)
+        site.says(r"worker 1 connection not accepted: Too many open files; new .* wait; tried .*", pid)
     assert load.broken == []
 
 

@@ -113,7 +113,7 @@ class TestAMold:
         (action,) = rooms.agenda
         assert action == EndMold(1, os.getpid(), loading.mold.failure)
         assert not loading.can_fork()
-        assert "broken mold" in rooms.log
+        assert "impossible message" in rooms.log
 
     def test_is_forgiven_three_packets_that_are_no_messages(self, rooms, loading):
         for _ in range(3):

@@ -159,7 +159,7 @@ def test_where_the_system_gives_none_requests_wait_and_it_is_tried_again(elastic
         elastic.pool.replace(next(iter(elastic.pool)))
         assert elastic.pool.size == 1
         (complaint,) = elastic.complaints
-        assert (complaint["threads"], complaint["error"]) == (2, "can't start new thread")
+        assert (complaint["threads"], complaint["reason"]) == (2, "can't start new thread")
         assert "ulimit -u" in str(complaint["next"])
         assert elastic.pool.free == 0, "siblings that have threads are better placed"
         assert not elastic.pool.permit()

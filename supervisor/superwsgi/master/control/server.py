@@ -248,8 +248,11 @@ class Control:
         room = self._make_room(client.who, now)
         self._clients[sock.fileno()] = client
         if uid not in (0, os.geteuid()):
-            self._errors.warning("control connection refused", by=client.who)
-            self._say(client, Refused(reason=f"only root and user {os.geteuid()} may control this site"), now)
+            reason = f"only root and user {os.geteuid()} may control this site"
+            self._errors.warning(
+                "control connection refused", by=client.who, reason=reason, next="its command is told so"
+            )
+            self._say(client, Refused(reason=reason), now)
         elif not room:
             self._say(client, Refused(reason=f"{MOST_CLIENTS} clients are connected already"), now)
         else:

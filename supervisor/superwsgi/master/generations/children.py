@@ -18,6 +18,7 @@ from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.monitor import count_refusals
 from superwsgi.master.generations.record import Death, Record
+from superwsgi.master.incidents.wording import IMPOSSIBLE
 from superwsgi.master.memory.leaks import Leaks
 from superwsgi.master.policy import causes, death
 from superwsgi.master.policy.actions import (
@@ -187,11 +188,11 @@ class Children:
 
     def _break_mold(self, generation: Generation, mold: MoldHandle, error: Forged) -> None:
         """A mold has sent an impossible message: kill it, and stop listening to it."""
-        reason = f"impossible message: {error}"
+        reason = f"{IMPOSSIBLE}: {error}"
         self._loop.forget(mold.channel.fileno())
         mold.break_off(reason)
         log = self._errors.bind(gen=generation.number, pid=mold.pid)
-        log.error("broken mold", reason=reason, next="killed")
+        log.error(IMPOSSIBLE, reason=str(error), next="the mold is killed")
         self._agenda.append(EndMold(generation.number, mold.pid, reason))
 
     def hear_worker(self, generation: Generation, worker: WorkerHandle, now: float) -> None:
@@ -286,10 +287,11 @@ class Children:
 
     def _break_worker(self, worker: WorkerHandle, error: Forged) -> None:
         """A worker has sent an impossible message: kill it, stop listening to it, and replace it."""
-        reason = f"impossible message: {error}"
+        reason = f"{IMPOSSIBLE}: {error}"
         self._loop.forget(worker.channel.fileno())
         worker.break_off(reason, error.sender if self._is_free(error.sender) else None)
-        self._errors.bind(**worker.who()).error("broken worker", reason=reason, next="killed")
+        log = self._errors.bind(**worker.who())
+        log.error(IMPOSSIBLE, reason=str(error), next="the worker is killed, and replaced")
         self._agenda.append(KillBroken(worker.generation, worker.key))
 
     def _is_free(self, pid: int) -> bool:

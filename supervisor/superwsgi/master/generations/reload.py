@@ -44,6 +44,8 @@ _UNUSABLE: Final = (ConfigError, CertificateError, PrivilegeError, PidFileError,
 
 _SHELL: Final = "/bin/sh"
 
+_NOT_IN_METRICS: Final = "/metrics has none of the application's"
+
 _YET_TO_LOAD: Final = (GenerationState.PREPARING, GenerationState.WAITING, GenerationState.LOADING)
 
 
@@ -180,18 +182,17 @@ class Reloads:
         variable = elsewhere(site, os.environ)
         if variable is not None:
             reason = f"{variable} is set already, and is left as it is"
-            self._errors.notice("metrics.app", reason=reason, next="/metrics has none of the application's")
+            self._errors.notice("no application metrics", reason=reason, next=_NOT_IN_METRICS)
             return None
         try:
             folder, problem = self._startup.metrics.prepare(site)
         except (OSError, PrivilegeError) as error:
-            then = "/metrics has none of the application's"
-            self._errors.warning("metrics.app", reason=f"no folder for them: {error}", next=then)
+            reason = f"no folder for them: {error}"
+            self._errors.warning("no application metrics", reason=reason, next=_NOT_IN_METRICS)
             return None
         if problem:
-            self._errors.warning(
-                "metrics.app", reason=problem, next="superwsgi_app_left_out counts the others"
-            )
+            then = "superwsgi_app_left_out counts the others"
+            self._errors.warning("application metrics left out", reason=problem, next=then)
         return folder
 
     # Its log files are opened, which a disk may hold up; then the command in `rollout.before` runs.

@@ -13,16 +13,22 @@ from superwsgi.log.spelling import encodable, plain_text
 _CAUSES: Final = ("how", "what", "error", "problem", "reason", "limit")
 """Fields that say why, in the order in which they are told."""
 
+REFUSED: Final = "request refused"
+IMPOSSIBLE: Final = "impossible message"
+
 _CONSEQUENCES: Final = {
-    "broken worker": "it is not believed any more",
     "companion died": "what it does waits",
     "companion killed": "what it had in hand is lost, unless its queue gives it to another one",
     "companion not started": "what it does waits",
     "companion out of reach": "it goes on, also beside another one",
     "connection not accepted": "new connections wait",
+    "control connection not accepted": "commands wait",
+    "control connection refused": "its command is not carried out",
+    "drain cut short": "what it has in hand is lost",
     "error in the server": "one connection is closed",
     "greenlet stalls its worker": "all requests of that worker wait",
     "hangs": "its connections wait",
+    IMPOSSIBLE: "what it had in hand is lost",
     "leak suspected": "its worker has less memory left with each such request",
     "listener broken": "new clients do not reach the site until it is mended",
     "control socket lost": "no command reaches this site until then",
@@ -68,14 +74,11 @@ _TOLD: Final = {
 }
 """Fields that have a place of their own in an Incident."""
 
-REFUSED: Final = "request refused"
-
 OURS: Final = frozenset(
     {
         *_CONSEQUENCES,
         REFUSED,
         "admin died",
-        "broken mold",
         "companion to be exchanged",
         "died",
         "killed",

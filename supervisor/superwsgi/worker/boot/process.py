@@ -262,7 +262,8 @@ class Worker:
             if not ready:
                 if self._loop.takeovers.say_goodbye() and self._loop.join(FAREWELL):
                     return
-                self._errors.warning("drain cut short", reason="timeouts.graceful", next="ending")
+                then = "ends with what it has in hand"
+                self._errors.warning("drain cut short", reason="timeouts.graceful is over", next=then)
                 return
             if trial is not None and trial.fileno() in ready:
                 self._judge(trial)

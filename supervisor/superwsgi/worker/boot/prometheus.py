@@ -65,7 +65,9 @@ def tell_if_unused(site: Site, errors: ErrorLog) -> None:
     """Once the application is loaded."""
     if site.metrics.app and "prometheus_client" not in sys.modules:
         reason = "the application has not imported prometheus_client; is it installed?"
-        errors.notice("metrics.app", reason=reason, next="/metrics lacks its own until it does")
+        errors.notice(
+            "no application metrics", reason=reason, next="/metrics has only the server's until then"
+        )
 
 
 def leave_nothing() -> None:

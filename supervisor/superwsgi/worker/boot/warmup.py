@@ -33,6 +33,8 @@ from superwsgi.worker.boot.application import Unloadable
 AGENT: Final = "superwsgi-warmup"
 """The User-Agent, by which an application can leave these requests out of its statistics."""
 
+_ANYWAY: Final = "serves all the same; its first clients may meet the same"
+
 _WILD: Final = frozenset({"0.0.0.0", "::", ""})
 
 
@@ -64,9 +66,9 @@ def warm_up(site: Site, app: WSGIApp, errors: ErrorLog, *, required: bool) -> No
         raise Unloadable(reason, "\n".join(map(application_traceback, raised)), locked=locked)
     for failure in failures:
         if failure.error is not None:
-            errors.fault("warm-up failed", failure.error, page=failure.page)
+            errors.fault("warm-up failed", failure.error, page=failure.page, next=_ANYWAY)
         else:
-            errors.warning("warm-up failed", page=failure.page, status=failure.status)
+            errors.warning("warm-up failed", page=failure.page, status=failure.status, next=_ANYWAY)
 
 
 def failing(site: Site, app: WSGIApp, errors: ErrorLog) -> Iterable[Failure]:

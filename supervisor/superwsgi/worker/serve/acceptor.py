@@ -212,15 +212,19 @@ class Acceptor:
     def _unable(self, error: OSError, now: int) -> None:
         """Raises Broken."""
         if error.errno in _EXHAUSTED:
-            following = "trying again when a connection is closed, or in 1 s"
+            following = "tried again when a connection is closed, or in 1 s"
             self._exhausted.make(
-                now, error=error.strerror, connections=len(self._connections.open), next=following
+                now, reason=error.strerror, connections=len(self._connections.open), next=following
             )
             self.leave(now + SECOND, for_room=True, wholly=True)
         elif error.errno in _NO_LISTENER:
             raise Broken("listener", error)
         else:  # errors of the connection itself, accept(2) "Error handling"
-            self._errors.warning("connection not accepted", error=error.strerror)
+            self._errors.warning(
+                "connection broken before it was accepted",
+                reason=error.strerror,
+                next="closed; its client was cut off on the way, or a firewall forbids it",
+            )
 
 
 def _emptied(listener: socket.socket) -> Iterator[Accepted]:

@@ -122,7 +122,7 @@ class Admission:
         try:
             self._context.epoll.register(connection.fd, LISTENING)
         except OSError as error:  # fs.epoll.max_user_watches, or memory
-            self._unwatched.make(now, error=error.strerror, next="closed")
+            self._unwatched.make(now, reason=error.strerror, next="closed")
             return self._ending.close(connection)
         return self._count(connection, now)
 
@@ -229,4 +229,4 @@ class Admission:
         )
 
     def _no_spool(self, error: OSError) -> None:
-        self._unspooled.make(time.monotonic_ns(), error=error.strerror, next="applications wait for clients")
+        self._unspooled.make(time.monotonic_ns(), reason=error.strerror, next="applications wait for clients")

@@ -191,7 +191,7 @@ class Pool:
             except RuntimeError as error:
                 self._futile = True
                 self.look_at = self._known_until = now + _PAUSE
-                self._refused.make(now, threads=self.size, error=str(error), next=_REMEDY)
+                self._refused.make(now, threads=self.size, reason=str(error), next=_REMEDY)
                 return False
             self._resize(1)
         if self.size > self._least:
