@@ -33,6 +33,7 @@ Fields of --json, one line a site; times are seconds, sizes bytes, and what is n
     requests, answers       all, and by class, 2xx to 5xx
     refused                 those that the server itself has answered, by status
     shed, quarantined       of these, by limits.queue_age; of these, by quarantine
+    not_upgraded            of these, upgrades beyond limits.upgraded
     accepted, turned_away   connections; those closed as nobody knew whose they were
     upgrades                connections that the application had taken over, and that have ended
     sent, unlogged          bytes of bodies; requests that log.skip, log.sample or paths leave out
