@@ -22,7 +22,8 @@ from superwsgi.master.master import APP_NOT_LOADED
 from superwsgi.master.release import Release
 from superwsgi.master.serve import CONFIGURATION, serve
 from superwsgi.worker import forks, hazards
-from superwsgi.worker.boot import mold, unfinished
+from superwsgi.worker.boot import mold
+from superwsgi.worker.boot.exit import unfinished
 
 _IN_THIS_PROCESS: Final = "__main__:app"
 THREADS: Final = 8

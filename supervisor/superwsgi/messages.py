@@ -60,7 +60,7 @@ class Boot(_Message, frozen=True):
     listener whether it speaks TLS, and `checks` whether it is for health checks alone. A generation is
     `proven` once one of its workers has served: then a failing warm-up does not prevent a worker. `links` are
     those that lead to its release, `search_path` is its $PYTHONPATH. `growth`: the master, which may be of an
-    earlier version, understands Grows. `trial`: load, say how that went (Tried), and end.
+    earlier version, understands Grows. `try_out`: load, say how that went (Tried), and end.
     """
 
     master: int
@@ -77,7 +77,7 @@ class Boot(_Message, frozen=True):
     search_path: str | None = None
     handed: bool = False
     growth: bool = False
-    trial: bool = False
+    try_out: bool = False
 
 
 class Fork(_Message, frozen=True):
@@ -238,7 +238,7 @@ class Footprint(Struct, frozen=True):
 
 
 class LoadTrouble(Struct, frozen=True):
-    """What failed in a trial, by its key in the site file; `harmless`: a start would go on."""
+    """What failed as it was tried out, by its key in the site file; `harmless`: a start would go on."""
 
     key: str
     reason: Reason

@@ -9,7 +9,7 @@ import pytest
 
 from superwsgi import build
 from superwsgi.log.error import ErrorLog
-from superwsgi.worker.boot.application import tell_threads
+from superwsgi.worker.boot.loading.application import tell_threads
 
 FREE = pytest.mark.skipif(not build.is_free_threaded(), reason="this Python always has the GIL")
 

@@ -73,7 +73,7 @@ def _load_apart(site: Site, tell: Tell) -> Tried | LoadFailed:
         except (OSError, PrivilegeError) as error:
             return LoadFailed(f"cannot start a mold: {launch.why(error)}")
         channel.set_timeout(site.timeouts.boot)
-        boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False, links=release.links, trial=True)
+        boot = Boot(os.getpid(), 1, site, error_log=True, access_log=False, links=release.links, try_out=True)
         boot = msgspec.structs.replace(boot, search_path=release.search_path)
         channel.send(boot, [board.fd, _STDERR])
         outcome = _outcome(pid, channel, site, tell)
@@ -103,7 +103,7 @@ def _heard(pid: int, channel: Channel, tell: Tell) -> Tried | LoadFailed:
     """Raises Forged, TimeoutError, Closed."""
     while True:
         message, sender = channel.hear()
-        hearing.after(hearing.TRIAL, hearing.Said.NOTHING, message, sender=sender, of=pid)
+        hearing.after(hearing.TRIED_OUT, hearing.Said.NOTHING, message, sender=sender, of=pid)
         if isinstance(message, Tried | LoadFailed):
             return message
         assert isinstance(message, WentWrong)

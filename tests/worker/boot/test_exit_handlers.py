@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 
-from superwsgi.worker.boot import exit_handlers, removers
+from superwsgi.worker.boot.exit import exit_handlers, removers
 
 
 def flush():

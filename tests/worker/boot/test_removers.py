@@ -13,7 +13,7 @@ from shutil import rmtree as another_name
 
 import pytest
 
-from superwsgi.worker.boot import removers
+from superwsgi.worker.boot.exit import removers
 
 FOLDER = tempfile.TemporaryDirectory()
 

@@ -58,7 +58,7 @@ MOLD: Final[Table] = {
     Said.LAST: {WentWrong: Said.LAST},
 }
 
-TRIAL: Final[Table] = {
+TRIED_OUT: Final[Table] = {
     Said.NOTHING: {WentWrong: Said.NOTHING, Tried: Said.LAST, LoadFailed: Said.LAST},
     Said.STARTED: {},
     Said.READY: {},

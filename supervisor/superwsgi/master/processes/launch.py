@@ -59,7 +59,7 @@ from MODULE import main
 main()
 """
 """For -I and -S: additions by the environment, `sitecustomize` and links from .pth files into other users'
-folders follow once the rights of root are gone (worker/boot/application.py)."""
+folders follow once the rights of root are gone (worker/boot/loading/application.py)."""
 
 _MOLD: Final = "superwsgi.worker.boot.mold"
 _ADMIN: Final = "superwsgi.admin.process"

@@ -52,7 +52,7 @@ class Upgrades:
         self._collect = collect
         self._watch = watch
         self._origin = origin
-        self._trial: Program | None = None
+        self._rehearsal: Program | None = None
         self.refusal: tuple[str, str] | None = None
         """Why the last one did not take place: the reason, and the new program's output."""
 
@@ -68,8 +68,8 @@ class Upgrades:
         """The site stops: no upgrade takes place any more, and no rehearsal outlives us."""
         self.step = UpgradeStep.ENDED
         self.refusal = "the site is being stopped", ""
-        if self._trial is not None:
-            self._trial.kill()
+        if self._rehearsal is not None:
+            self._rehearsal.kill()
 
     def go_on(self, now: float, patience: float) -> None:
         """Take the next step, while no roll-out is under way. A rehearsal may take `patience` seconds."""
@@ -84,20 +84,22 @@ class Upgrades:
         fd = state.write()
         environ = {**_environ(origin), **handover.announce(fd), REHEARSAL: "1"}
         passed = [fd, *(generation.board for generation in state.generations)]
-        trial = Program(self._loop, self._watch, lambda result, _: self._rehearsed(result, patience))
+        rehearsal = Program(self._loop, self._watch, lambda result, _: self._rehearsed(result, patience))
         try:
-            pid = trial.start(_command(origin), environ, now, patience, folder=_folder(origin), passed=passed)
+            pid = rehearsal.start(
+                _command(origin), environ, now, patience, folder=_folder(origin), passed=passed
+            )
         except OSError as error:
             self.refuse(f"{origin.python} cannot be executed: {error.strerror}")
             return
         finally:
             os.close(fd)
         self.step = UpgradeStep.REHEARSING
-        self._trial = trial
+        self._rehearsal = rehearsal
         self._errors.info("upgrade begun", next="trying the new program", pid=pid)
 
     def _rehearsed(self, result: Result, patience: float) -> None:
-        self._trial = None
+        self._rehearsal = None
         if self.step is UpgradeStep.ENDED:
             return
         lines = result.lines

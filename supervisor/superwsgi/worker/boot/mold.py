@@ -47,12 +47,14 @@ from superwsgi.system import lineage, orphan, signals
 from superwsgi.tls import interface
 from superwsgi.tls.interface import CertificateError, Certificates
 from superwsgi.worker import capture, forks, hazards
-from superwsgi.worker.boot import exit_handlers, handed, process, prometheus
-from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, require, settle
-from superwsgi.worker.boot.hooks import HookedWorker, Hooks
-from superwsgi.worker.boot.trial.loading import try_out
-from superwsgi.worker.boot.warmup import warm_up
-from superwsgi.worker.boot.windup import WindUp
+from superwsgi.worker.boot import handed, process
+from superwsgi.worker.boot.exit import exit_handlers
+from superwsgi.worker.boot.exit.windup import WindUp
+from superwsgi.worker.boot.loading import prometheus
+from superwsgi.worker.boot.loading.application import Unloadable, freeze, load_apps, require, settle
+from superwsgi.worker.boot.loading.hooks import HookedWorker, Hooks
+from superwsgi.worker.boot.loading.trying import try_out
+from superwsgi.worker.boot.loading.warmup import warm_up
 from superwsgi.worker.forks import flush_output
 from superwsgi.worker.log_files import take_log_files
 from superwsgi.worker.reporting import Reporting
@@ -112,7 +114,7 @@ def _serve(channel: Channel, app: WSGIApp | None, already: Sequence[str]) -> Non
     assert isinstance(message, Boot)
     mold = Mold(channel, message, fds, app)
     with contextlib.suppress(Closed):
-        if message.trial:
+        if message.try_out:
             channel.send(mold.try_out(began))
         else:
             _work(channel, mold, app is None and message.site.preload == "auto", already, began)

@@ -50,12 +50,13 @@ from superwsgi.system import descriptors, lineage, orphan
 from superwsgi.system.signals import Signals, ignore
 from superwsgi.tls.interface import Certificates
 from superwsgi.worker import capture, forks
-from superwsgi.worker.boot import exit_handlers, prometheus
-from superwsgi.worker.boot.application import Unloadable, freeze, load_apps, reseed, tell_threads
-from superwsgi.worker.boot.exit_handlers import Siblings
-from superwsgi.worker.boot.hooks import Hook, HookedWorker, Hooks
-from superwsgi.worker.boot.warmup import warm_up
-from superwsgi.worker.boot.windup import FAST, WindUp
+from superwsgi.worker.boot.exit import exit_handlers
+from superwsgi.worker.boot.exit.exit_handlers import Siblings
+from superwsgi.worker.boot.exit.windup import FAST, WindUp
+from superwsgi.worker.boot.loading import prometheus
+from superwsgi.worker.boot.loading.application import Unloadable, freeze, load_apps, reseed, tell_threads
+from superwsgi.worker.boot.loading.hooks import Hook, HookedWorker, Hooks
+from superwsgi.worker.boot.loading.warmup import warm_up
 from superwsgi.worker.forks import flush_output
 from superwsgi.worker.green.choosing import loop_of
 from superwsgi.worker.log_files import take_log_files

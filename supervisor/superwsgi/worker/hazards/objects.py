@@ -19,7 +19,7 @@ _LOOP: Final = "asyncio.events.AbstractEventLoop"
 _SHAREABLE: Final = {
     # Reads by pread(2), which leaves the offset where it is.
     "maxminddb.file.FileBuffer": "_handle",
-    # Belongs to the process that opened it: worker/boot/prometheus.py takes care of that.
+    # Belongs to the process that opened it: worker/boot/loading/prometheus.py takes care of that.
     "prometheus_client.mmap_dict.MmapedDict": "_f",
 }
 """Classes whose files forks may share, and the attribute that holds the file."""

@@ -28,7 +28,7 @@ from superwsgi.log.error import ErrorLog
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.spelling import duration, spell_exception
 from superwsgi.worker import forks
-from superwsgi.worker.boot.application import Unloadable
+from superwsgi.worker.boot.loading.application import Unloadable
 
 AGENT: Final = "superwsgi-warmup"
 """The User-Agent, by which an application can leave these requests out of its statistics."""

@@ -16,7 +16,7 @@ from superwsgi.config.schema import Site
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.spelling import spell_exception
 from superwsgi.worker import forks
-from superwsgi.worker.boot.application import Unloadable
+from superwsgi.worker.boot.loading.application import Unloadable
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from superwsgi.log.frames import application_traceback
 from superwsgi.messages import Footprint, LoadTrouble, Tried
 from superwsgi.system import procfs
 from superwsgi.worker import forks, hazards
-from superwsgi.worker.boot import prometheus
-from superwsgi.worker.boot.application import Unloadable, freeze, load_apps
-from superwsgi.worker.boot.hooks import Hook, Hooks
-from superwsgi.worker.boot.warmup import failing
+from superwsgi.worker.boot.loading import prometheus
+from superwsgi.worker.boot.loading.application import Unloadable, freeze, load_apps
+from superwsgi.worker.boot.loading.hooks import Hook, Hooks
+from superwsgi.worker.boot.loading.warmup import failing
 
 
 def try_out(site: Site, errors: ErrorLog, began: float) -> Tried:

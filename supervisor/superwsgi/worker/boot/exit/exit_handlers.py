@@ -18,8 +18,8 @@ import weakref
 from typing import Any, Final
 
 from superwsgi import unpatched
-from superwsgi.worker.boot import unfinished
-from superwsgi.worker.boot.removers import Handler, named, removes
+from superwsgi.worker.boot.exit import unfinished
+from superwsgi.worker.boot.exit.removers import Handler, named, removes
 
 _KNOWS: Final = frozenset({"multiprocessing.util._exit_function", "weakref.finalize._exitfunc"})
 """What else may run in the mold: these end only what the mold itself made, or what was left to it."""

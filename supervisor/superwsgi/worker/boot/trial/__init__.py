@@ -1,1 +1,0 @@
-"""What `superwsgi check` has a mold do instead of serving."""
