@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from superwsgi.config import naming
+from superwsgi.config.grammar import values
 from superwsgi.config.loading import from_options, load
-from superwsgi.config.text import grammar
 
 FILES = {
     "/srv/shop/site.yaml": "shop",
@@ -58,7 +58,7 @@ FILES = {
 @pytest.mark.parametrize(("file", "name"), FILES.items())
 def test_by_its_file_or_folder(file: str, name: str) -> None:
     assert naming.of_file(file) == name
-    assert grammar.name(name) == name
+    assert values.name(name) == name
 
 
 @pytest.mark.parametrize(

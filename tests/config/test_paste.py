@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from superwsgi.config.parts.paste import applications, sections, servers
 from superwsgi.config.surprises import surprises
+from superwsgi.config.text.paste import applications, sections, servers
 from superwsgi.config.text.variables import UnusableFile
 from tests.config.sites import loaded
 

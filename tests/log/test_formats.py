@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superwsgi.config.text.formats import ACCESS_NAMES, NAMED_FORMATS, parse_template
+from superwsgi.config.grammar.formats import ACCESS_NAMES, NAMED_FORMATS, parse_template
 from superwsgi.log.formats import AccessEntry, Writer, compile_format
 from superwsgi.log.writer import PIPE_BUF
 

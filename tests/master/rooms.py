@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from superwsgi.channel import Channel
+from superwsgi.config.grammar.addresses import address
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Log, RollOutSettings
-from superwsgi.config.text.addresses import address
 from superwsgi.log.error import ErrorLog
 from superwsgi.master.admin.admin import Admin
 from superwsgi.master.companions.companions import Companions

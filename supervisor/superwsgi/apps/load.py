@@ -17,7 +17,7 @@ from superwsgi.apps.paste import load_paste
 from superwsgi.apps.patched import refusal
 from superwsgi.apps.spec import AppError, Spec, at, near
 from superwsgi.apps.types import WSGIApp
-from superwsgi.config.text.import_strings import AppKind, FactoryCall
+from superwsgi.config.grammar.import_strings import AppKind, FactoryCall
 from superwsgi.log.spelling import spell_exception
 
 _INSTANCES: Final = ("application", "app")

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from superwsgi.apps.spec import Spec, at, near
-from superwsgi.config.parts.paste import applications, sections
+from superwsgi.config.text.paste import applications, sections
 from superwsgi.config.text.variables import UnusableFile
 from superwsgi.log.spelling import spell_exception
 

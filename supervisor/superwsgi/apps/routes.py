@@ -2,7 +2,7 @@
 longest first. A prefix matches whole segments: `/admin` takes `/admin` and `/admin/users`, not
 `/administrator`.
 
-The keys are as `superwsgi.config.text.import_strings.mount` spells them, paths as PATH_INFO has them.
+The keys are as `superwsgi.config.grammar.import_strings.mount` spells them, paths as PATH_INFO has them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from superwsgi.apps.locks import is_locked_out
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import ImportString, parse
+from superwsgi.config.grammar.import_strings import ImportString, parse
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.log.frames import application_traceback, raised_at
 from superwsgi.log.spelling import printable, spell_exception
 

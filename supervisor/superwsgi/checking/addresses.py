@@ -17,9 +17,9 @@ import psutil
 
 from superwsgi.checking.flaws import Flaw
 from superwsgi.checking.surroundings import unix_addresses
+from superwsgi.config.grammar.addresses import SOCKET_PATH_BYTES
 from superwsgi.config.listening import Address, TcpAddress
 from superwsgi.config.schema import Site
-from superwsgi.config.text.addresses import SOCKET_PATH_BYTES
 from superwsgi.log.files import try_making, write_error
 from superwsgi.log.spelling import printable
 from superwsgi.master.control.paths import OFF, Folder, folders

@@ -16,18 +16,19 @@ from typing import Final
 import msgspec
 from msgspec import inspect
 
-from superwsgi.config import naming, sources
+from superwsgi.config import naming
 from superwsgi.config.errors import ConfigError, Problem, SourcePlace, in_order
 from superwsgi.config.given.command_line import CommandLine, Value
 from superwsgi.config.given.environment import SOURCES, of_environment
 from superwsgi.config.given.merging import at_keys, merged
+from superwsgi.config.given.mounted import with_root
 from superwsgi.config.given.toml import Table
+from superwsgi.config.grammar.proxies import SCRIPT_NAME
 from superwsgi.config.links import as_spelled
-from superwsgi.config.parts.proxies import SCRIPT_NAME, with_root
 from superwsgi.config.rules import broken_rules
 from superwsgi.config.schema import Application, Site
 from superwsgi.config.sources import Source
-from superwsgi.config.text import dotenv, yaml
+from superwsgi.config.text import dotenv, sources, yaml
 from superwsgi.config.text.reader import SITE, Reader
 from superwsgi.config.text.tree import Entry, Keys, Node, Text
 from superwsgi.config.text.variables import LARGEST, UnusableFile

@@ -12,9 +12,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from superwsgi.config.text import grammar
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import AppKind, parse
+from superwsgi.config.grammar import values
+from superwsgi.config.grammar.import_strings import AppKind, parse
+from superwsgi.config.grammar.values import Invalid
 
 COMMON: Final = frozenset(
     {
@@ -51,7 +51,7 @@ def of_file(file: str) -> str:
     """`shop` for `shop.yaml` wherever it is, and for `/srv/shop/site.yaml`; the path is absolute."""
     path = Path(os.path.normpath(file))
     if _OF_SITE_FILES.fullmatch(str(path.parent)):
-        return grammar.name_from(path.stem)
+        return values.name_from(path.stem)
     return _of(path.stem, path.parent)
 
 
@@ -69,11 +69,11 @@ def of_module(app: str, folder: Path) -> str:
 
 
 def _of(own: str, folder: Path) -> str:
-    name = grammar.name_from(own)
+    name = values.name_from(own)
     if name.lower() not in COMMON:
         return name
     above = (each for each in (folder, *folder.parents) if not _is_passed(each))
-    return next((grammar.name_from(each.name) for each in above), name)
+    return next((values.name_from(each.name) for each in above), name)
 
 
 def _is_passed(folder: Path) -> bool:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
+from superwsgi.config.grammar.proxies import same_fields
 from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress, speaks_tls
 from superwsgi.config.parts.companions import CompanionSettings
 from superwsgi.config.parts.paths import PathRule
-from superwsgi.config.parts.proxies import same_fields
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import (
     AdminSettings,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from superwsgi.config.parts.paste import sections, servers
+from superwsgi.config.grammar.import_strings import AppKind, parse
 from superwsgi.config.parts.paths import PathRule
 from superwsgi.config.schema import Site
 from superwsgi.config.shown.reference import spell
-from superwsgi.config.text.import_strings import AppKind, parse
+from superwsgi.config.text.paste import sections, servers
 from superwsgi.config.text.variables import UnusableFile
 
 

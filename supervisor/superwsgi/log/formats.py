@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from superwsgi.config.text.formats import ACCESS_NAMES, parse_template
+from superwsgi.config.grammar.formats import ACCESS_NAMES, parse_template
 from superwsgi.log.writer import PIPE_BUF
 
 _CUTS: Final = (600, 50, 0)

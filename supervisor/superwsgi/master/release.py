@@ -17,9 +17,9 @@ import msgspec
 from msgspec import Struct
 
 from superwsgi.config.errors import ConfigError
+from superwsgi.config.grammar.import_strings import moved, path_of
 from superwsgi.config.links import Links, links_in, pin, through_links, working_folder
 from superwsgi.config.schema import Site
-from superwsgi.config.text.import_strings import moved, path_of
 
 _SEARCH_PATH = "PYTHONPATH"
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import parse
+from superwsgi.config.grammar.import_strings import parse
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.text.variables import UnusableFile
 from superwsgi.project.folder import ProjectFolder
 from superwsgi.project.found import Found

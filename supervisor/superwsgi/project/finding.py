@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import ConfigError, Problem
+from superwsgi.config.grammar.import_strings import AppKind, parse
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.links import as_spelled
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import AppKind, parse
 from superwsgi.log.spelling import printable
 from superwsgi.project import django, flask, inis, pyproject
 from superwsgi.project.folder import MODULES, NO_APPLICATION, ProjectFolder, is_folder

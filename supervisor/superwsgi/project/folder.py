@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from superwsgi.config.errors import ConfigError, Problem, nearest, one_of
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import AppKind, FactoryCall, ImportString, application, parse
+from superwsgi.config.grammar.import_strings import AppKind, FactoryCall, ImportString, application, parse
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.log.spelling import printable
 from superwsgi.project.choosing import choices, explanation, is_factory_only
 from superwsgi.project.found import Found

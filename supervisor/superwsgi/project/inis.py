@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import nearest
-from superwsgi.config.parts.paste import applications, sections
-from superwsgi.config.text.import_strings import ImportString
+from superwsgi.config.grammar.import_strings import ImportString
+from superwsgi.config.text.paste import applications, sections
 from superwsgi.config.text.variables import UnusableFile
 from superwsgi.project.folder import ProjectFolder
 from superwsgi.project.found import Found

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import AppKind, parse
+from superwsgi.config.grammar.import_strings import AppKind, parse
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.text.variables import UnusableFile, read_text
 from superwsgi.project.folder import ProjectFolder
 from superwsgi.project.found import Found

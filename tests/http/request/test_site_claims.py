@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superwsgi.config.parts import proxies
+from superwsgi.config.grammar import proxies
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Limits, Proxy
-from superwsgi.config.text.grammar import Invalid
 from superwsgi.http import fields as known_fields
 from superwsgi.http.claims import UNDERSTOOD
 from superwsgi.http.client.peers import Trusted

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
+from superwsgi.config.grammar.addresses import address
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import HealthSettings, Limits
-from superwsgi.config.text.addresses import address
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.sockets.listener import BindError

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from superwsgi.checking.explain.facts import SiteFacts
 from superwsgi.checking.explain.sections import Fact, Origins
+from superwsgi.config.grammar import import_strings
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Elastic, ElasticWorkers
-from superwsgi.config.text import import_strings
 from superwsgi.log.spelling import duration, printable, size
 from superwsgi.master.policy.memory import in_bytes
 from superwsgi.messages import Footprint, Tried

@@ -15,7 +15,7 @@ from typing import Final
 from superwsgi.config.errors import Problem
 from superwsgi.config.given.merging import at_keys, clashes, merged
 from superwsgi.config.given.settings import Setting
-from superwsgi.config.parts.proxies import SCRIPT_NAME
+from superwsgi.config.grammar.proxies import SCRIPT_NAME
 from superwsgi.config.text.tree import Entry, Items, Keys, Node, Text, Unusable, is_usable
 
 _MOUNTED: Final = f"env.{SCRIPT_NAME}"

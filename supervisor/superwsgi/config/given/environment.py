@@ -10,9 +10,9 @@ from typing import Final
 
 from superwsgi.config.errors import Problem
 from superwsgi.config.given.merging import at_keys
-from superwsgi.config.parts.proxies import SCRIPT_NAME, root
-from superwsgi.config.text import grammar
-from superwsgi.config.text.grammar import Invalid
+from superwsgi.config.grammar import values
+from superwsgi.config.grammar.proxies import SCRIPT_NAME, root
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.text.tree import Items, Keys, Node, Text, Unusable
 
 EVERYWHERE: Final = "0.0.0.0"
@@ -68,7 +68,7 @@ def _number(
     name: str, text: str, least: int, most: int, what: str, option: str, problems: list[Problem]
 ) -> Node:
     try:
-        return Text(str(grammar.whole(text, least, most)))
+        return Text(str(values.whole(text, least, most)))
     except Invalid:
         problems.append(_refused(name, what, text, f"unset it, or say so by an option, such as {option}"))
         return Unusable()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from superwsgi.config.text.other_servers import OURS
+from superwsgi.config.grammar.other_servers import OURS
 from superwsgi.config.text.reader import SITE, key_paths
 
 _TARGET: Final = "name it as TARGET, as in superwsgi run"

@@ -1,1 +1,1 @@
-"""From text to values: YAML, variables, and a grammar for each kind of value."""
+"""From files to a Site: trees of text with places, variables in them, and the walk along the schema."""

@@ -15,10 +15,9 @@ import msgspec
 from msgspec import inspect
 
 from superwsgi.config.errors import Problem, SourcePlace, nearest, one_of
-from superwsgi.config.parts import proxies
+from superwsgi.config.grammar import addresses, import_strings, other_servers, proxies, values
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.schema import Site
-from superwsgi.config.text import addresses, grammar, import_strings, other_servers
-from superwsgi.config.text.grammar import Invalid
 from superwsgi.config.text.tree import Items, Keys, Node, Text, Unusable
 
 _FAILED: Final[Any] = object()
@@ -42,37 +41,37 @@ class Reader:
     def _units_in(self, folder: Path) -> dict[str, Callable[[str], Any]]:
         """The grammars of units, for text whose relative paths start at this folder."""
         return {
-            "account": grammar.account,
+            "account": values.account,
             "address": partial(addresses.address, folder=folder),
             "application": partial(import_strings.application, folder=folder),
-            "command": grammar.command,
-            "companion": grammar.companion,
+            "command": values.command,
+            "companion": values.companion,
             "control": partial(addresses.control_path, folder=folder),
-            "format": grammar.log_format,
+            "format": values.log_format,
             "function": import_strings.function,
             "health": import_strings.health_path,
             "host_name": addresses.host_name,
-            "log": partial(grammar.log_file, folder=folder),
+            "log": partial(values.log_file, folder=folder),
             "mount": import_strings.mount,
-            "name": grammar.name,
+            "name": values.name,
             "network": addresses.network,
-            "octal": grammar.octal,
+            "octal": values.octal,
             "page": import_strings.page,
-            "path": partial(grammar.path, folder=folder),
-            "places": grammar.places,
-            "percent": grammar.percent,
+            "path": partial(values.path, folder=folder),
+            "places": values.places,
+            "percent": values.percent,
             "prefix": import_strings.path_prefix,
             "proxy_field": proxies.field,
             "root": proxies.root,
             "rule": import_strings.rule_path,
-            "sample": grammar.sample,
+            "sample": values.sample,
             "server_name": addresses.server_name,
-            "size": grammar.size,
+            "size": values.size,
             "socket": partial(addresses.socket_path, folder=folder),
-            "threshold": grammar.threshold,
-            "cooling": grammar.cooling,
-            "tolerance": grammar.tolerance,
-            "variable": grammar.variable,
+            "threshold": values.threshold,
+            "cooling": values.cooling,
+            "tolerance": values.tolerance,
+            "variable": values.variable,
         }
 
     def report(self, path: str, message: str, hint: str = "", place: SourcePlace | None = None) -> None:
@@ -99,7 +98,7 @@ class Reader:
     def struct(self, kind: inspect.StructType, node: Node, path: str, given: Mapping[str, Any]) -> Any:
         """A Struct of what the mapping has, on top of `given`; the rest are its defaults."""
         fields = {field.encode_name: field for field in kind.fields}
-        values = dict(given)
+        found = dict(given)
         for key, entry in _mapping(node, fields).entries.items():
             below = f"{path}.{key}" if path else key
             if key not in fields:
@@ -107,13 +106,13 @@ class Reader:
                 continue
             value = self.read(fields[key].type, entry.value, below)
             if value is not _FAILED:
-                values[fields[key].name] = value
-        return kind.cls(**values) if self._complete(fields.values(), values, node, path) else _FAILED
+                found[fields[key].name] = value
+        return kind.cls(**found) if self._complete(fields.values(), found, node, path) else _FAILED
 
     def _complete(
-        self, fields: Iterable[inspect.Field], values: Mapping[str, Any], node: Node, path: str
+        self, fields: Iterable[inspect.Field], found: Mapping[str, Any], node: Node, path: str
     ) -> bool:
-        missing = [field.encode_name for field in fields if field.required and field.name not in values]
+        missing = [field.encode_name for field in fields if field.required and field.name not in found]
         for key in missing:
             if f"{path}.{key}" not in self.failed:
                 self.report(path, f"key {key!r} is missing", place=node.place)
@@ -147,16 +146,16 @@ class Reader:
     def _grammar(self, kind: inspect.Type, unit: str | None, node: Node) -> Callable[[str], Any]:
         match kind:
             case inspect.FloatType() if unit == "duration":
-                return partial(grammar.duration, above_zero=kind.gt is not None)
+                return partial(values.duration, above_zero=kind.gt is not None)
             case inspect.IntType() if not unit:
                 most = None if kind.le is None else int(kind.le)
-                return partial(grammar.whole, least=int(kind.ge or 0), most=most)
+                return partial(values.whole, least=int(kind.ge or 0), most=most)
             case inspect.LiteralType():
-                return partial(grammar.choice, words=tuple(map(str, kind.values)))
+                return partial(values.choice, words=tuple(map(str, kind.values)))
             case inspect.BoolType():
-                return partial(grammar.truth, expected=_TRUTHS.get(unit, "true or false"))
+                return partial(values.truth, expected=_TRUTHS.get(unit, "true or false"))
         if not unit:
-            return grammar.text
+            return values.text
         folder = node.folder if isinstance(node, Text) else None
         return (self._units if folder is None else self._units_in(folder))[unit]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from superwsgi.config.text.addresses import SOCKET_PATH_BYTES
+from superwsgi.config.grammar.addresses import SOCKET_PATH_BYTES
 from superwsgi.master.control.paths import Folder, folders
 from superwsgi.master.sockets.listener import BindError, InUse, Listener, bind_private
 from superwsgi.system.unsafe_paths import NotPrivate, make_private

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.import_strings import (
+from superwsgi.config.grammar.import_strings import (
     AppKind,
     FactoryCall,
     ImportString,
@@ -23,6 +22,7 @@ from superwsgi.config.text.import_strings import (
     path_of,
     path_prefix,
 )
+from superwsgi.config.grammar.values import Invalid
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from superwsgi.config.text import grammar
-from superwsgi.config.text.grammar import Invalid
+from superwsgi.config.grammar import values
+from superwsgi.config.grammar.values import Invalid
 
 FOLDER = Path("/srv/shop")
 
@@ -30,29 +30,29 @@ FOLDER = Path("/srv/shop")
     ],
 )
 def test_duration(text: str, seconds: float) -> None:
-    assert grammar.duration(text) == seconds
+    assert values.duration(text) == seconds
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5s", 5.0), ("500ms", 0.5), ("off", 0.0), ("OFF", 0.0)])
 def test_threshold(text: str, seconds: float) -> None:
-    assert grammar.threshold(text) == seconds
+    assert values.threshold(text) == seconds
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("on", 300.0), ("ON", 300.0), ("off", 0.0), ("90s", 90.0)])
 def test_cooling(text: str, seconds: float) -> None:
-    assert grammar.cooling(text) == seconds
+    assert values.cooling(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["yes", "0", "0s", "5 minutes", ""])
 def test_no_cooling(text: str) -> None:
     with pytest.raises(Invalid, match="on, off, or a duration"):
-        grammar.cooling(text)
+        values.cooling(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "never", "no", "-1"])
 def test_no_threshold(text: str) -> None:
     with pytest.raises(Invalid, match=", or off"):
-        grammar.threshold(text)
+        values.threshold(text)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_no_threshold(text: str) -> None:
     [("10%", 0.1), ("0.1", 0.1), ("0.7%", 0.007), ("100%", 1.0), ("0.0001%", 1e-6), ("33.333%", 0.33333)],
 )
 def test_sample(text: str, share: float) -> None:
-    assert grammar.sample(text) == share
+    assert values.sample(text) == share
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_sample(text: str, share: float) -> None:
 )
 def test_no_sample(text: str, hint: str) -> None:
     with pytest.raises(Invalid, match="a share such as 10%") as caught:
-        grammar.sample(text)
+        values.sample(text)
     assert caught.value.hint == hint
 
 
@@ -103,26 +103,26 @@ def test_no_sample(text: str, hint: str) -> None:
     ],
 )
 def test_size(text: str, size: int) -> None:
-    assert grammar.size(text) == size
+    assert values.size(text) == size
 
 
 @pytest.mark.parametrize(("text", "share"), [("40%", 0.4), ("100%", 1.0), ("0.5%", 0.005), ("33.3%", 0.333)])
 def test_percent(text: str, share: float) -> None:
-    assert grammar.percent(text) == pytest.approx(share)
+    assert values.percent(text) == pytest.approx(share)
 
 
 @pytest.mark.parametrize(
     ("text", "share"), [("1%", 0.01), ("0%", 0.0), ("0.5%", 0.005), ("off", 1.0), ("OFF", 1.0)]
 )
 def test_tolerance(text: str, share: float) -> None:
-    assert grammar.tolerance(text) == share
+    assert values.tolerance(text) == share
 
 
 @pytest.mark.parametrize(
     ("text", "bits"), [("0027", 0o27), ("027", 0o27), ("27", 0o27), ("0o27", 0o27), ("0", 0)]
 )
 def test_octal(text: str, bits: int) -> None:
-    assert grammar.octal(text) == bits
+    assert values.octal(text) == bits
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_octal(text: str, bits: int) -> None:
     [("true", True), ("True", True), ("on", True), ("yes", True), ("FALSE", False), ("off", False)],
 )
 def test_truth(text: str, truth: bool) -> None:
-    assert grammar.truth(text) is truth
+    assert values.truth(text) is truth
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_truth(text: str, truth: bool) -> None:
 )
 def test_path(text: str, path: str) -> None:
     """`..` stays: what it means behind a symbolic link is known to the kernel alone."""
-    assert grammar.path(text, FOLDER) == path
+    assert values.path(text, FOLDER) == path
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_path(text: str, path: str) -> None:
     ],
 )
 def test_log_file(texts: tuple[str, ...], target: str) -> None:
-    assert {grammar.log_file(text, FOLDER) for text in texts} == {target}
+    assert {values.log_file(text, FOLDER) for text in texts} == {target}
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_log_file(texts: tuple[str, ...], target: str) -> None:
     ],
 )
 def test_no_log_file(text: str, answer: str) -> None:
-    with pytest.raises(grammar.Invalid) as caught:
-        grammar.log_file(text, FOLDER)
+    with pytest.raises(values.Invalid) as caught:
+        values.log_file(text, FOLDER)
     assert answer in caught.value.hint
 
 
@@ -222,8 +222,8 @@ JSON = "for lines of JSON write json; a brace that is no name's is written twice
     ],
 )
 def test_formats_of_other_servers(text: str, answer: str) -> None:
-    with pytest.raises(grammar.Invalid) as caught:
-        grammar.log_format(text)
+    with pytest.raises(values.Invalid) as caught:
+        values.log_format(text)
     assert caught.value.hint == answer
 
 
@@ -231,7 +231,7 @@ def test_formats_of_other_servers(text: str, answer: str) -> None:
     "text", ["combined", "json", "{method} {target}", "{{{pid}}}", "{status} 100% of $5 {duration}%"]
 )
 def test_log_format(text: str) -> None:
-    assert grammar.log_format(text) == text
+    assert values.log_format(text) == text
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_log_format(text: str) -> None:
     [("shop", "shop"), ("my shop", "my-shop"), (".hidden", "hidden"), ("ü", "site"), ("x" * 70, "x" * 64)],
 )
 def test_name_from_what_is_no_name(text: str, name: str) -> None:
-    assert grammar.name_from(text) == name
-    assert grammar.name(name) == name
+    assert values.name_from(text) == name
+    assert values.name(name) == name
 
 
 DURATION = "a duration such as 250ms, 30s, 5m or 1h"
@@ -250,82 +250,82 @@ PERCENT = "a percentage such as 40%"
 NAME = "letters, digits, '.', '_' and '-', at most 64, with a letter or digit first"
 VARIABLE = "a variable's name of letters, digits and '_'"
 FORMAT = "combined, json or a template such as '{method} {target}'"
-path = partial(grammar.path, folder=FOLDER)
+path = partial(values.path, folder=FOLDER)
 
 
 @pytest.mark.parametrize(
     ("parse", "text", "expected", "hint"),
     [
-        (grammar.whole, "eight", "a whole number of 0 or more", ""),
-        (grammar.whole, "-1", "a whole number of 0 or more", ""),
-        (grammar.whole, "8.0", "a whole number of 0 or more", ""),
-        (grammar.whole, "010", "a whole number of 0 or more", ""),
-        (grammar.whole, "1_000", "a whole number of 0 or more", ""),
-        (grammar.whole, "٣", "a whole number of 0 or more", ""),
-        (grammar.whole, "9" * 5000, "a whole number of 0 or more", ""),
-        (partial(grammar.whole, least=1), "0", "a whole number of 1 or more", ""),
-        (partial(grammar.whole, least=1, most=9), "10", "a whole number from 1 to 9", ""),
-        (partial(grammar.whole, least=1, most=9), "0", "a whole number from 1 to 9", ""),
-        (grammar.duration, "10sec", DURATION, "did you mean '10s'?"),
-        (grammar.duration, "10 s", DURATION, "did you mean '10s'?"),
-        (grammar.duration, "5 Minutes", DURATION, "did you mean '5m'?"),
-        (grammar.duration, "5MS", DURATION, "did you mean '5ms'?"),
-        (grammar.duration, "2 apples", DURATION, ""),
-        (grammar.duration, "1:30", DURATION, ""),
-        (grammar.duration, "-1s", DURATION, ""),
-        (grammar.duration, ".5s", DURATION, ""),
-        (grammar.duration, "inf", DURATION, ""),
-        (grammar.duration, "1e9", DURATION, ""),
-        (grammar.duration, "", DURATION, ""),
+        (values.whole, "eight", "a whole number of 0 or more", ""),
+        (values.whole, "-1", "a whole number of 0 or more", ""),
+        (values.whole, "8.0", "a whole number of 0 or more", ""),
+        (values.whole, "010", "a whole number of 0 or more", ""),
+        (values.whole, "1_000", "a whole number of 0 or more", ""),
+        (values.whole, "٣", "a whole number of 0 or more", ""),
+        (values.whole, "9" * 5000, "a whole number of 0 or more", ""),
+        (partial(values.whole, least=1), "0", "a whole number of 1 or more", ""),
+        (partial(values.whole, least=1, most=9), "10", "a whole number from 1 to 9", ""),
+        (partial(values.whole, least=1, most=9), "0", "a whole number from 1 to 9", ""),
+        (values.duration, "10sec", DURATION, "did you mean '10s'?"),
+        (values.duration, "10 s", DURATION, "did you mean '10s'?"),
+        (values.duration, "5 Minutes", DURATION, "did you mean '5m'?"),
+        (values.duration, "5MS", DURATION, "did you mean '5ms'?"),
+        (values.duration, "2 apples", DURATION, ""),
+        (values.duration, "1:30", DURATION, ""),
+        (values.duration, "-1s", DURATION, ""),
+        (values.duration, ".5s", DURATION, ""),
+        (values.duration, "inf", DURATION, ""),
+        (values.duration, "1e9", DURATION, ""),
+        (values.duration, "", DURATION, ""),
         (
-            partial(grammar.duration, above_zero=True),
+            partial(values.duration, above_zero=True),
             "0ms",
             "a duration above 0",
             "0 does not mean no limit; for practically none write 24h",
         ),
-        (grammar.size, "8KB", SIZE, "did you mean '8K'?"),
-        (grammar.size, "8 MiB", SIZE, "did you mean '8M'?"),
-        (grammar.size, "8X", SIZE, ""),
-        (grammar.size, "-8K", SIZE, ""),
-        (grammar.size, "40%", SIZE, ""),
-        (grammar.size, "1.5", "a size in whole bytes, at most 8388608G", ""),
-        (grammar.size, "9999999999G", "a size in whole bytes, at most 8388608G", ""),
-        (grammar.percent, "0%", PERCENT, ""),
-        (grammar.tolerance, "1", TOLERANCE, "did you mean '1%'?"),
-        (grammar.tolerance, "0.01", TOLERANCE, "did you mean '1%'?"),
-        (grammar.tolerance, "2.5 %", TOLERANCE, "did you mean '2.5%'?"),
-        (grammar.tolerance, "100%", TOLERANCE, "to tolerate any, write off"),
-        (grammar.tolerance, "no", TOLERANCE, "to tolerate any, write off"),
-        (grammar.tolerance, "-1%", TOLERANCE, ""),
-        (grammar.tolerance, "few", TOLERANCE, ""),
-        (grammar.percent, "101%", PERCENT, ""),
-        (grammar.percent, "40", PERCENT, ""),
-        (grammar.percent, "4K%", PERCENT, ""),
-        (grammar.octal, "0888", "octal digits such as 0027", ""),
-        (grammar.octal, "7777", "octal digits such as 0027", ""),
-        (grammar.octal, "rw-", "octal digits such as 0027", ""),
-        (grammar.truth, "auto", "true or false", ""),
-        (partial(grammar.choice, words=("rss", "pss")), "rsss", "rss or pss", "did you mean 'rss'?"),
-        (grammar.name, "my shop", NAME, ""),
-        (grammar.name, "a/b", NAME, ""),
-        (grammar.name, "", NAME, ""),
-        (grammar.name, "x" * 65, NAME, ""),
-        (grammar.account, "www data", "the name of a user or group", ""),
-        (grammar.account, "www:web", "the name of a user or group", "user and group are two keys"),
-        (grammar.variable, "1X", VARIABLE, ""),
+        (values.size, "8KB", SIZE, "did you mean '8K'?"),
+        (values.size, "8 MiB", SIZE, "did you mean '8M'?"),
+        (values.size, "8X", SIZE, ""),
+        (values.size, "-8K", SIZE, ""),
+        (values.size, "40%", SIZE, ""),
+        (values.size, "1.5", "a size in whole bytes, at most 8388608G", ""),
+        (values.size, "9999999999G", "a size in whole bytes, at most 8388608G", ""),
+        (values.percent, "0%", PERCENT, ""),
+        (values.tolerance, "1", TOLERANCE, "did you mean '1%'?"),
+        (values.tolerance, "0.01", TOLERANCE, "did you mean '1%'?"),
+        (values.tolerance, "2.5 %", TOLERANCE, "did you mean '2.5%'?"),
+        (values.tolerance, "100%", TOLERANCE, "to tolerate any, write off"),
+        (values.tolerance, "no", TOLERANCE, "to tolerate any, write off"),
+        (values.tolerance, "-1%", TOLERANCE, ""),
+        (values.tolerance, "few", TOLERANCE, ""),
+        (values.percent, "101%", PERCENT, ""),
+        (values.percent, "40", PERCENT, ""),
+        (values.percent, "4K%", PERCENT, ""),
+        (values.octal, "0888", "octal digits such as 0027", ""),
+        (values.octal, "7777", "octal digits such as 0027", ""),
+        (values.octal, "rw-", "octal digits such as 0027", ""),
+        (values.truth, "auto", "true or false", ""),
+        (partial(values.choice, words=("rss", "pss")), "rsss", "rss or pss", "did you mean 'rss'?"),
+        (values.name, "my shop", NAME, ""),
+        (values.name, "a/b", NAME, ""),
+        (values.name, "", NAME, ""),
+        (values.name, "x" * 65, NAME, ""),
+        (values.account, "www data", "the name of a user or group", ""),
+        (values.account, "www:web", "the name of a user or group", "user and group are two keys"),
+        (values.variable, "1X", VARIABLE, ""),
         (
-            grammar.variable,
+            values.variable,
             "A:b",
             VARIABLE,
             "put a space after ':'",
         ),
-        (grammar.variable, "A=B", VARIABLE, ""),
+        (values.variable, "A=B", VARIABLE, ""),
         (path, "", "a path", ""),
         (path, "~/x", "a path", "~ is not expanded, write ${HOME}/x"),
-        (grammar.log_format, "combine", FORMAT, "did you mean 'combined'?"),
-        (grammar.log_format, "common", FORMAT, ""),
-        (grammar.log_format, "{metod}", FORMAT, "unknown name {metod}, did you mean {method}?"),
-        (grammar.log_format, "{pid:d}", FORMAT, "{pid} takes no conversion and no format"),
+        (values.log_format, "combine", FORMAT, "did you mean 'combined'?"),
+        (values.log_format, "common", FORMAT, ""),
+        (values.log_format, "{metod}", FORMAT, "unknown name {metod}, did you mean {method}?"),
+        (values.log_format, "{pid:d}", FORMAT, "{pid} takes no conversion and no format"),
     ],
 )
 def test_refused(parse: Callable[[str], Any], text: str, expected: str, hint: str) -> None:
@@ -337,4 +337,4 @@ def test_refused(parse: Callable[[str], Any], text: str, expected: str, hint: st
 @pytest.mark.parametrize("text", ["{method", "method}", "{}", "{method!r}"])
 def test_templates_with_unbalanced_or_odd_braces_are_refused(text: str) -> None:
     with pytest.raises(Invalid):
-        grammar.log_format(text)
+        values.log_format(text)

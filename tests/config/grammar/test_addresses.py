@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from superwsgi.config.grammar.addresses import address, network, server_name
+from superwsgi.config.grammar.values import Invalid
 from superwsgi.config.listening import InheritedAddress, TcpAddress, UnixAddress
-from superwsgi.config.text.addresses import address, network, server_name
-from superwsgi.config.text.grammar import Invalid
 
 FOLDER = Path("/srv/shop")
 

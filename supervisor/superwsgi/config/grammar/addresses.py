@@ -11,8 +11,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address, i
 from pathlib import Path
 from typing import Final
 
+from superwsgi.config.grammar.values import Invalid, path
 from superwsgi.config.listening import Address, InheritedAddress, TcpAddress, UnixAddress
-from superwsgi.config.text.grammar import Invalid, path
 
 _EXPECTED: Final = "host:port, [IPv6]:port, unix:path or systemd"
 _NETWORK: Final = "a network such as 10.0.0.0/8 or fd00::/8, an address, or unix"

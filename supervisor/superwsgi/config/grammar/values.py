@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from superwsgi.config.errors import nearest, one_of
+from superwsgi.config.grammar import other_servers
+from superwsgi.config.grammar.formats import NAMED_FORMATS, TARGETS, parse_template
 from superwsgi.config.kinds import COOLING
-from superwsgi.config.text import other_servers
-from superwsgi.config.text.formats import NAMED_FORMATS, TARGETS, parse_template
 
 
 class Invalid(ValueError):

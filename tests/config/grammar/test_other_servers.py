@@ -1,4 +1,4 @@
-from superwsgi.config.text import other_servers
+from superwsgi.config.grammar import other_servers
 from superwsgi.config.text.reader import SITE, key_paths
 
 

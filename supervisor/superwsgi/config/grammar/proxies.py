@@ -7,13 +7,10 @@ read in another way is no value of these keys.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from superwsgi.config.errors import Problem, SourcePlace
-from superwsgi.config.text.grammar import Invalid
-from superwsgi.config.text.tree import Entry, Keys, Text
+from superwsgi.config.grammar.values import Invalid
 
 SCRIPT_NAME: Final = "SCRIPT_NAME"
 """The variable by which Gunicorn is told what is `root` here."""
@@ -47,38 +44,6 @@ def _root_meant(text: str) -> str:
     if found:
         return f"a proxy in front could read {found!r} in another way"
     return f"did you mean '/{text}'?" if _ROOT.fullmatch(f"/{text}") else ""
-
-
-def with_root(
-    top: Keys,
-    problems: list[Problem],
-    variables: Mapping[str, str] = MappingProxyType({}),
-    lines: Mapping[str, int] = MappingProxyType({}),
-) -> Keys:
-    """`top` with `root` also where the environment says it, by SCRIPT_NAME in `env` or among the `variables`
-    of the env_file, which sets them in these `lines`."""
-    said = _script_name(top, variables, lines)
-    given = top.entries.get("root")
-    if said is None or said.null:
-        return top
-    if given is None:
-        return Keys({**top.entries, "root": Entry(Text("root", said.place), said)}, top.place)
-    if isinstance(given.value, Text) and given.value.text.rstrip("/") != said.text.rstrip("/"):
-        message = f"root: is {given.value}, and {SCRIPT_NAME} in the environment is {said}"
-        problems.append(Problem(given.key.place, message, "both say where the site is: keep one of them"))
-    return top
-
-
-def _script_name(top: Keys, variables: Mapping[str, str], lines: Mapping[str, int]) -> Text | None:
-    """What the environment says; `env` goes before `env_file`."""
-    env, file = top.entries.get("env"), top.entries.get("env_file")
-    entry = env.value.entries.get(SCRIPT_NAME) if env and isinstance(env.value, Keys) else None
-    if entry is not None:
-        return entry.value if isinstance(entry.value, Text) else None
-    if SCRIPT_NAME not in variables or file is None or not isinstance(file.value, Text):
-        return None
-    place = SourcePlace(file.value.text, lines.get(SCRIPT_NAME, 0), 1)
-    return Text(variables[SCRIPT_NAME], place, private=SCRIPT_NAME)
 
 
 # `proxy.fields`

@@ -16,8 +16,8 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
-from superwsgi.config.text import grammar
-from superwsgi.config.text.grammar import Invalid
+from superwsgi.config.grammar import values
+from superwsgi.config.grammar.values import Invalid
 
 _EXPECTED: Final = "module:attribute, module:factory() or the path of a file"
 _SOURCES: Final = (".py", ".wsgi")
@@ -84,7 +84,7 @@ def application(text: str, folder: Path) -> str:
     if found.kind is AppKind.MODULE and not _is_wsgi_file(found.source, folder):
         return text
     kind = AppKind.FILE if found.kind is AppKind.MODULE else found.kind
-    return str(replace(found, kind=kind, source=grammar.path(found.source, folder)))
+    return str(replace(found, kind=kind, source=values.path(found.source, folder)))
 
 
 def _is_wsgi_file(module: str, folder: Path) -> bool:
@@ -193,8 +193,8 @@ def _call(name: str, arguments: str) -> FactoryCall:
     if len(set(names)) < len(keywords):
         raise Invalid(expected, "each keyword is there once, and ** is none")
     positional = tuple(_literal(each, expected) for each in node.args)
-    values = [_literal(value, expected) for _, value in keywords]
-    return FactoryCall(positional, dict(zip(names, values, strict=True)))
+    literals = [_literal(value, expected) for _, value in keywords]
+    return FactoryCall(positional, dict(zip(names, literals, strict=True)))
 
 
 def _spelled(text: str, node: ast.expr) -> str | None:
