@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from superwsgi.config.grammar.formats import ACCESS_NAMES
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.config.shown.details import details
 from superwsgi.config.shown.effective import keys
 from superwsgi.config.shown.reference import parts, reference
-from superwsgi.config.text.formats import ACCESS_NAMES
 from superwsgi.config.text.reader import SITE, key_paths
 from tests.config.sites import loaded, values
 from tests.generate import ANEW, generated
