@@ -9,7 +9,7 @@ from typing import Final
 from superwsgi.checking.flaws import Flaw
 from superwsgi.config.schema import Site
 from superwsgi.log.spelling import size
-from superwsgi.master.policy.memory import in_bytes
+from superwsgi.master.policy.limits.memory import in_bytes
 from superwsgi.messages import Tried
 from superwsgi.system import descriptors, machine
 

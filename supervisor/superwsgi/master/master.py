@@ -53,7 +53,7 @@ from superwsgi.master.policy.health import Condition
 from superwsgi.master.processes.launch import execute
 from superwsgi.master.processes.reaping import become_subreaper
 from superwsgi.master.reopening import Reopening
-from superwsgi.master.scaler import Scaler
+from superwsgi.master.scaling.scaler import Scaler
 from superwsgi.master.sitewide import SiteWide
 from superwsgi.master.sockets import sockets
 from superwsgi.master.sockets.listener import BindError

@@ -12,7 +12,7 @@ from superwsgi.master.companions.states import CompanionState
 from superwsgi.master.companions.telling import End, Repetitions
 from superwsgi.master.handover import HeldCompanion
 from superwsgi.master.policy.death import EARLY, FORGET, FREE, Crashes
-from superwsgi.master.policy.memory import MemoryLimits
+from superwsgi.master.policy.limits.memory import MemoryLimits
 from superwsgi.snapshot import CompanionStatus, DeathStatus
 
 NOW = 1000.0

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from superwsgi.board.counts import OTHER_METHOD
 from superwsgi.config.sections import Memory
 from superwsgi.master.generations.monitor import PSS_WANTED, Monitor, count_refusals
-from superwsgi.master.policy import heartbeat, shortage, stopped
+from superwsgi.master.policy import shortage
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
+from superwsgi.master.policy.limits import heartbeat, stopped
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.usage import memory_used, switches_when_stopped
 from tests.e2e.daemon import wait_for

@@ -6,10 +6,11 @@ import pytest
 
 from superwsgi.config.parts.paths import PathRule
 from superwsgi.config.schema import Site
-from superwsgi.master.policy import age, death, heartbeat, stopped
+from superwsgi.master.policy import death
 from superwsgi.master.policy.actions import DumpWorker, KillWorker, RecycleWorker
 from superwsgi.master.policy.causes import Cause
-from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.policy.limits import age, heartbeat, stopped
+from superwsgi.master.policy.limits.memory import MemoryLimits, in_bytes
 
 
 def test_the_first_early_deaths_are_replaced_at_once():

@@ -10,7 +10,7 @@ from superwsgi.config.grammar import import_strings
 from superwsgi.config.schema import Site
 from superwsgi.config.sections import Elastic, ElasticWorkers
 from superwsgi.log.spelling import duration, printable, size
-from superwsgi.master.policy.memory import in_bytes
+from superwsgi.master.policy.limits.memory import in_bytes
 from superwsgi.messages import Footprint, Tried
 
 

@@ -18,7 +18,7 @@ from superwsgi.master.eventloop import EventLoop
 from superwsgi.master.generations.pipes import Output
 from superwsgi.master.handover import HeldCompanion, HeldCompanionProcess
 from superwsgi.master.policy.death import EARLY, Crashes
-from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.policy.limits.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE
 from superwsgi.snapshot import CompanionStatus, DeathStatus
 from superwsgi.system import machine

@@ -10,9 +10,9 @@ from superwsgi.master.companions import kin
 from superwsgi.master.companions.companion import Companion, CompanionProcess
 from superwsgi.master.companions.companions import Companions
 from superwsgi.master.context import MasterContext
-from superwsgi.master.policy import stopped
 from superwsgi.master.policy.actions import KillWorker
 from superwsgi.master.policy.health import CompanionSigns
+from superwsgi.master.policy.limits import stopped
 from superwsgi.master.processes.usage import memory_used, switches_when_stopped
 from superwsgi.snapshot import CompanionStatus
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
 from superwsgi.master.generations.record import Record
-from superwsgi.master.policy import heartbeat
 from superwsgi.master.policy.health import CompanionSigns, Condition, SiteSigns, WorkerSigns, judge
+from superwsgi.master.policy.limits import heartbeat
 from superwsgi.master.policy.shortage import Shortage, abandoned
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.states import WorkerState

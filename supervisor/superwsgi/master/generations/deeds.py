@@ -31,7 +31,7 @@ from superwsgi.master.policy.actions import (
     WorkerAction,
 )
 from superwsgi.master.policy.causes import PLANNED, Cause
-from superwsgi.master.policy.heartbeat import SECOND_LOOK
+from superwsgi.master.policy.limits.heartbeat import SECOND_LOOK
 from superwsgi.master.processes import launch
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.states import WorkerEvent, WorkerState

@@ -24,7 +24,7 @@ from superwsgi.master.generations.pipes import Pipes
 from superwsgi.master.generations.resources import LogFiles, Shared
 from superwsgi.master.policy.causes import Cause
 from superwsgi.master.policy.death import Crashes
-from superwsgi.master.policy.memory import MemoryLimits, in_bytes
+from superwsgi.master.policy.limits.memory import MemoryLimits, in_bytes
 from superwsgi.master.processes.handles import GRACE, MoldHandle, WorkerHandle
 from superwsgi.master.processes.launch import Launch, launch_mold
 from superwsgi.master.processes.program import Program

@@ -17,9 +17,10 @@ from superwsgi.master.incidents.incidents import Incidents
 from superwsgi.master.memory import leaks
 from superwsgi.master.memory.pressure import Pressure
 from superwsgi.master.memory.series import Figures
-from superwsgi.master.policy import age, heartbeat, shortage, stopped
+from superwsgi.master.policy import shortage
 from superwsgi.master.policy.actions import Action, EndMold, KillWorker
 from superwsgi.master.policy.causes import Cause
+from superwsgi.master.policy.limits import age, heartbeat, stopped
 from superwsgi.master.processes.handles import MoldHandle, WorkerHandle
 from superwsgi.master.processes.usage import cpu_seconds, memory_figures, memory_used, switches_when_stopped
 from superwsgi.master.sockets import sockets

@@ -7,8 +7,8 @@ import pytest
 
 from superwsgi.board.counts import OTHER_METHOD
 from superwsgi.config.sections import ElasticWorkers, Memory, RollOutSettings
-from superwsgi.master.scaler import Scaler, spread
 from superwsgi.master.scaling.demand import LOOK, REST
+from superwsgi.master.scaling.scaler import Scaler, spread
 from superwsgi.messages import MayGrow, Ready, Spread
 
 SECONDS = int(1 / LOOK)

@@ -11,7 +11,8 @@ from superwsgi.board.counts import REFUSED
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.generation import Generation
 from superwsgi.master.generations.generations import Generations
-from superwsgi.master.policy import heartbeat, shortage
+from superwsgi.master.policy import shortage
+from superwsgi.master.policy.limits import heartbeat
 from superwsgi.master.processes.handles import WorkerHandle
 from superwsgi.master.processes.usage import cpu_seconds, memory_used
 from superwsgi.master.scaling import demand, memory
