@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -114,6 +114,11 @@ class Server:
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._pipe, _AT_ONCE):
                 *lines, self._rest = (self._rest + data).split(b"\n")
-                for line in lines:
-                    with contextlib.suppress(msgspec.DecodeError):  # torn, as by a full pipe
-                        yield msgspec.json.decode(line, type=dict[str, Any])
+                yield from _decoded(lines)
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Without those that were torn, as by a full pipe."""
+    for line in lines:
+        with contextlib.suppress(msgspec.DecodeError):
+            yield msgspec.json.decode(line, type=dict[str, Any])

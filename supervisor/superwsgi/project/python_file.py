@@ -216,13 +216,15 @@ def _bindings(node: ast.stmt, imports: dict[str, str]) -> Iterator[tuple[str, Bi
     elif isinstance(node, _Function | ast.ClassDef):
         yield node.name, Binding(node, mentions=_made_in(node, imports))
     elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         made_by = full_name(node.value, imports)
         binding = Binding(node, made_by, _names_in(node.value), node.value)
-        for target in targets:
-            for each in target.elts if isinstance(target, ast.Tuple) else [target]:
-                if isinstance(each, ast.Name):
-                    yield each.id, binding
+        yield from ((name, binding) for name in _assigned(node))
+
+
+def _assigned(node: ast.Assign | ast.AnnAssign) -> Iterator[str]:
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        names = target.elts if isinstance(target, ast.Tuple) else [target]
+        yield from (each.id for each in names if isinstance(each, ast.Name))
 
 
 def _names_in(value: ast.expr) -> frozenset[str]:

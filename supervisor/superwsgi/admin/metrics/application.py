@@ -169,12 +169,11 @@ def _families(parts: Iterable[tuple[_Part, Numbers]]) -> tuple[list[Metric], int
         for key, number in numbers.items():
             try:
                 series = _series(key, part.pid)
-                family = families.get(series.family)
-                if family is None:
-                    family = families[series.family] = _Family(part.kind, series)
+                family = families.get(series.family) or _Family(part.kind, series)
             except ValueError:
                 malformed += 1
                 continue
+            families[series.family] = family
             if family.kind == part.kind.partition("_")[0]:
                 family.add(part.kind, series, number)
             else:

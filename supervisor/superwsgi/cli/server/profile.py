@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ import click
 from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
-from superwsgi.control import Profile, ProfileRequest, Progress
+from superwsgi.control import Answer, Profile, ProfileRequest, Progress
 from superwsgi.log.spelling import printable
 from superwsgi.master.serve import FAILED
 from superwsgi.profiles.formats import ENDINGS, FORMATS
@@ -126,19 +126,26 @@ def _made(output: str | None) -> Iterator[Path | None]:
 
 
 def _ask(socket: Path, request: ProfileRequest) -> Profile:
-    found, line = None, Line(err=True)
+    line = Line(err=True)
     try:
         with Conversation(socket) as master:
-            for answer in master.ask(request):
-                if isinstance(answer, Profile):
-                    found = answer
-                elif isinstance(answer, Progress):
-                    line.expect(f"sampling, {answer.total - answer.done}s left")
+            found = _last(master.ask(request), line)
     except NotReached as error:
         line.clear()
         fail(str(error), error.code)
     line.clear()
     return found or fail("the master ended before it answered", FAILED)
+
+
+def _last(answers: Iterable[Answer], line: Line) -> Profile | None:
+    """The profile that comes at the end; until then the line says how long that takes."""
+    found = None
+    for answer in answers:
+        if isinstance(answer, Profile):
+            found = answer
+        elif isinstance(answer, Progress):
+            line.expect(f"sampling, {answer.total - answer.done}s left")
+    return found
 
 
 def _show(found: Profile) -> None:

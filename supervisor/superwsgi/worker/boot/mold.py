@@ -55,6 +55,7 @@ from superwsgi.worker.boot.loading.application import Unloadable, freeze, load_a
 from superwsgi.worker.boot.loading.hooks import HookedWorker, Hooks
 from superwsgi.worker.boot.loading.trying import try_out
 from superwsgi.worker.boot.loading.warmup import warm_up
+from superwsgi.worker.boot.start import Start
 from superwsgi.worker.forks import flush_output
 from superwsgi.worker.log_files import take_log_files
 from superwsgi.worker.reporting import Reporting
@@ -152,25 +153,12 @@ class Mold:
         self._lent = app is not None  # by the script that runs us, which ends by itself
         self._hooks = Hooks()
         board, *rest = fds
-        site = boot.site
-        threads, paths, upgraded = site.most_threads + 1, site.metrics.paths, site.limits.upgraded
-        self._board = Scoreboard.attach(board, threads, paths=paths, upgraded=upgraded)
-        self._error_fd = rest.pop(0) if boot.error_log else None
-        self._access_fd = rest.pop(0) if boot.access_log else None
-        stacks_fd = rest.pop(0) if boot.stacks else None
-        output_fd = rest.pop(0) if boot.output else None
-        self._handed = rest.pop(0) if boot.handed else None
-        log = boot.site.log
+        self._board = _attached(board, boot.site)
+        there = (boot.error_log, boot.access_log, boot.stacks, boot.output, boot.handed)
+        fd_or_none = (rest.pop(0) if each else None for each in there)
+        self._error_fd, self._access_fd, stacks_fd, output_fd, self._handed = fd_or_none
         self._stderr_fd = files.copy_of_stderr()
-        self._errors = ErrorLog(
-            self._error_fd,
-            log.level,
-            style=log.style,
-            captured=output_fd is not None,
-            stderr_fd=self._stderr_fd,
-            mold=os.getpid(),
-            gen=boot.generation,
-        )
+        self._errors = self._error_log(captured=output_fd is not None)
         self._errors.report_to(Reporting(channel))
         self._stacks_fd = self._errors.descriptor() if stacks_fd is None else stacks_fd
         self._take_listeners(rest, boot.tls, boot.checks)
@@ -182,6 +170,18 @@ class Mold:
         lineage.carry()
         forks.begin(self._errors)
         forks.on_child(self._close_in_child)
+
+    def _error_log(self, *, captured: bool) -> ErrorLog:
+        log = self._site.log
+        return ErrorLog(
+            self._error_fd,
+            log.level,
+            style=log.style,
+            captured=captured,
+            stderr_fd=self._stderr_fd,
+            mold=os.getpid(),
+            gen=self._generation,
+        )
 
     def _take_listeners(self, fds: Sequence[int], tls: Sequence[bool], checks: Sequence[bool]) -> None:
         self._listeners = [unpatched.Socket(fileno=fd) for fd in fds]
@@ -344,12 +344,12 @@ class Mold:
             return error.errno or errno.EAGAIN
         return 0
 
-    def _start(self, request: Fork | Become, fds: Sequence[int]) -> process.Start:
+    def _start(self, request: Fork | Become, fds: Sequence[int]) -> Start:
         channel_fd, *pipes = fds
         for pipe in pipes:  # in the place of the mold's, so that faulthandler has it from now on
             os.dup2(pipe, self._stacks_fd, inheritable=False)
             os.close(pipe)
-        return process.Start(
+        return Start(
             site=self._site,
             master=self._master,
             generation=self._generation,
@@ -371,6 +371,11 @@ class Mold:
             stacks_fd=self._stacks_fd,
             access_fd=self._access_fd,
         )
+
+
+def _attached(fd: int, site: Site) -> Scoreboard:
+    threads, paths, upgraded = site.most_threads + 1, site.metrics.paths, site.limits.upgraded
+    return Scoreboard.attach(fd, threads, paths=paths, upgraded=upgraded)
 
 
 def _certificates(site: Site, handed_fd: int | None) -> Certificates | None:

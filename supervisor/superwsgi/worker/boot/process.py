@@ -12,11 +12,8 @@ import itertools
 import os
 import select
 import signal
-import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import NoReturn
 
 from msgspec.structs import replace
@@ -24,8 +21,7 @@ from setproctitle import setproctitle
 
 from superwsgi import unpatched
 from superwsgi.apps.types import WSGIApp
-from superwsgi.board.scoreboard import WorkerWriter
-from superwsgi.channel import Channel, Closed, OutOfDescriptors
+from superwsgi.channel import Closed, OutOfDescriptors
 from superwsgi.config.schema import Site
 from superwsgi.files import telling
 from superwsgi.log.access import AccessLog
@@ -48,15 +44,14 @@ from superwsgi.messages import (
 )
 from superwsgi.system import descriptors, lineage, orphan
 from superwsgi.system.signals import Signals, ignore
-from superwsgi.tls.interface import Certificates
 from superwsgi.worker import capture, forks
 from superwsgi.worker.boot.exit import exit_handlers
-from superwsgi.worker.boot.exit.exit_handlers import Siblings
 from superwsgi.worker.boot.exit.windup import FAST, WindUp
 from superwsgi.worker.boot.loading import prometheus
 from superwsgi.worker.boot.loading.application import Unloadable, freeze, load_apps, reseed, tell_threads
 from superwsgi.worker.boot.loading.hooks import Hook, HookedWorker, Hooks
 from superwsgi.worker.boot.loading.warmup import warm_up
+from superwsgi.worker.boot.start import Start
 from superwsgi.worker.forks import flush_output
 from superwsgi.worker.green.choosing import loop_of
 from superwsgi.worker.log_files import take_log_files
@@ -75,32 +70,6 @@ BOOT_FAILED = 3
 _ALL_DUMPED = 90
 """faulthandler writes the stacks of at most 100 threads. With more, that of the thread which causes a fatal
 error might be missing; then it writes no other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Everything a worker is given at its fork. `app` is None if the worker imports it."""
-
-    site: Site
-    master: int
-    generation: int
-    worker: int
-    app: WSGIApp | None
-    hooks: Hooks
-    siblings: Siblings | None  # if its application came from a mold
-    proven: bool  # a sibling has served
-    quarantine: Mapping[str, float]  # as in the message
-    growth: bool  # as in Boot
-    channel: Channel
-    board: WorkerWriter
-    listeners: Sequence[socket.socket]
-    secured: Set[socket.socket]
-    for_checks: Set[socket.socket]
-    certificates: Certificates | None
-    error_fd: int | None
-    stderr_fd: int | None  # a copy, for problems with the logs, and for applications whose error log is off
-    stacks_fd: int
-    access_fd: int | None
 
 
 def main(start: Start) -> NoReturn:
@@ -156,22 +125,47 @@ class Worker:
     def live(self) -> int:
         """From boot to the end; returns the exit code."""
         start = self._start
+        self._introduce()
+        try:
+            app = self._load()
+        except Unloadable as error:
+            return self._fail(BootFailed(error.reason, error.detail, error.locked))
+        self._settle()
+        self._loop = loop = self._made(app)
+        try:
+            self._start_threads()
+        except RuntimeError:
+            return self._fail(BootFailed(_too_many_threads(start.site.elastic.min)))
+        # Sent first: once anything has been served, the master can know that we serve before it ends us.
+        start.channel.send(Ready(time.monotonic() - self._began, samples=True, quarantines=True))
+        loop.start()
+        loop.obey(self._obey)
+        return self._end()
+
+    def _introduce(self) -> None:
+        start = self._start
         orphan.end_with(start.master)
         start.channel.send(Started(os.getpid()))  # the master believes this only from a child of its own
         self._errors.report_to(Reporting(start.channel))  # and nothing else before it
         setproctitle(f"superwsgi: worker {start.worker} gen {start.generation} [{start.site.name}]")
         self._dump_fatal_errors()
-        try:
-            app = self._load()
-        except Unloadable as error:
-            start.channel.send(BootFailed(error.reason, error.detail, error.locked))
-            return BOOT_FAILED
-        if start.worker == 1:
+
+    def _fail(self, why: BootFailed) -> int:
+        self._start.channel.send(why)
+        return BOOT_FAILED
+
+    def _settle(self) -> None:
+        """The application is loaded: take back what its import may have changed."""
+        if self._start.worker == 1:
             tell_threads(self._errors)
         orphan.outlive()  # from now on our channel shows whether the master lives
         self._dump_fatal_errors()  # the import may have had them dumped elsewhere
         self._take_signals()
-        self._loop = loop_of(start.site)(
+
+    def _made(self, app: WSGIApp) -> Loop:
+        """The loop that serves it, and who judges whether a kind of request leaks."""
+        start = self._start
+        loop = loop_of(start.site)(
             site=self._reachable(),
             app=app,
             listeners=Listeners(start.listeners, start.secured, start.certificates, start.for_checks),
@@ -181,20 +175,11 @@ class Worker:
             on_recycle=self._ask_for_replacement,
             on_end=self._signals.wake,
         )
-        self._loop.put_in_quarantine(start.quarantine)
-        trial = LeakTrial(self._loop.memory, self._offer)
-        if not self._loop.watch(trial.fileno(), lambda: self._judge(trial)):
+        loop.put_in_quarantine(start.quarantine)
+        trial = LeakTrial(loop.memory, self._offer)
+        if not loop.watch(trial.fileno(), lambda: self._judge(trial)):
             self._trial = trial
-        try:
-            self._start_threads()
-        except RuntimeError:
-            start.channel.send(BootFailed(_too_many_threads(start.site.elastic.min)))
-            return BOOT_FAILED
-        # Sent first: once anything has been served, the master can know that we serve before it ends us.
-        start.channel.send(Ready(time.monotonic() - self._began, samples=True, quarantines=True))
-        self._loop.start()
-        self._loop.obey(self._obey)
-        return self._end()
+        return loop
 
     def _reachable(self) -> Site:
         """The site, with no more connections than there are descriptors for."""
@@ -261,29 +246,37 @@ class Worker:
             timeout = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             ready = [fd for fd, _ in watched.poll(None if timeout is None else timeout * 1000)]
             if not ready:
-                if self._loop.takeovers.say_goodbye() and self._loop.join(FAREWELL):
-                    return
-                then = "ends with what it has in hand"
-                self._errors.warning("drain cut short", reason="timeouts.graceful is over", next=then)
+                self._end_late()
                 return
             if trial is not None and trial.fileno() in ready:
                 self._judge(trial)
             if self._signals.fileno() in ready and self._woken_by(self._signals.read()):
                 return
-            if self._start.channel.fileno() in ready:
-                try:
-                    message, fds = self._start.channel.receive()
-                except Closed:
-                    watched.unregister(self._start.channel.fileno())
-                    self._orphaned = True
-                    self._errors.notice("master vanished", next="draining")
-                    self._drain(0.0, self._start.site.timeouts.graceful, Going.LAST)
-                    continue
-                except OutOfDescriptors as error:
-                    self._errors.error("log files not reopened", reason=str(error), next="the old ones stay")
-                    continue
-                if self._told(message, fds):
-                    return
+            if self._start.channel.fileno() in ready and self._hear_master(watched):
+                return
+
+    def _end_late(self) -> None:
+        """Draining has taken all the time that it has."""
+        assert self._loop is not None
+        if not (self._loop.takeovers.say_goodbye() and self._loop.join(FAREWELL)):
+            then = "ends with what it has in hand"
+            self._errors.warning("drain cut short", reason="timeouts.graceful is over", next=then)
+
+    def _hear_master(self, watched: select.poll) -> bool:
+        """Obey what it says; True if that is to end now. Without a master there is nothing to wait for."""
+        channel = self._start.channel
+        try:
+            message, fds = channel.receive()
+        except Closed:
+            watched.unregister(channel.fileno())
+            self._orphaned = True
+            self._errors.notice("master vanished", next="draining")
+            self._drain(0.0, self._start.site.timeouts.graceful, Going.LAST)
+            return False
+        except OutOfDescriptors as error:
+            self._errors.error("log files not reopened", reason=str(error), next="the old ones stay")
+            return False
+        return self._told(message, fds)
 
     def _told(self, message: Message, fds: list[int]) -> bool:
         """Obey a message from the master; True if it says to end now."""

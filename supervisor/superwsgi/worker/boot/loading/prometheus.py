@@ -76,9 +76,14 @@ def leave_nothing() -> None:
         return
     for folder in {os.environ[name] for name in SPELLINGS if name in os.environ}:
         with contextlib.suppress(OSError):
-            for file in find([each.name for each in Path(folder).iterdir()]):
-                if file.pid == os.getpid():
-                    Path(folder, file.name).unlink()
+            _remove_own(Path(folder))
+
+
+def _remove_own(folder: Path) -> None:
+    """Raises OSError."""
+    for file in find([each.name for each in folder.iterdir()]):
+        if file.pid == os.getpid():
+            (folder / file.name).unlink()
 
 
 def _has_ended(pid: int) -> bool:
