@@ -306,3 +306,46 @@ def test_what_the_import_makes_goes_on_in_workers(daemon):
     assert "not preloaded" in daemon.log
     assert "the hub of gevent, by which something waits (SimpleQueue)" in daemon.log
     assert [daemon.get().text for _ in range(4)] == ["done"] * 4
+
+
+TAKING = """
+    SWITCHING = b"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: x\\r\\n\\r\\n"
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/":
+            start_response("200 OK", [])
+            return [b"page"]
+        taken = environ["gunicorn.socket"]
+        taken.sendall(SWITCHING)
+        if environ["PATH_INFO"] == "/much":
+            taken.sendall(bytes(20_000_000))
+        while data := taken.recv(1000):
+            taken.sendall(data)
+        return []
+"""
+
+
+def test_who_has_taken_a_connection_over_stalls_nobody(daemon):
+    daemon.write("app.py", TAKING)
+    daemon.site(green=200, workers=1)
+    daemon.start()
+
+    def upgraded(path):
+        sock = daemon.connect()
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n".encode())
+        return sock
+
+    with upgraded("/echo") as silent, upgraded("/much") as greedy:
+        assert silent.recv(1000).startswith(b"HTTP/1.1 101 ")
+        assert greedy.recv(1).startswith(b"H")
+        assert daemon.get().text == "page"
+        silent.sendall(b"hello")
+        assert silent.recv(1000) == b"hello"
+        assert daemon.get().text == "page"
+    wait_for(lambda: "stalls" in daemon.log or upgraded_in(daemon) == 0, "the end of both")
+    assert "stalls" not in daemon.log
+    assert daemon.stop() == 0
+
+
+def upgraded_in(daemon):
+    return json.loads(daemon.command("status", "--json").stdout)["workers"][0]["upgraded"]

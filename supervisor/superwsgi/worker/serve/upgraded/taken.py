@@ -8,12 +8,18 @@ import os
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from superwsgi.worker.connection.passage import Direct
 
+if TYPE_CHECKING:
+    _Base = socket.socket
+else:
+    _Base = object
 
-class TakenSocket(socket.socket):
+
+class TakenSocket(_Base):
     """`passage` is told of what is sent, and of the end; None once there is nothing more to tell."""
 
     passage: Direct | None = None
@@ -74,11 +80,17 @@ class TakenSocket(socket.socket):
         super()._real_close(*args)  # type: ignore[misc]
 
 
+@cache
+def _kind(base: type) -> Any:
+    """gevent may have replaced socket.socket since this module was imported."""
+    return type("TakenSocket", (TakenSocket, base), {})
+
+
 def taken_from(sock: socket.socket) -> TakenSocket:
     """Another descriptor of that socket. Raises OSError."""
     fd = os.dup(sock.fileno())
     try:
-        return TakenSocket(sock.family, sock.type, sock.proto, fd)
+        return cast(TakenSocket, _kind(socket.socket)(sock.family, sock.type, sock.proto, fd))
     except BaseException:
         os.close(fd)
         raise
