@@ -105,7 +105,9 @@ def test_no_limit_of_memory_without_one_for_all(tmp_path: Path, text: str) -> No
 
 def test_many_threads_are_many_tasks(tmp_path: Path) -> None:
     assert "TasksMax" not in service(place(tmp_path))
-    assert int(one(place(tmp_path, "threads: 5000"), "TasksMax")) > 2 * 2 * 5000
+    for each in ("threads: 5000", "limits: {upgraded: 5000}"):
+        assert int(one(place(tmp_path, each), "TasksMax")) > 2 * 2 * 5000
+    assert "TasksMax" not in service(place(tmp_path, "green: 2000\nlimits: {upgraded: 2000}"))
 
 
 def test_the_times_are_those_of_the_site(tmp_path: Path) -> None:

@@ -49,3 +49,16 @@ def test_the_soft_limit_is_raised_as_far_as_needed(soft, hard, enough):
         assert limit == soft or 2000 < limit < 2300
     else:
         assert limit == hard
+
+
+@pytest.mark.parametrize(("upgraded", "more"), [(100, 200), (5000, 2000)])
+def test_upgraded_connections_take_more(upgraded, more):
+    def limit(provide):
+        def lower():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 8192))
+
+        code = PROVIDE.replace("provide(1000)", provide)
+        said = subprocess.run([sys.executable, "-c", code], preexec_fn=lower, capture_output=True, check=True)
+        return int(said.stdout.split()[1])
+
+    assert limit(f"provide(1000, {upgraded})") - limit("provide(1000)") == more

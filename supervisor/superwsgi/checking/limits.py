@@ -60,6 +60,15 @@ def _of_tasks(site: Site) -> Iterator[Flaw]:
             "raise it, as by TasksMax= in the unit, or have fewer",
             harmless=True,
         )
+    elif limit is not None and needed + (more := most * site.upgraded_threads) > limit:
+        yield Flaw(
+            "limits.upgraded",
+            f"limits.upgraded: {most} workers with {site.most_threads} threads, and one for each of "
+            f"{site.limits.upgraded} upgraded connections, are {needed + more} tasks, and this control group "
+            f"may have {limit} (pids.max)",
+            "raise it, as by TasksMax= in the unit, or lower limits.upgraded (off: none)",
+            harmless=True,
+        )
 
 
 def each_worker(site: Site, tried: Tried) -> int:

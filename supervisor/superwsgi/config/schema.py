@@ -309,6 +309,11 @@ class Site(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return 1 if self.green else self.most_threads
 
     @property
+    def upgraded_threads(self) -> int:
+        """Those that upgraded connections may keep in a worker, beside these."""
+        return 0 if self.green else self.limits.upgraded
+
+    @property
     def elastic(self) -> Elastic:
         """The bounds of a worker's threads; both are the same where the number is fixed."""
         if self.green:

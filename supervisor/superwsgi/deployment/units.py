@@ -141,7 +141,8 @@ def memory_max(site: Site, workers: int) -> int | None:
 
 def tasks_max(place: Installation) -> int | None:
     """None where systemd's own is enough."""
-    needed = 2 * place.workers * (place.site.native_threads + 16) + 512
+    each = place.site.native_threads + place.site.upgraded_threads + 16
+    needed = 2 * place.workers * each + 512
     return needed if needed > _TASKS else None
 
 

@@ -15,17 +15,21 @@ from superwsgi.system import procfs
 A_CONNECTION: Final = 2
 """Its socket, and perhaps a temporary file: of a body that arrives, of a response that waits."""
 
+A_PAIR: Final = 2
+"""What a connection takes beside its socket that the application has taken over: two sockets, or one."""
+
 SPARE: Final = 128
 """For the application: databases, caches, files; and what this process itself has open."""
 
 _UNKNOWN: Final = 32  # what a process has open, where /proc does not tell
 
 
-def provide(connections: int) -> int:
-    """Raise the limit as `connections` need; returns how many of them it leaves room for."""
+def provide(connections: int, upgraded: int = 0) -> int:
+    """Raise the limit as `connections` need, of which so many may be `upgraded`; returns how many of them it
+    leaves room for."""
     used = _in_use()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = used + SPARE + A_CONNECTION * connections
+    wanted = used + SPARE + A_CONNECTION * connections + A_PAIR * min(upgraded, connections)
     if _exceeds(wanted, soft):
         wanted = hard if _exceeds(wanted, hard) else wanted
         with contextlib.suppress(OSError, ValueError):  # forbidden, by a filter of system calls

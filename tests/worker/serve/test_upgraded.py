@@ -215,6 +215,22 @@ def test_after_the_answer_has_begun():
         assert worker.fetch("/too_late", *UPGRADE)[::2] == (200, b"begunok")
 
 
+def test_stacks_and_profiles_see_its_thread():
+    with running(app) as worker:
+        with upgraded(worker.connect()):
+            told = [head for each in worker.loop.threads_at(1) for head in each.threads]
+            assert [(head.kind, head.target) for head in told if head.target] == [("request", "/shout")]
+            assert "/shout" in [_target(thread) for thread in worker.loop.serving]
+        eventually(lambda: worker.counters.upgraded == 0)
+        assert "/shout" not in [_target(thread) for thread in worker.loop.serving]
+
+
+def _target(thread):
+    """Of the request that it has in hand."""
+    exchange = thread.connection.exchange if thread.connection is not None else None
+    return "" if exchange is None else exchange.request.target.decode()
+
+
 def test_threads_are_left_for_pages():
     with running(app, threads=1) as worker:
         clients = [upgraded(worker.connect()) for _ in range(5)]

@@ -22,7 +22,7 @@ class Profiled:
     def __init__(self, loop, **order):
         self.ours, theirs = os.pipe()
         self.sampler = Sampler(
-            SampleThreads(**{"seconds": 0.3, "rate": 200.0, **order}), theirs, loop.threads
+            SampleThreads(**{"seconds": 0.3, "rate": 200.0, **order}), theirs, loop.serving
         )
 
     def start(self, last=None):

@@ -174,6 +174,7 @@ class Worker:
             access=self._access,
             on_recycle=self._ask_for_replacement,
             on_end=self._signals.wake,
+            on_upgraded=self._dump_fatal_errors,
         )
         loop.put_in_quarantine(start.quarantine)
         trial = LeakTrial(loop.memory, self._offer)
@@ -185,7 +186,7 @@ class Worker:
         """The site, with no more connections than there are descriptors for."""
         site = self._start.site
         wanted = site.limits.connections
-        connections = descriptors.provide(wanted)
+        connections = descriptors.provide(wanted, site.limits.upgraded)
         if connections == wanted:
             return site
         self._errors.notice(
@@ -324,7 +325,7 @@ class Worker:
 
     def _sample(self, order: SampleThreads, fds: list[int]) -> None:
         assert self._loop is not None
-        last, self._sampler = self._sampler, Sampler(order, fds[0], self._loop.threads)
+        last, self._sampler = self._sampler, Sampler(order, fds[0], self._loop.serving)
         try:
             self._sampler.start(last)
         except RuntimeError as error:
@@ -383,9 +384,11 @@ class Worker:
             self._access.close(patience)
         self._errors.flush(patience)
 
-    def _dump_fatal_errors(self) -> None:
+    def _dump_fatal_errors(self, upgraded: int = 0) -> None:
+        """While the application has so many `upgraded` connections."""
         start = self._start
-        faulthandler.enable(start.stacks_fd, all_threads=start.site.native_threads <= _ALL_DUMPED)
+        threads = start.site.native_threads + min(upgraded, start.site.upgraded_threads)
+        faulthandler.enable(start.stacks_fd, all_threads=threads <= _ALL_DUMPED)
 
     def _take_signals(self) -> None:
         """The operator's signals: TERM drains, QUIT ends at once, USR2 writes the stacks of all threads. INT

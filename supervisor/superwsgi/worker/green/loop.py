@@ -63,7 +63,7 @@ class GreenLoop(Loop):
         self._watching = self._resting = False
         self._collector = Collector(hub)
         self._context.gateway.ended_by = (RequestEnded,)
-        self._watchdog = Watchdog(self._context.errors, self._hub, pool)
+        self._watchdog = Watchdog(self._context.errors, self._hub, lambda: self.serving)
         self._closed = Event()
         return pool
 
@@ -76,7 +76,7 @@ class GreenLoop(Loop):
         self._watchdog.start()
 
     def threads_at(self, question: int) -> Iterator[ThreadsAt]:
-        serving, lost = list(self._pool), self._service.lost.threads
+        serving, lost = list(self.serving), self._service.lost.threads
         known = {id(self._hub), *(each.ident for each in [self._poller, *serving, *lost])}
 
         def others(of_threads: Mapping[int, At]) -> Iterator[Standing]:

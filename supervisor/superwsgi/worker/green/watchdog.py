@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from superwsgi import unpatched
@@ -44,12 +44,12 @@ _WAITING: Final = (
 
 
 class Watchdog:
-    """Made in the thread of this `hub`, whose greenlets in `pool` it watches."""
+    """Made in the thread of this `hub`, whose greenlets that are `serving` it watches."""
 
-    def __init__(self, errors: ErrorLog, hub: Any, pool: Iterable[WorkerThread]) -> None:
+    def __init__(self, errors: ErrorLog, hub: Any, serving: Callable[[], Iterable[WorkerThread]]) -> None:
         self._errors = errors
         self._hub = hub
-        self._pool = pool
+        self._serving = serving
         self._native = unpatched.get_native_id()
         self._missed = 0  # looks without a sign of life
         self._awake: float | None = None  # as procfs.awake has it, at the last sign of life
@@ -78,7 +78,7 @@ class Watchdog:
             self._hub.loop.run_callback_threadsafe(self._answer)
             return
         self._missed += 1
-        seen, thread = self._seen, next((each for each in self._pool if each.runs), None)
+        seen, thread = self._seen, next((each for each in self._serving() if each.runs), None)
         self._seen = None if thread is None or thread.connection is None else thread.connection.exchange
         if self._missed >= LOOKS and self._seen is seen and not self._told:
             self._tell(self._seen)

@@ -12,7 +12,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from superwsgi import unpatched
@@ -41,7 +41,7 @@ from superwsgi.worker.serve.health import Going
 from superwsgi.worker.serve.noticing import Noticing
 from superwsgi.worker.serve.overdue.deadlines import Deadlines
 from superwsgi.worker.serve.service import Service
-from superwsgi.worker.serve.upgraded.takeovers import Takeovers
+from superwsgi.worker.serve.upgraded.takeovers import Serving, Takeovers
 from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.stacks import threads_at
 from superwsgi.worker.threads.thread import WorkerThread
@@ -79,7 +79,8 @@ class Loop:
 
     `board` has one more thread record than that. `on_recycle` is told why this worker should be
     replaced: "requests" (it has answered requests.max), or a stuck thread. `on_end` is called in one of the
-    threads when nothing is served any more.
+    threads when nothing is served any more, `on_upgraded` when the application has another number of upgraded
+    connections.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Loop:
         access: AccessLog | None,
         on_recycle: Callable[[Recycle], None],
         on_end: Callable[[], None] = lambda: None,
+        on_upgraded: Callable[[int], None] = lambda upgraded: None,
     ) -> None:
         self._epoll = unpatched.epoll()
         self._context = context = context_of(site, app, board, errors, access, self._epoll)
@@ -114,6 +116,8 @@ class Loop:
         self._service = Service(
             context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
+        self.serving = Serving(pool, self._service.takeovers)
+        self._service.takeovers.on_change = on_upgraded
         self._deadlines = Deadlines(context, self._service, self._ending, pool, blocks)
         self._noticing = Noticing(connections, self._deadlines.left, self._service.drop_queued)
         self._checks = self._service.health.paths
@@ -184,7 +188,7 @@ class Loop:
 
     def threads_at(self, question: int) -> Iterator[ThreadsAt]:
         """What all threads of this process do, for the master. Called by the main thread."""
-        return threads_at(question, [*self._pool, *self.takeovers.threads], self._service.lost.threads)
+        return threads_at(question, self.serving, self._service.lost.threads)
 
     @property
     def takeovers(self) -> Takeovers:
@@ -193,11 +197,6 @@ class Loop:
     @property
     def memory(self) -> MemoryWatch:
         return self._service.memory
-
-    @property
-    def threads(self) -> Iterable[WorkerThread]:
-        """Those of the pool, whichever these are when it is gone through."""
-        return self._pool
 
     def join(self, timeout: float | None) -> bool:
         """Wait, at most `timeout` seconds, until nothing is in hand and no connection is left."""

@@ -97,12 +97,12 @@ class _Sighting:
 
 
 class Sampler:
-    """One profile of the threads of a `pool`; `fd`, of the pipe, is its own."""
+    """One profile of the threads that are `serving`; `fd`, of the pipe, is its own."""
 
-    def __init__(self, order: SampleThreads, fd: int, pool: Iterable[WorkerThread]) -> None:
+    def __init__(self, order: SampleThreads, fd: int, serving: Iterable[WorkerThread]) -> None:
         self._order = order
         self._fd = fd
-        self._pool = pool
+        self._serving = serving
         self._tally = Tally()
         self._seen: dict[int, _Sighting] = {}  # by thread
         self._cut = ""
@@ -208,7 +208,7 @@ class Sampler:
         return seen.wanted
 
     def _in_requests(self) -> Iterator[tuple[WorkerThread, Exchange]]:
-        for thread in self._pool:
+        for thread in self._serving:
             connection = thread.connection
             exchange = connection.exchange if connection is not None else None
             if exchange is not None:

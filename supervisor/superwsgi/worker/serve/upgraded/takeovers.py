@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from socket import socket
@@ -44,6 +44,18 @@ _LAST_WORD: Final = 0.02
 FULL: Final = HttpError(503, "as many connections are upgraded as limits.upgraded allows: raise it")
 
 
+class Serving:
+    """The threads that have requests or upgraded connections, or could: whichever these are when it is gone
+    through."""
+
+    def __init__(self, pool: Pool, takeovers: Takeovers) -> None:
+        self._pool = pool
+        self._takeovers = takeovers
+
+    def __iter__(self) -> Iterator[WorkerThread]:
+        return iter([*self._pool, *self._takeovers.threads])
+
+
 class Takeovers:
     """`relieve` is called when an upgraded connection has taken a thread out of the pool; `follow` is that of
     the service. Times are monotonic ns."""
@@ -70,6 +82,7 @@ class Takeovers:
         self._upgraded: dict[Connection, WorkerThread] = {}
         self._reserved = 0
         self._records = context.board.upgraded()  # that are free
+        self.on_change: Callable[[int], None] = lambda upgraded: None
 
     @property
     def threads(self) -> list[WorkerThread]:
@@ -116,6 +129,7 @@ class Takeovers:
         if passage.fd >= 0:
             self._connections.tunnels[passage.fd] = connection
         self._board.add("upgraded", 1)
+        self.on_change(len(self._upgraded))
         self._record(passage, thread, exchange)
         thread.counts.show_all()
         thread.record.end()
@@ -215,6 +229,7 @@ class Takeovers:
                 passage.record.end()
                 self._records.append(passage.record)
         self._board.add("upgraded", -1)
+        self.on_change(len(self._upgraded))
         self._board.add("upgrades", 1)
         self._tell(connection, passage)
         if self._context.gateway.closing:
