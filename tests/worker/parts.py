@@ -29,7 +29,7 @@ from superwsgi.worker.connection.delivery import LISTENING, NO_LEASE
 from superwsgi.worker.connection.outbox import Outbox
 from superwsgi.worker.connection.sender import Sender
 from superwsgi.worker.connection.states import Event, State, waits
-from superwsgi.worker.connection.storage import Bulk, Stores
+from superwsgi.worker.connection.storage import Blocks, Bulk, Stores
 from superwsgi.worker.queue.queue import RequestQueue
 from superwsgi.worker.serve.acceptor import Acceptor, Listeners
 from superwsgi.worker.serve.admission import Admission
@@ -102,7 +102,7 @@ class Parts:
         self.listener, self.for_checks = self._listening(), self._listening()
         listeners = Listeners([self.listener, self.for_checks], for_checks=frozenset([self.for_checks]))
         self.recycled: list[Recycle] = []
-        bulk = Bulk(threads)
+        bulk, blocks = Bulk(threads), Blocks(alarm)
         age = int(site.limits.queue_age * SECOND)
         self.connections = Connections(RequestQueue(site.queue, threads, bulk, age))
         refused = Complaint(errors.warning, "no more threads")
@@ -113,7 +113,9 @@ class Parts:
             self.context, self.connections, self.pool, listeners, lambda now: self.admission.make_room(now)
         )
         self.ending = Ending(self.context, self.connections, self.acceptor, addresses)
-        self.admission = Admission(self.context, self.connections, self.ending, listeners, addresses, bulk)
+        self.admission = Admission(
+            self.context, self.connections, self.ending, listeners, addresses, bulk, blocks
+        )
         self.baton = self.pool.baton
         self.service = Service(
             self.context,
@@ -126,7 +128,7 @@ class Parts:
             self.recycled.append,
         )
         self.threads = list(self.pool)  # which have ended already
-        self.deadlines = Deadlines(self.context, self.service, self.ending, self.pool)
+        self.deadlines = Deadlines(self.context, self.service, self.ending, self.pool, blocks)
         self.me = self.threads[0]
         self.me.has_baton = True
 
