@@ -24,7 +24,11 @@ from superwsgi.profiles.wording import workers_not_told
 from superwsgi.samples import RATE, SECONDS
 
 
-@click.command(short_help="Show where the time of requests goes.")
+_READING = """`self` is what a function itself takes, `total` includes what it calls, and the line is the one
+where it spends most. Time is that of threads, so four requests at once take four seconds a second."""
+
+
+@click.command(epilog=_READING, short_help="Show where the time of requests goes.")
 @which_site_and("worker", is_worker)
 @click.option(
     "--seconds", type=click.FloatRange(*SECONDS), default=10.0, show_default=True, help="How long to look."

@@ -104,7 +104,9 @@ def status(which: Which, requests: bool, as_json: bool, seconds: int | None) -> 
 
     `1/3 of 4` says that one of a worker's three threads has a request in hand, and that it may have four.
     Where requests wait, or threads were abandoned, there are columns for that. `gated` requests wait for
-    others of their rule in `paths`; `upgraded` connections are the application's, such as WebSockets.
+    others of their rule in `paths`; `upgraded` connections are the application's, such as WebSockets. `total`
+    counts since the start of the master, over reloads and upgrades. A certificate is shown in its last 14
+    days.
 
     \b
     Unless the key `control` says otherwise, a control socket is the first of these that can be made:
