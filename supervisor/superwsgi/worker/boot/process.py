@@ -174,8 +174,8 @@ class Worker:
             access=self._access,
             on_recycle=self._ask_for_replacement,
             on_end=self._signals.wake,
-            on_upgraded=self._dump_fatal_errors,
         )
+        loop.takeovers.on_change = self._dump_fatal_errors
         loop.put_in_quarantine(start.quarantine)
         trial = LeakTrial(loop.memory, self._offer)
         if not loop.watch(trial.fileno(), lambda: self._judge(trial)):

@@ -79,8 +79,7 @@ class Loop:
 
     `board` has one more thread record than that. `on_recycle` is told why this worker should be
     replaced: "requests" (it has answered requests.max), or a stuck thread. `on_end` is called in one of the
-    threads when nothing is served any more, `on_upgraded` when the application has another number of upgraded
-    connections.
+    threads when nothing is served any more.
     """
 
     def __init__(
@@ -94,7 +93,6 @@ class Loop:
         access: AccessLog | None,
         on_recycle: Callable[[Recycle], None],
         on_end: Callable[[], None] = lambda: None,
-        on_upgraded: Callable[[int], None] = lambda upgraded: None,
     ) -> None:
         self._epoll = unpatched.epoll()
         self._context = context = context_of(site, app, board, errors, access, self._epoll)
@@ -117,7 +115,6 @@ class Loop:
             context, connections, pool, self._acceptor, self._admission, self._ending, bulk, on_recycle
         )
         self.serving = Serving(pool, self._service.takeovers)
-        self._service.takeovers.on_change = on_upgraded
         self._deadlines = Deadlines(context, self._service, self._ending, pool, blocks)
         self._noticing = Noticing(connections, self._deadlines.left, self._service.drop_queued)
         self._checks = self._service.health.paths

@@ -57,8 +57,8 @@ class Serving:
 
 
 class Takeovers:
-    """`relieve` is called when an upgraded connection has taken a thread out of the pool; `follow` is that of
-    the service. Times are monotonic ns."""
+    """`relieve` is called when an upgraded connection has taken a thread out of the pool, and `on_change`
+    whenever there is another number of them; `follow` is that of the service. Times are monotonic ns."""
 
     def __init__(
         self,
