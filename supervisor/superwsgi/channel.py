@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import array
 import contextlib
-import os
 import socket
 from collections.abc import Sequence
 from typing import Any, Final
 
+from superwsgi import unpatched
 from superwsgi.messages import Message, Word, decode, decode_word, encode
 from superwsgi.system import credentials
 
@@ -119,7 +119,7 @@ class Channel:
             return decode(raw), list(fds)
         except (OutOfDescriptors, ValueError):
             for fd in fds:
-                os.close(fd)
+                unpatched.close(fd)
             raise
 
     def hear(self) -> tuple[Word, int]:

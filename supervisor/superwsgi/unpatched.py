@@ -22,6 +22,7 @@ epoll: Final = cast("type[select.epoll]", getattr(select, "epoll", None))
 poll: Final = select.poll
 fork: Final = os.fork
 waitpid: Final = os.waitpid
+close: Final = os.close  # gevent's waits for its hub's next turn, which a mold never takes
 sleep: Final = time.sleep
 Socket: Final = socket.socket
 _STREAM: Final = int(socket.SOCK_STREAM)

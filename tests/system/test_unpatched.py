@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +76,14 @@ def test_what_is_accepted_is_a_socket_as_its_listener() -> None:
         listener.setblocking(False)
         with pytest.raises(BlockingIOError):
             unpatched.accept(listener, listener.family)
+
+
+@pytest.mark.parametrize("name", ["close", "fork", "waitpid"])
+def test_whoever_runs_in_workers_takes_from_here_what_gevent_replaces(name: str) -> None:
+    """gevent's os.close, say, waits for a turn of the hub, which a mold never takes."""
+    package = Path(unpatched.__file__).parent
+    rooms = "apps", "board", "files", "http", "log", "metrics", "system", "tls", "worker"
+    sources = [package / "channel.py", *(each for room in rooms for each in (package / room).rglob("*.py"))]
+    assert len(sources) > 100
+    called = re.compile(rf"\bos\.{name}\(")
+    assert [str(each) for each in sources if called.search(each.read_text())] == []

@@ -134,7 +134,7 @@ class Scoreboard:
         self.words.release()
         self.bytes.release()
         self._map.close()
-        os.close(self.fd)
+        unpatched.close(self.fd)
 
     def clear(self, slot: int) -> None:
         """Zero a slot before a new worker gets it."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
+from superwsgi import unpatched
 from superwsgi.apps.types import Environ, StartResponse
 from superwsgi.files.asked.conditions import CHANGED, NOWHERE, Validators, precondition, wanted_range
 from superwsgi.http.files import FileWrapper
@@ -59,7 +59,7 @@ class Content:
     def close(self) -> None:
         """Nothing more of it is to be sent than `piece` has handed out."""
         if self._fd >= 0:
-            os.close(self._fd)
+            unpatched.close(self._fd)
             self._fd = -1
 
 

@@ -13,6 +13,8 @@ import re
 import stat
 from typing import Final, NamedTuple
 
+from superwsgi import unpatched
+
 _STEP: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LAST: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO must not hold us up
 
@@ -88,17 +90,17 @@ def _walk(top: bytes, below: bytes) -> int:
     try:
         for folder in folders:
             before, here = here, os.open(folder, _STEP, dir_fd=here)
-            os.close(before)
+            unpatched.close(before)
         return os.open(name, _LAST, dir_fd=here)
     finally:
-        os.close(here)
+        unpatched.close(here)
 
 
 def _opened(fd: int) -> OpenFile:
     """Raises Missing for what has become something else meanwhile."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
+        unpatched.close(fd)
         raise Missing
     return OpenFile(fd, status)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.files import place
 from superwsgi.files.answering import Fields
 from superwsgi.files.asked import encodings
@@ -162,7 +163,7 @@ def _represent(folder: bytes, path: bytes, coding: str, fields: Fields) -> Repre
     try:
         return Representation(file, path, coding, fields)
     finally:
-        os.close(file.fd)
+        unpatched.close(file.fd)
 
 
 def _is_kept_for_ever(fields: Fields) -> bool:

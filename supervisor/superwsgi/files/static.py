@@ -94,7 +94,7 @@ class StaticFiles:
         try:
             chosen = Representation(file, asked.file, "", fields)
         except BaseException:  # the device that it is on fails
-            os.close(file.fd)
+            unpatched.close(file.fd)
             raise
         return chosen, Content(chosen.size, chosen.body, file.fd)
 
@@ -162,7 +162,7 @@ def _content(chosen: Representation) -> Content | None:
         return None
     if chosen.is_that(os.fstat(fd)):
         return Content(chosen.size, None, fd)
-    os.close(fd)
+    unpatched.close(fd)
     return None
 
 

@@ -7,7 +7,6 @@ after the fork; while there is nothing to write it sleeps without a timeout.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -103,7 +102,7 @@ class AccessLog:
     def reopen(self, fd: int) -> None:
         """Write to `fd` from now on; `fd` itself is closed. Raises OSError where it is no descriptor."""
         if self._sink is None:
-            os.close(fd)
+            unpatched.close(fd)
         else:
             self._sink.reopen(fd)
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.system.unsafe_paths import open_file
 
 STDOUT: Final = 1
@@ -63,7 +64,7 @@ def try_writing(path: Path) -> None:
     Raises OSError, as `open_file` would.
     """
     try:
-        os.close(open_file(path, _FLAGS & ~os.O_CREAT))
+        unpatched.close(open_file(path, _FLAGS & ~os.O_CREAT))
     except FileNotFoundError:
         try_making(path.parent)
 
@@ -74,7 +75,7 @@ def try_making(folder: Path) -> None:
     Raises OSError.
     """
     try:
-        os.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _MODE))
+        unpatched.close(os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _MODE))
     except OSError as exc:
         if exc.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # a file system without such files
             raise

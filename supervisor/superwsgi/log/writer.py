@@ -267,7 +267,7 @@ class Sink:
     def reopen(self, fd: int) -> None:
         """Write to what `fd` is from now on, and close `fd` itself."""
         os.dup2(fd, self.fd, inheritable=False)
-        os.close(fd)
+        unpatched.close(fd)
         if self._socket is not None:
             self._socket.detach()
         self._torn = False

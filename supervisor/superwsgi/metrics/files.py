@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Final, NamedTuple
 
+from superwsgi import unpatched
+
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 SPELLINGS: Final = (VARIABLE, VARIABLE.lower())
 """Where prometheus_client finds its folder; the second is what it was once called."""
@@ -105,7 +107,7 @@ def plain_file(name: str, folder: int, most: int) -> Iterator[tuple[BinaryIO, in
         with open(fd, "rb", closefd=False) as file:
             yield file, status.st_size
     finally:
-        os.close(fd)
+        unpatched.close(fd)
 
 
 def decode(data: bytes) -> Numbers:

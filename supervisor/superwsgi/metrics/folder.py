@@ -24,6 +24,7 @@ from typing import Final
 
 import msgspec
 
+from superwsgi import unpatched
 from superwsgi.config.schema import Site
 from superwsgi.metrics.files import SPELLINGS, VARIABLE, find
 from superwsgi.metrics.folding import opened
@@ -82,7 +83,7 @@ class MetricsFolder:
         self.look()
         if self.path is not None and self._fd is not None:
             shutil.rmtree(self.path, ignore_errors=True)
-            os.close(self._fd)
+            unpatched.close(self._fd)
             self.path = self._fd = None
 
     def _base(self, *, shared: bool) -> str:
@@ -90,7 +91,7 @@ class MetricsFolder:
         if self.path is not None and Path(self.path).is_dir():
             return self.path
         if self._fd is not None:  # somebody has removed it
-            os.close(self._fd)
+            unpatched.close(self._fd)
             self.path = self._fd = None
         failure: OSError = FileNotFoundError(errno.ENOENT, "there is no folder for it")
         for parent in self._parents:
@@ -144,7 +145,7 @@ def _make(prefix: str, parent: Path) -> tuple[str, int]:
             os.fchmod(fd, _FOR_ALL)
             if Path(path).is_dir():
                 return path, fd
-            os.close(fd)  # another start of this site took it for left behind, before our lock
+            unpatched.close(fd)  # another start of this site took it for left behind, before our lock
 
 
 def _let_read(folder: int, reader: int) -> str:

@@ -127,7 +127,7 @@ def opened(folder: str) -> Iterator[int]:
     try:
         yield fd
     finally:
-        os.close(fd)
+        unpatched.close(fd)
 
 
 def _lock(folder: int, how: int, patience: float) -> bool:

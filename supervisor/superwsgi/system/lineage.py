@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.system import libc, procfs
 
 _NAME: Final = "superwsgi-lineage"
@@ -101,4 +102,4 @@ def _map(name: str) -> int:
     try:
         return libc.map_page(fd)
     finally:
-        os.close(fd)
+        unpatched.close(fd)

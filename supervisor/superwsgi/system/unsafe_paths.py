@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final, NamedTuple, TypeVar
 
+from superwsgi import unpatched
+
 _ROOT: Final = 0
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _ITSELF: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,7 +64,7 @@ class _Way:
         self._strangers: set[int] = set()  # whose links were followed
 
     def close(self) -> None:
-        os.close(self._folder)
+        unpatched.close(self._folder)
 
     def open(self, flags: int, mode: int) -> int:
         """Raises OSError."""
@@ -96,7 +98,7 @@ class _Way:
             by_kernel = status.st_dev == Path("/proc").stat().st_dev
             return _Link(status.st_uid, os.readlink("", dir_fd=fd), by_kernel)
         finally:
-            os.close(fd)
+            unpatched.close(fd)
 
     def _count(self, link: _Link) -> None:
         self._links += 1
@@ -114,7 +116,7 @@ class _Way:
 
     def _enter(self, name: str, flags: int = 0) -> None:
         before, self._folder = self._folder, os.open(name, _FOLDER | flags, dir_fd=self._folder)
-        os.close(before)
+        unpatched.close(before)
 
     def _open_last(self, name: str, flags: int, mode: int) -> int:
         folder = os.fstat(self._folder)
@@ -122,7 +124,7 @@ class _Way:
             raise OSError(errno.ELOOP, _led_astray(stranger, folder.st_uid))
         fd = os.open(name, flags, mode, dir_fd=self._folder)
         if _is_others(folder) and not _is_only_there(os.fstat(fd)):
-            os.close(fd)
+            unpatched.close(fd)
             raise OSError(errno.ELOOP, _somewhere_else(folder.st_uid))
         return fd
 
@@ -188,7 +190,7 @@ def folder_of(path: str) -> Iterator[tuple[int, str]]:
     try:
         yield fd, name
     finally:
-        os.close(fd)
+        unpatched.close(fd)
 
 
 class NotPrivate(Exception):
@@ -228,4 +230,4 @@ def _close_to_others(folder: Path) -> None:
     try:
         os.fchmod(fd, 0o700)
     finally:
-        os.close(fd)
+        unpatched.close(fd)

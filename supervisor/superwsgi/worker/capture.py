@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Final
 
+from superwsgi import unpatched
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.streams import CapturedBytes, captured_text
 from superwsgi.worker import forks
@@ -34,7 +35,7 @@ def begin(errors: ErrorLog, pipe: int) -> None:
         text = captured_text(behind)
         setattr(sys, stream, text)
         setattr(sys, f"__{stream}__", text)
-    os.close(pipe)
+    unpatched.close(pipe)
 
 
 def follow(errors: ErrorLog) -> None:

@@ -23,7 +23,6 @@ from superwsgi.profiles.summing import sampled
 from superwsgi.profiles.wording import workers_not_told
 from superwsgi.samples import RATE, SECONDS
 
-
 _READING = """`self` is what a function itself takes, `total` includes what it calls, and the line is the one
 where it spends most. Time is that of threads, so four requests at once take four seconds a second."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from superwsgi import unpatched
 from superwsgi.config.sections import TlsSettings
 from superwsgi.system import libc
 
@@ -37,7 +38,7 @@ def copies(fd: int | None) -> Iterator[Mapping[str, str]]:
         opened: dict[str, str] = {}
         for name, content in _read(fd).items():
             copy = _in_memory(content)
-            stack.callback(os.close, copy)
+            stack.callback(unpatched.close, copy)
             opened[name] = f"/proc/self/fd/{copy}"
         yield opened
 

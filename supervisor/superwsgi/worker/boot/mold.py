@@ -96,7 +96,7 @@ def begin(
     try:
         signal.set_wakeup_fd(-1)
         for fd in private:
-            os.close(fd)
+            unpatched.close(fd)
         _serve(channel, app, found)
         code = 0
     except BaseException:
@@ -285,7 +285,7 @@ class Mold:
         for listener in self._listeners:
             listener.close()
         if self._access_fd is not None:
-            os.close(self._access_fd)
+            unpatched.close(self._access_fd)
         faulthandler.unregister(signal.SIGUSR2)
         self._leave_stacks()
         self._board.close()
@@ -312,7 +312,7 @@ class Mold:
             self._channel.send(ForkFailed(request.slot, f"cannot fork: {error.strerror}"))
         finally:
             for fd in fds:
-                os.close(fd)
+                unpatched.close(fd)
 
     def _before_fork(self, request: Fork) -> None:
         """Raises Unloadable."""
@@ -348,7 +348,7 @@ class Mold:
         channel_fd, *pipes = fds
         for pipe in pipes:  # in the place of the mold's, so that faulthandler has it from now on
             os.dup2(pipe, self._stacks_fd, inheritable=False)
-            os.close(pipe)
+            unpatched.close(pipe)
         return Start(
             site=self._site,
             master=self._master,

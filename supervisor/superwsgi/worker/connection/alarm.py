@@ -48,7 +48,7 @@ class Alarm:
 
     def close_in_child(self) -> None:
         """In a child that the application forked."""
-        os.close(self.fd)
+        unpatched.close(self.fd)
         self.fd = -1
 
     def reset(self) -> None:

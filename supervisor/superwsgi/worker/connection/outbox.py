@@ -132,7 +132,7 @@ class Outbox:
         """In a child that the application forked: without the stores, whose locks may be held forever."""
         for part in self._parts:
             if isinstance(part, Span):
-                os.close(part.fd)
+                unpatched.close(part.fd)
             elif isinstance(part, Segment):
                 part.file.close()
         self._parts.clear()
@@ -280,7 +280,7 @@ class Outbox:
     def _drop_first(self) -> None:
         part = self._parts.pop(0)
         if isinstance(part, Span):
-            os.close(part.fd)
+            unpatched.close(part.fd)
         elif isinstance(part, Segment):
             part.file.close()
             self._stores.files.give_back(part.end)

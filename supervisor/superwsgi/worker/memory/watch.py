@@ -140,9 +140,9 @@ class MemoryWatch:
     def close_in_child(self) -> None:
         """In a child that the application forked: the file tells of its parent."""
         self.counts = False
-        os.close(self.news)
+        unpatched.close(self.news)
         if self._file >= 0:
-            os.close(self._file)
+            unpatched.close(self._file)
 
     def _make_room(self) -> None:
         """For kinds that are not known yet, by those that were hardly asked for: these are others now."""

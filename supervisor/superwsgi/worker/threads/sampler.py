@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -126,7 +125,7 @@ class Sampler:
         """In a child that the application forked."""
         if not self._ended:
             self._ended = True
-            os.close(self._fd)
+            unpatched.close(self._fd)
             switching.make_usual_in_child()
 
     def _live(self) -> None:
@@ -142,7 +141,7 @@ class Sampler:
             switching.make_usual()
             if not self._ended:
                 self._ended = True
-                os.close(self._fd)
+                unpatched.close(self._fd)
 
     def _sample(self) -> Sampled:
         order = self._order

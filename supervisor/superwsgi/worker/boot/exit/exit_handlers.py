@@ -92,7 +92,7 @@ class Siblings:
     def close_in_child(self) -> None:
         """In a child that the application forked: nobody waits for it, as it ends with its worker."""
         self._be_gone()
-        os.close(self._others)
+        unpatched.close(self._others)
 
     def outlast(self) -> bool:
         """In the mold: wait until all workers have ended. Whether the mold is the one that removes."""
@@ -102,7 +102,7 @@ class Siblings:
     def _be_gone(self) -> None:
         here, self._here = self._here, -1
         if here >= 0:
-            os.close(here)
+            unpatched.close(here)
 
     def _wait(self, timeout: int | None) -> bool:
         """Whether all others end within `timeout` ms (None: wait forever)."""

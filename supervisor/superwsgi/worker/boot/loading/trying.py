@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 
+from superwsgi import unpatched
 from superwsgi.apps import AppError
 from superwsgi.apps.types import WSGIApp
 from superwsgi.config.schema import Site
@@ -89,7 +90,7 @@ def _fork() -> int | None:
     hearing, telling = os.pipe()
     try:
         forks.run_in_child(lambda: _tell_own(telling))
-        os.close(telling)
+        unpatched.close(telling)
         with open(hearing, "rb") as said:
             text = said.read()
         return int(text) if text else None
