@@ -48,7 +48,7 @@ class ThreadsStatus(Struct, frozen=True):
     there may be `most`. `queued` requests wait for one, the first for `oldest` seconds, None if that is not
     known. `gated` more wait until others of their rule are answered, the first for `gated_for` seconds, as
     the key `gated_by` wants it. `abandoned` were written off after a 504, and are in the application
-    still; `left` wait there for something to tell clients that have left."""
+    still; `left` wait there for something to tell clients that have left. `green`: they are greenlets."""
 
     busy: int = 0
     total: int = 0
@@ -60,6 +60,7 @@ class ThreadsStatus(Struct, frozen=True):
     gated_for: float | None = None
     gated_by: str | None = None
     left: int = 0
+    green: bool = False
 
 
 class LeakStatus(Struct, frozen=True):

@@ -110,6 +110,14 @@ def test_who_takes_the_threads():
     }
 
 
+def test_greenlets_are_called_so():
+    fields = begun(replace(QUEUE, green=True), replace(FREE, green=True))
+    assert fields["next"] == (
+        "other workers have free greenlets, but a connection stays with its worker: raise `green`, or make "
+        "these pages quicker; an open event stream holds a greenlet: README, Threads and event streams"
+    )
+
+
 def test_event_streams_and_a_page_that_waits():
     fields = begun(STREAMS, ThreadsView(8, 8, 8, 0, 1, 4.0, (EVENTS,) * 8))
     assert (fields["queued"], fields["oldest"]) == ("1", "4s")

@@ -54,7 +54,7 @@ def spell(snapshot: Snapshot, where: str = "", width: int | None = None) -> str:
     lines = [
         *_broken(_head(snapshot, where), width),
         "",
-        *_table(_COLUMNS, map(_row, snapshot.workers), width),
+        *_table(_columns(snapshot.threads), map(_row, snapshot.workers), width),
         *_broken(_notes(snapshot.workers), width),
         *_companions(snapshot, width),
     ]
@@ -67,12 +67,13 @@ def spell_running(snapshot: Snapshot, width: int | None = None) -> str:
         return f"{snapshot.site}: its master is of an earlier version, and does not say what runs\n"
     shown, busy = len(snapshot.running), snapshot.threads.busy
     abandoned = snapshot.threads.abandoned
-    lines = [f"{snapshot.site}: {busy} of {snapshot.threads.total} threads busy"]
+    lines = [f"{snapshot.site}: {busy} of {snapshot.threads.total} {_noun(snapshot.threads)}s busy"]
     lines[0] += f", {shown} of them shown" if shown < busy else ""
     lines[0] += f"; {abandoned} abandoned after a 504, in the application still" if abandoned else ""
     rows = map(_request, snapshot.running)
     if snapshot.running:
-        lines += ["", *_cut(_table(("since", "worker", "thread", "id", "request"), rows, None), width)]
+        columns = ("since", "worker", _noun(snapshot.threads), "id", "request")
+        lines += ["", *_cut(_table(columns, rows, None), width)]
     return "\n".join([*lines, ""])
 
 
@@ -179,6 +180,10 @@ def _took(seconds: float | None) -> str:
     return duration(seconds) if seconds < BOUNDS[-1] else f"over {duration(BOUNDS[-1])}"
 
 
+def _noun(threads: ThreadsStatus) -> str:
+    return "greenlet" if threads.green else "thread"
+
+
 def _threads(threads: ThreadsStatus) -> Iterator[str]:
     """`threads: 3 of 4 busy, up to 32`; nothing while no worker serves, and of an older master."""
     if threads.most:
@@ -186,13 +191,17 @@ def _threads(threads: ThreadsStatus) -> Iterator[str]:
         abandoned = f", {threads.abandoned} abandoned" if threads.abandoned else ""
         abandoned += f", {threads.left} whose clients have left" if threads.left else ""
         queued = f", queued: {_queued(threads)}" if threads.queued else ""
-        yield f"threads: {threads.busy} of {threads.total} busy{more}{abandoned}{queued}"
+        yield f"{_noun(threads)}s: {threads.busy} of {threads.total} busy{more}{abandoned}{queued}"
     if threads.gated:
         by = printable(threads.gated_by) if threads.gated_by else "their rule in paths"
         yield f"gated by {by}: {_waiting(threads.gated, threads.gated_for)}"
 
 
 # The table, and below it.
+
+
+def _columns(threads: ThreadsStatus) -> list[str]:
+    return [f"{_noun(threads)}s" if name == "threads" else name for name in _COLUMNS]
 
 
 def _row(worker: WorkerStatus) -> tuple[str, ...]:

@@ -262,6 +262,7 @@ def _together(workers: Iterable[ThreadsStatus]) -> ThreadsStatus:
         gated_for=gated.gated_for,
         gated_by=gated.gated_by,
         left=sum(w.left for w in each),
+        green=bool(each) and all(w.green for w in each),
     )
 
 
@@ -308,6 +309,7 @@ def _worker(present: _Present, last_death: DeathStatus | None, now: float) -> Wo
             threads.gated_for,
             threads.gated_by,
             min(counters.left, generation.site.most_threads),
+            bool(generation.site.green),
         ),
         cpu=worker.cpu,
         taken=counters.taken,

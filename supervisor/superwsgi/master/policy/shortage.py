@@ -26,12 +26,12 @@ CALM: Final = 5.0
 GROUPS: Final = 3
 """How many of those that take the threads are named."""
 
-_EVERYWHERE: Final = "raise `threads` or `workers`, or make these pages quicker"
+_EVERYWHERE: Final = "raise `{key}` or `workers`, or make these pages quicker"
 _SOMEWHERE: Final = (
-    "other workers have free threads, but a connection stays with its worker: raise `threads`, or make these "
+    "other workers have free {one}s, but a connection stays with its worker: raise `{key}`, or make these "
     "pages quicker"
 )
-_STREAMS: Final = "an open event stream holds a thread: superwsgi reference threads"
+_STREAMS: Final = "an open event stream holds a {one}: superwsgi reference threads"
 _COMPUTE: Final = (
     "no more are started while these compute, or where the system gives none: make these pages quicker, or "
     "add `workers` up to the CPUs"
@@ -56,6 +56,7 @@ class ThreadsView:
     gated: int = 0
     gated_for: float | None = None
     gated_by: str | None = None
+    green: bool = False  # they are greenlets
 
     @property
     def short(self) -> bool:
@@ -109,6 +110,7 @@ def view(counters: WorkerCounters, site: Site, ready_at: float | None, now: floa
         gated=gated,
         gated_for=_waited(counters.gated_since, ready_at, now) if gated else None,
         gated_by=_gate(counters.gated_at, site) if gated else None,
+        green=bool(site.green),
     )
 
 
@@ -170,7 +172,8 @@ def _facts(workers: Sequence[ThreadsView], waits: Sequence[float]) -> Iterator[t
 def _advice(short: Sequence[ThreadsView], *, everywhere: bool) -> str:
     if any(w.computes for w in short):
         return _COMPUTE
-    return f"{_EVERYWHERE if everywhere else _SOMEWHERE}; {_STREAMS}"
+    key, one = ("green", "greenlet") if any(w.green for w in short) else ("threads", "thread")
+    return f"{_EVERYWHERE if everywhere else _SOMEWHERE}; {_STREAMS}".format(key=key, one=one)
 
 
 def _shares(requests: Iterable[tuple[str, str]]) -> Iterator[str]:

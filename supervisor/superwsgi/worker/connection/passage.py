@@ -8,7 +8,6 @@ arrived already.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import time
@@ -160,7 +159,7 @@ class Direct(Passage):
 
     def close_in_child(self) -> None:
         with suppress(OSError):  # the application has closed it
-            os.close(self.far.detach())  # which does not tell the client, as `close` does
+            unpatched.close(self.far.detach())  # which does not tell the client, as `close` does
 
     # In threads of the application.
 

@@ -110,6 +110,7 @@ class GreenPool(Pool):
     def begin(self, hub: Any, work: Callable[[WorkerThread], None]) -> WorkerGreenlet:
         """Serve with this hub; returns who polls, which does `work`. Called once, before all else."""
         self.hands_over = True
+        self.replaced = "ended where it waits"
         self._least = 0
         self._resting, self._handed = deque(), deque()
         self._hub = hub

@@ -82,6 +82,7 @@ class Pool:
         self._known_until = 0
         self._told = -1  # what siblings read about `free`
         self.hands_over = False  # whoever polls never enters the application
+        self.replaced = "thread replaced"  # what the log says of `replace`
 
     def __iter__(self) -> Iterator[WorkerThread]:
         return iter(list(self._threads.values()))

@@ -186,7 +186,7 @@ class Deadlines:
             seconds=round((now - exchange.began) / SECOND, 1),
             **({} if request.rule is None else {"limit": request.rule.request_key}),
             **({"sent": exchange.sent} if exchange.sent else {}),
-            next="thread replaced",
+            next=self._pool.replaced,
         )
         self._service.lost.add(thread, request, exchange.began, now)
         self._replace(thread, connection, exchange, now)

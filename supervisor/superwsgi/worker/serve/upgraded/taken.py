@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from superwsgi import unpatched
 from superwsgi.worker.connection.passage import Direct
 
 if TYPE_CHECKING:
@@ -92,5 +93,5 @@ def taken_from(sock: socket.socket) -> TakenSocket:
     try:
         return cast(TakenSocket, _kind(socket.socket)(sock.family, sock.type, sock.proto, fd))
     except BaseException:
-        os.close(fd)
+        unpatched.close(fd)
         raise
