@@ -129,6 +129,7 @@ def test_many_wait_at_once(green):
     began = time.monotonic()
     assert [answer.text for answer in at_once(60, lambda: green.get("/sleep"))] == ["slept"] * 60
     assert time.monotonic() - began < 60 * 0.2
+    assert "greenlets: 0 of " in green.command("status").stdout
     assert green.stop() == 0
 
 
@@ -137,6 +138,7 @@ def test_a_request_that_takes_too_long_is_ended_where_it_waits(impatient):
     assert impatient.get("/stuck").status == 504
     stuck = impatient.wait_log("request stuck.*\n(.*\n)+?.*time.sleep")
     assert "target=/stuck" in stuck.group()
+    assert 'next="ended where it waits"' in stuck.group()
     impatient.wait_log("finally ran")
     assert impatient.get("/pid").text == pid, impatient.log
     assert "request failed" not in impatient.log
@@ -287,25 +289,48 @@ def test_greenlets_that_the_import_leaves_are_a_hazard(daemon):
     assert daemon.get().text == "hello"
 
 
-def test_what_the_import_makes_goes_on_in_workers(daemon):
-    """A queue goes on by the hub with which it was made: asgiref has one for each import of Django."""
-    made = """
-    import queue
+MADE = """
+    import os, queue, socket, subprocess, time
     from concurrent.futures import ThreadPoolExecutor
 
     QUEUE, ALONE = queue.SimpleQueue(), ThreadPoolExecutor(1)
+    MADE_IN = os.getpid()
+    time.sleep(0.01)
+    subprocess.run(["true"])
+    socket.getaddrinfo("localhost", 80)
 
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
-        QUEUE.put(ALONE.submit(lambda: b"done").result())
-        return [QUEUE.get()]
-    """
-    daemon.write("app.py", textwrap.dedent(made))
-    daemon.site(green=50)
+        QUEUE.put(ALONE.submit(lambda: time.sleep(0.05) or MADE_IN).result())
+        socket.getaddrinfo("localhost", 80)
+        made_in = QUEUE.get()
+        assert subprocess.run(["sh", "-c", "exit 3"]).returncode == 3
+        return [f"{made_in} {os.getpid()}".encode()]
+
+    def sleep(worker):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.drill
+def test_what_the_import_makes_goes_on_in_workers(daemon):
+    """A queue goes on by the hub with which it was made (asgiref has one for each import of Django): each
+    worker has its copy of both, also where a hook waits in the mold, and they do not wake each other."""
+    daemon.write("app.py", MADE)
+    daemon.site(green=50, workers=2, hooks={"before_fork": "app:sleep"})
     daemon.start()
-    assert "not preloaded" in daemon.log
-    assert "the hub of gevent, by which something waits (SimpleQueue)" in daemon.log
-    assert [daemon.get().text for _ in range(4)] == ["done"] * 4
+    assert "not preloaded" not in daemon.log
+    mold = str(daemon.mold())
+    answers = [answer.text.split() for answer in at_once(30, daemon.get)]
+    assert {made_in for made_in, _ in answers} == {mold}
+    assert {int(answered_by) for _, answered_by in answers} <= set(daemon.workers())
+    for worker in daemon.workers():
+        daemon.send(signal.SIGKILL, worker)
+        wait_for(lambda gone=worker: gone not in daemon.workers(), "its end")
+        daemon.wait_workers(2)
+        assert [answer.text.split()[0] for answer in at_once(20, daemon.get)] == [mold] * 20
+    assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log
 
 
 TAKING = """

@@ -1,7 +1,7 @@
 """For `green`: gevent's patches of the standard library.
 
 They are applied in a mold before anything of the application's is imported: all workers that are forked from
-it have them, and no library has kept anything from before. No hub is made here: a fork would not keep it.
+it have them, and no library has kept anything from before.
 """
 
 from __future__ import annotations
@@ -30,6 +30,22 @@ def leave_to_main(error: type[BaseException]) -> None:
     hub = existing_hub()
     if hub is not None and error not in hub.NOT_ERROR:
         hub.NOT_ERROR = (*hub.NOT_ERROR, error)
+
+
+def renew_hub() -> None:
+    """In a process that has just been forked: gevent's hub, if its parent had one, goes on by descriptors of
+    its own."""
+    if existing_hub() is not None:
+        from gevent import reinit
+
+        reinit()
+
+
+def wait(seconds: float) -> None:
+    """Let greenlets run, if there are any."""
+    from gevent import sleep
+
+    sleep(seconds)
 
 
 def existing_hub() -> Any:

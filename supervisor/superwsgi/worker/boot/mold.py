@@ -339,6 +339,7 @@ class Mold:
         try:
             if forks.fork() == 0:
                 self._channel.close()
+                patching.renew_hub()
                 process.main(self._start(request, fds))
         except OSError as error:
             return error.errno or errno.EAGAIN

@@ -5,7 +5,7 @@ locked. It shares every descriptor, and with it the offset of a file, the bytes 
 connection. It does not have the parent's child processes, timers, record locks and interpreters. So anything
 that was not there before the import counts as a hazard, unless it is known to be harmless. Runs in a mold
 between the import and the first fork, in the main thread; it changes nothing, except that garbage is
-collected, log files are flushed, and a hub of gevent that has nothing left to do is ended.
+collected, log files are flushed, and of a hub of gevent that has nothing left to do the threads are ended.
 
 Some things each child inherits as a copy of its own, as if it had imported the application: working folder,
 umask, limits, priority, environment, signal handlers and mask, seccomp filters, memory policies, the
@@ -39,14 +39,14 @@ def examine(before: Before, places: Places) -> list[str]:
     """Describe what in this process would not survive a fork, with the line that made it if that was
     recorded."""
     keeping.discard()
-    threads.end_idle_hub()
+    threads.settle_hub()
     found = [
         *threads.of_python(),
         *threads.greenlets(),
         *threads.native(),
         *keeping.children(),
         *keeping.interpreters(),
-        *descriptors.find(before.descriptors),
+        *descriptors.find(before.descriptors, threads.of_hub()),
         *memory.find(before.mappings),
         *keeping.timers(),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any, Final
 
 from superwsgi.worker.hazards import finding, memory, sockets
@@ -37,9 +37,10 @@ _EMPTY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7)}
 _RANDOM_DEVICES: Final = {os.makedev(1, minor) for minor in (8, 9)}
 
 
-def find(before: Iterable[Open]) -> Iterator[Hazard]:
-    """Hazards among descriptors that were not open before and are not duplicates of any that were."""
-    opened = _opened_since(before)
+def find(before: Iterable[Open], renewed: Set[int]) -> Iterator[Hazard]:
+    """Hazards among descriptors that were not open before, are not duplicates of any that were, and are none
+    of those that a worker has `renewed`."""
+    opened = [each for each in _opened_since(before) if each.fd not in renewed]
     if not opened:
         return
     around = _Around(opened)

@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -31,6 +31,11 @@ _BOOTSTRAP: Final = frozenset(
     }
 )
 """Functions of Python's own that every thread runs around its target."""
+
+_EVENTFD: Final = "anon_inode:[eventfd]"
+
+_TURN: Final = 0.001
+"""Seconds in which a hub takes a turn: libev tells its epoll only then what that is to watch."""
 
 _SURVIVED: Final = frozenset(
     {
@@ -65,32 +70,66 @@ def _runs(frame: FrameType) -> str:
 
 
 def greenlets() -> Iterator[Hazard]:
-    """Those that have something to go on with, and gevent's hub, by which they would: a child has a copy of
-    them all, but the descriptors below the hub are shared."""
+    """Those that have something to go on with, and what else gevent's hub waits for: a child would go on with
+    its copy of them."""
     for each in _unfinished():
         frame = each.gr_frame
         yield Hazard("a greenlet", otherwise="" if frame is None else f" running {_runs(frame)}")
     hub = patching.existing_hub()
-    if hub is not None:
-        kept = sorted({type(each).__name__ for each in _keepers(hub)})
-        yield Hazard("the hub of gevent, by which something waits" + f" ({', '.join(kept)})" * bool(kept))
+    if hub is not None and _waits(hub):
+        yield Hazard("the hub of gevent, by which something waits")
 
 
-def end_idle_hub() -> None:
+def settle_hub() -> None:
     """The import has waited for something, and nothing waits any more: who waits next makes another hub. But
-    a queue, say, goes on by the hub with which it was made, and by no other."""
+    a queue, say, goes on by the hub with which it was made, and by no other: that stays, without its native
+    threads, and each worker goes on with its copy (patching.renew_hub)."""
     hub = patching.existing_hub()
-    if hub is None or hub.loop.activecnt or hub.loop.pendingcnt or _unfinished() or _keepers(hub):
+    if hub is None or _waits(hub) or _unfinished():
         return
-    hub.destroy(destroy_loop=True)
+    resolver, pool = hub._resolver, hub._threadpool
+    del hub.resolver, hub.threadpool
+    if resolver is not None:
+        resolver.close()
+    if pool is not None:
+        pool.kill()
+    del resolver, pool
+    if not _keepers(hub):
+        hub.destroy(destroy_loop=True)
+    else:
+        patching.wait(_TURN)
+
+
+def of_hub() -> Set[int]:
+    """The descriptors of gevent's hub, which a worker replaces: its epoll, and the eventfd by which other
+    threads wake it. proc(5): what an epoll watches is in its fdinfo."""
+    hub = patching.existing_hub()
+    fd = -1 if hub is None else hub.loop.fileno()
+    if fd is None or fd < 0:
+        return frozenset()
+    info = Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines()
+    watched = {int(line.split()[1]) for line in info if line.startswith("tfd:")}
+    wakes = {each for each in watched if str(Path(f"/proc/self/fd/{each}").readlink()) == _EVENTFD}
+    return frozenset({fd, *wakes} if len(wakes) == 1 else {fd})
+
+
+def _waits(hub: Any) -> bool:
+    return bool(hub.loop.activecnt or hub.loop.pendingcnt)
 
 
 def _keepers(hub: Any) -> list[Any]:
     """Objects of gevent that refer to it, but those by which a greenlet has waited."""
     of_gevent = [each for each in gc.get_referrers(hub) if type(each).__module__.startswith("gevent.")]
-    return [
-        each for each in of_gevent if getattr(each, "hub", None) is hub and not hasattr(each, "switch_args")
-    ]
+    return [each for each in of_gevent if _has(each, "hub", hub) and not _has(each, "switch_args")]
+
+
+def _has(each: Any, name: str, value: object = None) -> bool:
+    """Whether it has an attribute of that name, or with that value."""
+    try:
+        found = getattr(each, name)
+    except Exception:  # a socket that is closed raises OSError
+        return False
+    return value is None or found is value
 
 
 def _unfinished() -> list[Any]:
