@@ -30,7 +30,8 @@ _REST: Final = Event.REST
 
 _NOTHING: Final = bytes(4)
 """What FIONREAD says of a socket without unread bytes: ioctl_tty(2). To peek instead raises an error, which
-takes ten times as long."""
+takes ten times as long; and so does to give ioctl() something that it cannot write to, as it raises one
+inside, and then copies."""
 
 
 QUIET: Final = 20
@@ -154,10 +155,12 @@ class Connection:
 
     def has_spoken(self) -> bool:
         """Whether unread bytes have arrived."""
+        unread = bytearray(_NOTHING)
         try:
-            return ioctl(self.fd, FIONREAD, _NOTHING) != _NOTHING
+            ioctl(self.fd, FIONREAD, unread)
         except OSError:
             return False
+        return unread != _NOTHING
 
     def forget(self) -> None:
         """Throw away what has arrived."""
