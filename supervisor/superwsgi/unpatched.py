@@ -25,6 +25,9 @@ waitpid: Final = os.waitpid
 close: Final = os.close  # gevent's waits for its hub's next turn, which a mold never takes
 sleep: Final = time.sleep
 Socket: Final = socket.socket
+BareSocket: Final = socket.SocketType
+"""What Socket is made of, in C: the latter begins and closes each in Python, to count what makefile() has
+made of it."""
 _STREAM: Final = int(socket.SOCK_STREAM)
 socketpair: Final = socket.socketpair
 Lock: Final = _thread.allocate_lock
@@ -57,9 +60,11 @@ def shared_lock() -> threading.Lock:
 
 def accept(listener: socket.socket, family: int) -> tuple[socket.socket, Any]:
     """As socket.accept of a stream, whose result is gevent's where that has patched, and which makes enums of
-    family and type each time: that takes longer than all the rest of it. Raises OSError."""
+    family and type each time: that takes longer than all the rest of it. Raises OSError.
+
+    The result is a BareSocket: it has the system's calls, and no method that socket.socket adds to these."""
     fd, address = listener._accept()  # type: ignore[attr-defined]
-    return Socket(family, _STREAM, 0, fd), address
+    return cast(socket.socket, BareSocket(family, _STREAM, 0, fd)), address
 
 
 def thread(work: Callable[[], object], name: str) -> threading.Thread | NativeThread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_what_is_accepted_is_a_socket_as_its_listener() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
         client.connect(listener.getsockname())
         sock, address = unpatched.accept(listener, listener.family)
-        with sock:
+        with contextlib.closing(sock):
             assert (sock.family, sock.type) == (listener.family, listener.type)
             assert address == client.getsockname()
         listener.setblocking(False)

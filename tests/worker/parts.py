@@ -143,7 +143,7 @@ class Parts:
         return self._stack.enter_context(client)
 
     def keep_connection(self, connection: Connection) -> Connection:
-        self._stack.enter_context(connection.sock)
+        self._stack.enter_context(contextlib.closing(connection.sock))
         return connection
 
     def peer(self, state: State = State.NEW) -> Peer:

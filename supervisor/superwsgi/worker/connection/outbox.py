@@ -290,7 +290,7 @@ class Outbox:
 
 def _send_file(out: Out, span: Span) -> int:
     """Raises OSError for the client, Unreadable for the file: an error of sendfile(2) may concern either."""
-    if isinstance(out, unpatched.Socket):
+    if isinstance(out, unpatched.BareSocket):
         try:
             count = os.sendfile(out.fileno(), span.fd, span.offset, min(span.size, TURN))
         except (BlockingIOError, ConnectionError):
