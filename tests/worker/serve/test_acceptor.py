@@ -86,7 +86,15 @@ def connect(parts, count, listener=None):
 
 
 def accept(parts, listener=None):
-    """Take what waits; how many connections that were."""
+    """Take what waits, as if told of it until nothing is left; how many connections that were."""
+    before = len(parts.connections.open)
+    while accept_once(parts, listener):
+        pass
+    return len(parts.connections.open) - before
+
+
+def accept_once(parts, listener=None):
+    """Take what waits when told of it once; how many connections that were."""
     before = len(parts.connections.open)
     for accepted in parts.acceptor.accept((listener or parts.listener).fileno(), NOW):
         parts.keep_connection(parts.admission.adopt(*accepted))
@@ -110,6 +118,19 @@ class TestLeaving:
         connect(parts, 2)
         assert accept(parts) == 2
         assert accept(parts) == 0
+
+    def test_it_takes_as_many_as_last_time_and_then_twice_as_many(self):
+        with Parts(limits=Limits(connections=100)) as parts:
+            parts.acceptor.come_back()
+            connect(parts, 8)
+            assert [accept_once(parts) for _ in range(5)] == [1, 2, 4, 1, 0]
+            connect(parts, 2)
+            assert [accept_once(parts) for _ in range(2)] == [1, 1]
+
+    def test_what_is_left_is_told_of_again(self, parts):
+        connect(parts, 2)
+        assert accept_once(parts) == 1
+        assert is_polled(parts)
 
     def test_with_more_than_its_share_it_leaves_for_a_moment(self, parts):
         sibling(parts, 0)

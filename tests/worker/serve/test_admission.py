@@ -19,8 +19,10 @@ def accepted(parts, count=1):
     address = parts.listener.getsockname()
     clients = [parts.keep(socket.create_connection(address)) for _ in range(count)]
     parts.acceptor.come_back()
-    waiting = parts.acceptor.accept(parts.listener.fileno(), parts.connections.now)
-    connections = [parts.keep_connection(parts.admission.adopt(*each)) for each in waiting]
+    connections = []
+    while len(connections) < count:
+        for each in parts.acceptor.accept(parts.listener.fileno(), parts.connections.now):
+            connections.append(parts.keep_connection(parts.admission.adopt(*each)))
     return clients, connections
 
 

@@ -35,7 +35,7 @@ FULL_PAUSE: Final = SECOND // 10
 """The same for a worker with as many connections as it may have; some may be idle by then."""
 
 AT_ONCE: Final = 64
-"""Connections accepted between two polls: 1,000 took 50 ms, during which nobody else was served."""
+"""Connections accepted between two polls, at most: 1,000 took 50 ms, during which nobody else was served."""
 
 RESERVED: Final = 32
 """Connections beyond limits.connections that are accepted for health checks, on their own addresses."""
@@ -92,6 +92,7 @@ class Acceptor:
         self._make_room = make_room
         self._full = Complaint(context.errors.warning, "no more connections")
         self._exhausted = Complaint(context.errors.warning, "connection not accepted")
+        self._expected = 1  # connections that wait when the kernel tells of some
         self._lock = unpatched.shared_lock()
         self.away = True
         self.until = NEVER  # when to come back, while away
@@ -102,9 +103,13 @@ class Acceptor:
         return fd in self._listeners
 
     def accept(self, fd: int, now: int) -> Iterator[Accepted]:
-        """Accept from a listener that became ready, as far as this worker should. Raises Broken."""
+        """Accept from a listener that became ready, as far as this worker should. Raises Broken.
+
+        As many as last time, and twice as many if that was not all: what is left is told of in the next poll.
+        To ask until nothing is left makes the kernel prepare one connection more than there are, and raises
+        an error: for connections that come one at a time half as much again as to accept them."""
         listener = self._listeners.get(fd)
-        for accepted in range(AT_ONCE):
+        for accepted in range(self._expected):
             if listener is None or fd not in self._watched:
                 return
             try:
@@ -112,6 +117,7 @@ class Acceptor:
             except (BlockingIOError, ConnectionAbortedError):
                 if not accepted and listener.family == socket.AF_UNIX and is_deaf(listener):
                     self._forget(fd)
+                self._expected = accepted or 1
                 return
             except OSError as error:
                 self._unable(error, now)
@@ -125,6 +131,7 @@ class Acceptor:
                 self._await_room(now)
             elif over_share(connections, self._board.peers()):
                 self.leave(now + PAUSE)
+        self._expected = min(2 * self._expected, AT_ONCE)
 
     def yield_to_peers(self, now: int) -> None:
         """Leave while no thread is free here but another worker has one."""
