@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superwsgi.board.layout import PATH_BYTES
-from superwsgi.http.request.path_groups import DEPTH, group_of, path_group
+from superwsgi.http.request import path_groups
+from superwsgi.http.request.path_groups import DEPTH, asked_kind, group_of, path_group
 
 WORDS = [
     "",
@@ -156,3 +157,15 @@ def test_long_ones_cost_no_more(piece):
     """An expression that goes back and forth would take hours."""
     for size in (30, 100, 111, 100_000):
         assert len(path_group((piece * size)[:size])) <= PATH_BYTES + 2
+
+
+def test_kinds_are_told_apart_however_many_there_have_been():
+    targets = [f"/page-{n}/{n}?q={n}".encode() for n in range(3000)]
+    for _ in range(2):
+        for target in targets:
+            expected = f"GET {group_of(target)}"
+            assert asked_kind("GET", target) == expected
+            assert asked_kind("POST", target) == f"POST {group_of(target)}"
+    assert asked_kind("GET", b"/" + b"x" * 9000) == "GET " + group_of(b"/" + b"x" * 9000)
+    assert asked_kind("GET", b"http://host/a/12?x") == "GET /a/*"
+    assert len(path_groups._asked) <= 1024

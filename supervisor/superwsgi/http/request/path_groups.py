@@ -40,6 +40,13 @@ _WORD: Final = re.compile(
 _RANDOM: Final = re.compile("[a-z][A-Z].*[a-z][A-Z]|[A-Z]{16}")
 """What random letters have, and some words as well."""
 
+_CACHED: Final = 1024
+_USUAL: Final = 256
+"""Paths whose kind is known without looking for their group, which takes 2 us, and how many bytes these have:
+clients choose them, and would fill megabytes."""
+
+_asked: Final[dict[tuple[str, bytes], str]] = {}
+
 
 def group_of(target: bytes | str) -> str:
     """The group of a request's target."""
@@ -48,7 +55,15 @@ def group_of(target: bytes | str) -> str:
 
 def asked_kind(method: str, target: bytes) -> str:
     """`GET /reports/*`: a method, and the group of what the client has asked for."""
-    return f"{method} {group_of(target)}"
+    path = target.partition(b"?")[0]
+    kind = _asked.get((method, path))
+    if kind is None:
+        kind = f"{method} {group_of(path)}"
+        if len(path) <= _USUAL:
+            if len(_asked) >= _CACHED:
+                _asked.clear()
+            _asked[method, path] = kind
+    return kind
 
 
 def group_below(target: bytes | str, folders: tuple[str, ...]) -> str:

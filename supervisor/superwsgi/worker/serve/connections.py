@@ -49,6 +49,8 @@ class Connections:
 
     def next_read(self) -> Connection | None:
         """The next one whose request is complete; None if there is none, as others take them, too."""
+        if not self.complete:  # an error takes longer
+            return None
         try:
             return self.complete.popleft()
         except IndexError:

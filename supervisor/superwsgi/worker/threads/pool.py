@@ -109,11 +109,9 @@ class Pool:
     def permit(self, at_once: bool = False) -> bool:
         """Take a permit; start a thread if there is none and may be one. `at_once`: the request cannot wait,
         so it may be one also while others compute."""
-        try:
-            self.permits.pop()
-        except IndexError:
-            return self.size < self.most and self._may_grow(at_once) and self._grow()
-        return True
+        if self._take_permit():
+            return True
+        return self.size < self.most and self._may_grow(at_once) and self._grow()
 
     def give_back(self) -> None:
         """A request has left the application."""
@@ -157,6 +155,15 @@ class Pool:
                 return (self.baton.waited_since or now) + self._idle
             self._remove(thread)
         return NEVER
+
+    def _take_permit(self) -> bool:
+        if not self.permits:  # an error takes longer, and while requests wait there is none each time
+            return False
+        try:
+            self.permits.pop()
+        except IndexError:  # another thread has just had it
+            return False
+        return True
 
     def _may_grow(self, at_once: bool) -> bool:
         """Whether one more thread may be started, and would do any good."""
