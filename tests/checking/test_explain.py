@@ -145,7 +145,8 @@ memory
                      what is shared
   altogether         92M for 2 workers before the first request; the master
                      comes on top
-  room               for 5 workers, or 212 if nothing that they share is changed
+  room               for 5 workers that share nothing any more, 212 that share
+                     all
   there is           512M (memory.max)
   memory.soft        a worker above 205M (rss) is replaced           site.yaml:7
   memory.hard        no limit                                            default

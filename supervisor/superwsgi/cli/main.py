@@ -61,6 +61,7 @@ def main(context: click.Context, path: str | None) -> None:
     superwsgi run shop.wsgi:app    serve an application without a file
     superwsgi init                 write a site file for this folder
     superwsgi check site.yaml      find out whether a site would start
+    superwsgi reference threads    explain a key of the site file
     superwsgi unit                 print or install the site's systemd unit
     superwsgi status               show what the sites of this machine do
     superwsgi status shop          show what one of them does

@@ -112,7 +112,7 @@ _HEAD: Final = """\
 #
 #   superwsgi check -c {file}     is it right?
 #   superwsgi -c {file}           serve it
-#   superwsgi reference               every key there is
+#   superwsgi reference               every key there is; `superwsgi reference threads`: one
 
 """
 

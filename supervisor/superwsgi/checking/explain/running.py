@@ -161,5 +161,5 @@ def _room(there: int, whole: int, each: int) -> Fact:
     apart = there // max(whole, 1)
     text = f"for {_many(apart, 'worker')}"
     if at_first != apart:
-        text += f", or {at_first} if nothing that they share is changed"
+        text += f" that share nothing any more, {at_first} that share all"
     return Fact("room", text, {"sharing": at_first, "apart": apart})

@@ -28,8 +28,7 @@ def recycle(which: Which, worker: str | None, wait: bool) -> None:
     """Replace a worker by a fresh one of the same code and configuration: once the new one serves, the old
     one answers what it has in hand, and ends. WORKER is its number or process id; without it all workers are
     replaced, one after the other. It may be the name of a companion, too, which is told to end before another
-    one is started; then NAME, the name of the site, goes before it, which else is not needed where only one
-    runs.
+    one is started. NAME, the name of the site, is needed where several run, and before a companion's.
 
     No request is lost that takes less than timeouts.graceful. All workers cannot be recycled beside a reload,
     which replaces them anyway.
@@ -50,8 +49,8 @@ def recycle(which: Which, worker: str | None, wait: bool) -> None:
 @click.option("-w", "--wait", is_flag=True, help="Wait until it is gone and another one serves, and show it.")
 def kill(which: Which, worker: str | None, wait: bool) -> None:
     """End a worker by SIGKILL, and say which requests are lost with it; it is replaced at once. WORKER is its
-    number or process id, or the name of a companion; then NAME, the name of the site, goes before it, which
-    else is not needed where only one runs.
+    number or process id, or the name of a companion. NAME, the name of the site, is needed where several run,
+    and before a companion's.
 
     \b
     Exit codes:
