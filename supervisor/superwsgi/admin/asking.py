@@ -26,8 +26,13 @@ MOST: Final = 64 << 20
 """Bytes of an answer."""
 
 _PIECE: Final = 64 << 10
+"""Bytes that are read at once."""
+
 _BURST: Final = 40
+"""Requests to the master at once, and a quarter of that in each second: far below what makes it end us."""
+
 _PAUSE: Final = 0.1
+"""Seconds until it is tried again where there were as many."""
 
 
 class Unanswered(Exception):
@@ -46,7 +51,7 @@ class Asking:
         self._places = threading.BoundedSemaphore(AT_ONCE)
         self._arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._bucket = TokenBucket(_BURST)  # far below what makes the master end us
+        self._bucket = TokenBucket(_BURST)
 
     def connected(self, fd: int) -> None:
         self._arrived.put(fd)

@@ -25,10 +25,16 @@ VARIABLES: Final = "/etc/default"
 HEAD: Final = "# superwsgi unit: "
 
 _PRIVILEGED: Final = 1024
+"""Ports below it take root, or CAP_NET_BIND_SERVICE (ip(7))."""
+
 _RELOAD: Final = 600.0
 """Seconds that a reload gets at least: an operator who waits for it may look at the log meanwhile."""
 MARGIN: Final = 15.0
+"""Seconds for the master itself, beside what the site file allows the others."""
+
 _FILES: Final = 65536
+"""Descriptors for each process, where limits.connections does not take more."""
+
 _TASKS: Final = 4000
 """Less than what systemd lets a unit have unless told otherwise, DefaultTasksMax= of
 systemd-system.conf(5)."""

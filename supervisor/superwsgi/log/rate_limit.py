@@ -10,11 +10,16 @@ from itertools import count
 from typing import Final
 
 SILENCE: Final = 60 * 10**9
-
+"""For a Complaint: ns after it was made in which it is only counted."""
 
 REPEATED: Final = 600 * 10**9
+"""For Repeats: ns from one time that it is told to the next, and without it, after which it is news again."""
+
 _OFTEN: Final = 8
+"""Times that are all told at first."""
+
 _KEYS: Final = 1000
+"""Reasons that are told apart; beyond, the one that was longest without news is forgotten."""
 
 BURST: Final = 64
 """Incidents that a process reports to the master at once; in each second after that, a quarter of them."""

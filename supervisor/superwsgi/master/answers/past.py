@@ -30,6 +30,7 @@ _KINDS: Final = 256
 """Of an hour; others count together."""
 
 _WORST: Final = 2
+"""Minutes of a kind that are kept of an hour: those with most failures."""
 
 
 class KindsHour(Struct):

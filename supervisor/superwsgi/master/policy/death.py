@@ -20,6 +20,7 @@ FREE: Final = 5
 
 FIRST: Final = 0.1
 LONGEST: Final = 30.0
+"""Seconds of the first wait, and of the longest one."""
 
 _DOUBLED: Final = 16
 """Times that the wait is doubled: more than it takes from FIRST to LONGEST."""

@@ -37,6 +37,7 @@ _SILENT: Final = 2.0
 """Without a sign of life for so long it hangs: one with something in hand gives one every second."""
 
 _UNSURE: Final = 16
+"""Looks at a worker that are kept until it shows that it has lived on."""
 
 
 class Suspects:

@@ -43,8 +43,14 @@ EVIDENCE_OF_RESIDENT: Final = 250.0
 """The same where only the resident memory is known to grow."""
 
 _IN_USE: Final = 0.2
+"""What allocators have handed out is gone by if it grows by this part of the resident memory at least; else
+that itself, which is coarser."""
+
 _MUCH: Final = 256 << 10
+"""Bytes that a kind has while it is in hand, from which looks taken at such moments are left out."""
+
 _ENOUGH: Final = 8
+"""If fewer than one look in so many is left, all count."""
 
 STEADY: Final = 0.7
 LEAST: Final = 8 << 20
@@ -54,8 +60,14 @@ _OUTSIDE: Final = 5.0
 """Steps that are so many times the usual error away from what explains the others are left out."""
 
 _USUAL: Final = 0.97
+"""The part of the steps, those that fit best, from which the usual error is taken."""
+
 _TURNS: Final = 4
+"""How often steps are left out, and the others explained anew."""
+
 _ROUNDS: Final = 200
+"""Of the solver, at most."""
+
 _ROWS: Final = 32
 """Rows after which other threads may have the GIL."""
 
@@ -63,7 +75,10 @@ _TIME: Final = ""
 """Stands for what makes it grow without any request; a part of the growth that time explains is nobody's."""
 
 _NEAR: Final = 1e-3
+"""The solver is done when nothing moves by more than this part of the largest value."""
+
 _GRAIN: Final = 4096.0
+"""Bytes: a page, below which no figure of the kernel's is exact."""
 
 
 @dataclass(frozen=True, slots=True)

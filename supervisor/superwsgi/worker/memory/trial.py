@@ -28,6 +28,7 @@ _AGAIN: Final = 10 * SECOND
 
 _IN_VAIN: Final = 60 * SECOND
 _LONGEST: Final = 3600 * SECOND
+"""The pause after the collector was run for nothing; twice as long each time, up to the longest."""
 
 
 class LeakTrial:

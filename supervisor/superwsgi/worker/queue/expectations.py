@@ -32,8 +32,11 @@ _MIDDLE: Final = 8
 """An unknown kind is expected to take this part of the average."""
 
 LATELY: Final = SECOND
+"""Ns for which the shortest of those that have come is remembered."""
+
 _WEIGHT: Final = 8
 _WEIGHT_OF_ALL: Final = 64
+"""A call moves the average of its kind, and that of all, by the eighth and the sixty-fourth part."""
 
 
 def kind_of(request: Request) -> str:

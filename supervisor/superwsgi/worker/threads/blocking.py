@@ -18,7 +18,10 @@ BLOCKED: Final = 200_000
 """A request that blocks for this many ns or more counts: two thread switches and some margin."""
 
 _WEIGHT: Final = 1 / 8
+"""Of the newest request in a kind's share of those that block."""
+
 _PASS: Final = 0.25
+"""The share above which a kind is expected to."""
 
 _FIRST: Final = 0.5
 """The share of a kind that has just been seen to block: once more, and it is expected to, or soon no more."""
