@@ -13,7 +13,13 @@ from tests.e2e.daemon import wait_for
 from tests.e2e.wire import Wire, request
 
 APP = """
-    import time
+    import os, select, time
+
+    def wait(gate):
+        # Until it has been opened and closed; an open() that waits would keep all greenlets waiting.
+        fd = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+        select.select([fd], [], [])
+        os.close(fd)
 
     def app(environ, start_response):
         name = environ["QUERY_STRING"]
@@ -22,7 +28,7 @@ APP = """
         if name == "taught":
             time.sleep(1)
         elif environ["PATH_INFO"] == "/slow":
-            open(f"gate-{name}").close()
+            wait(f"gate-{name}")
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(name)))])
         return [name.encode()]
 """
@@ -100,7 +106,15 @@ def site(daemon):
         yield Site(daemon, stack)
 
 
-@pytest.mark.parametrize(("policy", "expected"), [("fair", "QCDE"), ("fifo", "CDEQ")])
+@pytest.mark.parametrize(
+    ("daemon", "policy", "expected"),
+    [
+        (None, "fair", "QCDE"),
+        (None, "fifo", "CDEQ"),
+        pytest.param("green", "fair", "QCDE", marks=pytest.mark.drill),
+    ],
+    indirect=["daemon"],
+)
 def test_who_is_next(site, policy, expected):
     """One thread becomes free, slow C, D and E wait for it, and quick Q has come last."""
     site.start(policy).teach()

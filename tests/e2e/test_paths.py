@@ -15,7 +15,13 @@ from tests.e2e.test_status import look
 from tests.e2e.wire import Wire, request
 
 APP = """
-    import time
+    import os, select, time
+
+    def wait(gate):
+        # Until it has been opened and closed; an open() that waits would keep all greenlets waiting.
+        fd = os.open(gate, os.O_RDONLY | os.O_NONBLOCK)
+        select.select([fd], [], [])
+        os.close(fd)
 
     def app(environ, start_response):
         path, name = environ["PATH_INFO"], environ["QUERY_STRING"]
@@ -24,7 +30,7 @@ APP = """
         elif name.startswith("gate"):
             with open("begun", "a") as file:
                 file.write(name + "\\n")
-            open(name).close()
+            wait(name)
         body = environ["wsgi.input"].read() if environ["REQUEST_METHOD"] == "POST" else b""
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [str(len(body)).encode() if body else name.encode()]
@@ -63,7 +69,15 @@ def site(daemon):
         yield Ruled(daemon, stack)
 
 
-@pytest.mark.parametrize(("policy", "threads"), [("fair", {"min": 2, "max": 8}), ("fifo", 8)])
+@pytest.mark.parametrize(
+    ("daemon", "policy", "threads"),
+    [
+        (None, "fair", {"min": 2, "max": 8}),
+        (None, "fifo", 8),
+        pytest.param("green", "fair", 8, marks=pytest.mark.drill),
+    ],
+    indirect=["daemon"],
+)
 def test_two_at_once_and_others_pass(site, policy, threads):
     """And no thread is started for those that are gated."""
     site.start({"/reports": {"threads": 2}}, queue=policy, threads=threads)
