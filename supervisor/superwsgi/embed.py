@@ -18,9 +18,9 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
-from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.exit_codes import APP_NOT_LOADED, CONFIGURATION
 from superwsgi.master.release import Release
-from superwsgi.master.serve import CONFIGURATION, serve
+from superwsgi.master.serve import serve
 from superwsgi.worker import forks, hazards
 from superwsgi.worker.boot import mold
 from superwsgi.worker.boot.exit import unfinished

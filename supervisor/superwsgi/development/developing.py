@@ -34,7 +34,7 @@ from superwsgi.development.shown.summary import facts, title
 from superwsgi.development.shown.terminal import Terminal, has_colours
 from superwsgi.development.shown.tracebacks import of_application
 from superwsgi.development.watching import FileWatcher, can_watch
-from superwsgi.master.master import APP_NOT_LOADED
+from superwsgi.exit_codes import APP_NOT_LOADED
 from superwsgi.system.signals import Signals
 
 _FAILED: Final = frozenset({"reload failed", "reload refused", "application did not load"})

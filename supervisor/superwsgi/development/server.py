@@ -17,7 +17,8 @@ import msgspec
 from superwsgi.config.schema import Site
 from superwsgi.development import names
 from superwsgi.development.ahead import Ahead
-from superwsgi.master.serve import FAILED, serve
+from superwsgi.exit_codes import FAILED
+from superwsgi.master.serve import serve
 from superwsgi.system import orphan
 
 

@@ -17,6 +17,7 @@ import msgspec
 from superwsgi import __version__, build
 from superwsgi.config.schema import Site
 from superwsgi.control import Configuration, Outcome, Snapshot
+from superwsgi.exit_codes import APP_NOT_LOADED, OK
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback
@@ -62,9 +63,6 @@ from superwsgi.master.systemd.report import Report
 from superwsgi.master.upgrade.takeover import Taken
 from superwsgi.master.upgrade.upgrade import Upgrades
 from superwsgi.worker import forks
-
-OK: Final = 0
-APP_NOT_LOADED: Final = 3
 
 _LOOK: Final = 1.0
 """Seconds between two looks at whether control socket and pid file are still there."""

@@ -8,11 +8,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Final
 
 from superwsgi import extras
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
+from superwsgi.exit_codes import CONFIGURATION, FAILED, NOT_BOUND, OK
 from superwsgi.files import folders
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.admin import user
@@ -20,7 +20,7 @@ from superwsgi.master.context import ReadSite, Startup, check_command
 from superwsgi.master.control.paths import folders as control_folders
 from superwsgi.master.generations.resources import Shared
 from superwsgi.master.handover import HandoverError, handed_over
-from superwsgi.master.master import OK, Master
+from superwsgi.master.master import Master
 from superwsgi.master.pidfile import PidFile, PidFileError
 from superwsgi.master.processes.launch import Launch
 from superwsgi.master.release import Origin
@@ -32,10 +32,6 @@ from superwsgi.master.upgrade.upgrade import REHEARSAL
 from superwsgi.metrics.folder import MetricsFolder
 from superwsgi.system.privileges import PrivilegeError
 from superwsgi.tls.interface import CertificateError
-
-FAILED: Final = 1
-CONFIGURATION: Final = 2
-NOT_BOUND: Final = 4
 
 
 def serve(read_site: ReadSite, launch: Launch, site_file: str | None = None) -> int:

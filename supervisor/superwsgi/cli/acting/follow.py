@@ -14,8 +14,8 @@ from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one
 from superwsgi.control import Answer, Ended, Outcome, Progress, Request, Stage
+from superwsgi.exit_codes import FAILED
 from superwsgi.log.spelling import duration, printable, printable_lines
-from superwsgi.master.serve import FAILED
 
 
 def act(what: str, which: Which, request: Request, *, wait: bool) -> None:

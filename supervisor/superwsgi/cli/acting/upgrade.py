@@ -9,7 +9,7 @@ from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
 from superwsgi.control import UpgradeRequest, WatchRequest
-from superwsgi.master.serve import FAILED
+from superwsgi.exit_codes import FAILED
 
 
 @click.command(short_help="Replace superwsgi and Python themselves, without losing a request.")

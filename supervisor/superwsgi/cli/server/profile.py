@@ -15,8 +15,8 @@ from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
 from superwsgi.control import Answer, Profile, ProfileRequest, Progress
+from superwsgi.exit_codes import FAILED
 from superwsgi.log.spelling import printable
-from superwsgi.master.serve import FAILED
 from superwsgi.profiles.formats import ENDINGS, FORMATS
 from superwsgi.profiles.hottest import spell
 from superwsgi.profiles.summing import sampled

@@ -14,8 +14,8 @@ from typing import Final, NoReturn, TypeVar
 import click
 
 from superwsgi.control import Answer, NotUnderstood, Refused, Request, decode_answer, encode
+from superwsgi.exit_codes import FAILED
 from superwsgi.log.spelling import printable
-from superwsgi.master.serve import FAILED
 from superwsgi.system import credentials
 
 NOT_RUNNING: Final = 2

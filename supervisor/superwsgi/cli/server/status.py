@@ -13,8 +13,8 @@ from superwsgi.cli.server.screen import serving, spell, spell_running
 from superwsgi.cli.server.watch import Watchable, watch, width
 from superwsgi.cli.server.which import FoundSite, Which, find, find_again, nothing_runs, which_site
 from superwsgi.control import Snapshot, StatusRequest, encode
+from superwsgi.exit_codes import FAILED
 from superwsgi.log.spelling import spell_time
-from superwsgi.master.serve import FAILED
 
 _FIELDS = """\b
 Fields of --json, one line a site; times are seconds, sizes bytes, and what is not known is null:

@@ -26,8 +26,8 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.control import Snapshot, StatusRequest
+from superwsgi.exit_codes import CONFIGURATION, FAILED
 from superwsgi.master.control import paths
-from superwsgi.master.serve import CONFIGURATION, FAILED
 
 _COMPANION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}(:[0-9]{1,4})?")
 

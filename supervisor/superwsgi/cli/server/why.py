@@ -14,9 +14,9 @@ import msgspec
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site_and
 from superwsgi.control import Why, WhyRequest
+from superwsgi.exit_codes import FAILED
 from superwsgi.incidents import Incident
 from superwsgi.log.spelling import duration, printable, printable_lines
-from superwsgi.master.serve import FAILED
 
 _WIDTH = 100
 _INDENT = " " * 6

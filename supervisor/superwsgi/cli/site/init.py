@@ -21,7 +21,7 @@ from superwsgi.deployment import known, site_file, writing
 from superwsgi.deployment.around import kinds
 from superwsgi.deployment.here import of_process
 from superwsgi.deployment.text.escaping import Unspeakable
-from superwsgi.master.serve import CONFIGURATION
+from superwsgi.exit_codes import CONFIGURATION
 from superwsgi.project.finding import SITE_FILES, find
 from superwsgi.project.found import Found
 

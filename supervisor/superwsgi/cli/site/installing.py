@@ -15,7 +15,7 @@ from superwsgi.deployment import units, writing
 from superwsgi.deployment.installation import Installation
 from superwsgi.deployment.units import UnitFile
 from superwsgi.deployment.writing import InTheWay
-from superwsgi.master.serve import CONFIGURATION, FAILED
+from superwsgi.exit_codes import CONFIGURATION, FAILED
 
 _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.1

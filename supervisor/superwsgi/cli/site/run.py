@@ -11,9 +11,8 @@ from superwsgi.cli.site.dev import develop
 from superwsgi.cli.site.habits import HabitCommand
 from superwsgi.cli.site.options import SiteOptions, find_site, is_news, site_from, site_options
 from superwsgi.config.errors import ConfigError
+from superwsgi.exit_codes import CONFIGURATION
 from superwsgi.log.spelling import printable
-from superwsgi.master.processes import launch
-from superwsgi.master.serve import CONFIGURATION, serve
 from superwsgi.project.found import Found
 
 
@@ -52,6 +51,9 @@ def run(target: str | None, reload: bool, options: SiteOptions) -> None:
 
 def _serve(target: str | None, found: Found, options: SiteOptions) -> int:
     """Say in a line how it was found, where that is news, and serve it."""
+    from superwsgi.master.processes import launch  # for no command that only asks a master
+    from superwsgi.master.serve import serve
+
     if is_news(target, found):
         click.echo(f"superwsgi: {printable(found.why)}", err=True)
     return serve(partial(site_from, found, options), launch.execute, found.site_file)

@@ -15,9 +15,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.master.processes import launch
-from superwsgi.master.serve import CONFIGURATION
-from superwsgi.master.serve import serve as serve_site
+from superwsgi.exit_codes import CONFIGURATION
 from superwsgi.project.finding import SITE_FILES
 
 
@@ -66,6 +64,9 @@ def serve(path: str) -> None:
       2  usage or configuration    4  an address could not be bound
       1  anything else
     """
+    from superwsgi.master.processes import launch  # for no command that only asks a master
+    from superwsgi.master.serve import serve as serve_site
+
     try:
         path = as_spelled(path)  # for HUP, whatever the working folder is by then
     except ConfigError as error:
