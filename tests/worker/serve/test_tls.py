@@ -18,7 +18,7 @@ import pytest
 from superwsgi.config.sections import Limits, NamedCertificate, Proxy, TlsSettings
 from superwsgi.tls.interface import load
 from tests.certificates import Authority, with_bytes_for_a_name
-from tests.fixtureapps.wsgi_paths import app, gate, inside
+from tests.fixtureapps.wsgi_paths import app, content, gate, inside
 from tests.worker.running import DEADLINE, eventually, running
 
 GREETING = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -84,7 +84,7 @@ def test_a_large_response_to_a_slow_reader(tls, context, path):
 
 
 def test_a_file(tls, context):
-    expected = b"".join(n.to_bytes(4, "big") for n in range(8 << 20))
+    expected = content()
     with running(app, tls=tls) as worker, worker.connect(context) as client:
         for _ in range(2):
             client.get("/file").until(b"\r\n\r\n")
@@ -157,7 +157,7 @@ def test_a_client_that_says_goodbye_is_answered_and_left(tls, context, busy):
     with running(app, tls=tls) as worker, worker.connect(context) as client:
         if busy:
             client.get("/wait")
-            assert inside.acquire(timeout=10)
+            assert inside.acquire(timeout=60)
         threading.Timer(0.1, gate.set).start()
         with pytest.raises(OSError, match="application data") if busy else contextlib.nullcontext():
             client.sock.unwrap()
