@@ -34,7 +34,7 @@ def port() -> Iterator[int]:
 
 
 def get(port: int, target: str, method: str = "GET") -> tuple[HTTPResponse, str]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, target)
     response = connection.getresponse()
     content = response.read().decode()

@@ -149,7 +149,7 @@ class Behind:
     @contextlib.contextmanager
     def client(self):
         """A connection of http.client."""
-        connection = http.client.HTTPConnection(*self.front.address(), timeout=30)
+        connection = http.client.HTTPConnection(*self.front.address(), timeout=60)
         try:
             yield connection
         finally:

@@ -170,7 +170,7 @@ class BootedMachine:
         """Status and body of a page."""
         program = (
             "import sys, urllib.request, urllib.error\n"
-            "try: answer = urllib.request.urlopen(sys.argv[1], timeout=20)\n"
+            "try: answer = urllib.request.urlopen(sys.argv[1], timeout=60)\n"
             "except urllib.error.HTTPError as error: answer = error\n"
             "print(answer.status, answer.read().decode())"
         )
@@ -182,7 +182,7 @@ class BootedMachine:
         if self.process is not None:
             if self.init is not None:
                 psutil.Process(self.init).kill()
-            self.process.wait(30)
+            self.process.wait(60)
         if self.group.is_dir():
             for folder, _, _ in os.walk(self.group, topdown=False):
                 Path(folder).rmdir()

@@ -37,7 +37,7 @@ class ClientThreads:
     def __exit__(self, *_):
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(90)
             assert not thread.is_alive(), "a client hangs"
 
 
@@ -75,7 +75,7 @@ class Load(ClientThreads):
         return taken[int(len(taken) * 0.99)]
 
     def _ask(self, _):
-        connection = http.client.HTTPConnection(*self._address, timeout=20)
+        connection = http.client.HTTPConnection(*self._address, timeout=60)
         last = b""
         while not self._stop.is_set():
             began = time.monotonic()
@@ -121,7 +121,7 @@ class Counting(ClientThreads):
         return sorted(self.seconds)[int(len(self.seconds) * share)]
 
     def _ask(self, at):
-        asked, connection = Counter(), http.client.HTTPConnection(*self._address, timeout=20)
+        asked, connection = Counter(), http.client.HTTPConnection(*self._address, timeout=60)
         for method, path, fields in itertools.islice(itertools.cycle(self._requests), at, None):
             if self._stop.is_set():
                 break

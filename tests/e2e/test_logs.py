@@ -180,7 +180,7 @@ def test_what_an_application_writes_stands_there_as_it_is(site, keys, file):
     site.begin({"access": "off", **keys}, bind="unix:site.sock")
     said = ['{"level": "INFO", "text": "a \\"quoted\\" é"}', "  \x1b[31mred\x1b[0m\r", "", "x" * 9000, "last"]
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         path = str(site.folder / "site.sock")
         wait_for(lambda: sock.connect_ex(path) == 0, "socket")
         wire = Wire(sock)
@@ -204,7 +204,7 @@ def test_levels(site, level, said):
     site.begin({"access": "off", "level": level}, bind="unix:site.sock")
     path = site.folder / "site.sock"
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         wait_for(lambda: sock.connect_ex(str(path)) == 0, "socket")  # its file is there before it listens
         assert Wire(sock).ask("/fails").status == 500
     site.wait_log("request failed")

@@ -50,7 +50,7 @@ class Site:
 
     def ask(self, path="/"):
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(20)
+            sock.settimeout(60)
             if sock.connect_ex(str(self.path)):
                 return None
             return Wire(sock).ask(path).status

@@ -85,7 +85,7 @@ class OtherServer(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Waits)
-        self.all_there = threading.Barrier(COUNT, timeout=30)
+        self.all_there = threading.Barrier(COUNT, timeout=60)
 
 
 class Waits(BaseHTTPRequestHandler):

@@ -135,7 +135,7 @@ def test_sockets_and_logs_stay_where_they_were_spelled(releases):
 
 def unix_get(path):
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         sock.connect(str(path))
         with Wire(sock) as wire:
             return wire.ask().body.decode()

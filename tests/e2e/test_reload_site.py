@@ -72,7 +72,7 @@ def test_a_mode_changes_only_with_the_generation(site):
 
 def _answers(host, port):
     try:
-        socket.create_connection((host, port), 20).close()
+        socket.create_connection((host, port), 60).close()
     except ConnectionRefusedError:
         return False
     return True

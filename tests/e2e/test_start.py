@@ -32,7 +32,7 @@ def run(folder, *arguments):
         env={**os.environ, "RUNTIME_DIRECTORY": str(folder)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         stdin=subprocess.DEVNULL,
     )
     assert "superwsgi/master" not in done.stderr
@@ -253,7 +253,7 @@ class TestAddresses:
 
 def _get_unix(path):
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         sock.connect(str(path))
         sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         return sock.recv(65536)

@@ -217,7 +217,7 @@ class TestBalance:
                     sock.send(request())
                     left.remove(sock)
             for sock in socks:
-                sock.settimeout(20)
+                sock.settimeout(60)
             self.check(Counter(Wire(sock).answer().body for sock in socks))
 
     def test_costs_new_connections_no_time(self, four_workers):

@@ -41,7 +41,7 @@ def sockets():
     with contextlib.ExitStack() as stack:
 
         def open_one(url, **more):
-            found = websocket.create_connection(url, timeout=20, **more)
+            found = websocket.create_connection(url, timeout=60, **more)
             stack.callback(found.shutdown)
             return found
 
@@ -233,10 +233,10 @@ def test_flask_socketio(daemon, mode, transports):
         said.append(text)
         came.set()
 
-    client.connect(url, transports=transports, wait_timeout=20)
+    client.connect(url, transports=transports, wait_timeout=60)
     try:
         client.emit("say", "hello")
-        assert came.wait(20)
+        assert came.wait(60)
         assert client.transport() == transports[-1]
     finally:
         client.disconnect()

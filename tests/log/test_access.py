@@ -32,7 +32,7 @@ ENTRY = AccessEntry(
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not holds():
         if time.monotonic() > deadline:
             return False

@@ -16,7 +16,7 @@ from superwsgi.log.files import STDERR, STDOUT, open_target
 from superwsgi.log.writer import LIMIT, PIPE_BUF, Outlet, Sink, chunks
 
 LINE = b"x" * 999 + b"\n"
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Way:

@@ -131,7 +131,7 @@ class Rooms:
 
     def open_logs(self):
         """A thread opens those of a candidate: it is waited for."""
-        candidate, deadline = self.generations.candidate, time.monotonic() + 20
+        candidate, deadline = self.generations.candidate, time.monotonic() + 60
         while candidate is not None and not (candidate.logs.opened or candidate.is_leaving()):
             assert time.monotonic() < deadline
             self.loop.turn(deadline)

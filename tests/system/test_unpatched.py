@@ -12,7 +12,7 @@ import pytest
 from superwsgi import unpatched
 from superwsgi.unpatched import NativeCondition, NativeThread
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def test_a_thread_has_a_name_while_it_runs() -> None:

@@ -22,7 +22,7 @@ from superwsgi.tls import interface
 from tests.fixtureapps.wsgi_paths import gate
 from tests.worker.solo import listen, make_loop
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds after which a test gives up; nothing is expected to take as long."""
 
 

@@ -74,7 +74,7 @@ def run_worker(
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     ended.wait()
     loop.drain(lame_duck=0)
-    loop.join(10)
+    loop.join(60)
     os._exit(0)
 
 

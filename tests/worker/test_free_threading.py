@@ -263,4 +263,4 @@ def test_a_thread_begins_without_what_was_left_in_the_one_that_starts_it(board):
     found = SimpleQueue()
     thread = WorkerThread(0, board.writer(0).thread(0), lambda thread: found.put(left.get()))
     thread.start()
-    assert found.get(timeout=20) == "nothing"
+    assert found.get(timeout=60) == "nothing"

@@ -58,7 +58,7 @@ def connect(site):
 
     def connected():
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(site.path)
         clients.append(client)
         turn(site)

@@ -171,7 +171,7 @@ class TestAWorker:
         _, fd = rooms.asked()
         with subprocess.Popen([sys.executable, "-c", BEGINS], stdin=fd) as process:
             os.close(fd)
-            select.select([worker.channel], [], [], 20)
+            select.select([worker.channel], [], [], 60)
             rooms.children.hear_worker(loading, worker, rooms.now)
             process.kill()
         assert worker.pid == process.pid

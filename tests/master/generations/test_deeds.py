@@ -110,7 +110,7 @@ def test_a_kill_is_one_of_the_process(rooms, serving, worker):
         worker.take_over(process.pid)
         rooms.deeds.do(KillWorker(1, worker.key, "memory.hard"), rooms.now)
         rooms.deeds.do(KillWorker(1, worker.key, "it hangs, too"), rooms.now)
-        assert process.wait(20) == -9
+        assert process.wait(60) == -9
     assert worker.state is WorkerState.ENDING
     assert worker.asked_to_go == "memory.hard"
     assert "killed reason=memory.hard" in rooms.log
@@ -123,7 +123,7 @@ def test_a_worker_that_outlives_its_kill_is_killed_again(rooms, serving, worker)
         for _ in range(2):
             rooms.deeds.do(KillWorker(1, worker.key, worker.overdue or "memory.hard"), rooms.now)
             rooms.now += 3
-        process.wait(20)
+        process.wait(60)
     assert 'killed reason="killed, but still there"' in rooms.log
 
 

@@ -63,7 +63,7 @@ def question(rooms, worker):
 def dump(rooms, worker, inquiry):
     """It writes its stacks, and the loop hears of them."""
     os.write(worker.stacks.end, DUMP.encode())
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (answer := inquiry(rooms.now)) is None:
         assert time.monotonic() < deadline
         rooms.loop.turn(time.monotonic() + QUIET)

@@ -168,7 +168,7 @@ def found_after(code):
     script = (
         f"from superwsgi.worker import hazards as h; b = h.now()\n{code}\nprint(h.examine(b, h.Places()))"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     return said.stdout.strip() or said.stderr
 
 

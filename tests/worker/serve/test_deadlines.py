@@ -75,7 +75,7 @@ def test_a_client_that_stops_reading_is_cut_off():
 def test_waiting_for_a_thread_has_an_end():
     with running(app, threads=1, queue=0.2) as worker, worker.connect() as holder:
         holder.get("/wait")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         status, head, _ = worker.fetch()
         assert status == 503
         assert "Retry-After: " in head
@@ -172,14 +172,14 @@ class TestDrain:
             assert status == 200
             assert "Connection: close" in head
             assert client.rest() == b""
-            assert worker.loop.join(20)
+            assert worker.loop.join(60)
 
     def test_an_idle_connection_is_closed_after_a_while(self):
         with running(app, linger=0.2) as worker, worker.connect() as client:
             client.get().response()
             worker.loop.drain(lame_duck=0)
             assert client.rest() == b""
-            assert worker.loop.join(20)
+            assert worker.loop.join(60)
 
     def test_what_is_in_hand_is_answered(self):
         with running(app, threads=1, linger=0.1) as worker:
@@ -196,12 +196,12 @@ class TestDrain:
                     status, head, _ = client.response()
                     assert status == 200
                     assert "Connection: close" in head
-            assert worker.loop.join(20)
+            assert worker.loop.join(60)
 
     def test_pipelined_requests_are_all_answered(self):
         with running(app, threads=1) as worker, worker.connect() as client:
             client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
-            assert inside.acquire(timeout=10)
+            assert inside.acquire(timeout=60)
             worker.loop.drain(lame_duck=0)
             eventually(lambda: not worker.counters.accepting)
             gate.set()
@@ -215,7 +215,7 @@ class TestDrain:
             for client in clients:
                 assert client.get().response()[0] == 200
                 client.sock.close()
-            assert worker.loop.join(20)
+            assert worker.loop.join(60)
 
     def test_everything_goes_on_while_it_is_a_lame_duck(self):
         with running(app) as worker:
@@ -223,13 +223,13 @@ class TestDrain:
             status, head, _ = worker.fetch()
             assert status == 200
             assert "Connection" not in head
-            assert worker.loop.join(20)
+            assert worker.loop.join(60)
 
     def test_twice_is_as_good_as_once(self):
         with running(app) as worker:
             worker.loop.drain(lame_duck=0)
             worker.loop.drain(lame_duck=100)
-            assert worker.loop.join(20)
+            assert worker.loop.join(60)
 
 
 @pytest.fixture(params=["all threads", "one thread"])
@@ -249,8 +249,8 @@ def begin(request, monkeypatch):
 def test_stop_waits_for_nobody(begin):
     with running(app) as worker, worker.connect() as client:
         client.get("/wait")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         worker.loop.stop()
         begin()
-        assert worker.loop.join(20)
+        assert worker.loop.join(60)
         assert client.rest() == b""

@@ -45,7 +45,7 @@ def busy(**more):
     gate.clear()
     with running(app, threads=1, **more) as worker, worker.connect() as first:
         first.get("/wait")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         yield worker
         gate.set()
         assert first.response()[0] == 200
@@ -74,7 +74,7 @@ def test_so_is_one_over_tls(pair, ca):
     ASKED.clear()
     with running(app, threads=1, tls=settings) as worker, worker.connect(ca.client()) as first:
         first.get("/wait")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         client = worker.connect(ca.client()).get("/gone")
         eventually(lambda: worker.counters.queued == 1)
         close_tls(client.sock)

@@ -53,7 +53,7 @@ def ask(client, path):
         client.sock.suppress_ragged_eofs = False
     client.get(f"/{path}", version="1.0" if path.startswith("old") else "1.1")
     client.until(EVENT)
-    assert inside.acquire(timeout=20)
+    assert inside.acquire(timeout=60)
 
 
 def end_of(client):

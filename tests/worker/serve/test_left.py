@@ -54,7 +54,7 @@ class Streams:
         end = time.monotonic() + 2.5
         while computing and self.events.empty() and time.monotonic() < end:
             pass
-        return self.events.get(timeout=20)
+        return self.events.get(timeout=60)
 
     def tell(self, event, count=1):
         for _ in range(count):
@@ -84,7 +84,7 @@ def reset(sock):
 def ask(worker, streams, path="/stream", context=None):
     """A client that has asked, and for whom the application waits."""
     client = worker.connect(context).get(path)
-    assert streams.waiting.acquire(timeout=20)
+    assert streams.waiting.acquire(timeout=60)
     if path == "/stream":
         client.until(EVENT + b"\r\n")
     return client
@@ -93,7 +93,7 @@ def ask(worker, streams, path="/stream", context=None):
 def ask_as_proxies_do(worker, streams):
     """nginx speaks HTTP/1.0 to what is behind it unless told otherwise."""
     client = worker.connect().get("/stream", version="1.0")
-    assert streams.waiting.acquire(timeout=20)
+    assert streams.waiting.acquire(timeout=60)
     client.until(EVENT)
     return client
 

@@ -18,7 +18,7 @@ class TestAFullQueue:
     def test_is_a_503(self, places):
         with running(app, threads=1, limits=Limits(queue=places)) as worker:
             clients = [worker.connect().get("/wait")]
-            assert inside.acquire(timeout=10)
+            assert inside.acquire(timeout=60)
             clients += [worker.connect().get("/wait") for _ in range(places)]
             eventually(lambda: worker.counters.queued == places)
             for _ in range(3):
@@ -184,7 +184,7 @@ def test_an_error_amid_a_batch_of_events_costs_one_connection():
     """The others' events come only once."""
     with running(app, threads=1) as worker, worker.connect() as holder:
         holder.get("/wait")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         clients = [worker.connect() for _ in range(8)]
         eventually(lambda: worker.counters.connections == 9)
         connections = worker.loop._connections.open

@@ -164,7 +164,7 @@ def test_a_refusal_reaches_a_client_that_has_closed_its_side():
 def test_bytes_behind_a_queued_request_are_not_forgotten():
     with running(app, threads=1) as worker, worker.connect() as holder, worker.connect() as queued:
         holder.get("/wait")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         queued.get("/first")
         eventually(lambda: worker.counters.queued == 1)
         queued.get("/second")

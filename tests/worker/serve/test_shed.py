@@ -24,7 +24,7 @@ def overloaded(**more: str) -> Iterator[tuple[Running, list[Client]]]:
         contextlib.ExitStack() as stack,
     ):
         clients = [stack.enter_context(worker.connect()).get("/wait")]
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         began = time.monotonic()
 
         def one_more() -> bool:
@@ -132,7 +132,7 @@ def test_further_workers_are_waited_for():
 def test_off_lets_all_wait():
     with running(app, threads=1, limits=Limits(queue_age=0)) as worker, contextlib.ExitStack() as stack:
         clients = [stack.enter_context(worker.connect()).get("/wait")]
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         clients += [stack.enter_context(worker.connect()).get("/wait") for _ in range(20)]
         eventually(lambda: worker.counters.queued == 20)
         gate.set()

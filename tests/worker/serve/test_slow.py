@@ -122,7 +122,7 @@ class TestInAThread:
     def test_its_stack_begins_in_the_application(self):
         with running(app, slow=0.2) as worker, worker.connect() as client:
             client.get("/wait", "X-Request-ID: me")
-            assert inside.acquire(timeout=10)
+            assert inside.acquire(timeout=60)
             eventually(lambda: len(re.findall("slow request ", worker.errors)) == 3)
             gate.set()
             assert client.response()[0] == 200

@@ -27,7 +27,7 @@ class TestAClientThatLeaves:
             client = worker.connect().get(path)
             client.until(b"\r\n\r\n")
             reset(client)
-            assert inside.acquire(timeout=20)
+            assert inside.acquire(timeout=60)
             eventually(lambda: "client closed" in worker.errors)
             assert "Traceback" not in worker.errors
             assert eventually(lambda: f'"GET {path} HTTP/1.1" 499 ' in worker.access_file.read_text())
@@ -38,7 +38,7 @@ class TestAClientThatLeaves:
             client = worker.connect().get("/ticks")
             client.until(b"tick")
             client.sock.close()
-            assert inside.acquire(timeout=20)
+            assert inside.acquire(timeout=60)
             assert worker.fetch()[0] == 200
 
     def test_is_found_out_while_the_response_is_sent_on(self):
@@ -54,7 +54,7 @@ class TestAClientThatLeaves:
     def test_and_its_request_that_waits_for_a_thread(self):
         with running(app, threads=1) as worker, worker.connect() as holder:
             holder.get("/wait")
-            assert inside.acquire(timeout=10)
+            assert inside.acquire(timeout=60)
             client = worker.connect().get("/wait?queued")
             eventually(lambda: worker.counters.queued == 1)
             reset(client)
@@ -81,7 +81,7 @@ class TestAnApplicationThatIsFarAhead:
         limits = Limits(spool=4 << 20)
         with running(app, threads=1, send=0.3, limits=limits) as worker, worker.connect() as client:
             client.get("/endless").until(b"\r\n\r\n")
-            assert inside.acquire(timeout=20)
+            assert inside.acquire(timeout=60)
             assert worker.fetch()[0] == 200
             eventually(lambda: "client too slow" in worker.errors)
             assert "Traceback" not in worker.errors

@@ -24,7 +24,7 @@ def test_each_gets_its_answer():
 
 def test_no_answer_waits_for_a_request_that_blocks():
     with running(app, early=["/", "/", "/wait", "/"]) as worker:
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         for number in (0, 1, 3):
             assert worker.early[number].response()[2] == b"hello"
         gate.set()

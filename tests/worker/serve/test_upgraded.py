@@ -323,7 +323,7 @@ def test_a_drain_waits_for_them():
         assert not worker.loop.join(0.3)
         assert client.send(b"x").rest_of(1) == b"X"
         client.sock.shutdown(socket.SHUT_WR)
-        assert worker.loop.join(20)
+        assert worker.loop.join(60)
 
 
 def test_a_stop_says_goodbye():
@@ -333,7 +333,7 @@ def test_a_stop_says_goodbye():
         assert client.rest_of(11) == b"\x81\x02hi\x81\x05hello"
         worker.loop.stop()
         assert client.rest() == GOING_AWAY
-        assert worker.loop.join(20)
+        assert worker.loop.join(60)
         assert worker.counters.requests == 1
 
 

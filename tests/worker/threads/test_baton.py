@@ -44,7 +44,7 @@ def test_the_monitor_takes_it_from_a_call_that_lasts():
     baton.before(holder)
     taken = threading.Thread(target=baton.take, args=(next_one,), daemon=True)
     taken.start()
-    taken.join(10)
+    taken.join(60)
     assert next_one.has_baton
     baton.after(holder, MS, 0)
     assert not holder.has_baton
@@ -76,7 +76,7 @@ class Waiting:
     def end(self) -> None:
         self._over.set()
         for runs in self._threads:
-            runs.join(10)
+            runs.join(60)
 
 
 def test_the_last_to_wait_is_the_first_to_run():

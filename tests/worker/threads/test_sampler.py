@@ -53,7 +53,7 @@ def waiting():
     """A loop in which one request waits."""
     with running(app, threads=3) as worker, worker.connect() as client:
         client.get("/wait?x=1")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         yield worker
         gate.set()
         assert client.response()[0] == 200

@@ -24,7 +24,7 @@ def heads(told, kind):
 def test_each_thread_with_what_it_has_in_hand():
     with running(app, threads=3) as worker, worker.connect() as client:
         client.get("/wait?x=1")
-        assert inside.acquire(timeout=10)
+        assert inside.acquire(timeout=60)
         told = answered(worker)
         ((head, stack),) = heads(told, "request")
         assert (head.method, head.target, head.name[:7]) == ("GET", "/wait?x=1", "thread-")
