@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 FIXTURE_APPS = Path(__file__).parents[1] / "fixtureapps"
 COMMAND = [sys.executable, "-m", "superwsgi"]
 
@@ -49,6 +49,19 @@ def saying(text):
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [{text.encode()!r}]
     """
+
+
+HOLDS = """
+    def after_fork():
+        import os, time
+
+        try:
+            os.close(os.open("first", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+"""
+"""A hook for the end of an application: all workers but the first one wait for the file `go`."""
 
 
 def heed_interrupts():
@@ -213,7 +226,10 @@ class Daemon:
 
     @property
     def log(self):
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        """Whole lines, while it runs: the last one may still be written."""
+        ended = self.process is None or self.process.poll() is not None
+        said = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        return said if ended else said[: said.rfind("\n") + 1]
 
     def mark(self):
         """The log's length now, for `since`."""

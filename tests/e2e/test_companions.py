@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.daemon import FIXTURE_APPS, is_alive, saying, wait_for
+from tests.e2e.daemon import FIXTURE_APPS, is_alive, saying, wait_for, whole_lines
 from tests.e2e.users import people
 
 PROGRAM = f"python {FIXTURE_APPS / 'e2e_companion.py'}"
@@ -37,8 +37,7 @@ class Crew:
 
     def said(self, name="mail-1"):
         file = self.daemon.folder / f"{name}.said"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in whole_lines(file.read_text())] if file.exists() else []
 
     def begun(self, count=1, name="mail-1"):
         """What the last one has said, once so many have begun."""
@@ -257,7 +256,7 @@ def test_what_it_leaves_as_another_user_holds_up_no_stop():
         site = user.site("shop", companions={"mail": {"command": "./mail.sh", "graceful": "100ms"}})
         other = shutil.copy(shutil.which("setpriv"), site.folder / "other")
         Path(other).chmod(0o4755)
-        script = "#!/bin/sh\n./other --reuid=0 sleep 30 &\nwhile :; do sleep 1; done\n"
+        script = "#!/bin/sh\n./other --reuid=0 sleep 600 &\nwhile :; do sleep 1; done\n"
         site.write("mail.sh", script).chmod(0o755)
         site.start()
         (sleep,) = wait_for(lambda: of_root_below(site.pid), "program of root")

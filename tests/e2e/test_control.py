@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from superwsgi.control import Outcome, Progress, ReloadRequest, Stage, StatusRequest, decode_answer, encode
-from tests.e2e.daemon import Daemon, dying, wait_for
+from tests.e2e.daemon import HOLDS, Daemon, dying, wait_for
 
 APP = """
     import os, time
@@ -46,7 +46,7 @@ def code(daemon, version, pause=0):
 def connected(site):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(str(site.folder / "control.sock"))
-        sock.settimeout(20)
+        sock.settimeout(60)
         yield sock
 
 
@@ -75,10 +75,13 @@ class TestStatus:
 
     def test_as_json(self, site):
         site.get()
-        done = site.command("status", "--json")
-        said = json.loads(done.stdout)
+
+        def counted():  # a little later than its client has its answer
+            said = json.loads(site.command("status", "--json").stdout)
+            return said if sum(worker["requests"] for worker in said["workers"]) == 1 else None
+
+        said = wait_for(counted, "the request in the status")
         assert (said["version"], said["site"], said["phase"], said["wanted"]) == (1, "shop", "running", 2)
-        assert sum(worker["requests"] for worker in said["workers"]) == 1
         assert {worker["pid"] for worker in said["workers"]} == set(site.workers())
         assert all(worker["rss"] > 1 << 20 for worker in said["workers"])
 
@@ -199,16 +202,18 @@ class TestReload:
         assert site.get().text == "three"
 
     def test_one_while_another_is_rolled_out_waits_for_its_own(self, site, start_command):
-        site.site(workers=2, name="shop", preload=True)
+        site.write("app.py", APP.format(version="one", pause=0) + HOLDS)
+        site.site(workers=2, name="shop", preload=True, hooks={"after_fork": "app:after_fork"})
         first = start_command("reload", "--wait")
         site.wait_log(r"gen=2 pid=\d+ serving")
         site.write("app.py", "import nosuchmodule\n")
         with connected(site) as sock, sock.makefile("rb") as lines:
             sock.sendall(encode(ReloadRequest(follow=True)))
+            assert decode_answer(lines.readline()) == Progress(stage=Stage.NOTED)
+            site.write("go", "")
             answers = [decode_answer(line) for line in lines]
         assert first.wait(60) == 0
         assert "generation 2 serves" in first.communicate()[0]
-        assert answers[0] == Progress(stage=Stage.NOTED)
         assert answers[-1].outcome is Outcome.FAILED
         assert "nosuchmodule" in answers[-1].reason
         assert site.get().status == 200
@@ -219,7 +224,7 @@ class TestReload:
         waiting = start_command("reload", "--wait")
         site.wait_log("reload begun")
         assert site.stop(number) == 0
-        assert waiting.wait(20) == 1
+        assert waiting.wait(60) == 1
         assert "reload stopped" in waiting.communicate()[1]
 
     def test_a_master_that_is_killed_meanwhile(self, site, start_command):
@@ -229,7 +234,7 @@ class TestReload:
         site.workers()
         site.send(signal.SIGKILL)
         site.wait_exit()
-        assert waiting.wait(20) == 1
+        assert waiting.wait(60) == 1
         assert "master ended before the reload" in waiting.communicate()[1]
 
     def test_while_it_still_starts_it_is_the_start_that_is_waited_for(self, daemon):
@@ -389,7 +394,7 @@ class TestStrangers:
                     ["python3", "-c", ASKS, str(site.folder / "control.sock")],
                     user=65534,
                     capture_output=True,
-                    timeout=20,
+                    timeout=60,
                     check=True,
                 )
                 assert b"only root and user 0 may control" in answer.stdout

@@ -3,7 +3,7 @@
 import re
 import signal
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import HOLDS, wait_for
 from tests.e2e.load import Load
 
 GOOD = """
@@ -70,10 +70,12 @@ def test_a_reload_during_a_roll_out_begins_after_it(daemon):
     daemon.write("app.py", GOOD.replace("{says}", "one"))
     daemon.site(workers=4)
     daemon.start()
-    mark = deploy(daemon, GOOD.replace("{says}", "two"))
+    daemon.site(workers=4, hooks={"after_fork": "app:after_fork"})
+    mark = deploy(daemon, GOOD.replace("{says}", "two") + HOLDS)
     daemon.wait_log("gen=2 .*serving", since=mark)
-    deploy(daemon, GOOD.replace("{says}", "three"))
+    deploy(daemon, GOOD.replace("{says}", "three") + HOLDS)
     daemon.wait_log("reload noted", since=mark)
+    daemon.write("go", "")
     daemon.wait_log("reload complete gen=3", since=mark)
     assert daemon.get("/").text == "three"
 

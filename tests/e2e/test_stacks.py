@@ -98,7 +98,7 @@ class TestInTheLog:
         (worker,) = site.wait_workers(1)
         sock = site.connect()
         sock.sendall(b"GET /holds_the_gil HTTP/1.1\r\nHost: x\r\n\r\n")
-        said = site.wait_log(rf"pid={worker} stacks why=hangs incident=\d+\n((?:    .*\n)+)")
+        said = site.wait_log(rf"pid={worker} stacks why=hangs incident=\d+\n((?:    .*\n)+)\S")
         sock.close()
         assert "in holds_the_gil" in said[1]
         site.wait_log(rf"pid={worker} killed .*(?s:.)*pid={worker} ended")
@@ -108,7 +108,7 @@ class TestInTheLog:
         daemon.write("app.py", "import time\ntime.sleep(60)\n")
         daemon.site(preload=preload, timeouts={"boot": "4s"})
         daemon.start(ready=False)
-        said = daemon.wait_log(r'gen=1 pid=\d+ stacks why="still booting"\n((?:    .*\n)+)')
+        said = daemon.wait_log(r'gen=1 pid=\d+ stacks why="still booting"\n((?:    .*\n)+)\S')
         assert "app.py" in said[1]
         assert daemon.wait_exit() == 3
 

@@ -109,7 +109,7 @@ def test_one_that_goes_on_loses_its_worker_which_tells_where_it_was(site):
     (before,) = site.wait_workers(1)
     assert site.raw(b"GET /computes?60 HTTP/1.1\r\nHost: x\r\n\r\n") == b""
     site.wait_log(rf"error .*pid={before} hangs reason=.no heartbeat for [^\"]*green.*in_hand=.GET /computes")
-    said = site.wait_log(rf"pid={before} stacks why=hangs incident=\d+\n((?:    .*\n)+)")
+    said = site.wait_log(rf"pid={before} stacks why=hangs incident=\d+\n((?:    .*\n)+)\S")
     assert "in computes\n" in said[1]
     site.wait_log(rf'warning .*pid={before} ended reason="no heartbeat .* in_hand="GET /computes')
     wait_for(lambda: before not in site.workers() and len(site.workers()) == 1, "replacement")

@@ -68,7 +68,7 @@ def test_a_greenlet_whose_client_has_left_ends(site):
     for client in [open_stream(site) for _ in range(2)]:
         client.close()
     wait_for(lambda: site.get("/open").text == "0", "the end of both", context=lambda: site.log)
-    assert site.log.count("thread given up") == 2
+    wait_for(lambda: site.log.count("thread given up") == 2, "both lines", context=lambda: site.log)
     wait_for(lambda: threads(site)["left"] == 0, "no greenlets that are left", context=lambda: site.log)
     assert "to be recycled" not in site.log
 
