@@ -67,12 +67,12 @@ class TestRecycle:
         with asking_for_ever(site) as connection:
             pid = wait_for(lambda: _busy(site), "a worker with a request")
             waiting = start_command("recycle", pid, "--wait")
-            site.wait_log(f"pid={pid} draining")
+            answers = rf"worker \d \(pid {pid}\) answers GET /slow \S+, at most 30s \(timeouts.graceful\)\n"
+            while not re.search(answers, line := waiting.stdout.readline()):
+                assert line, "it has ended"
             site.write("go-on", "")
             assert connection.getresponse().status == 200
         steps, _ = waiting.communicate(timeout=60)
-        answers = rf"worker \d \(pid {pid}\) answers GET /slow \S+, at most 30s \(timeouts.graceful\)\n"
-        assert re.search(answers, steps)
         assert re.search(rf"worker \d \(pid {pid}\) recycled; pid \d+ serves, after \S+\n$", steps)
 
     def test_without_waiting(self, site):

@@ -53,9 +53,12 @@ class TestAnswers:
         daemon = site()
         for _ in range(3):
             daemon.get("/?card=4711")
-        status = ask(daemon, "/api/status")
-        said = status.json()
-        assert said["totals"]["requests"] == 3
+
+        def counted():  # a little later than clients have their answers
+            said = ask(daemon, "/api/status").json()
+            return said if said["totals"]["requests"] == 3 else None
+
+        said = wait_for(counted, "all requests in the status")
         assert said["admin"] == {
             "pid": admin_process(daemon).pid,
             "addresses": [f"http://127.0.0.1:{port(daemon)}"],
@@ -229,7 +232,10 @@ class TestItsEnd:
         going.set()
         loading.join()
         assert {*answered} == {200}
-        assert ask(daemon, "/api/status").json()["totals"]["requests"] == len(answered)
+        wait_for(
+            lambda: ask(daemon, "/api/status").json()["totals"]["requests"] == len(answered),
+            "all requests in the status",
+        )
         wait_for(
             lambda: abs(_counted(daemon) - len(answered)) < 5 + len(answered) / 20,
             "samples that add up to what was answered, but for rounding",

@@ -172,8 +172,9 @@ class TestTheProposal:
     @pytest.mark.parametrize("preload", [True, False], ids=["preload", "import per worker"])
     def test_a_lock_that_is_waited_for(self, daemon, preload):
         write(daemon, "one")
-        daemon.site(chdir="current", workers=1, preload=preload, timeouts={"boot": "3s"})
+        daemon.site(chdir="current", workers=1, preload=preload)
         daemon.start()
+        daemon.site(chdir="current", workers=1, preload=preload, timeouts={"boot": "3s"})
         write(daemon, "two")
         app = daemon.folder / "releases/two/app.py"
         app.write_text(app.read_text().replace(" | fcntl.LOCK_NB", ""))

@@ -225,37 +225,48 @@ def unix(site):
 
 
 class TestWhileTheApplicationIsBusy:
-    def slowest(self, ask, seconds):
-        """Of all checks within that time: each is answered."""
+    def keep_asking(self, ask, seconds):
+        """Each is answered, though threads are as busy as ever; how soon depends on the machine."""
         slowest, end = 0.0, time.monotonic() + seconds
         while time.monotonic() < end:
             began = time.monotonic()
             ask()
             slowest = max(slowest, time.monotonic() - began)
         print(f"slowest {slowest * 1e3:.1f} ms")
-        return slowest
 
     @pytest.mark.parametrize("threads", [2, {"min": 1, "max": 2}], ids=["fixed", "elastic"])
     def test_all_threads_sleep_and_the_queue_is_full(self, start, threads):
         site = start({**PATHS, "bind": "127.0.0.1:0"}, threads=threads, limits={"queue": 2})
-        with Wire(site.connect()) as kept, asking(site, *["/reports/1"] * 4) as slow:
-            wait_for(lambda: asked(site, "/")[0] == 503, "full queue")
+        with Wire(site.connect()) as kept, asking(site, *["/reports/1"] * 2) as running:
+            self.wait_threads(site, busy=2, queued=0)
+            with asking(site, *["/reports/1"] * 2) as waiting:
+                self.wait_threads(site, busy=2, queued=2)
+                self.check_that_it_is_answered(site, kept)
+                site.write("go", "")
+                assert [wire.answer().status for wire in (*running, *waiting)] == [200] * 4
 
-            def ask():
-                for path in PATHS.values():
-                    assert asked(site, path) == said(kept.ask(path)) == OK
-                with Wire(socket.create_connection(health_port(site))) as wire:
-                    assert said(wire.ask("/readyz")) == OK
+    def wait_threads(self, site, **wanted):
+        def found():
+            threads = status(site)["threads"]
+            return wanted == {name: threads[name] for name in wanted}
 
-            assert self.slowest(ask, 1.0) < 5.0
-            assert asked(site, "/")[0] == 503
-            site.write("go", "")
-            assert [wire.answer().status for wire in slow] == [200] * 4
+        wait_for(found, f"threads {wanted}", context=lambda: site.log)
+
+    def check_that_it_is_answered(self, site, kept):
+        def ask():
+            for path in PATHS.values():
+                assert asked(site, path) == said(kept.ask(path)) == OK
+            with Wire(socket.create_connection(health_port(site))) as wire:
+                assert said(wire.ask("/readyz")) == OK
+
+        assert asked(site, "/")[0] == 503
+        self.keep_asking(ask, 1.0)
+        assert asked(site, "/")[0] == 503
 
     def test_eight_threads_compute(self, start):
         site = start(app="e2e_work:app", chdir=str(FIXTURE_APPS), threads=8)
         with asking(site, *["/spin/2"] * 8) as busy:
-            assert self.slowest(lambda: asked(site), 1.0) < 10.0
+            self.keep_asking(lambda: asked(site), 1.0)
             assert said(busy[0].answer()) == (200, b"begun")
 
     def test_no_connection_is_left(self, start):

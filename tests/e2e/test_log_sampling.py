@@ -134,8 +134,12 @@ def test_each_of_several_workers_counts_for_itself(site):
     site.begin(workers=3, sample="10%")
     with ThreadPoolExecutor(6) as clients:
         list(clients.map(lambda _: ask(site, *["/x"] * 100), range(6)))
-    answered = {w["number"]: w["requests"] - w["failures"] for w in status(site)["workers"]}
-    assert sum(answered.values()) == 606
+
+    def counted():  # a little later than the lines are written
+        answered = {w["number"]: w["requests"] - w["failures"] for w in status(site)["workers"]}
+        return answered if sum(answered.values()) == 606 else None
+
+    answered = wait_for(counted, "all requests in the status")
     found = Counter(line["worker"] for line in lines(site))
     assert all(abs(found[number] - count / 10) <= 1.1 for number, count in answered.items())
     assert unlogged(site) == 600 - sum(found.values())

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.e2e.daemon import FIXTURE_APPS
+from tests.e2e.daemon import FIXTURE_APPS, wait_for
 from tests.e2e.test_status import look
 from tests.e2e.wire import Wire
 
@@ -130,7 +130,7 @@ def test_a_proxy_that_takes_the_root_and_does_not_say_so_is_told(site):
     before = look(site)["totals"]["refused"].get("404", 0)
     assert asked(site, "/flask/").status == 404
     site.wait_log(r'request refused .*status=404 .*next="root is /sub: .*X-Forwarded-Prefix.*prefix: on')
-    assert look(site)["totals"]["refused"]["404"] > before
+    wait_for(lambda: look(site)["totals"]["refused"].get("404", 0) > before, "one more in the counts")
 
 
 def test_probes_need_no_root(site):

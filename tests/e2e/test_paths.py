@@ -253,7 +253,7 @@ def test_the_access_log(site):
     daemon.wait_log("POST /healthz 413")
     lines = set(re.findall(r"^(?:GET|POST) \S+ \d+$", daemon.log, re.MULTILINE))
     assert lines == {"GET /healthz/on 200", "GET /sleep?0.5 200", "GET /healthzx 200", "POST /healthz 413"}
-    assert look(daemon)["totals"]["unlogged"] == 4
+    wait_for(lambda: look(daemon)["totals"]["unlogged"] == 4, "all in the counts")
 
 
 def test_the_log_and_config_tell_of_them(daemon):

@@ -118,10 +118,13 @@ def test_after_so_many_requests_under_load(site):
 def test_jitter_keeps_workers_from_going_at_the_same_time(site):
     """Each worker draws its own number, which its end tells: at least max, by far not all the same."""
     site = site(workers=1, requests={"max": 20, "jitter": 300})
+
+    def at_their_ends():
+        return [int(n) for n in re.findall(r" ended reason=requests .*requests=(\d+)", site.log)]
+
     with Load(site.address, clients=4) as load:
-        wait_for(lambda: len(load.bodies()) >= 4, "workers", context=lambda: site.log)
+        requests = wait_for(lambda: found if len(found := at_their_ends()) >= 4 else None, "ends of workers")
     assert load.broken == []
-    requests = [int(n) for n in re.findall(r" ended reason=requests .*requests=(\d+)", site.log)]
     assert min(requests) >= 20
     assert len(set(requests)) > 1
 

@@ -59,6 +59,9 @@ def asked(site, path):
 def test_a_site_of_which_nothing_is_wrong(site):
     site = site(workers=2)
     site.get()
+    wait_status(
+        site, lambda s: s["totals"]["requests"] == 1, "the request"
+    )  # its client has its answer before
     said = json.loads(site.command("status", "--json").stdout)
     assert (said["health"], said["reasons"], said["serving"], said["phase"]) == ("healthy", [], 2, "running")
     assert said["minute"]["requests"] == said["totals"]["requests"] == sum(said["totals"]["latency"]) == 1
@@ -72,8 +75,8 @@ def test_clients_who_get_503(site):
     with asked(site, "/wait") as slow:
         wait_status(site, lambda s: s["threads"]["busy"] == 1, "a busy thread")
         assert {site.get().status for _ in range(30)} == {503}
-        said = look(site)
-        assert said["minute"]["refused"] == said["totals"]["refused"] == {"503": 30}
+        said = wait_status(site, lambda s: s["totals"]["refused"] == {"503": 30}, "all in the counts")
+        assert said["minute"]["refused"] == {"503": 30}
         assert said["health"] == "degraded"
         assert re.match("30 of 30 requests answered 503 in the last [0-9m.]+s: none of", said["reasons"][0])
         shown = site.command("status")
@@ -189,7 +192,7 @@ class Watched:
     def interrupt(self):
         """As Ctrl-C. Its exit code, and what is on stderr."""
         self.process.send_signal(signal.SIGINT)
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
 
     def close(self):

@@ -230,5 +230,4 @@ def test_latencies_are_those_of_the_clients(daemon):
     for share, name in (0.5, "p50"), (0.99, "p99"):
         theirs, ours = clients.quantile(share), minute[name]
         assert abs(bucket(theirs) - bucket(ours)) <= 1, (name, theirs, ours)
-    assert bucket(minute["app_p50"]) < bucket(minute["p50"])
-    assert bucket(minute["app_p50"]) == bucket(0.07)
+    assert bucket(0.07) <= bucket(minute["app_p50"]) < bucket(minute["p50"])
