@@ -1,4 +1,4 @@
-"""Every message between a master and the commands that ask it, on one screen.
+"""Every message between a master and the commands that ask it, on one screen, and the exit codes of both.
 
 A client connects to the control socket, sends one request as a line of JSON, and gets lines of JSON until the
 master closes. Types are under "type"; readers ignore unknown fields, so VERSION goes up only if that is not
@@ -28,6 +28,14 @@ from superwsgi.snapshot import (
 )
 
 VERSION: Final = 1
+
+OK: Final = 0
+FAILED: Final = 1
+CONFIGURATION: Final = 2
+APP_NOT_LOADED: Final = 3
+NOT_BOUND: Final = 4
+"""Exit codes of masters, and of the commands, which import nothing else of what a master is made of: that
+would take long."""
 
 MOLD: Final = "mold"
 """What a mold is called where a worker has a number."""

@@ -18,7 +18,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import from_options
 from superwsgi.config.schema import Site
-from superwsgi.exit_codes import APP_NOT_LOADED, CONFIGURATION
+from superwsgi.control import APP_NOT_LOADED, CONFIGURATION
 from superwsgi.master.release import Release
 from superwsgi.master.serve import serve
 from superwsgi.worker import forks, hazards

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from superwsgi.config.errors import ConfigError
+from superwsgi.control import APP_NOT_LOADED
 from superwsgi.development import names, own, shared
 from superwsgi.development.ports import require_free
 from superwsgi.development.project import Project
@@ -34,7 +35,6 @@ from superwsgi.development.shown.summary import facts, title
 from superwsgi.development.shown.terminal import Terminal, has_colours
 from superwsgi.development.shown.tracebacks import of_application
 from superwsgi.development.watching import FileWatcher, can_watch
-from superwsgi.exit_codes import APP_NOT_LOADED
 from superwsgi.system.signals import Signals
 
 _FAILED: Final = frozenset({"reload failed", "reload refused", "application did not load"})

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from superwsgi.config.schema import Site
+from superwsgi.control import FAILED
 from superwsgi.development import names
 from superwsgi.development.ahead import Ahead
-from superwsgi.exit_codes import FAILED
 from superwsgi.master.serve import serve
 from superwsgi.system import orphan
 

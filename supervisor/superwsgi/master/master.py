@@ -16,8 +16,7 @@ import msgspec
 
 from superwsgi import __version__, build
 from superwsgi.config.schema import Site
-from superwsgi.control import Configuration, Outcome, Snapshot
-from superwsgi.exit_codes import APP_NOT_LOADED, OK
+from superwsgi.control import APP_NOT_LOADED, OK, Configuration, Outcome, Snapshot
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.files import copy_of_stderr
 from superwsgi.log.frames import application_traceback

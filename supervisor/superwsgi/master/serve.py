@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from superwsgi import extras
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.schema import Site
-from superwsgi.exit_codes import CONFIGURATION, FAILED, NOT_BOUND, OK
+from superwsgi.control import CONFIGURATION, FAILED, NOT_BOUND, OK
 from superwsgi.files import folders
 from superwsgi.log.files import LogTargetError
 from superwsgi.master.admin import user

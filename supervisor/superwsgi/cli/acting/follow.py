@@ -13,8 +13,7 @@ import click
 from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one
-from superwsgi.control import Answer, Ended, Outcome, Progress, Request, Stage
-from superwsgi.exit_codes import FAILED
+from superwsgi.control import FAILED, Answer, Ended, Outcome, Progress, Request, Stage
 from superwsgi.log.spelling import duration, printable, printable_lines
 
 

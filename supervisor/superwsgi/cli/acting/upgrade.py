@@ -8,8 +8,7 @@ from superwsgi.cli.acting.follow import follow
 from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site
-from superwsgi.control import UpgradeRequest, WatchRequest
-from superwsgi.exit_codes import FAILED
+from superwsgi.control import FAILED, UpgradeRequest, WatchRequest
 
 
 @click.command(short_help="Replace superwsgi and Python themselves, without losing a request.")

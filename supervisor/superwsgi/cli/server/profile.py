@@ -14,8 +14,7 @@ import click
 from superwsgi.cli.server.line import Line
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, is_worker, which_site_and
-from superwsgi.control import Answer, Profile, ProfileRequest, Progress
-from superwsgi.exit_codes import FAILED
+from superwsgi.control import FAILED, Answer, Profile, ProfileRequest, Progress
 from superwsgi.log.spelling import printable
 from superwsgi.profiles.formats import ENDINGS, FORMATS
 from superwsgi.profiles.hottest import spell

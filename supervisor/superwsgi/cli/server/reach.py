@@ -13,8 +13,7 @@ from typing import Final, NoReturn, TypeVar
 
 import click
 
-from superwsgi.control import Answer, NotUnderstood, Refused, Request, decode_answer, encode
-from superwsgi.exit_codes import FAILED
+from superwsgi.control import FAILED, Answer, NotUnderstood, Refused, Request, decode_answer, encode
 from superwsgi.log.spelling import printable
 from superwsgi.system import credentials
 

@@ -12,8 +12,7 @@ from superwsgi.cli.server.reach import NOT_RUNNING, fail
 from superwsgi.cli.server.screen import serving, spell, spell_running
 from superwsgi.cli.server.watch import Watchable, watch, width
 from superwsgi.cli.server.which import FoundSite, Which, find, find_again, nothing_runs, which_site
-from superwsgi.control import Snapshot, StatusRequest, encode
-from superwsgi.exit_codes import FAILED
+from superwsgi.control import FAILED, Snapshot, StatusRequest, encode
 from superwsgi.log.spelling import spell_time
 
 _FIELDS = """\b

@@ -25,8 +25,7 @@ from superwsgi.cli.server.reach import NOT_RUNNING, Conversation, NoAccess, NotA
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.control import Snapshot, StatusRequest
-from superwsgi.exit_codes import CONFIGURATION, FAILED
+from superwsgi.control import CONFIGURATION, FAILED, Snapshot, StatusRequest
 from superwsgi.master.control import paths
 
 _COMPANION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}(:[0-9]{1,4})?")

@@ -13,8 +13,7 @@ import msgspec
 
 from superwsgi.cli.server.reach import Conversation, NotReached, fail
 from superwsgi.cli.server.which import Which, find_one, which_site_and
-from superwsgi.control import Why, WhyRequest
-from superwsgi.exit_codes import FAILED
+from superwsgi.control import FAILED, Why, WhyRequest
 from superwsgi.incidents import Incident
 from superwsgi.log.spelling import duration, printable, printable_lines
 

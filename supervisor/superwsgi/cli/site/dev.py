@@ -12,7 +12,7 @@ import click
 from superwsgi.cli.site.habits import HabitCommand
 from superwsgi.cli.site.options import SiteOptions, find_site, site_from, site_options
 from superwsgi.config.errors import ConfigError
-from superwsgi.exit_codes import CONFIGURATION, NOT_BOUND
+from superwsgi.control import CONFIGURATION, NOT_BOUND
 from superwsgi.project.found import Found
 
 _HERE: Final = "127.0.0.1"

@@ -17,11 +17,11 @@ from superwsgi.cli.site.serve import read_or_exit
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import load
+from superwsgi.control import CONFIGURATION
 from superwsgi.deployment import known, site_file, writing
 from superwsgi.deployment.around import kinds
 from superwsgi.deployment.here import of_process
 from superwsgi.deployment.text.escaping import Unspeakable
-from superwsgi.exit_codes import CONFIGURATION
 from superwsgi.project.finding import SITE_FILES, find
 from superwsgi.project.found import Found
 

@@ -11,11 +11,11 @@ from typing import Final
 import click
 
 from superwsgi.cli.server.reach import fail
+from superwsgi.control import CONFIGURATION, FAILED
 from superwsgi.deployment import units, writing
 from superwsgi.deployment.installation import Installation
 from superwsgi.deployment.units import UnitFile
 from superwsgi.deployment.writing import InTheWay
-from superwsgi.exit_codes import CONFIGURATION, FAILED
 
 _PATIENCE: Final = 10.0
 _PAUSE: Final = 0.1

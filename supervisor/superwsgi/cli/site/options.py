@@ -22,7 +22,7 @@ from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import SiteReading, read, read_application
 from superwsgi.config.schema import Site
 from superwsgi.config.sources import Source
-from superwsgi.exit_codes import CONFIGURATION
+from superwsgi.control import CONFIGURATION
 from superwsgi.project.finding import find
 from superwsgi.project.found import Found
 

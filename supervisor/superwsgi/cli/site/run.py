@@ -11,7 +11,7 @@ from superwsgi.cli.site.dev import develop
 from superwsgi.cli.site.habits import HabitCommand
 from superwsgi.cli.site.options import SiteOptions, find_site, is_news, site_from, site_options
 from superwsgi.config.errors import ConfigError
-from superwsgi.exit_codes import CONFIGURATION
+from superwsgi.control import CONFIGURATION
 from superwsgi.log.spelling import printable
 from superwsgi.project.found import Found
 

@@ -15,7 +15,7 @@ from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
-from superwsgi.exit_codes import CONFIGURATION
+from superwsgi.control import CONFIGURATION
 from superwsgi.project.finding import SITE_FILES
 
 

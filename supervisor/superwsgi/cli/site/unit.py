@@ -16,11 +16,11 @@ from superwsgi.config.links import as_spelled
 from superwsgi.config.listening import InheritedAddress
 from superwsgi.config.schema import Site
 from superwsgi.config.surprises import surprises
+from superwsgi.control import CONFIGURATION
 from superwsgi.deployment import access, units
 from superwsgi.deployment.here import of_process
 from superwsgi.deployment.installation import DYNAMIC, Installation
 from superwsgi.deployment.text.escaping import Unspeakable
-from superwsgi.exit_codes import CONFIGURATION
 
 _THEN = """systemd hears when the site serves, of each reload and why the site is degraded, and restarts a
 master that hangs; it keeps the listening sockets meanwhile. With `bind: systemd` it binds the address itself.

@@ -25,7 +25,7 @@ from superwsgi.cli.site.options import SiteOptions, find_site, is_news, reading_
 from superwsgi.cli.site.serve import site_file_here
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
-from superwsgi.exit_codes import APP_NOT_LOADED, CONFIGURATION
+from superwsgi.control import APP_NOT_LOADED, CONFIGURATION
 from superwsgi.log.spelling import printable
 from superwsgi.master.control.paths import OFF
 from superwsgi.project.found import Found
