@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 
+from superwsgi.worker.connection.storage import BODIES
 from tests.e2e.daemon import COMMAND, wait_for
 from tests.e2e.wire import Wire
 
@@ -95,13 +96,14 @@ def test_connections_wait_until_there_are_descriptors(exhausted):
 
 def test_a_body_that_needs_a_file_is_a_503(exhausted):
     site, wire = exhausted
-    answer = wire.ask(method="POST", body=b"x" * 600_000)
+    large = b"x" * (BODIES + 300_000)
+    answer = wire.ask(method="POST", body=large)
     assert answer.status == 503
     assert "retry-after" in answer.fields
     site.wait_log("body could not be stored")
     wire.ended()
     wait_for(lambda: _asks(site, "/release"), "answer")
-    assert site.get("/", "POST", body=b"x" * 600_000).text == "600000"
+    assert site.get("/", "POST", body=large).text == str(len(large))
 
 
 def _asks(site, path):

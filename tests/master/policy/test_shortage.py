@@ -114,7 +114,7 @@ def test_greenlets_are_called_so():
     fields = begun(replace(QUEUE, green=True), replace(FREE, green=True))
     assert fields["next"] == (
         "other workers have free greenlets, but a connection stays with its worker: raise `green`, or make "
-        "these pages quicker; an open event stream holds a greenlet: README, Threads and event streams"
+        "these pages quicker; an open event stream holds a greenlet: superwsgi reference threads"
     )
 
 

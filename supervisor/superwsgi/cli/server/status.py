@@ -52,7 +52,8 @@ Fields of --json, one line a site; times are seconds, sizes bytes, and what is n
     cpu                     seconds of all workers
     paths                   with metrics.paths: answers, latency, time, app_time of each `method` and
                             `group` of paths, such as /orders/*; beyond a hundred, `other`
-  threads                 `busy` of `total`, and the `most` there may be; `abandoned` after a 504, or
+  threads                 `busy` of `total`, and the `most` there may be (of greenlets where `green` is
+                          true); `abandoned` after a 504, or
                           `left` by clients of streams; `queued` requests, the first for `oldest`;
                           `gated` more for `gated_for`, by the key `gated_by` of paths
   workers                 each with
