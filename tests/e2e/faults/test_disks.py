@@ -6,10 +6,12 @@ import subprocess
 
 import pytest
 
+from superwsgi.worker.connection.storage import BODIES
+
 pytestmark = pytest.mark.drill
 
-LARGE = b"x" * (4 << 20)
-"""A body that is kept in a temporary file."""
+LARGE = b"x" * (BODIES + (4 << 20))
+"""A body of which a part is kept in a temporary file."""
 
 
 def refused(reason):
