@@ -4,6 +4,7 @@ CI.
 
 import importlib.util
 import os
+import select
 import shutil
 from pathlib import Path
 
@@ -37,3 +38,11 @@ def _there(found, what):
     if found is None:
         pytest.skip(f"{what} is not installed")
     return found
+
+
+def readable(source, seconds):
+    """Whether there is something to read from a descriptor, or what has one, within so many seconds; not by
+    select(2), which refuses descriptors above 1023."""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

@@ -5,13 +5,13 @@ The slow pages wait until the test lets them go on, so that all threads are take
 
 import contextlib
 import json
-import select
 
 import pytest
 
 from tests.e2e.daemon import wait_for
 from tests.e2e.load import ClientThreads
 from tests.e2e.wire import Wire, request
+from tests.tools import readable
 
 APP = """
     import time
@@ -75,7 +75,7 @@ class Site:
 
         def refused():
             wire = self.ask("/slow?W")
-            if select.select([wire.sock], [], [], 0.05)[0]:
+            if readable(wire.sock, 0.05):
                 return wire, wire.answer()
             return waiting.append(wire)
 

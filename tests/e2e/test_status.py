@@ -5,7 +5,6 @@ import json
 import os
 import pty
 import re
-import select
 import signal
 import struct
 import subprocess
@@ -21,6 +20,7 @@ from superwsgi.cli.server.reach import Conversation
 from superwsgi.control import StatusRequest
 from tests.certificates import Authority
 from tests.e2e.daemon import COMMAND, FIXTURE_APPS, dying, heed_interrupts, wait_for
+from tests.tools import readable
 
 ESCAPE = "\x1b"
 
@@ -181,7 +181,7 @@ class Watched:
         """Until it has been said so often since the last time; returns what was."""
 
         def said():
-            while select.select([self._read], [], [], 0)[0]:
+            while readable(self._read, 0):
                 self.text += os.read(self._read, 65536).decode()
             return len(re.findall(pattern, self.text)) >= count
 

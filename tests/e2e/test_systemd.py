@@ -2,7 +2,6 @@
 
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.daemon import COMMAND, DEADLINE, wait_for
-from tests.tools import needed
+from tests.tools import needed, readable
 
 APP = """
     import os
@@ -47,8 +46,7 @@ class Manager:
 
     def hears_within(self, seconds):
         """Whether another message comes; it is taken."""
-        ready, _, _ = select.select([self.sock], [], [], seconds)
-        return bool(ready) and self.hear()
+        return readable(self.sock, seconds) and self.hear()
 
     def hear_until(self, told):
         """Listen until a message fits; returns it."""

@@ -30,7 +30,7 @@ def echo(environ, start_response):
 
 def wait(environ, start_response):
     inside.release()
-    gate.wait(20)
+    gate.wait(60)
     return hello(environ, start_response)
 
 
@@ -52,7 +52,7 @@ def piece_then_wait(environ, start_response):
     start_response("200 OK", [])
     yield b"first"
     inside.release()
-    gate.wait(20)
+    gate.wait(60)
     yield b"second"
 
 
@@ -123,7 +123,7 @@ class Closing:
         return iter([b"all of it"])
 
     def close(self):
-        gate.wait(20)
+        gate.wait(60)
 
 
 def close_waits(environ, start_response):

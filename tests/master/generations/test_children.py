@@ -1,7 +1,6 @@
 """What molds and workers say, and how they end: the facts that are noted, and what is put on the agenda."""
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from superwsgi.messages import (
     Stuck,
     Unforkable,
 )
+from tests.tools import readable
 
 BEGINS = """
 import os, socket
@@ -171,9 +171,11 @@ class TestAWorker:
         _, fd = rooms.asked()
         with subprocess.Popen([sys.executable, "-c", BEGINS], stdin=fd) as process:
             os.close(fd)
-            select.select([worker.channel], [], [], 60)
-            rooms.children.hear_worker(loading, worker, rooms.now)
-            process.kill()
+            try:
+                assert readable(worker.channel, 60)
+                rooms.children.hear_worker(loading, worker, rooms.now)
+            finally:
+                process.kill()
         assert worker.pid == process.pid
         assert rooms.agenda == [RemindWorker(1, worker.key)]
 

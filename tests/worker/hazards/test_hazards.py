@@ -4,6 +4,7 @@ import _thread
 import asyncio
 import contextlib
 import copy
+import importlib
 import json
 import os
 import socket
@@ -18,7 +19,7 @@ import pytest
 from superwsgi.worker import hazards
 from superwsgi.worker.hazards.places import _MAKERS, _resolve
 from tests.e2e.daemon import wait_for
-from tests.tools import reads_frames
+from tests.tools import needed_package, reads_frames
 from tests.worker.hazards.imported import FOUND, HARMLESS
 
 
@@ -51,6 +52,21 @@ def found():
     before, nowhere = hazards.now(), hazards.Places()
     already = hazards.examine(before, nowhere)
     return lambda places=nowhere: [each for each in hazards.examine(before, places) if each not in already]
+
+
+class Lazy:
+    @property
+    def __class__(self):
+        raise RuntimeError("looked up")
+
+
+def test_a_proxy_is_not_asked_what_it_stands_for(found):
+    """As Django's settings, which may not be configured yet."""
+    needed_package("greenlet")
+    importlib.import_module("greenlet")
+    proxies = [Lazy()]
+    assert found() == []
+    assert type(proxies[0]) is Lazy
 
 
 @contextlib.contextmanager

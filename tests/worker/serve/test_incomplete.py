@@ -29,7 +29,7 @@ def app(environ, start_response):
     inside.release()
     if path.endswith("/fails"):
         raise ValueError("no more events")
-    gate.wait(20)
+    gate.wait(60)
 
 
 @pytest.fixture(params=["plain", "TLS"])

@@ -22,7 +22,12 @@ _left_behind: Final[dict[int, Any]] = {}
 def leave_others_behind(hub: Any) -> None:
     here = greenlet.getcurrent()
     for each in gc.get_objects():
-        if isinstance(each, greenlet.greenlet) and each is not here and each is not hub and not each.dead:
+        if (
+            issubclass(type(each), greenlet.greenlet)
+            and each is not here
+            and each is not hub
+            and not each.dead
+        ):
             _left_behind[id(each)] = each
 
     def switched(event: str, between: tuple[Any, Any]) -> None:

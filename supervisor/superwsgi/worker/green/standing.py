@@ -37,7 +37,7 @@ def runs(one: Any) -> bool:
 def of_the_application(known: Set[int], running: At | None) -> Iterator[Standing]:
     """Greenlets that the application has started itself: all but those that are `known` by their id()."""
     for one in gc.get_objects():
-        if isinstance(one, greenlet) and id(one) not in known:
+        if issubclass(type(one), greenlet) and id(one) not in known:
             at = place_of(one, running)
             if at is not None:
                 yield Standing(id(one), getattr(one, "name", ""), at)

@@ -133,13 +133,14 @@ def _has(each: Any, name: str, value: object = None) -> bool:
 
 
 def _unfinished() -> list[Any]:
-    """The greenlets of this thread that have something to go on with, but hubs."""
+    """The greenlets of this thread that have something to go on with, but hubs. Other objects are asked for
+    their type alone: `isinstance` would make proxies look for what they stand for."""
     library, gevent = sys.modules.get("greenlet"), sys.modules.get("gevent.hub")
     if library is None:
         return []
-    found = [each for each in gc.get_objects() if isinstance(each, library.greenlet)]
+    found = [each for each in gc.get_objects() if issubclass(type(each), library.greenlet)]
     if gevent is not None:
-        found = [each for each in found if not isinstance(each, gevent.Hub)]
+        found = [each for each in found if not issubclass(type(each), gevent.Hub)]
     here = _first(library.getcurrent())
     return [each for each in found if each is not here and _first(each) is here and _goes_on(each)]
 
