@@ -88,7 +88,7 @@ def test_a_request_that_is_stuck_by_its_id(site):
     assert all(identity in line for line in why(site, identity))
     assert "request stuck" in why(site, identity)[-1]
     assert re.search(r"\n +\| +File .*in sleep\n", site.command("why", "-c", "site.yaml", identity).stdout)
-    site.wait_log(r'request stuck .* next="thread replaced" incident=1\n +File')
+    site.wait_log(r'request stuck .* next="(thread replaced|ended where it waits)" incident=1\n +File')
 
 
 def test_who_was_refused_is_counted(site):
