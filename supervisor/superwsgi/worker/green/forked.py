@@ -8,12 +8,12 @@ their `finally` would undo what is their parent's.
 
 from __future__ import annotations
 
-import gc
 from typing import Any, Final
 
 import greenlet
 
 from superwsgi.worker import forks
+from superwsgi.worker.green import standing
 
 _left_behind: Final[dict[int, Any]] = {}
 """By id(). None of them may be collected: that would end it, and run its `finally`."""
@@ -21,13 +21,8 @@ _left_behind: Final[dict[int, Any]] = {}
 
 def leave_others_behind(hub: Any) -> None:
     here = greenlet.getcurrent()
-    for each in gc.get_objects():
-        if (
-            issubclass(type(each), greenlet.greenlet)
-            and each is not here
-            and each is not hub
-            and not each.dead
-        ):
+    for each in standing.alive():
+        if each is not here and each is not hub and not each.dead:
             _left_behind[id(each)] = each
 
     def switched(event: str, between: tuple[Any, Any]) -> None:

@@ -34,10 +34,16 @@ def runs(one: Any) -> bool:
     return bool(one) and one.gr_frame is None
 
 
+def alive() -> Iterator[Any]:
+    """All greenlets. Of all objects only the type is looked at: isinstance() would make proxies look for what
+    they stand for."""
+    return (each for each in gc.get_objects() if issubclass(type(each), greenlet))
+
+
 def of_the_application(known: Set[int], running: At | None) -> Iterator[Standing]:
     """Greenlets that the application has started itself: all but those that are `known` by their id()."""
-    for one in gc.get_objects():
-        if issubclass(type(one), greenlet) and id(one) not in known:
+    for one in alive():
+        if id(one) not in known:
             at = place_of(one, running)
             if at is not None:
                 yield Standing(id(one), getattr(one, "name", ""), at)

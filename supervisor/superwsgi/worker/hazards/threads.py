@@ -21,6 +21,7 @@ from superwsgi.system import procfs
 from superwsgi.worker import forks
 from superwsgi.worker.hazards import finding
 from superwsgi.worker.hazards.finding import Hazard
+from superwsgi.worker.hazards.objects import alive
 from superwsgi.worker.hazards.places import place
 
 _BOOTSTRAP: Final = frozenset(
@@ -33,6 +34,8 @@ _BOOTSTRAP: Final = frozenset(
 """Functions of Python's own that every thread runs around its target."""
 
 _EVENTFD: Final = "anon_inode:[eventfd]"
+_GREENLET: Final = "greenlet.greenlet"
+_HUB: Final = "gevent.hub.Hub"
 
 _TURN: Final = 0.001
 """Seconds in which a hub takes a turn: libev tells its epoll only then what that is to watch."""
@@ -133,14 +136,11 @@ def _has(each: Any, name: str, value: object = None) -> bool:
 
 
 def _unfinished() -> list[Any]:
-    """The greenlets of this thread that have something to go on with, but hubs. Other objects are asked for
-    their type alone: `isinstance` would make proxies look for what they stand for."""
-    library, gevent = sys.modules.get("greenlet"), sys.modules.get("gevent.hub")
+    """The greenlets of this thread that have something to go on with, but hubs."""
+    library = sys.modules.get("greenlet")
     if library is None:
         return []
-    found = [each for each in gc.get_objects() if issubclass(type(each), library.greenlet)]
-    if gevent is not None:
-        found = [each for each in found if not issubclass(type(each), gevent.Hub)]
+    found = alive({_GREENLET, _HUB})[_GREENLET]
     here = _first(library.getcurrent())
     return [each for each in found if each is not here and _first(each) is here and _goes_on(each)]
 
