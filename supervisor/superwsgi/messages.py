@@ -59,8 +59,9 @@ class Boot(_Message, frozen=True):
     that is off has no descriptor: `error_log` and `access_log` say whether there is one; `tls` says for each
     listener whether it speaks TLS, and `checks` whether it is for health checks alone. A generation is
     `proven` once one of its workers has served: then a failing warm-up does not prevent a worker. `links` are
-    those that lead to its release, `search_path` is its $PYTHONPATH. `growth`: the master, which may be of an
-    earlier version, understands Grows. `try_out`: load, say how that went (Tried), and end.
+    those that lead to its release, `search_path` is its $PYTHONPATH. `growing`: the master, which may be of
+    an earlier version, understands Grows, and that it is not only of leaks. `try_out`: load, say how that
+    went (Tried), and end.
     """
 
     master: int
@@ -76,7 +77,7 @@ class Boot(_Message, frozen=True):
     links: Links = ()
     search_path: str | None = None
     handed: bool = False
-    growth: bool = False
+    growing: bool = False
     try_out: bool = False
 
 
@@ -340,18 +341,20 @@ class ThreadsAt(_Message, frozen=True):
 
 class LeakingKind(Struct, frozen=True):
     """Requests of this `kind`, a method and a group of paths, have made me grow by so many bytes `each`:
-    seen in so many `requests`, in the last so many `seconds`."""
+    seen in so many `requests`, in the last so many `seconds`. `proven`: that is more than a cache
+    that fills would explain."""
 
     kind: ThreadWord
     each: Bytes
     requests: Number
     seconds: Seconds
+    proven: bool = False
 
 
 class Grows(_Message, frozen=True):
-    """My memory grows because of requests: which, the worst first."""
+    """My memory grows because of requests: which, the worst first. None: it does not any more."""
 
-    leaks: Annotated[list[LeakingKind], Meta(min_length=1, max_length=MOST_LEAKS)]
+    leaks: Annotated[list[LeakingKind], Meta(max_length=MOST_LEAKS)]
 
 
 # Admin process to master.

@@ -65,12 +65,14 @@ class ThreadsStatus(Struct, frozen=True):
 
 class LeakStatus(Struct, frozen=True):
     """Requests of this `kind`, a method and a group of paths, make a worker grow by so many bytes `each`:
-    it has seen that in `requests`, `since` then (Unix time in seconds)."""
+    it has seen that in `requests`, `since` then (Unix time in seconds). `proven`: it is a leak, as a cache
+    that fills would have stopped by now."""
 
     kind: str
     each: float
     requests: int
     since: float
+    proven: bool = True
 
 
 class FiguresStatus(Struct, frozen=True):

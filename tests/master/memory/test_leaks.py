@@ -24,8 +24,8 @@ def leaks(rooms):
     return Leaks(rooms.context.errors)
 
 
-def report():
-    return LeakingKind("GET /report", 1.4 * MIB, 212, 60.0)
+def report(proven=True):
+    return LeakingKind("GET /report", 1.4 * MIB, 212, 60.0, proven)
 
 
 def lines(rooms):
@@ -45,6 +45,14 @@ def test_with_a_limit_that_is_said(rooms, leaks, worker):
     assert "it is recycled at memory.soft (600M)" in lines(rooms)[0]
 
 
+def test_what_may_be_a_cache_that_fills_is_only_a_reason(rooms, leaks, worker):
+    leaks.heard(worker, Grows([report(proven=False)]), None, rooms.now)
+    assert spell(worker.leaks).startswith("grown 1.4M a request by GET /report since ")
+    assert lines(rooms) == []
+    leaks.heard(worker, Grows([]), None, rooms.now)
+    assert spell(worker.leaks) == "", "it has filled, and stopped"
+
+
 def test_once_an_hour_whichever_worker_says_so(rooms, leaks, worker):
     for later in (0, AGAIN - 1, AGAIN):
         leaks.heard(worker, Grows([report()]), None, rooms.now + later)
@@ -59,7 +67,7 @@ def test_more_than_it_has_is_not_believed(rooms, leaks, worker):
 @pytest.mark.parametrize("seconds", [1e12, 1e308])
 def test_nor_for_longer_than_it_has_served(rooms, leaks, worker, seconds):
     """There are no such dates: whoever looks at its memory would fail, each time."""
-    leaks.heard(worker, Grows([LeakingKind("GET /old", 2.0 * MIB, 200, seconds)]), None, rooms.now)
+    leaks.heard(worker, Grows([LeakingKind("GET /old", 2.0 * MIB, 200, seconds, True)]), None, rooms.now)
     assert spell(worker.leaks) in lines(rooms)[0]
     assert 0 <= time.time() - worker.leaks[0].since < 60
 

@@ -1,10 +1,10 @@
-"""A worker of eight threads with twenty pages of equal traffic, simulated: its memory, and the looks at
-it."""
+"""A worker of eight threads with twenty pages of equal traffic, simulated: its memory, the looks at it, and
+what these say."""
 
 import random
 from collections import Counter
 
-from superwsgi.worker.memory.blame import Reading
+from superwsgi.worker.memory.blame import MOST, Reading, growing, thinned
 
 KIB, MIB = 1 << 10, 1 << 20
 PAGES = [f"GET /{name}" for name in "abcdefghijklmnopqrst"]
@@ -45,6 +45,18 @@ def looks(pages, requests, seed=0, resident=None):
             found.append(_look(now, used + noise, dict(ended), dict(in_hand), resident, bool(found)))
             ended, left = Counter(), chance.randint(8, 24)
     return found
+
+
+def judged(pages, requests, seed=0, each=16):
+    """The same as the watch has it: what is known to grow after so many looks each, with older ones
+    thinned."""
+    kept = []
+    for count, look in enumerate(looks(pages, requests, seed), 1):
+        kept.append(look)
+        if len(kept) > MOST:
+            kept = thinned(kept)
+        if count % each == 0:
+            yield growing(kept)
 
 
 def _begin(running, pages, now, chance):

@@ -17,6 +17,7 @@ class Seen:
     def __init__(self):
         self.news = os.eventfd(0, os.EFD_NONBLOCK)
         self.all = []
+        self.grows = True
 
     def looks(self):
         return self.all
@@ -62,8 +63,12 @@ def rest(look):
     return look.resident, look.used, look.ended, look.in_hand, look.joined
 
 
-def leak():
-    return looks({"GET /h": Page(lambda: MIB)}, 160)
+def leak(requests=160):
+    return looks({"GET /h": Page(lambda: MIB)}, requests)
+
+
+def still():
+    return looks({}, 160)
 
 
 def test_it_is_named_once_it_goes_on(trial, seen, said, collections):
@@ -73,6 +78,39 @@ def test_it_is_named_once_it_goes_on(trial, seen, said, collections):
     ((named,),) = [word.leaks for word in said]
     assert (named.kind, named.requests > 120, named.seconds >= 0) == ("GET /h", True, True)
     assert named.each == pytest.approx(MIB, rel=0.3)
+    assert not named.proven, "it may be a cache that fills"
+
+
+def test_more_than_a_cache_would_leave_is_said_at_once(trial, seen, said):
+    judge(trial, seen, leak())
+    judge(trial, seen, later(leak()))
+    judge(trial, seen, leak(250))
+    assert [one.proven for word in said for one in word.leaks] == [False, True]
+
+
+def test_what_has_stopped_is_taken_back(trial, seen, said):
+    judge(trial, seen, leak())
+    judge(trial, seen, later(leak()))
+    for _ in range(3):
+        judge(trial, seen, still())
+    assert [len(word.leaks) for word in said] == [1, 0]
+
+
+def test_one_look_that_does_not_find_it_takes_nothing_back(trial, seen, said):
+    judge(trial, seen, leak())
+    judge(trial, seen, later(leak()))
+    for shown in (still(), leak(), still(), still()):
+        judge(trial, seen, shown)
+    assert [len(word.leaks) for word in said] == [1]
+
+
+@pytest.mark.parametrize(("requests", "left"), [(160, [1, 0]), (250, [1])], ids=["cache", "leak"])
+def test_once_the_worker_grows_no_more_only_a_leak_is_remembered(trial, seen, said, requests, left):
+    judge(trial, seen, leak(requests))
+    judge(trial, seen, later(leak(requests)))
+    seen.grows = False
+    judge(trial, seen, leak(requests))
+    assert [len(word.leaks) for word in said] == left
 
 
 def test_it_leaves_the_time_to_others(trial, seen):

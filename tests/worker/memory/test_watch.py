@@ -156,3 +156,11 @@ def test_long_targets_that_clients_make_up_are_not_kept(watch):
     finally:
         tracemalloc.stop()
     assert more
+
+
+def test_that_it_grows_no_more_is_news(watch):
+    more = grow(watch)
+    assert (watch.grows, is_readable(watch.news)) == (True, False)
+    watch.look(MOMENT + 2 * OFTEN + STILL)
+    assert (watch.grows, is_readable(watch.news)) == (False, True)
+    assert more

@@ -63,7 +63,7 @@ Fields of --json, one line a site; times are seconds, sizes bytes, and what is n
     cpu, cpu_seconds        1.0 is one core; since its start
     rss, pss                memory; pss if it is measured
     memory                  `grows` a second, its `limit`, reached in `limit_in`; `leaks`, the kinds of
-                            requests that it grows by; `series`, how it has been
+                            requests that it grows by without end; `series`, how it has been
     connections, upgraded   all, and those that the application has taken over
     threads                 as above
     recycle                 why it is to be replaced

@@ -67,7 +67,8 @@ When there is too much of something
   to be recycled                a replacement starts, then the worker drains: of memory, age, number of
                                 requests, or a request that computes on after its 504
   leak suspected                requests of this kind make a worker grow, and what they leave is no
-                                garbage. Set memory.soft, and look for what the page keeps
+                                garbage, nor a cache of the usual size that fills. Set memory.soft, and
+                                look for what the page keeps
   memory short                  the kernel kills next: the largest worker that has grown is recycled. If
                                 none has, others take the memory, and the line says so
   out of threads                all threads were taken for seconds. More `threads` or `workers`, or

@@ -327,7 +327,7 @@ def _memory(worker: WorkerHandle, limit: int | None, now: float) -> MemoryStatus
         limit=limit,
         limit_in=None if used is None else series.reaches(used, limit),
         grows=series.rate(),
-        leaks=worker.leaks,
+        leaks=[one for one in worker.leaks if one.proven],
         series=[FiguresStatus(now - each.at, each.rss, each.pss, each.private) for each in series.kept],
     )
 

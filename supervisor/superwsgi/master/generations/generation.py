@@ -424,5 +424,5 @@ def boot_message(generation: Generation) -> Boot:
         links=generation.release.links,
         search_path=generation.release.search_path,
         handed=site.tls.certificate is not None and becomes_another(site.user, site.group),
-        growth=True,
+        growing=True,
     )

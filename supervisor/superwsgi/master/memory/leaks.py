@@ -1,6 +1,9 @@
 """Which requests make workers grow, by what these have found themselves (worker/memory/): who is believed,
 what is logged of it, and how it is spelled.
 
+A leak is logged, and shown in status. What grows a worker, but may be a cache that fills, is only named where
+it does not matter: as the reason why its worker has reached a limit, while it still grows.
+
 Application code could say anything in a worker's stead. So no more is believed than the worker has grown
 by, nor for longer than it has served, and of what is believed nothing follows but words.
 """
@@ -14,7 +17,7 @@ from typing import Final
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import size
 from superwsgi.master.processes.handles import WorkerHandle
-from superwsgi.messages import Grows
+from superwsgi.messages import Grows, LeakingKind
 from superwsgi.snapshot import LeakStatus
 
 AGAIN: Final = 3600.0
@@ -36,12 +39,12 @@ class Leaks:
     def heard(self, worker: WorkerHandle, word: Grows, soft: int | None, now: float) -> None:
         """A worker names them; `soft` is its limit in bytes, if there is one."""
         worker.leaks = [
-            LeakStatus(one.kind, one.each, one.requests, time.time() - min(one.seconds, worker.served(now)))
+            _status(one, min(one.seconds, worker.served(now)))
             for one in word.leaks
             if worker.can_have_grown(one.each * one.requests)
         ]
         for one in worker.leaks:
-            if self._is_news(one.kind, now):
+            if one.proven and self._is_news(one.kind, now):
                 self._tell(worker, one, soft)
 
     def _is_news(self, kind: str, now: float) -> bool:
@@ -60,6 +63,10 @@ class Leaks:
             requests=one.requests,
             next=f"{until}; to see what is kept, compare tracemalloc snapshots around such requests",
         )
+
+
+def _status(one: LeakingKind, seconds: float) -> LeakStatus:
+    return LeakStatus(one.kind, one.each, one.requests, time.time() - seconds, one.proven)
 
 
 def spell(found: list[LeakStatus]) -> str:

@@ -146,7 +146,7 @@ class Mold:
         self._site = boot.site
         self._generation = boot.generation
         self._proven = boot.proven
-        self._growth = boot.growth
+        self._growing = boot.growing
         self._links = boot.links
         self._search_path = boot.search_path
         self._app = app
@@ -360,7 +360,7 @@ class Mold:
             siblings=self._siblings,
             proven=request.proven,
             quarantine=request.quarantine,
-            growth=self._growth,
+            growing=self._growing,
             channel=Channel(unpatched.Socket(fileno=channel_fd)),
             board=self._board.writer(request.slot),
             listeners=self._listeners,

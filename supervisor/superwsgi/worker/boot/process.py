@@ -309,7 +309,7 @@ class Worker:
             self._errors.fault("error in the server", error, next="nobody is named for the growth of memory")
 
     def _offer(self, word: Grows) -> None:
-        if self._start.growth:
+        if self._start.growing:
             with contextlib.suppress(OSError):  # no room, no master
                 self._start.channel.offer(word)
 

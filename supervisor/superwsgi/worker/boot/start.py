@@ -28,7 +28,7 @@ class Start:
     siblings: Siblings | None  # if its application came from a mold
     proven: bool  # a sibling has served
     quarantine: Mapping[str, float]  # as in the message
-    growth: bool  # as in Boot
+    growing: bool  # as in Boot
     channel: Channel
     board: WorkerWriter
     listeners: Sequence[socket.socket]

@@ -1,5 +1,5 @@
 """Which kinds of requests make the worker grow, and by how much a request: from looks that the watch has
-taken at its memory. Pure: looks in, leaks out.
+taken at its memory. Pure: looks in, growth out.
 
 How: between two looks memory has grown by so much, and so many requests of each kind have run. What was
 given back later does not count: of each level only the lowest that still follows is taken, which leaves out
@@ -7,15 +7,21 @@ temporary buffers and what the garbage collector frees in lumps. The rest is exp
 a figure for each kind that is not negative, and without the few steps that fit nothing (a 50 MB response,
 modules that are imported late).
 
-A kind leaks if leaving it out explains much less (EVIDENCE), if it ran REQUESTS times, and if the
-last third of these shows as much as all of them (STEADY): so a cache that fills is none as soon as it fills
-more slowly.
+A kind *grows* the worker if leaving it out explains much less (EVIDENCE), if it ran REQUESTS times, and if
+the last third of these shows nearly as much as the first half (STEADY): so a cache is
+acquitted as soon as it fills more slowly, and that of keys at random long before it is full.
 
-What it cannot tell: a leak from a cache that is still filling as fast as at first after REQUESTS requests;
-two kinds that always run together; a leak of one in thousands of requests from chance; a leak that no
-request causes. Of all these it names nobody, except of the first. And it is told what the C library and
-Python have handed out, if these figures grow with the resident memory: else a leak that fills gaps would
-be blamed on whoever has to grow because of it.
+Whether it *leaks* nobody can know: a cache that misses on each of its first so many requests does the same
+until then. So that is only said of a kind which has left more than caches, pools and warm-ups do (FILL): 200
+requests with 1 MB each, 2,000 with 100 KB. Caches of a few hundred entries, as frameworks limit them, or of
+1,000 with 100 KB, have stopped by then. One that holds more in each worker, and misses all the way, is taken
+for a leak until it stops. What grows the worker, but has not come so far, is named only as the reason why it
+has reached its limit while it still grew: there it does not matter which of the two it is.
+
+What it cannot tell besides: two kinds that always run together; a leak of one in thousands of requests from
+chance; a leak that no request causes, or that takes minutes for each 4 MB (watch.py does not count then). Of
+all these it names nobody. And it is told what the C library and Python have handed out, if these figures grow
+with the resident memory: else a leak that fills gaps would be blamed on whoever has to grow because of it.
 """
 
 from __future__ import annotations
@@ -29,10 +35,13 @@ from typing import Final
 from superwsgi import unpatched
 
 MOST: Final = 512
-"""Looks that are kept; of the older half two are made one, and so on."""
+"""Looks that are kept; of the older half two or more are made one, and so on."""
 
-REQUESTS: Final = 120
-CONFIRMING: Final = 40
+_THINNED: Final = MOST * 7 // 8
+"""Of them at most, so that it is worth it."""
+
+REQUESTS: Final = 60
+CONFIRMING: Final = 30
 """Requests of it that have to go on after the collector has run."""
 
 EVIDENCE: Final = 60.0
@@ -52,9 +61,15 @@ _MUCH: Final = 256 << 10
 _ENOUGH: Final = 8
 """If fewer than one look in so many is left, all count."""
 
-STEADY: Final = 0.7
+STEADY: Final = 0.8
+GOES_ON: Final = 0.7
+"""The same of CONFIRMING requests, which are fewer and tell less."""
+
 LEAST: Final = 8 << 20
 """Bytes that it must have grown by in all: below, figures of the kernel and of allocators are too coarse."""
+
+FILL: Final = 192 << 20
+"""Bytes that a kind must have left in the worker to be called a leak."""
 
 _OUTSIDE: Final = 5.0
 """Steps that are so many times the usual error away from what explains the others are left out."""
@@ -73,6 +88,9 @@ _ROWS: Final = 32
 
 _TIME: Final = ""
 """Stands for what makes it grow without any request; a part of the growth that time explains is nobody's."""
+
+_SHORT: Final = 24
+"""Requests in an interval, at most, that has its whole weight: the most from one look to the next."""
 
 _NEAR: Final = 1e-3
 """The solver is done when nothing moves by more than this part of the largest value."""
@@ -96,7 +114,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Leak:
+class Growth:
     """The `kind` of requests that makes it grow by `each` bytes; seen in `requests` of them, since the
     monotonic ns `since`."""
 
@@ -105,16 +123,23 @@ class Leak:
     requests: int
     since: int
 
+    @property
+    def is_no_fill(self) -> bool:
+        """Whether that is more than a cache that fills would explain."""
+        return self.each * self.requests >= FILL
+
 
 @dataclass(frozen=True, slots=True)
 class _Interval:
-    """From one look to the next: what has stayed of its growth, and how much of each kind ran."""
+    """From one look to the next: what has stayed of its growth, and how much of each kind ran. What is not
+    explained of a long one adds up, so it weighs less."""
 
     growth: float
     ran: dict[str, float]
+    weight: float = 1.0
 
 
-def leaks(looks: Sequence[Reading]) -> list[Leak]:
+def growing(looks: Sequence[Reading]) -> list[Growth]:
     """Who makes it grow, whoever does so most first; nobody where that is not clear."""
     if not any(count >= REQUESTS for count in _ended(looks).values()):
         return []
@@ -124,38 +149,45 @@ def leaks(looks: Sequence[Reading]) -> list[Leak]:
     ran = _total(steps)
     fit = _fit(steps, [kind for kind, count in ran.items() if count > 0])
     found = [
-        Leak(kind, each, int(ran[kind]), looks[0].at)
+        Growth(kind, each, int(ran[kind]), looks[0].at)
         for kind, each in fit.each.items()
         if kind != _TIME
         and ran[kind] >= REQUESTS
         and each * ran[kind] >= LEAST
         and fit.evidence(kind) >= evidence
     ]
-    steady = [one for one in found if _late(steps, one) >= STEADY * one.each]
+    steady = [one for one in found if _is_steady(steps, one.kind)]
     return sorted(steady, key=lambda one: -one.each * one.requests)
 
 
-def goes_on(looks: Sequence[Reading], leak: Leak) -> bool | None:
+def goes_on(looks: Sequence[Reading], growth: Growth) -> bool | None:
     """Whether that is still so in later looks; None while these are too few."""
-    if _ended(looks)[leak.kind] < CONFIRMING:
+    if _ended(looks)[growth.kind] < CONFIRMING:
         return None
     steps, _ = _steps(looks)
     ran = _total(steps)
-    if ran.get(leak.kind, 0.0) <= 0:
+    if ran.get(growth.kind, 0.0) <= 0:
         return None
-    return _fit(steps, list(ran)).each[leak.kind] >= STEADY * leak.each
+    return _fit(steps, list(ran)).each[growth.kind] >= GOES_ON * growth.each
 
 
 def thinned(looks: Sequence[Reading]) -> list[Reading]:
-    """The same with less of what is long ago."""
+    """The same with less of what is long ago: the older half of its intervals become half as many, of about
+    the same number of requests each. If that is not enough, as too much ran uncounted, the oldest are left
+    out."""
     half = len(looks) // 2
+    enough = 2 * sum(map(_requests, looks[:half])) / max(1, half)
     older: list[Reading] = []
-    for at, look in enumerate(looks[:half]):
-        if at % 2 and look.joined:
+    for look in looks[:half]:
+        if older and older[-1].joined and look.joined and _requests(older[-1]) < enough:
             older[-1] = _merged(older[-1], look)
         else:
             older.append(look)
-    return [*older, *looks[half:]]
+    return [*older, *looks[half:]][-_THINNED:]
+
+
+def _requests(look: Reading) -> int:
+    return sum(look.ended.values())
 
 
 def with_names(look: Reading, kept: Set[str], other: str) -> Reading:
@@ -199,8 +231,14 @@ def _steps(looks: Sequence[Reading]) -> tuple[list[_Interval], float]:
     used = _stayed([after.used - before.used for before, after in pairs])
     resident = _stayed([after.resident - before.resident for before, after in pairs])
     in_use = sum(used) >= _IN_USE * sum(resident)
-    steps = [_Interval(*each) for each in zip(used if in_use else resident, ran, strict=True)]
+    weights = [_weight(after) for _, after in pairs]
+    steps = [_Interval(*each) for each in zip(used if in_use else resident, ran, weights, strict=True)]
     return steps, EVIDENCE if in_use else EVIDENCE_OF_RESIDENT
+
+
+def _weight(look: Reading) -> float:
+    """Of the interval that it ends."""
+    return min(1.0, _SHORT / max(1, _requests(look)))
 
 
 def _quiet(looks: Sequence[Reading]) -> list[Reading]:
@@ -258,15 +296,18 @@ def _total(steps: Iterable[_Interval]) -> dict[str, float]:
     return total
 
 
-def _late(steps: Sequence[_Interval], leak: Leak) -> float:
-    """What the last third of its requests shows."""
-    left = _total(steps)[leak.kind] / 3
-    for at in range(len(steps) - 1, -1, -1):
-        left -= steps[at].ran.get(leak.kind, 0.0)
-        if left <= 0:
-            late = steps[at:]
-            return _fit(late, [kind for kind, count in _total(late).items() if count > 0]).each[leak.kind]
-    return 0.0
+def _is_steady(steps: Sequence[_Interval], kind: str) -> bool:
+    """Whether the last third of its requests shows nearly as much as the first half."""
+    passed = list(itertools.accumulate(step.ran.get(kind, 0.0) for step in steps))
+    early = [step for step, count in zip(steps, passed, strict=True) if count <= passed[-1] / 2]
+    late = [step for step, count in zip(steps, passed, strict=True) if count > passed[-1] * 2 / 3]
+    return _each(late, kind) >= STEADY * _each(early, kind)
+
+
+def _each(steps: Sequence[_Interval], kind: str) -> float:
+    """What these show of it."""
+    ran = [kind, *(other for other, count in _total(steps).items() if count > 0 and other != kind)]
+    return _fit(steps, ran).each[kind]
 
 
 # Least squares.
@@ -284,14 +325,15 @@ class _Sums:
         self.products = [[0.0] * len(kinds) for _ in kinds]
 
     def add(self, step: _Interval, sign: int = 1) -> None:
+        weight = sign * step.weight
         self.count += sign
-        self.squared += sign * step.growth * step.growth
-        row = [(self.places[kind], sign * count) for kind, count in step.ran.items() if kind in self.places]
+        self.squared += weight * step.growth * step.growth
+        row = [(self.places[kind], count) for kind, count in step.ran.items() if kind in self.places]
         for at, count in row:
-            self.with_growth[at] += count * step.growth
+            self.with_growth[at] += weight * count * step.growth
             products = self.products[at]
             for other, more in row:
-                products[other] += sign * count * more
+                products[other] += weight * count * more
 
     def solve(self, start: Sequence[float], without: int = -1) -> list[float]:
         """The figures with the least error among those that are not negative, by coordinate descent."""
@@ -350,7 +392,7 @@ def _fit(steps: Sequence[_Interval], kinds: Sequence[str]) -> _Fit:
             unpatched.sleep(0)
     solved = sums.solve([0.0] * len(kinds))
     for _ in range(_TURNS):
-        off = [abs(step.growth - _explained(step, sums.places, solved)) for step in steps]
+        off = [abs(step.growth - _explained(step, sums.places, solved)) * step.weight**0.5 for step in steps]
         usual = sorted(off)[: max(1, int(len(off) * _USUAL))]
         bound = _OUTSIDE * (sum(each * each for each in usual) / len(usual)) ** 0.5 + _GRAIN
         changed = [at for at, each in enumerate(off) if (each > bound) != left_out[at]]

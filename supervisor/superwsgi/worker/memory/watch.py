@@ -71,11 +71,12 @@ _STATM: Final = "/proc/self/statm"
 
 
 class MemoryWatch:
-    """`counts` while it wants to be told of requests that have `ended`. `news` becomes readable when there is
-    something to judge."""
+    """`counts` while it wants to be told of requests that have `ended`; `grows` is whether the worker does.
+    `news` becomes readable when there is something to judge, and when that changes."""
 
     def __init__(self, threads: Iterable[WorkerThread]) -> None:
         self.counts = False
+        self.grows = False
         self.look_at = 0
         self.news = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._threads = threads
@@ -111,6 +112,9 @@ class MemoryWatch:
                 self._make_room()
             self._left = _MOST_COUNTED
             self.counts = now < self._until
+            if self.grows and not self.counts:
+                os.eventfd_write(self.news, 1)
+            self.grows = self.counts
             self._joined = self._joined and self.counts
 
     def ended(self, request: Request, now: int) -> None:
