@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -13,7 +14,8 @@ from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
-from superwsgi.worker.threads.pool import Pool
+from superwsgi.worker.threads import pool
+from superwsgi.worker.threads.pool import FEW, FEWEST, Pool
 from superwsgi.worker.threads.thread import WorkerThread
 from tests.worker.running import eventually
 
@@ -229,3 +231,88 @@ def test_siblings_hear_when_the_first_one_is_free_again(elastic: Site) -> None:
 def test_starting_fewer_than_the_least_is_an_error() -> None:
     with site(2, 5) as made, no_more_threads(), pytest.raises(RuntimeError):
         made.pool.start()
+
+
+class Application:
+    """Stands where requests are in the application: the first of them wait, and all others compute. Whoever
+    wants the GIL gets it late while any do."""
+
+    def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pool = site.pool
+        self.waiting = 0
+        self._clock = 0
+        self._computing: list[int] = []
+        monkeypatch.setattr(pool, "sleep_as_usual", lambda _: SECOND if self._computing else 0)
+        monkeypatch.setattr(pool, "computed", self._computed)
+        monkeypatch.setattr(pool, "_KNOWN", 0)
+        monkeypatch.setattr(pool, "STALLED", 60 * SECOND)
+
+    def let_in(self, most: int) -> int:
+        """Requests as long as there is room, at most so many; returns how many."""
+        for count in range(most):
+            self._show()
+            if not self.pool.permit():
+                return count
+        return most
+
+    def _show(self) -> None:
+        inside = list(self.pool)[: self.pool.size - len(self.pool.permits)]
+        for thread in inside:
+            thread.connection = cast(Any, self)
+            thread.record.began = time.monotonic_ns()
+        self._computing = [thread.native_id for thread in inside[self.waiting :]]
+
+    def _computed(self, native_id: int) -> int:
+        self._clock += 1
+        return self._clock if native_id in self._computing else 0
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Site, Application]]:
+    with site(10, 10) as made:
+        made.pool.start()
+        eventually(lambda: all(thread.native_id for thread in made.pool))
+        application = Application(made, monkeypatch)
+        yield made, application
+        for thread in made.pool:
+            thread.connection = None
+
+
+def test_no_more_enter_than_can_compute_though_threads_are_free(full: tuple[Site, Application]) -> None:
+    made, application = full
+    assert application.let_in(10) == FEW
+    assert made.pool.free == 0
+    made.pool.give_back()
+    assert application.let_in(10) == 1
+
+
+def test_fewer_while_some_are_refused(full: tuple[Site, Application]) -> None:
+    made, application = full
+    made.pool.few = FEWEST
+    assert application.let_in(10) == FEWEST
+
+
+def test_those_that_wait_take_nobodys_place(full: tuple[Site, Application]) -> None:
+    _, application = full
+    application.waiting = 5
+    assert application.let_in(10) == 5 + FEW
+    application.waiting = 10
+    assert application.let_in(10) == 1, "all that there are"
+
+
+def test_what_computes_for_long_does_not_stop_all_others(
+    full: tuple[Site, Application], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, application = full
+    assert application.let_in(10) == FEW
+    monkeypatch.setattr(pool, "STALLED", -60 * SECOND)
+    assert application.let_in(1) == 1
+    monkeypatch.setattr(pool, "STALLED", 60 * SECOND)
+    made.pool.give_back()
+    assert application.let_in(10) == 1, "its place is kept"
+
+
+def test_one_that_cannot_wait_is_let_in(full: tuple[Site, Application]) -> None:
+    made, application = full
+    application.let_in(10)
+    assert made.pool.permit(at_once=True)

@@ -156,6 +156,9 @@ class GreenPool(Pool):
             self._remove(thread)
         return self._resting[0].waiting_since + self._idle if self._resting else NEVER
 
+    def _is_crowded(self) -> bool:
+        return False  # they take turns anyway
+
     def _may_grow(self, at_once: bool) -> bool:
         return True
 

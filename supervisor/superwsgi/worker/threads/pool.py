@@ -8,6 +8,11 @@ no request has begun for STALLED: a few that compute for many seconds must not s
 waited `idle` seconds at the bottom of the baton's stack ends, and what the application keeps for each thread
 ends with it.
 
+Where there are more threads all the same, as they were needed before or are always there, they are no reason
+to have more than FEW requests compute: all of them would only be later, and where more comes than can be
+answered, those that are not late when they enter the application would be late when they leave it. Those in
+there that wait for something are not counted, nor those that are through before this could be found out.
+
 There is one thread more than requests may run at once: it polls while they run. A permit is the right to
 enter the application; whoever takes one runs one request.
 """
@@ -26,6 +31,7 @@ from superwsgi.log.rate_limit import Complaint
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.connection.connection import Connection
 from superwsgi.worker.threads.baton import Baton
+from superwsgi.worker.threads.blocking import computed
 from superwsgi.worker.threads.switching import sleep_as_usual
 from superwsgi.worker.threads.thread import WorkerThread
 
@@ -49,11 +55,18 @@ the next one after twice as long, and so on: beside pages that compute one or tw
 through, and each further one makes all of them slower."""
 
 
+FEW: Final = 4
+FEWEST: Final = 2
+"""So many may compute at once before others have to wait, and while some are refused for being late; one more
+each time that STALLED is over."""
+
+
 class Pool:
     """The threads of a worker, each of which does `work`. Times are monotonic ns.
 
     `permits` has one item for each further request that may enter the application now. `size` is how many
-    may run at once with the threads there are: permits and requests in the application.
+    may run at once with the threads there are: permits and requests in the application. `few` may compute at
+    once: FEW, or FEWEST.
     """
 
     def __init__(
@@ -80,6 +93,9 @@ class Pool:
         self.look_at = NEVER  # when one may be started that could not be
         self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
+        self.few = FEW
+        self._more = 0
+        self._room = 0  # how many may be in the application, while it is futile
         self._told = -1  # what siblings read about `free`
         self.hands_over = False  # whoever polls never enters the application
         self.replaced = "thread replaced"  # what the log says of `replace`
@@ -90,7 +106,9 @@ class Pool:
     @property
     def free(self) -> int:
         """Further requests that could run now, with more threads if need be and if that would do any good."""
-        return len(self.permits) + (0 if self._futile else self.most - self.size)
+        if self._futile:
+            return max(0, min(len(self.permits), self._room - self._inside))
+        return len(self.permits) + self.most - self.size
 
     @property
     def busy(self) -> bool:
@@ -109,6 +127,8 @@ class Pool:
     def permit(self, at_once: bool = False) -> bool:
         """Take a permit; start a thread if there is none and may be one. `at_once`: the request cannot wait,
         so it may be one also while others compute."""
+        if self.size - len(self.permits) >= self.few and not at_once and self._is_crowded():
+            return False
         if self._take_permit():
             return True
         return self.size < self.most and self._may_grow(at_once) and self._grow()
@@ -165,6 +185,27 @@ class Pool:
             return False
         return True
 
+    @property
+    def _inside(self) -> int:
+        """Requests in the application."""
+        return self.size - len(self.permits)
+
+    def _is_crowded(self) -> bool:
+        """Whether so many compute in there that one more would only make them slower."""
+        if not self.permits and self.size >= self.most:
+            self.look_at = NEVER  # one that comes back does that
+            return True
+        now = time.monotonic_ns()
+        if now >= self._known_until:
+            now = self._probe()
+        if not self._futile or self._inside < self._room:
+            return False
+        if not self._stalled(now, self._more):
+            return True
+        self._more += 1
+        self._room += 1
+        return False
+
     def _may_grow(self, at_once: bool) -> bool:
         """Whether one more thread may be started, and would do any good."""
         if at_once:
@@ -173,19 +214,36 @@ class Pool:
         if now < self._known_until:
             return not self._futile
         back = self._probe()
-        return not self._futile or self._stalled(back)
+        return not self._futile or self._stalled(back, self.size - self._least)
 
     def _probe(self) -> int:
-        """Find out whether threads compute; returns the time."""
+        """Find out whether threads compute, and how many; returns the time."""
+        before = self._computed()
         self._futile = sleep_as_usual(PROBE) > _COMPUTING
         back = time.monotonic_ns()
         self._known_until = back + _KNOWN
         self.look_at = self._known_until if self._futile else NEVER
+        if self._futile:
+            after = self._computed()
+            computing = sum([after.get(each, spent) != spent for each, spent in before.items()])
+            enough = self.few + self._more
+            self._room = max(enough, self._inside + enough - computing)
+        else:
+            self._more = 0
         return back
 
-    def _stalled(self, now: int) -> bool:
-        """Whether no request has begun for long."""
-        before = now - STALLED * (self.size - self._least + 1)
+    def _computed(self) -> dict[tuple[int, int], int]:
+        """How long threads have, by which and since when its request is in the application: whoever waits for
+        the GIL wakes up for it again and again, and whoever waits for anything else does not."""
+        return {
+            (thread.number, thread.record.began): computed(thread.native_id)
+            for thread in self
+            if thread.connection is not None
+        }
+
+    def _stalled(self, now: int, more: int) -> bool:
+        """Whether no request has begun for long, or longer where there are so many `more` than usual."""
+        before = now - STALLED * (more + 1)
         return all(thread.record.began < before for thread in self)
 
     def _grow(self) -> bool:
