@@ -1,6 +1,7 @@
-"""The build step that compiles the modules on the request path, for the wheel: mypyc makes C of typed Python.
+"""The build step that compiles the modules on the request path, for the wheel: mypyc makes C of typed Python,
+and one module is written in C.
 
-A hook of hatchling; pyproject.toml has the list of modules. Where there is no C compiler, or it fails,
+A hook of hatchling; pyproject.toml has the lists of both. Where there is no C compiler, or it fails,
 the wheel is plain Python, which does the same; so it is for a free-threaded interpreter. What is compiled
 goes from a temporary folder into the wheel, beside the sources: nothing is written to the checkout, where it
 would be imported in the place of sources that have changed since.
@@ -23,7 +24,8 @@ _MYPY = ("--config-file=", "--ignore-missing-imports")  # strictness is the lint
 
 
 class CompileHook(BuildHookInterface):
-    """`modules` are glob patterns below this file's folder, `except` what they shall not match."""
+    """`modules` are glob patterns below this file's folder, `except` what they shall not match;
+    `extensions` are files of C there."""
 
     def dependencies(self) -> list[str]:
         """Of the build; those of the package itself are there for their types."""
@@ -39,7 +41,7 @@ class CompileHook(BuildHookInterface):
             return
         sources = Path(self.root, "supervisor")
         try:
-            _compile(sources, self._modules(sources), Path(self._folder.name))
+            _compile(sources, self._modules(sources), self.config["extensions"], Path(self._folder.name))
         except (Exception, SystemExit) as error:  # mypyc exits where it finds something wrong
             self.app.display_warning(f"superwsgi is not compiled, but plain Python: {error}")
             return
@@ -72,10 +74,11 @@ def _is_free_threaded() -> bool:
     return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-def _compile(sources: Path, modules: list[str], folder: Path) -> None:
-    """Shared libraries in `folder`/lib: one with all the code, and one for each module that refers to it."""
+def _compile(sources: Path, modules: list[str], written: list[str], folder: Path) -> None:
+    """Shared libraries in `folder`/lib: one with all the code that mypyc makes, one for each module that
+    refers to it, and those `written` in C."""
     from mypyc.build import mypycify
-    from setuptools import Distribution
+    from setuptools import Distribution, Extension
 
     before = Path.cwd()
     os.chdir(sources)
@@ -88,6 +91,7 @@ def _compile(sources: Path, modules: list[str], folder: Path) -> None:
         )
         for extension in extensions:
             extension.extra_compile_args.append("-Wno-error")  # newer compilers warn of more
+        extensions += [Extension(path.removesuffix(".c").replace("/", "."), [path]) for path in written]
         build = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
         build.build_lib, build.build_temp = str(folder / "lib"), str(folder / "o")
         build.ensure_finalized()

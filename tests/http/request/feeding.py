@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from superwsgi.config.sections import Limits
+from superwsgi.core import READ_PLAIN
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Parser, RequestIds
@@ -22,9 +23,9 @@ class Fed:
     """A parser, and all requests that it gave: `requests` has every one that was complete so far."""
 
     def __init__(self, trusted: Trusted | None = None, **limits: int) -> None:
-        self.parser = Parser(
-            Limits(**limits), {"wsgi.input": None, "wsgi.url_scheme": "http"}, RequestIds(), trusted
-        )
+        environ = {"wsgi.input": None, "wsgi.url_scheme": "http"}
+        self.parser = Parser(Limits(**limits), environ, RequestIds(), trusted)
+        self.parser._read_plain = READ_PLAIN
         self.requests: deque[Request] = deque()
 
     def feed(self, *pieces: bytes) -> Fed:

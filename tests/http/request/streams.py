@@ -19,6 +19,7 @@ from superwsgi.config.sections import Limits, Proxy
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.front import front_of
 from superwsgi.http.request.parser import Parser, RequestIds
+from tests.http.request import feeding
 from tests.http.request.feeding import pieces
 from tests.http.request.legitimate import LEGITIMATE
 from tests.http.request.malformed import MALFORMED
@@ -113,6 +114,7 @@ def outcome(parts: Iterable[bytes], site: Site | None = None, **small: int) -> O
     front, trusted = (None, None) if site is None else (front_of(site), TRUSTED)
     environ = {"REMOTE_ADDR": "10.0.0.1", "SERVER_NAME": "10.0.0.9", "wsgi.url_scheme": "http"}
     parser = Parser(limits, environ, RequestIds(), trusted, front=front)
+    parser._read_plain = feeding.READ_PLAIN
     requests = []
     for part in parts:
         parser.feed(part)

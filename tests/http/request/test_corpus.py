@@ -10,6 +10,8 @@ from tests.http.request.legitimate import LEGITIMATE
 from tests.http.request.malformed import MALFORMED
 from tests.http.request.streams import BELIEVING, MOUNTED, outcome
 
+pytestmark = pytest.mark.usefixtures("reader")  # by Python, and by C
+
 BEFORE = b"GET /before HTTP/1.1\r\nHost: a\r\n\r\n"
 SEEDS = range(8)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import httptools
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.request.feeding import bytewise
 from tests.http.request.streams import MOUNTED, cut, cuts, fuzzing, limits, messages, outcome, streams
+
+pytestmark = pytest.mark.usefixtures("reader")  # by Python, and by C
 
 
 @fuzzing

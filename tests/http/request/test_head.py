@@ -10,6 +10,8 @@ from superwsgi.http.environ import base_environ, connection_environ
 from superwsgi.http.fields import EnvironKeys
 from tests.http.request.feeding import parse
 
+pytestmark = pytest.mark.usefixtures("reader")  # by Python, and by C
+
 TRUSTED = Trusted(["127.0.0.1/32"])
 
 

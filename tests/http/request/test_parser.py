@@ -14,6 +14,8 @@ from superwsgi.http.request.framing import AT_ONCE
 from superwsgi.http.request.parser import Parser, Phase, RequestIds
 from tests.http.request.feeding import BEHIND, Fed, odd_pieces, parse, three_ways
 
+pytestmark = pytest.mark.usefixtures("reader")  # by Python, and by C
+
 GET = b"GET /path?query=1 HTTP/1.1\r\nHost: example.com\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 

@@ -48,12 +48,12 @@ class Request:
         "page", "plain", "read", "rule", "target", "upgrade", "version",
     )  # fmt: skip
 
-    def __init__(self, method: str, target: str, version: str, environ: Environ) -> None:
+    def __init__(self, method: str, target: bytes, version: str, environ: Environ) -> None:
         self.id = ""
         self.claim = ""  # a field that is left out, by which its peer may mean to tell of a client
         self.method = method
         self.counted_as = NUMBERS.get(method, OTHER_METHOD)  # its number in counts.METHODS
-        self.origin = self.target = target.encode("latin-1")  # origin: without the host that it names
+        self.origin = self.target = target  # origin: without the host that it names
         self.page = self.target  # without the path of the site's root
         self.version = version
         self.environ = environ
@@ -94,7 +94,7 @@ def read_head(head: bytes, environ: Environ, keys: EnvironKeys, limits: HeadLimi
     method, target, version, plain = read_line(lines[0], limits.line)
     if len(lines) > limits.fields + 1:
         raise too_large(head + b"\r\n\r\n", "fields over limits.fields")
-    request = Request(method, target, version, environ)
+    request = Request(method, target.encode("latin-1"), version, environ)
     if len(head.translate(None, _CONTROLS)) + 2 * len(lines) - 2 != len(head):
         _check_characters(head, lines)
         plain = False

@@ -17,6 +17,7 @@ from typing import Final
 
 from superwsgi.apps.types import Environ
 from superwsgi.config.sections import Limits
+from superwsgi.core import READ_PLAIN, PlainHead, ReadPlain
 from superwsgi.http.client.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.client.peers import UNIX, Trusted
 from superwsgi.http.client.proxy_protocol import Announcement
@@ -24,6 +25,7 @@ from superwsgi.http.client.request_start import ago
 from superwsgi.http.environ import set_ends
 from superwsgi.http.errors import HttpError
 from superwsgi.http.fields import REQUEST_START
+from superwsgi.http.host import HOSTS
 from superwsgi.http.request.framing import Chunked, Sized, expect_body, settle_length
 from superwsgi.http.request.front import Front
 from superwsgi.http.request.head import (
@@ -97,8 +99,8 @@ class Parser:
 
     __slots__ = (
         "_at", "_body", "_deaf", "_environ", "_for_head", "_front", "_head_limits", "_ids", "_keys",
-        "_lender", "_limits", "_lined", "_looked", "_on_claim", "_request", "_rest", "_root", "_rules",
-        "_trusted", "behind", "early", "error", "phase", "requests",
+        "_lender", "_limits", "_lined", "_looked", "_on_claim", "_read_plain", "_request", "_rest", "_root",
+        "_rules", "_trusted", "behind", "early", "error", "phase", "requests",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +127,7 @@ class Parser:
         self._on_claim = on_claim
         self._rules = rules
         self._lender = lender
+        self._read_plain: ReadPlain | None = READ_PLAIN  # takes plain heads
         self._front = front or _USUAL
         self._root = self._front.root
         self._keys = self._front.others if trusted is None else self._front.believed
@@ -236,6 +239,12 @@ class Parser:
             while rest.startswith(b"\r\n", at):
                 at += 2
         limits, looked = self._head_limits, self._looked
+        if self._read_plain is not None and isinstance(rest, bytes):  # it is not, once some was kept
+            known, size, line, fields = self._keys.known, limits.bytes, limits.line, limits.fields
+            found = self._read_plain(rest, at, self._environ, known, HOSTS, size, line, fields)
+            if found is not None:
+                self._take_plain(found)
+                return
         end = rest.find(b"\r\n\r\n", looked - 3 if looked > at + 3 else at, at + limits.bytes)
         if end < 0:
             self._await_head(at)
@@ -251,6 +260,35 @@ class Parser:
             self._on_claim(self._environ["REMOTE_ADDR"], request.claim)
         self._identify(request)
         check_fields(request)
+        self._place(request)
+        environ = request.environ
+        framed = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
+        if framed:
+            self._body = expect_body(request, self._limits, self._lender)
+        upgrades = "HTTP_UPGRADE" in environ
+        if upgrades:
+            request.upgrade = self._limits.upgraded > 0 and asks_for_upgrade(request)
+        if framed or upgrades or not request.plain:
+            request.plain = False
+            last = self._body is not None or not request.keep_alive or upgrades
+            LLHTTP.check(head + b"\r\n\r\n", last=last)
+        if self._body is None:
+            self._complete(request)
+        else:
+            self.phase = _BODY
+
+    def _take_plain(self, found: PlainHead) -> None:
+        """What does not concern the way to the site has been checked, and there is no body."""
+        end, environ, method, target, version, keep_alive = found
+        self._move(end)
+        self._request = request = Request(method, target, version, environ)
+        request.keep_alive = keep_alive
+        self._identify(request)
+        self._place(request)
+        self._complete(request)
+
+    def _place(self, request: Request) -> None:
+        """Find out who its client is, by the word of trusted peers, and where in the site it belongs."""
         environ = request.environ
         hops = 0
         if self._trusted is not None:
@@ -266,20 +304,6 @@ class Parser:
             self._root.enter(request, hops)
         if self._rules is not None:
             request.rule = self._rules.find(environ)
-        framed = "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ
-        if framed:
-            self._body = expect_body(request, self._limits, self._lender)
-        upgrades = "HTTP_UPGRADE" in environ
-        if upgrades:
-            request.upgrade = self._limits.upgraded > 0 and asks_for_upgrade(request)
-        if framed or upgrades or not request.plain:
-            request.plain = False
-            last = self._body is not None or not request.keep_alive or upgrades
-            LLHTTP.check(head + b"\r\n\r\n", last=last)
-        if self._body is None:
-            self._complete(request)
-        else:
-            self.phase = _BODY
 
     def _identify(self, request: Request) -> None:
         said = request.environ.get("HTTP_X_REQUEST_ID")  # from a trusted peer: FROM_OTHERS has no such key

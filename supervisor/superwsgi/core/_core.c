@@ -1,0 +1,333 @@
+/* The plain case of what is done for each request, in C. __init__.py has who uses it, and what it is for.
+
+Each function has a twin in Python that knows all cases, and either does exactly what that does, or declines (returns
+None) and has changed nothing that anybody sees: then the twin decides. So errors, refusals and whatever is unusual are
+in Python alone. Nothing here keeps what a client has sent. Runs with the GIL held; bytes are read by their length. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+/* Keys of the environ, and values of it, made once. */
+static struct {
+    PyObject *request_method, *server_protocol, *raw_uri, *request_uri, *path_info, *query_string;
+    PyObject *host, *connection, *content_length, *transfer_encoding, *upgrade, *expect;
+    PyObject *http_1_1, *http_1_0, *empty, *slash;
+} words;
+
+static const struct {
+    PyObject **word;
+    const char *text;
+} spelled[] = {
+    {&words.request_method, "REQUEST_METHOD"},
+    {&words.server_protocol, "SERVER_PROTOCOL"},
+    {&words.raw_uri, "RAW_URI"},
+    {&words.request_uri, "REQUEST_URI"},
+    {&words.path_info, "PATH_INFO"},
+    {&words.query_string, "QUERY_STRING"},
+    {&words.host, "HTTP_HOST"},
+    {&words.connection, "HTTP_CONNECTION"},
+    {&words.content_length, "CONTENT_LENGTH"},
+    {&words.transfer_encoding, "HTTP_TRANSFER_ENCODING"},
+    {&words.upgrade, "HTTP_UPGRADE"},
+    {&words.expect, "HTTP_EXPECT"},
+    {&words.http_1_1, "HTTP/1.1"},
+    {&words.http_1_0, "HTTP/1.0"},
+    {&words.empty, ""},
+    {&words.slash, "/"},
+};
+
+/* The usual methods: _METHODS in http/request/head.py. */
+static const char *const method_names[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+enum { METHODS = sizeof method_names / sizeof *method_names };
+static PyObject *methods[METHODS];
+
+static int is_word(PyObject *text, PyObject *word)
+{
+    Py_ssize_t size = PyUnicode_GET_LENGTH(word);
+    return text == word
+           || (PyUnicode_GET_LENGTH(text) == size && PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND
+               && memcmp(PyUnicode_DATA(text), PyUnicode_DATA(word), size) == 0);
+}
+
+/* Text of bytes that are known to be ASCII. */
+static PyObject *ascii_text(const char *data, Py_ssize_t size)
+{
+    if (size == 0)
+        return Py_NewRef(words.empty);
+    PyObject *text = PyUnicode_New(size, 127);
+    if (text != NULL)
+        memcpy(PyUnicode_1BYTE_DATA(text), data, size);
+    return text;
+}
+
+static int hex_digit(unsigned char digit)
+{
+    if (digit >= '0' && digit <= '9')
+        return digit - '0';
+    digit |= 0x20;
+    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* As urllib.parse.unquote_to_bytes, in latin-1: what is no escape stays as it is. */
+static PyObject *unquoted(const char *path, Py_ssize_t size)
+{
+    char few[256];
+    char *decoded = size <= (Py_ssize_t)sizeof few ? few : PyMem_Malloc(size);
+    if (decoded == NULL)
+        return PyErr_NoMemory();
+    Py_ssize_t length = 0;
+    for (Py_ssize_t at = 0; at < size; at++) {
+        int high, low;
+        if (path[at] == '%' && at + 2 < size && (high = hex_digit(path[at + 1])) >= 0
+            && (low = hex_digit(path[at + 2])) >= 0) {
+            decoded[length++] = (char)(high << 4 | low);
+            at += 2;
+        }
+        else
+            decoded[length++] = path[at];
+    }
+    PyObject *text = PyUnicode_DecodeLatin1(decoded, length, NULL);
+    if (decoded != few)
+        PyMem_Free(decoded);
+    return text;
+}
+
+/* What a line of fields may have: no control character. Bytes beyond ASCII are counted in `beyond`. */
+static int is_printable(const unsigned char *data, Py_ssize_t size, unsigned *beyond)
+{
+    unsigned all = 0, bad = 0;
+    for (Py_ssize_t at = 0; at < size; at++) {
+        all |= data[at];
+        bad |= data[at] < 32 || data[at] == 127;
+    }
+    *beyond = all & 0x80;
+    return !bad;
+}
+
+/* 1: the field is in the environ; 0: not plain; -1: an error. `goes_on` is what Connection says, if anything. */
+static int add_field(PyObject *environ, PyObject *known, const char *line, Py_ssize_t size, int *goes_on)
+{
+    unsigned beyond;
+    const char *colon = memchr(line, ':', size);
+    if (colon == NULL || size - (colon - line) < 3 || colon[1] != ' ')
+        return 0;
+    PyObject *name = PyUnicode_DecodeLatin1(line, colon - line, NULL);
+    if (name == NULL)
+        return -1;
+    PyObject *key = PyDict_GetItemWithError(known, name); /* borrowed: `known` may lose it */
+    Py_DECREF(name);
+    if (key == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    if (!PyUnicode_CheckExact(key) || PyUnicode_GET_LENGTH(key) == 0)
+        return 0;
+    if (is_word(key, words.content_length) || is_word(key, words.transfer_encoding) || is_word(key, words.upgrade)
+        || is_word(key, words.expect))
+        return 0;
+    const char *start = colon + 2, *end = line + size;
+    if (!is_printable((const unsigned char *)start, end - start, &beyond))
+        return 0;
+    while (start < end && *start == ' ')
+        start++;
+    while (start < end && end[-1] == ' ')
+        end--;
+    if (is_word(key, words.connection)) {
+        if (end - start == 10 && memcmp(start, "keep-alive", 10) == 0)
+            *goes_on = 1;
+        else if (end - start == 5 && memcmp(start, "close", 5) == 0)
+            *goes_on = 0;
+        else
+            return 0;
+    }
+    PyObject *value = beyond ? PyUnicode_DecodeLatin1(start, end - start, NULL) : ascii_text(start, end - start);
+    if (value == NULL)
+        return -1;
+    Py_ssize_t before = PyDict_GET_SIZE(environ);
+    int failed = PyDict_SetItem(environ, key, value);
+    Py_DECREF(value);
+    return failed ? -1 : PyDict_GET_SIZE(environ) > before; /* or else it comes twice */
+}
+
+/* The request line's method, target and version, from a head that ends at `end`; what is behind the line, or NULL if it
+is not plain. */
+struct line {
+    PyObject *method, *version;
+    const char *target, *behind; /* the target, and the end of it and of the line */
+    Py_ssize_t size;
+    const char *query; /* its `?`, NULL if it has none */
+    int escaped;
+};
+
+static int read_line(struct line *line, const char *start, const char *end, Py_ssize_t longest)
+{
+    Py_ssize_t room = end - start;
+    line->method = NULL;
+    for (int each = 0; each < METHODS; each++) {
+        Py_ssize_t length = PyUnicode_GET_LENGTH(methods[each]);
+        if (room > length && start[length] == ' ' && memcmp(start, method_names[each], length) == 0) {
+            line->method = methods[each];
+            line->target = start + length + 1;
+            break;
+        }
+    }
+    if (line->method == NULL || line->target == end || *line->target != '/')
+        return 0;
+    line->query = NULL;
+    line->escaped = 0;
+    const char *at = line->target;
+    for (; at < end && *at > ' ' && *at < 127; at++) {
+        if (*at == '#')
+            return 0;
+        if (*at == '?' && line->query == NULL)
+            line->query = at;
+        if (*at == '%' && line->query == NULL)
+            line->escaped = 1;
+    }
+    line->size = at - line->target;
+    if (end - at < 9 || memcmp(at, " HTTP/1.", 8) != 0)
+        return 0;
+    if (at[8] == '1')
+        line->version = words.http_1_1;
+    else if (at[8] == '0')
+        line->version = words.http_1_0;
+    else
+        return 0;
+    line->behind = at + 9;
+    return line->behind - start <= longest;
+}
+
+/* Set a key and release the value: 0 if that was possible. */
+static int put(PyObject *environ, PyObject *key, PyObject *value)
+{
+    if (value == NULL)
+        return -1;
+    int failed = PyDict_SetItem(environ, key, value);
+    Py_DECREF(value);
+    return failed;
+}
+
+static int put_line(PyObject *environ, const struct line *line, PyObject *target)
+{
+    const char *end = line->target + line->size, *path_end = line->query == NULL ? end : line->query;
+    Py_ssize_t path_size = path_end - line->target;
+    PyObject *path;
+    if (line->escaped)
+        path = unquoted(line->target, path_size);
+    else
+        path = path_size == line->size ? Py_NewRef(target) : ascii_text(line->target, path_size);
+    PyObject *query = line->query == NULL ? Py_NewRef(words.empty) : ascii_text(path_end + 1, end - path_end - 1);
+    int failed = put(environ, words.path_info, path);
+    failed |= put(environ, words.query_string, query);
+    return failed | PyDict_SetItem(environ, words.request_method, line->method)
+           | PyDict_SetItem(environ, words.server_protocol, line->version)
+           | PyDict_SetItem(environ, words.raw_uri, target) | PyDict_SetItem(environ, words.request_uri, target);
+}
+
+static const char read_plain_doc[] =
+    "read_plain(data, at, template, known, hosts, most, longest, fields)\n--\n\n"
+    "The plain head that begins at `at` and ends within `most` bytes: where it ends, its environ, made from a copy of\n"
+    "`template`, method, target as bytes, version, and whether the connection goes on. None if it is not plain: see\n"
+    "http/request/head.py. `known` has keys of the environ by name of the field, `hosts` has valid ones; its line has\n"
+    "at most `longest` bytes.";
+
+static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 8 || !PyBytes_CheckExact(args[0]) || !PyDict_CheckExact(args[2]) || !PyDict_CheckExact(args[3])
+        || !PyAnySet_Check(args[4])) {
+        PyErr_SetString(PyExc_TypeError, "read_plain(bytes, int, dict, dict, set, int, int, int)");
+        return NULL;
+    }
+    PyObject *template = args[2], *known = args[3], *hosts = args[4];
+    Py_ssize_t at = PyLong_AsSsize_t(args[1]), most = PyLong_AsSsize_t(args[5]);
+    Py_ssize_t longest = PyLong_AsSsize_t(args[6]), fields = PyLong_AsSsize_t(args[7]);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_ssize_t left = PyBytes_GET_SIZE(args[0]) - at;
+    if (at < 0 || left < 4)
+        Py_RETURN_NONE;
+    const char *data = PyBytes_AS_STRING(args[0]), *start = data + at;
+    const char *end = start + (left < most ? left : most); /* of what may be looked at */
+    struct line line;
+    if (!read_line(&line, start, end, longest))
+        Py_RETURN_NONE;
+
+    PyObject *environ = PyDict_Copy(template), *target = NULL, *result = NULL;
+    if (environ == NULL)
+        return NULL;
+    int plain, goes_on = -1;
+    const char *next = line.behind;
+    for (;;) {
+        plain = end - next >= 4 && next[0] == '\r' && next[1] == '\n';
+        next += 2;
+        if (!plain || (next[0] == '\r' && next[1] == '\n') || (plain = fields-- > 0) == 0)
+            break;
+        const char *stop = memchr(next, '\r', end - next);
+        plain = stop == NULL ? 0 : add_field(environ, known, next, stop - next, &goes_on);
+        if (plain <= 0)
+            break;
+        next = stop;
+    }
+    if (plain > 0) {
+        PyObject *host = PyDict_GetItemWithError(environ, words.host);
+        if (host != NULL)
+            plain = PySet_Contains(hosts, host);
+        else
+            plain = PyErr_Occurred() ? -1 : line.version == words.http_1_0;
+    }
+    if (plain > 0) {
+        target = ascii_text(line.target, line.size);
+        if (target == NULL || put_line(environ, &line, target) != 0)
+            plain = -1;
+    }
+    if (plain > 0) {
+        PyObject *raw = PyBytes_FromStringAndSize(line.target, line.size), *behind = PyLong_FromSsize_t(next + 2 - data);
+        PyObject *lasts = goes_on < 0 ? (line.version == words.http_1_1 ? Py_True : Py_False)
+                                      : (goes_on ? Py_True : Py_False);
+        if (raw != NULL && behind != NULL)
+            result = PyTuple_Pack(6, behind, environ, line.method, raw, line.version, lasts);
+        Py_XDECREF(raw);
+        Py_XDECREF(behind);
+    }
+    else if (plain == 0)
+        result = Py_NewRef(Py_None);
+    Py_XDECREF(target);
+    Py_DECREF(environ);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"read_plain", (PyCFunction)(void (*)(void))read_plain, METH_FASTCALL, read_plain_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int prepare(PyObject *Py_UNUSED(module))
+{
+    for (size_t each = 0; each < sizeof spelled / sizeof *spelled; each++)
+        if (*spelled[each].word == NULL && (*spelled[each].word = PyUnicode_InternFromString(spelled[each].text)) == NULL)
+            return -1;
+    for (int each = 0; each < METHODS; each++)
+        if (methods[each] == NULL && (methods[each] = PyUnicode_InternFromString(method_names[each])) == NULL)
+            return -1;
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, prepare},
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "superwsgi.core._core",
+    .m_doc = "The plain case of what is done for each request.",
+    .m_methods = functions,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&module);
+}
