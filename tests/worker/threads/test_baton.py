@@ -103,6 +103,28 @@ def test_who_is_there_first_takes_it_and_the_one_called_waits_again():
     assert waiting.order == [0]
 
 
+def test_where_it_is_crowded_it_is_left_to_the_one_called():
+    baton, holder, other = Baton(), thread(), thread(1)
+    baton.take(holder)
+    waiting = Waiting(baton, 1)
+    called = baton._called = baton._waiting.pop()  # and it takes its time
+    baton.give(holder)
+    lies_down = threading.Thread(target=baton.take, args=(other, True), daemon=True)
+    lies_down.start()
+    eventually(lambda: len(baton._waiting) == 1)
+    assert not other.has_baton
+    called.bell.release()
+    eventually(lambda: waiting.order == [0])
+    waiting.end()
+    lies_down.join(60)
+    assert other.has_baton
+
+
+def test_where_it_is_crowded_and_nobody_was_called_it_is_taken():
+    baton, holder = Baton(), thread()
+    assert baton.take(holder, True)
+
+
 def test_the_one_that_has_waited_longest_can_be_dismissed():
     baton, holder = Baton(), thread()
     baton.take(holder)

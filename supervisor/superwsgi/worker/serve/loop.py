@@ -224,10 +224,11 @@ class Loop:
         self._begun.wait()
         while not (self._stopped or thread.written_off):
             try:
-                if not (thread.has_baton or self._service.run_queued(thread)):
-                    if self._baton.blocking.all.blocking and self._run_read(thread):
+                if not thread.has_baton:
+                    crowded = self._pool.crowded
+                    if not crowded and self._goes_on(thread):
                         continue
-                    if not self._baton.take(thread):
+                    if not self._baton.take(thread, crowded):
                         return
                     self._baton.release_held()
                     if self._checks:
@@ -245,6 +246,13 @@ class Loop:
             self._baton.take(thread)  # its holder may be in the application forever
         self._close_all()
         self._baton.give(thread)
+
+    def _goes_on(self, thread: WorkerThread) -> bool:
+        """Whoever comes back, while others wait, runs what is next without the baton: it is awake, and has
+        the GIL."""
+        if self._service.run_queued(thread):
+            return True
+        return self._baton.blocking.all.blocking and self._run_read(thread)
 
     def _go_on_after(self, error: Exception, thread: WorkerThread) -> None:
         """An error of our own, in that thread; after some there is no going on."""
@@ -285,7 +293,6 @@ class Loop:
             self._look_out(thread)
 
     def _run_read(self, thread: WorkerThread) -> bool:
-        """Whoever comes back, while others wait, does so without the baton: it is awake, and has the GIL."""
         connection = self._connections.next_read()
         if connection is not None:
             self._service.attend(connection, thread, _RUN)

@@ -49,6 +49,9 @@ _KNOWN: Final = SECOND // 50
 all others wait, otherwise when another one has to give it up, after sys.getswitchinterval() (5 ms). More than
 _COMPUTING ns is taken for that, and believed for _KNOWN ns."""
 
+_CROWD: Final = 64
+"""Requests in the application. Fewer that want the GIL at once cost little, even if all of them do."""
+
 STALLED: Final = SECOND // 2
 """While threads compute and requests wait, one more thread is started if no request has begun for so many ns,
 the next one after twice as long, and so on: beside pages that compute one or two are enough for others to get
@@ -114,6 +117,11 @@ class Pool:
     def busy(self) -> bool:
         """Whether a request is in the application."""
         return len(self.permits) < self.size
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many threads may want the GIL that the next request is left to the one on its way."""
+        return self.size - len(self.permits) > _CROWD and self.baton.one_comes
 
     def start(self) -> None:
         """Start as many as there always are. Raises RuntimeError if the system gives no more threads."""
