@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,20 +47,6 @@ def thread(environ: WSGIEnvironment, start_response: StartResponse) -> list[byte
     if environ["PATH_INFO"] == "/blocks":
         time.sleep(0.005)
     return _answer(start_response, str(threading.get_native_id()).encode())
-
-
-def events(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """At /events one a second without end; each says when it was sent, in monotonic nanoseconds."""
-    if environ["PATH_INFO"] != "/events":
-        return hello(environ, start_response)
-    start_response("200 OK", [("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")])
-    return _each_second()
-
-
-def _each_second() -> Iterator[bytes]:
-    for number in itertools.count():
-        yield f"data: {number} {time.monotonic_ns()}\n\n".encode()
-        time.sleep(1)
 
 
 def _answer(start_response: StartResponse, content: bytes) -> list[bytes]:

@@ -170,6 +170,12 @@ REAL_TARGETS = (
         if name != "real-streams"
     ),
     *(Target(f"{name}: p99, of the best peer's", _real(name, "p99_ms", min), at_most=1.1) for name in REAL),
+    Target("streams-many: CPU in us an event, green", _of("streams-many", "cpu_us", GREEN), at_most=20),
+    Target("streams-many: KB a stream, green", _of("streams-many", "kb", GREEN), at_most=24),
+    Target(
+        "streams-many: events, of those due, green", _of("streams-many", "delivered", GREEN), at_least=0.99
+    ),
+    Target("streams-many: lost or cut off, green", _of("streams-many", "errors", GREEN), at_most=0),
     Target("real-streams: CPU in us an event, threads", _of("real-streams", "cpu_us", THREADS), at_most=50),
     Target(
         "real-sleepers: requests/s, threads, of the best peer's",

@@ -7,7 +7,6 @@ import os
 import shutil
 import socketserver
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,12 +18,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import psutil
 import pytest
 
-from tests.bench import apps
 from tests.bench.process import BenchError
-from tests.bench.real import checks, data, postgres, streams
-from tests.bench.real.streams import Stream, Streams
+from tests.bench.real import checks, data, postgres
 from tests.bench.scenarios.real import REAL, fits
-from tests.bench.servers import OURS, REPOSITORY, SERVERS, THREADS
+from tests.bench.servers import OURS, SERVERS, THREADS
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -109,40 +106,6 @@ def test_a_status_and_a_kind_of_content_that_are_wrong_are_named() -> None:
 
 def test_an_upload_that_arrives_in_part_is_wrong() -> None:
     assert "/upload has the wrong content" in refused(checks.uploaded, checks.HTML, b"9999999")
-
-
-def test_an_event_may_come_in_pieces_and_is_counted_once() -> None:
-    stream = Stream()
-    for piece in (b"HTTP/1.1 200 OK\r\n\r\n13\r\ndata: 0 1", b"7\n", b"\n\r\ndata: 1 18\n\ndata: 2 1"):
-        stream.data_received(piece)
-    assert (len(stream.delays), stream.wrong, stream.next) == (2, 0, 2)
-
-
-def test_an_event_that_was_left_out_is_an_error_as_is_a_stream_that_ends() -> None:
-    skipping, ending = Stream(), Stream()
-    skipping.data_received(b"data: 0 1\n\ndata: 2 1\n\n")
-    ending.data_received(b"data: 0 1\n\n")
-    ending.connection_lost(None)
-    figures = streams.figures([skipping, ending], 2.0)
-    assert (figures["requests"], figures["errors"]) == (3, 2)
-
-
-def test_streams_are_followed_by_a_process_of_their_own() -> None:
-    with serving(apps.events) as port, Streams(port, 3, 1.5, CORE) as load:
-        figures = load.figures()
-    assert 3 <= figures.requests <= 9
-    assert figures.errors == 0
-
-
-def test_streams_that_nobody_serves_are_named() -> None:
-    with serving(answering("text/plain", b"no stream")) as port:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.real.streams", str(port), "2", "1", "0.2"],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-        )
-    assert done.stdout.strip() == "0 of 2 streams have begun after 0.2 s"
 
 
 def test_threads_are_set_up_for_work_that_waits_alone() -> None:

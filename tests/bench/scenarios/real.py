@@ -12,18 +12,16 @@ from functools import partial
 
 from tests.bench import wrk
 from tests.bench.apps import GREETING
-from tests.bench.bench import Bench, Column, Sample, Scenario
+from tests.bench.bench import Bench, Sample, Scenario
 from tests.bench.environment import FILE
 from tests.bench.process import BenchError, Tree, free_port
 from tests.bench.real import checks
 from tests.bench.real.checks import UPLOAD
 from tests.bench.real.data import POOL, POSTGRES
-from tests.bench.real.streams import Streams
-from tests.bench.scenarios import work
+from tests.bench.scenarios import streams, work
 from tests.bench.servers import Job, Server
 
 FLASK, DJANGO, PLAIN = "tests.bench.real.flask_app:app", "tests.bench.real.django_app:app", "tests.bench.apps"
-STREAMS = 500
 SLEEPERS = 1000
 MANY = 100
 """Requests that wait at once and are too many for who answers one at a time."""
@@ -97,10 +95,11 @@ REAL = {
     ),
     "real-streams": Real(
         "Event streams, an event a second each",
-        f"{PLAIN}:events",
+        streams.BARE,
         _says("/", "text/plain", GREETING),
-        waiting=STREAMS,
-        connections=STREAMS,
+        "/ticks",
+        waiting=streams.STREAMS,
+        connections=streams.STREAMS,
         streams=True,
     ),
     "real-sleepers": Real(
@@ -126,7 +125,9 @@ def measure(real: Real, server: Server, bench: Bench) -> Sample:
     job = real.job(server, bench)
     with bench.serving(server, job) as tree:
         real.check(bench)(job.port)
-        return (_streams if real.streams else _requests)(real, tree, job.port, bench)
+        if real.streams:
+            return streams.follow(tree, job.port, real.path, real.connections, bench)
+        return _requests(real, tree, job.port, bench)
 
 
 def _requests(real: Real, tree: Tree, port: int, bench: Bench) -> Sample:
@@ -140,12 +141,6 @@ def _requests(real: Real, tree: Tree, port: int, bench: Bench) -> Sample:
     )
     helpers = [bench.postgres.tree()] if real.database else []
     return work.under_load(tree, load, bench.pace, *helpers)
-
-
-def _streams(real: Real, tree: Tree, port: int, bench: Bench) -> Sample:
-    """It is warm once all of them have begun."""
-    with Streams(port, real.connections, bench.pace.load, bench.cores.load) as load:
-        return work.sampled(tree, load.figures, load.tree)
 
 
 def prepare(real: Real, bench: Bench) -> None:
@@ -162,19 +157,10 @@ def title(real: Real) -> str:
     return f"{real.title}: 1 worker, {real.connections:,} {clients}"
 
 
-COLUMNS = {
-    **work.COLUMNS,
-    "cpu_us": Column("CPU per event (us)"),
-    "rate": Column("events/s", ",.0f"),
-    "p50_ms": Column("late, p50 (ms)", ",.2f"),
-    "p99_ms": Column("p99 (ms)", ",.2f"),
-    "errors": Column("lost or cut off", ",.0f"),
-}
-
 SCENARIOS = {
     name: Scenario(
         title(real),
-        COLUMNS if real.streams else work.COLUMNS,
+        streams.COLUMNS if real.streams else work.COLUMNS,
         partial(measure, real),
         partial(fits, real),
         partial(prepare, real),

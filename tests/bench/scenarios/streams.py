@@ -1,83 +1,89 @@
-"""Event streams that are open at once: what an event costs, and whether all come."""
+"""Event streams that are open at once: what an event costs and a stream takes, how late events are, and
+whether all come."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import resource
+from collections.abc import Callable
 from functools import partial
 
 from tests.bench.bench import Bench, Column, Sample, Scenario
-from tests.bench.process import BenchError, Tree, free_port, others_cpu_seconds, pinned
-from tests.bench.servers import REPOSITORY, Job, Server
+from tests.bench.process import BenchError, Tree, free_port
+from tests.bench.scenarios import work
+from tests.bench.servers import GREEN, SERVERS, Job, Server
+from tests.bench.streams import SPARE, Streams
 
-STREAMS = 500
-THREADS = 1000
-SECONDS = 2
-"""Times as long as other loads: each stream has one event a second."""
+BARE, FLASK = "tests.bench.stream_app:app", "tests.bench.stream_app:flask"
+STREAMS, THREADS = 500, 1000
+MANY, GREENLETS = 10_000, 12_000
 
 
-def measure(path: str, server: Server, bench: Bench) -> Sample:
-    """CPU time of all of the server's processes, from when each stream has had an event."""
-    job = Job(
-        "tests.bench.stream_app:app", free_port(), bench.folder, threads=THREADS, connections=2 * THREADS
-    )
-    seconds = SECONDS * bench.pace.load
-    command = [sys.executable, "-m", "tests.bench.audience", str(job.port), path, str(STREAMS), str(seconds)]
-    with (
-        bench.serving(server, job) as tree,
-        subprocess.Popen(
-            pinned({bench.cores.load}, command), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-        ) as audience,
-    ):
-        assert audience.stdout is not None
-        began = audience.stdout.readline().strip()
-        if began != "all":
-            raise BenchError(f"streams: {began or 'they could not be opened'}")
-        before, switched, others = tree.cpu_seconds(), _switches(tree), others_cpu_seconds(tree)
-        events, ended = map(int, audience.stdout.readline().split())
-        cpu, switched = tree.cpu_seconds() - before, _switches(tree) - switched
-        others = others_cpu_seconds(tree) - others
-        pss = tree.pss()
+def measure(app: str, path: str, count: int, threads: int, server: Server, bench: Bench) -> Sample:
+    job = Job(app, free_port(), bench.folder, threads=threads, connections=threads + 1000)
+    allow_descriptors(job.connections + SPARE)
+    with bench.serving(server, job) as tree:
+        return follow(tree, job.port, path, count, bench)
+
+
+def follow(tree: Tree, port: int, path: str, count: int, bench: Bench) -> Sample:
+    """So many streams, which have an event a second, once all of them have begun."""
+    seconds, empty = bench.pace.load, tree.pss()
+    with Streams(port, path, count, seconds, bench.cores.load) as load:
+        switches = sum(tree.switches())
+        sample = work.sampled(tree, load.figures, load.tree)
+        switches = sum(tree.switches()) - switches
     return {
-        "cpu_us": cpu / events * 1e6,
-        "switches": switched / events,
-        "delivered": events / (STREAMS * seconds),
-        "ended": ended,
-        "pss_mb": pss / 1e6,
-        "others_percent": max(others, 0.0) / seconds * 100,
+        **sample,
+        "switches": switches / (sample["rate"] * seconds),
+        "delivered": sample["rate"] / count,
+        "kb": (sample["pss_mb"] * 1e6 - empty) / count / 1024,
     }
 
 
-def _switches(tree: Tree) -> int:
-    """Of threads, so far."""
-    switches = 0
-    for process in tree.processes():
-        for thread in process.threads():
-            with open(f"/proc/{process.pid}/task/{thread.id}/status") as status:
-                switches += sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
-    return switches
+def allow_descriptors(count: int) -> None:
+    """For the server, and its clients. Raises BenchError where there are fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise BenchError(f"ulimit -n allows {hard} descriptors, not {count}")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 COLUMNS = {
     "cpu_us": Column("CPU per event (us)"),
     "switches": Column("thread switches per event", ",.2f"),
+    "rate": Column("events/s", ",.0f"),
     "delivered": Column("events, of those due", ",.2f"),
-    "ended": Column("streams that ended", ",.0f"),
-    "pss_mb": Column("memory, PSS (MB)"),
+    "p50_ms": Column("late, p50 (ms)", ",.2f"),
+    "p99_ms": Column("p99 (ms)", ",.2f"),
+    "kb": Column("memory a stream, PSS (KB)"),
+    "errors": Column("lost or cut off", ",.0f"),
 }
 
 
-def _scenario(what: str, path: str) -> Scenario:
-    title = f"{STREAMS} event streams, each with an event a second {what}: 1 worker, {THREADS:,} threads"
+def _has_threads(server: Server) -> bool:
+    return server.pools and server.supervises
+
+
+def _is_green(server: Server) -> bool:
+    return server is SERVERS[GREEN]
+
+
+def _scenario(what: str, app: str, path: str, *, many: bool = False) -> Scenario:
+    count, threads = (MANY, GREENLETS) if many else (STREAMS, THREADS)
+    at_once = f"{threads:,} {'greenlets' if many else 'threads'}"
+    fits: Callable[[Server], bool] = _is_green if many else _has_threads
     return Scenario(
-        title,
+        f"{count:,} event streams, each with an event a second {what}: 1 worker, {at_once}",
         COLUMNS,
-        partial(measure, path),
-        fits=lambda server: server.pools and server.supervises,
+        partial(measure, app, path, count, threads),
+        fits=fits,
     )
 
 
 SCENARIOS = {
-    "streams": _scenario("of its own", "/ticks"),
-    "streams-told": _scenario("from one thread that tells all", "/told"),
+    "streams": _scenario("of its own", BARE, "/ticks"),
+    "streams-told": _scenario("from one thread that tells all", BARE, "/told"),
+    "streams-many": _scenario("of its own", BARE, "/ticks", many=True),
+    "streams-many-flask": _scenario("of its own, by Flask", FLASK, "/ticks", many=True),
 }

@@ -1,4 +1,4 @@
-"""Clients of event streams, as one process: `python -m tests.bench.real.streams PORT COUNT SECONDS PATIENCE`.
+"""Clients of event streams, as one process: `python -m tests.bench.streams PORT PATH COUNT SECONDS PATIENCE`.
 
 Each event is `data: NUMBER SENT`, SENT in monotonic nanoseconds, of a clock that all processes share. Says
 `begun` once every stream has had an event, and after SECONDS more its figures as JSON. The streams stay until
@@ -20,8 +20,7 @@ from tests.bench.process import BenchError, Tree, pinned
 from tests.bench.servers import REPOSITORY
 from tests.bench.wrk import Figures
 
-PATH = "/events"
-BEGIN_SECONDS = 20.0
+BEGIN_SECONDS = 60.0
 BEGUN = "begun"
 AT_ONCE = 50
 """Connections that are begun together: fewer than any listener's backlog."""
@@ -30,15 +29,15 @@ SPARE = 100
 """Descriptors beside the streams."""
 
 _EVENT = re.compile(rb"data: (\d+) (\d+)\n\n")
-_REQUEST = f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n".encode()
+_REQUEST = "GET {} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n"
 
 
 class Streams:
     """A run of that process on `core`. Raises BenchError where not all of its streams begin."""
 
-    def __init__(self, port: int, count: int, seconds: float, core: int) -> None:
-        command = [sys.executable, "-m", "tests.bench.real.streams"]
-        command += map(str, (port, count, seconds, BEGIN_SECONDS))
+    def __init__(self, port: int, path: str, count: int, seconds: float, core: int) -> None:
+        command = [sys.executable, "-m", "tests.bench.streams"]
+        command += map(str, (port, path, count, seconds, BEGIN_SECONDS))
         self._process = subprocess.Popen(
             pinned({core}, command),
             cwd=REPOSITORY,
@@ -79,7 +78,8 @@ class Streams:
 class Stream(asyncio.Protocol):
     """One client. `delays` in seconds, of events since `measure`; `wrong`: events that are not the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "/") -> None:
+        self._path = path
         self.delays: list[float] = []
         self.next = 0
         self.wrong = 0
@@ -90,7 +90,7 @@ class Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.write(_REQUEST)
+        transport.write(_REQUEST.format(self._path).encode())
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
@@ -114,9 +114,9 @@ class Stream(asyncio.Protocol):
             self._transport.abort()
 
 
-async def follow(port: int, count: int, seconds: float, patience: float) -> None:
+async def follow(port: int, path: str, count: int, seconds: float, patience: float) -> None:
     """Tell the figures of `count` streams. Raises BenchError where not all of them begin."""
-    streams = [Stream() for _ in range(count)]
+    streams = [Stream(path) for _ in range(count)]
     try:
         await _begin(streams, port, patience)
         for stream in streams:
@@ -157,11 +157,11 @@ def figures(streams: list[Stream], seconds: float) -> dict[str, float]:
     }
 
 
-def main(port: int, count: int, seconds: float, patience: float) -> int:
+def main(port: int, path: str, count: int, seconds: float, patience: float) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + SPARE, most), most))
     try:
-        asyncio.run(follow(port, count, seconds, patience))
+        asyncio.run(follow(port, path, count, seconds, patience))
     except (BenchError, OSError) as error:
         print(error, flush=True)
         return 1
@@ -169,4 +169,5 @@ def main(port: int, count: int, seconds: float, patience: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))
+    _port, _path, _count, _seconds, _patience = sys.argv[1:]
+    sys.exit(main(int(_port), _path, int(_count), float(_seconds), float(_patience)))
