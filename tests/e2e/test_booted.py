@@ -250,15 +250,30 @@ def test_a_site_that_does_not_start_says_why(shop, command):
 
 
 def test_root_starts_a_site_for_somebody_else(shop, command):
-    """As for keys that only root may read."""
-    shop.write(f"{SHOP}/site.yaml", f"{SITE}user: visitor\n")
+    """As for keys that only root may read. It gives sockets, pipes and logs to that user, and signals its
+    workers, with what the unit leaves to root."""
+    shop.run("mkdir", "-p", f"{SHOP}/run", "-m", "0700", user="visitor")
+    bind = "[127.0.0.1:8000, 'unix:run/shop.sock']"
+    log = "{capture: on, access: run/access.log, error: stderr}"
+    companion = "companions: {beside: {command: sleep 1000}}"
+    shop.write(f"{SHOP}/site.yaml", f"{SITE}user: visitor\nbind: {bind}\nlog: {log}\n{companion}\n")
     install(shop, command, "--user", "root", "--now")
     uid = shop.run("id", "-u", "visitor").stdout.strip()
     assert page(shop, "/who") == f"{uid} /home/visitor"
     master = shop.run("systemctl", "show", "--value", "-p", "MainPID", "superwsgi-shop").stdout.strip()
     assert shop.run("stat", "-c", "%U", f"/proc/{master}").stdout.strip() == "root"
+    assert shop.run("stat", "-c", "%U", f"{SHOP}/run/shop.sock").stdout.strip() == "visitor"
+    for act in ("reload", "recycle", "kill", "upgrade"):
+        what = ("1",) if act == "kill" else ()
+        waits = () if act == "kill" else ("--wait",)
+        done = shop.run(command, act, "shop", *what, *waits)
+        assert page(shop, "/write") == "written", done.stdout
     systemctl(shop, "reload")
-    assert page(shop, "/write") == "written"
+    assert "GET /write" in shop.path(f"{SHOP}/run/access.log").read_text()
+    systemctl(shop, "stop")
+    said = journal(shop)
+    assert "stopped exit_code=0" in said
+    assert "not permitted" not in said
 
 
 ODD = "/home/visitor/öd 100% $HOME ${x} \"q\" 'p' \\n #; a:b"

@@ -217,10 +217,11 @@ def _list(paths: list[str], prefix: str = "") -> str:
 
 
 def _rights(place: Installation) -> str:
+    ports = ["CAP_NET_BIND_SERVICE"] if privileged_ports(place.site) else []
     if place.user == ROOT:
         reason = "# What a master needs that is root, and makes its workers another user."
-        return f"{reason}\nCapabilityBoundingSet={_AS_ROOT}"
-    if not privileged_ports(place.site):
+        return f"{reason}\nCapabilityBoundingSet={' '.join([*ports, *_AS_ROOT])}"
+    if not ports:
         return "# Nothing that only root may do.\nAmbientCapabilities=\nCapabilityBoundingSet="
     return (
         "# Ports below 1024, and nothing else that only root may do.\n"
@@ -229,7 +230,10 @@ def _rights(place: Installation) -> str:
 
 
 _AS_ROOT: Final = (
-    "CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_KILL CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE CAP_SETPCAP"
+    *("CAP_SETUID", "CAP_SETGID"),  # to become the user of the site file
+    "CAP_KILL",  # its workers, which are that user
+    *("CAP_CHOWN", "CAP_FOWNER"),  # sockets and pipes that it gives them
+    "CAP_DAC_OVERRIDE",  # the folders of that user, in which it reads code and writes logs
 )
 
 
