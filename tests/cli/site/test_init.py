@@ -221,12 +221,15 @@ def test_what_stands_around_a_site_goes_to_stdout(folder: Path, kind: str) -> No
 def test_a_dockerfile_has_what_it_ignores_beside_it(folder: Path) -> None:
     write(folder, {"app.py": FLASK})
     made(folder)
+    missing = "note: .dockerignore belongs beside it, and is not there: -o FILE writes both"
+    assert missing in init("--for", "docker").output
     assert "Dockerfile: written" in init("--for", "docker", "-o", "Dockerfile").output
     assert ".env\n" in (folder / ".dockerignore").read_text()
     (folder / ".dockerignore").write_text("mine\n")
     assert init("--for", "docker", "-o", "Dockerfile").exit_code == 2
     assert init("--for", "docker", "-o", "Dockerfile", "--force").exit_code == 0
     assert (folder / ".dockerignore").read_text() == "mine\n"
+    assert missing not in init("--for", "docker").output
 
 
 def test_notes_on_what_would_not_work(folder: Path) -> None:

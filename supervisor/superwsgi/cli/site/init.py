@@ -101,6 +101,9 @@ def _for(kind: str, target: str | None, output: str | None, *, force: bool) -> N
     for note in made.notes:
         click.echo(f"note: {note}", err=True)
     if output in (None, _STDOUT):
+        for name in made.beside:
+            if not Path(found.site_file).with_name(name).exists():
+                click.echo(f"note: {name} belongs beside it, and is not there: -o FILE writes both", err=True)
         click.echo(made.text, nl=False)
         return
     file = Path(as_spelled(str(output)))
