@@ -73,6 +73,20 @@ def test_addresses_of_a_site_file_are_those_of_production(tmp_path):
     assert site.workers == "auto"
 
 
+def test_options_that_have_no_effect_are_named():
+    said = CommandLine(
+        {"workers": "4", "bind": "127.0.0.1:1"},
+        {"workers": "--workers"},
+        (("timeouts.request", "5m"), ("timeouts.boot", "1m"), ("log.level", "debug"), ("log.format", "json")),
+    )
+    site = read_application("app:app", "/srv", "TARGET", said, {}).faultless()
+    site = own.without_production(site, {"workers", "bind", "timeouts", "log"})
+    named = ["--set log.format", "--set timeouts.request", "--workers"]
+    assert own.unheard(site) == named
+    project = Project("app.py defines app", None, lambda: site, "/srv", frozenset({"workers"}))
+    assert ("options", f"not used here: {', '.join(named)}") in list(facts(project, site, [], watches=True))
+
+
 def test_the_address_to_click_has_the_root_of_the_site():
     site = developed({"SCRIPT_NAME": "/shop"})
     project = Project("app.py defines app", None, lambda: site, "/srv", frozenset())

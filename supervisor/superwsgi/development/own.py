@@ -27,6 +27,14 @@ production."""
 
 _APP: Final = ("app", "apps")
 
+_DECIDED: Final = frozenset(
+    {
+        *("workers", "preload", "rollout", "log", "limits.queue_age"),
+        *(f"timeouts.{each}" for each in ("request", "keepalive", "graceful", "linger")),
+    }
+)
+"""Keys that are the same for all, whoever says something else; but log.level is heard."""
+
 _LONG: Final = 3600.0
 """Seconds that a request may take: somebody may be looking at it in a debugger."""
 
@@ -42,6 +50,17 @@ def described(site: Site, said: Set[str]) -> tuple[list[str], list[str]]:
     top = sorted({key.partition(".")[0] for key in site.sources} - said)
     used = [key for key in top if key in _FROM_FILE or key in _APP]
     return used, [key for key in top if key not in used]
+
+
+def unheard(site: Site) -> list[str]:
+    """The options that say what is decided here."""
+    return sorted(
+        {
+            f"--set {key}" if source.text == "--set" else source.text
+            for key, source in site.sources.items()
+            if source.text.startswith("--") and _DECIDED & {key, key.partition(".")[0]} and key != "log.level"
+        }
+    )
 
 
 def without_production(site: Site, said: Set[str]) -> Site:

@@ -98,6 +98,15 @@ def test_what_is_wrong_names_the_option(words: list[str], said: str) -> None:
     assert "hunter2" not in output
 
 
+def test_dev_lists_no_option_without_effect() -> None:
+    """It takes them all the same, and its summary says so."""
+    listed = CliRunner().invoke(main, ["dev", "--help"]).output
+    assert "--workers" not in listed
+    assert "--preload" not in listed
+    assert "[$PORT of 127.0.0.1" in " ".join(listed.split())
+    assert "--workers" in CliRunner().invoke(main, ["run", "--help"]).output
+
+
 def test_dev_answers_as_run_does() -> None:
     for words in (["dev"], ["run", "--reload"]):
         for typed, said in (

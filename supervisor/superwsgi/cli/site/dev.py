@@ -49,6 +49,18 @@ def dev(target: str | None, watch: Sequence[str], options: SiteOptions) -> None:
     sys.exit(code)
 
 
+def _as_here(option: click.Option) -> None:
+    """Its help: without those that have no effect, which are taken from whoever is used to them, and told."""
+    option.hidden = option.name in ("workers", "preload")
+    if option.help is not None:
+        option.help = option.help.replace("$PORT of all addresses", f"$PORT of {_HERE}")
+
+
+for _parameter in dev.params:
+    if isinstance(_parameter, click.Option):
+        _as_here(_parameter)
+
+
 def develop(found: Found, options: SiteOptions, watch: Sequence[str] = ()) -> int:
     """Serve what was found, and what becomes of it, until told to end; `watch` are more files, folders and
     globs. Returns the exit code. Raises ConfigError."""

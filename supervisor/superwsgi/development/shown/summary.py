@@ -82,3 +82,5 @@ def _keys(project: Project, site: Site) -> Iterator[tuple[str, str]]:
         yield "site file" if is_file else "pyproject", f"used: {', '.join(used) or 'nothing'}"
     if unused:
         yield "", f"not used here: {', '.join(unused)}"
+    if unheard := own.unheard(site):
+        yield "options", f"not used here: {', '.join(unheard)}"
