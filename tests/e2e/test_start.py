@@ -60,6 +60,7 @@ def test_a_missing_site_file(site):
     done = run(site.folder, "-c", "nosuch.yaml")
     assert done.returncode == 2
     assert "nosuch.yaml" in done.stderr
+    assert "a site file is written by `superwsgi init`" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ def project(tmp_path: Path) -> Project:
         ({"main.py": FLASK + "application = app"}, "main:application"),
         ({"code.py": FLASK}, "./code.py:app"),
         ({"my app.py": FLASK}, "./my app.py:app"),
+        ({"trac-site.wsgi": WSGI}, "./trac-site.wsgi:application"),
+        ({"main.py": FLASK, "trac.wsgi": "import app"}, "main:app"),
         ({"site.ini": PASTE}, "paste:site.ini"),
         ({"production.ini": PASTE, "development.ini": PASTE, "testing.ini": PASTE}, "paste:production.ini"),
         ({"tox.ini": "[tox]", "shop.ini": "[composite:site]\nuse = egg:Paste"}, "paste:shop.ini#site"),

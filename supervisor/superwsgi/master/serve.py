@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import Final
 
 from superwsgi import extras
 from superwsgi.config.errors import ConfigError
@@ -119,6 +120,15 @@ def _refuse(error: Exception, code: int, site_file: str | None = None) -> int:
     return code
 
 
+_NO_FILE: Final = (
+    "a site file is written by `superwsgi init`; without one `superwsgi run` serves what the folder has"
+)
+
+
 def _point_to_check(site_file: str | None) -> None:
-    if site_file is not None:
+    if site_file is None:
+        return
+    if os.path.lexists(site_file):
         print(f"superwsgi: for all that is wrong at once: {check_command(site_file)}", file=sys.stderr)
+    else:
+        print(f"superwsgi: {_NO_FILE}", file=sys.stderr)

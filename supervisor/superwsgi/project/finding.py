@@ -82,7 +82,9 @@ def _search(here: ProjectFolder) -> Found:
 
 
 def _nothing(here: ProjectFolder) -> ConfigError:
-    looked = f"[tool.superwsgi], FLASK_APP, manage.py, {', '.join(MODULES)}, packages, src/ and Paste files"
+    looked = (
+        f"[tool.superwsgi], FLASK_APP, manage.py, {', '.join(MODULES)}, packages, src/, .wsgi and Paste files"
+    )
     hint = f"name it, as in `{here.typed} shop.wsgi:application`"
     notes = [printable(note) for note in (*here.notes, *_below(here))]
     explained = any(not note.endswith(NO_APPLICATION) for note in notes)

@@ -20,6 +20,8 @@ from superwsgi.project.python_file import PythonFile, is_file, scan
 
 MODULES: Final = ("app.py", "wsgi.py", "application.py")
 NO_APPLICATION: Final = "it defines no application"
+_MOD_WSGI: Final = ".wsgi"
+_CODE: Final = (".py", _MOD_WSGI)
 _IN_PACKAGES: Final = ("__init__.py", "app.py", "application.py")
 _LOOKED_AT: Final = frozenset({*MODULES, *_IN_PACKAGES})
 _NOT_THE_APPLICATION: Final = re.compile(
@@ -86,7 +88,7 @@ class ProjectFolder:
         """A file of any name, where what makes its application is known; or one in a package."""
         for folders in ([self.path], self.packages_in(self.path)):
             entries = (each for folder in folders for each in self.entries(folder))
-            names = [each for each in entries if each.suffix == ".py" and each.name not in _LOOKED_AT]
+            names = [each for each in entries if each.suffix in _CODE and each.name not in _LOOKED_AT]
             found = [each for each in self.candidates(names, quietly=True) if _is_sure(each)]
             if found:
                 return self._only(found)
@@ -228,8 +230,11 @@ class ProjectFolder:
 
 
 def _is_sure(candidate: Candidate) -> bool:
-    """Whether what makes it, or what it is made of, is known to make applications."""
+    """Whether what makes it, or what it is made of, is known to make applications; a file for mod_wsgi has no
+    other use."""
     source, names = candidate
+    if candidate.path.suffix == _MOD_WSGI:
+        return True
     bindings = [each for name in names for each in source.all_of(name)]
     inner = [each for binding in bindings for name in binding.mentions for each in source.all_of(name)]
     return any(each.is_made for each in (*bindings, *inner))

@@ -34,8 +34,8 @@ def run(target: str | None, reload: bool, options: SiteOptions) -> None:
       .                       a folder
 
     In a folder these are looked for, in this order: [tool.superwsgi] in pyproject.toml, FLASK_APP, manage.py,
-    app.py, wsgi.py, application.py, packages, src/, Paste files. Their code is not run. Where several are as
-    good as each other, they are named, and nothing is started.
+    app.py, wsgi.py, application.py, packages, src/, Paste files, other files that make an application. Their
+    code is not run. Where several are as good as each other, they are named, and nothing is started.
 
     [tool.superwsgi] takes the keys of a site file. What options say goes before that, and before the site
     file; the variables WEB_CONCURRENCY, PORT and SCRIPT_NAME count where neither says anything.
