@@ -100,7 +100,7 @@ def test_every_hint_names_a_command_that_there_is() -> None:
     for words in INSTEAD.values():
         first = words.split()[0]
         assert first.startswith("--") or main.get_command(context, first) is not None
-    assert not {*main.commands} & {*INSTEAD, *WORDS, *STARTING}
+    assert not {*main.modules} & {*INSTEAD, *WORDS, *STARTING}
 
 
 def test_options_of_run_go_behind_it() -> None:

@@ -38,7 +38,7 @@ def test_what_it_shows_of_a_site_file_is_one(text, tmp_path):
 def test_the_commands_it_shows_are_there():
     words = set(re.findall(r"(?:^|[`$/ ])superwsgi ([a-z]+)(?![\w.:])", _code(), re.MULTILINE))
     assert len(words) > 10
-    assert words <= set(main.commands)
+    assert words <= set(main.modules)
 
 
 def test_the_keys_it_asks_the_reference_for_are_there():

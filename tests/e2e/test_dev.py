@@ -76,13 +76,20 @@ def test_a_site_that_is_served_has_nothing_of_it(daemon):
     daemon.site()
     daemon.start()
     assert not [name for name in daemon.get("/").text.split() if name.startswith("superwsgi.development")]
-    program = "import sys, superwsgi.cli.main; print([*sys.modules])"
-    modules = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
-    assert "superwsgi.cli.site.dev" in modules
-    for not_wanted in ("development", "checking", "master.master"):  # by commands that ask a master
+    modules = imported_by("superwsgi.cli.site.dev")
+    for not_wanted in ("development", "checking", "master.master"):
         assert f"superwsgi.{not_wanted}" not in modules
+
+
+def test_a_command_that_asks_a_master_has_nothing_of_what_starts_one():
+    modules = imported_by("superwsgi.cli.main", "superwsgi.cli.server.status", "superwsgi.cli.acting.reload")
+    for not_wanted in ("config.loading", "cli.site", "checking", "deployment", "master.master"):
+        assert f"superwsgi.{not_wanted}" not in modules
+
+
+def imported_by(*modules):
+    program = f"import sys, {', '.join(modules)}; print([*sys.modules])"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(params=BROKEN)

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from superwsgi.cli import imports, interrupts
 from superwsgi.cli.words import INSTEAD, STARTING, WORDS
 
 _RUN: Final = "run"
@@ -25,7 +28,23 @@ _TARGET: Final = re.compile(r".*[:/.(#].*", re.DOTALL)
 
 
 class CommandGroup(click.Group):
-    """A click group that serves a TARGET, and knows other tools' words."""
+    """A click group that serves a TARGET, and knows other tools' words. `modules` has the module of each
+    command, whose attribute of that name it is.
+    """
+
+    def __init__(self, *arguments: Any, modules: Mapping[str, str], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.modules:
+            return None
+        with interrupts.quiet(), imports.uncollected():
+            command: click.Command = getattr(import_module(self.modules[cmd_name]), cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,7 +93,7 @@ class CommandGroup(click.Group):
             return f": {WORDS[lower]}"
         if lower not in INSTEAD and _is_code(word):
             return _meant([_RUN, word, *rest])
-        near = INSTEAD.get(lower) or next(iter(get_close_matches(lower, list(self.commands), n=1)), None)
+        near = INSTEAD.get(lower) or next(iter(get_close_matches(lower, list(self.modules), n=1)), None)
         if near is None:
             return "; superwsgi --help names them all"
         return _meant([*rest, near] if near.startswith("-") else [*near.split(), *rest])

@@ -5,24 +5,19 @@ from __future__ import annotations
 import click
 
 from superwsgi import __version__, build
-from superwsgi.cli.acting.logs import logs
-from superwsgi.cli.acting.reload import reload
-from superwsgi.cli.acting.stop import stop
-from superwsgi.cli.acting.upgrade import upgrade
-from superwsgi.cli.acting.workers import kill, recycle, workers
 from superwsgi.cli.group import CommandGroup
-from superwsgi.cli.server.config import config
-from superwsgi.cli.server.profile import profile
-from superwsgi.cli.server.stacks import stacks
-from superwsgi.cli.server.status import status
-from superwsgi.cli.server.why import why
-from superwsgi.cli.site.check import check
-from superwsgi.cli.site.dev import dev
-from superwsgi.cli.site.init import init
-from superwsgi.cli.site.reference import reference
-from superwsgi.cli.site.run import run
-from superwsgi.cli.site.serve import serve
-from superwsgi.cli.site.unit import unit
+
+_SITE = ("serve", "run", "dev", "check", "init", "unit", "reference")
+_SERVER = ("status", "why", "stacks", "profile", "config")
+_ACTING = ("reload", "logs", "upgrade", "stop")
+_WORKERS = ("recycle", "kill", "workers")
+_MODULES = {
+    **{name: f"superwsgi.cli.site.{name}" for name in _SITE},
+    **{name: f"superwsgi.cli.server.{name}" for name in _SERVER},
+    **{name: f"superwsgi.cli.acting.{name}" for name in _ACTING},
+    **dict.fromkeys(_WORKERS, "superwsgi.cli.acting.workers"),
+}
+"""Where each command is. It is imported when it is called: all of them take as long as what one needs."""
 
 _EPILOG = """\b
 Signals to the master process:
@@ -42,6 +37,7 @@ def _build() -> str:
 
 @click.group(
     cls=CommandGroup,
+    modules=_MODULES,
     invoke_without_command=True,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,11 +81,6 @@ def main(context: click.Context, path: str | None) -> None:
     if path is None:
         click.echo(context.get_help(), err=True)
         context.exit(2)
+    from superwsgi.cli.site.serve import serve
+
     context.invoke(serve, option=path)
-
-
-_SHOW = (status, why, stacks, profile, config)
-_ACT = (reload, recycle, kill, workers, logs, upgrade, stop)
-
-for command in (serve, run, dev, check, init, unit, reference, *_SHOW, *_ACT):
-    main.add_command(command)

@@ -23,7 +23,6 @@ import click
 
 from superwsgi.cli.server.reach import NOT_RUNNING, Conversation, NoAccess, NotAnswered, NotReached, fail
 from superwsgi.config.errors import ConfigError
-from superwsgi.config.loading import load
 from superwsgi.config.schema import Site
 from superwsgi.control import CONFIGURATION, FAILED, Snapshot, StatusRequest
 from superwsgi.master.control import paths
@@ -256,6 +255,8 @@ def _of_file(file: str) -> list[FoundSite]:
 
 
 def _load(file: str) -> tuple[Site | None, ConfigError | None]:
+    from superwsgi.config.loading import load  # for no command that names the site, or its socket
+
     try:
         return load(file, os.environ), None
     except ConfigError as error:

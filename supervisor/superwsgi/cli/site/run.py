@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 
+from superwsgi.cli import imports
 from superwsgi.cli.site.dev import develop
 from superwsgi.cli.site.habits import HabitCommand
 from superwsgi.cli.site.options import SiteOptions, find_site, is_news, site_from, site_options
@@ -51,8 +52,9 @@ def run(target: str | None, reload: bool, options: SiteOptions) -> None:
 
 def _serve(target: str | None, found: Found, options: SiteOptions) -> int:
     """Say in a line how it was found, where that is news, and serve it."""
-    from superwsgi.master.processes import launch  # for no command that only asks a master
-    from superwsgi.master.serve import serve
+    with imports.uncollected():
+        from superwsgi.master.processes import launch  # for no command that only asks a master
+        from superwsgi.master.serve import serve
 
     if is_news(target, found):
         click.echo(f"superwsgi: {printable(found.why)}", err=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from superwsgi.cli import imports
 from superwsgi.config.errors import ConfigError
 from superwsgi.config.links import as_spelled
 from superwsgi.config.loading import load
@@ -64,8 +65,9 @@ def serve(path: str) -> None:
       2  usage or configuration    4  an address could not be bound
       1  anything else
     """
-    from superwsgi.master.processes import launch  # for no command that only asks a master
-    from superwsgi.master.serve import serve as serve_site
+    with imports.uncollected():
+        from superwsgi.master.processes import launch  # for no command that only asks a master
+        from superwsgi.master.serve import serve as serve_site
 
     try:
         path = as_spelled(path)  # for HUP, whatever the working folder is by then

@@ -40,14 +40,17 @@ _SAFE = "PYTHONSAFEPATH"
 _SEARCH = "PYTHONPATH"
 _MODULE = "MODULE"
 _FORGET = f"import os; os.environ.pop({_SAFE!r}, None)\n"
+# No garbage is looked for during imports, as in cli/imports.py; which release has that is not known here.
 _PROGRAM = """\
-import sys
+import gc, sys
 if sys.path[:1] == ['']: del sys.path[0]
+gc.disable()
 from MODULE import main
+gc.enable()
 main()
 """
 _AS_ROOT = """\
-import os, site, sys
+import gc, os, site, sys
 def is_roots(folder):
     status = os.stat(folder)
     writable = status.st_mode & 0o022 and not status.st_mode & 0o1000
@@ -55,7 +58,9 @@ def is_roots(folder):
 site.addsitepackages(site.venv(site.removeduppaths()))
 folders = [os.path.realpath(folder) for folder in sys.path if os.path.exists(folder)]
 sys.path[:] = filter(is_roots, folders)
+gc.disable()
 from MODULE import main
+gc.enable()
 main()
 """
 """For -I and -S: additions by the environment, `sitecustomize` and links from .pth files into other users'
