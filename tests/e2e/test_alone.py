@@ -130,9 +130,9 @@ def test_a_lost_mold_is_replaced_by_one_that_imports_nothing(site):
     assert "BlockingIOError" not in site.log
 
 
+@pytest.mark.parametrize("site", ["auto", True], indirect=True, ids=["auto", "preload"])
 def test_another_reload_while_nobody_serves(site):
-    if site.keys["preload"] is False:
-        pytest.skip("its mold has loaded nothing, so the roll-out has begun")
+    """Not with an import per worker: then the mold has loaded nothing, and the roll-out has begun."""
     write(site, "two", "time.sleep(60)")
     site.send(signal.SIGHUP)
     site.wait_log("making room")
