@@ -27,28 +27,28 @@ def test_new_code_takes_over(site):
     assert not set(site.wait_workers(2)) & set(before)
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("def app(:\n", "SyntaxError|invalid syntax"),
-        ("import nosuchmodule\n", "nosuchmodule"),
-        ("x = 1\n", "app"),
-        ("import os; os._exit(5)\n", "exit code 5"),
-        ("import sys; sys.exit(5)\n", "SystemExit|exit"),
-        (
-            "import os, threading\nthreading.Timer(0.3, os._exit, [9]).start()\n"
-            "def app(e, s):\n    s('200 OK', [])\n    return [b'bad']\n",
-            "exit code 9",
-        ),
-    ],
-    ids=["syntax error", "import error", "no such attribute", "exits at import", "sys.exit", "dies early"],
-)
-def test_broken_code_does_not_take_over(site, code, reason):
+BROKEN = {
+    "syntax error": ("def app(:\n", "SyntaxError|invalid syntax"),
+    "import error": ("import nosuchmodule\n", "nosuchmodule"),
+    "no such attribute": ("x = 1\n", "app"),
+    "exits at import": ("import os; os._exit(5)\n", "exit code 5"),
+    "sys.exit": ("import sys; sys.exit(5)\n", "SystemExit|exit"),
+    "dies early": (
+        "import os, threading\nthreading.Timer(0.3, os._exit, [9]).start()\n"
+        "def app(e, s):\n    s('200 OK', [])\n    return [b'bad']\n",
+        "exit code 9",
+    ),
+}
+
+
+def test_broken_code_does_not_take_over(site):
+    """One after another, and what is mended does."""
     before = site.workers()
-    site.write("app.py", code)
-    site.reload(f"reload failed.*({reason})|reload failed[^\n]*\n( [^\n]*\n)*[^\n]*({reason})")
-    wait_for(lambda: set(site.wait_workers(2)) <= set(before), "only the old workers")
-    assert {site.get().text for _ in range(10)} == {"one"}
+    for how, (code, reason) in BROKEN.items():
+        site.write("app.py", code)
+        site.reload(f"reload failed.*({reason})|reload failed[^\n]*\n( [^\n]*\n)*[^\n]*({reason})")
+        wait_for(lambda: set(site.wait_workers(2)) <= set(before), f"only the old workers: {how}")
+        assert {site.get().text for _ in range(10)} == {"one"}, how
     site.write("app.py", saying("mended"))
     site.reload()
     assert {site.get().text for _ in range(10)} == {"mended"}
@@ -65,23 +65,20 @@ def test_a_worker_killed_while_the_disk_holds_broken_code(site):
     assert {site.get().text for _ in range(10)} == {"one"}
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
+def test_a_broken_configuration_does_not_take_over(site):
+    before = site.workers()
+    for text, reason in (
         ("threads: eight", "site.yaml:"),
         ("wrokers: 3", "workers"),
         ("workers: [", "site.yaml:"),
         ("chdir: nowhere", "nowhere"),
         ("user: nobody-of-that-name", "nobody-of-that-name"),
         ("log: {error: nowhere/error.log}", "nowhere"),
-    ],
-)
-def test_a_broken_configuration_does_not_take_over(site, text, reason):
-    before = site.workers()
-    site.site(text, preload=site.preload)
-    site.reload(f"reload (refused|failed)[^\n]*(\n [^\n]*)*{reason}")
-    assert site.wait_workers(2) == before
-    assert site.get().text == "one"
+    ):
+        site.site(text, preload=site.preload)
+        site.reload(f"reload (refused|failed)[^\n]*(\n [^\n]*)*{reason}")
+        assert site.wait_workers(2) == before, text
+        assert site.get().text == "one", text
 
 
 def test_an_address_in_use_does_not_take_over(site):
