@@ -160,6 +160,8 @@ class BootedMachine:
         (site,) = self.path(folder).glob("lib/python3*/site-packages")
         for name in (*PACKAGES, *frameworks):
             _copy(name, site)
+        # As pip does it. A service may not write there: each of its processes would compile all of it anew.
+        self.run(python, "-m", "compileall", "-q", f"{folder}/lib")
         script = f"#!{folder}/bin/python\nimport sys\nfrom superwsgi.cli import main\nsys.exit(main())\n"
         self.write(f"{folder}/bin/superwsgi", script, user)
         self.run("chmod", "+x", f"{folder}/bin/superwsgi")
@@ -206,6 +208,6 @@ def _copy(name, site):
         return
     if spec.submodule_search_locations:
         source = Path(next(iter(spec.submodule_search_locations)))
-        shutil.copytree(source, site / source.name, ignore=shutil.ignore_patterns("__pycache__", "*.po"))
+        shutil.copytree(source, site / source.name, ignore=shutil.ignore_patterns("*.po"))
     else:
         shutil.copy(spec.origin, site)
