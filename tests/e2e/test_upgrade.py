@@ -15,6 +15,8 @@ from superwsgi.board.scoreboard import VERSION as BOARD
 from tests.e2e.daemon import COMMAND, DEADLINE, is_alive, wait_for
 from tests.e2e.load import Load
 
+pytestmark = pytest.mark.drill
+
 PACKAGE = Path(superwsgi.__file__).parent
 
 APP = """
@@ -33,7 +35,8 @@ class Installation:
 
     def install(self, version, broken=None):
         to = self.folder / version
-        shutil.copytree(PACKAGE, to / "superwsgi", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        # With what is compiled to bytecode: else each process would do that anew.
+        shutil.copytree(PACKAGE, to / "superwsgi", ignore=shutil.ignore_patterns("*.so"))
         module = to / "superwsgi" / "__init__.py"
         module.write_text(re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', module.read_text()))
         if broken is not None:
@@ -83,7 +86,6 @@ def test_the_program_is_replaced_and_nobody_notices(site, installation):
     assert not (site.folder / "pid").exists()
 
 
-@pytest.mark.drill
 def test_five_upgrades_leak_no_descriptor_and_leave_no_zombie(site):
     master = psutil.Process(site.pid)
     before = settled(site, master)
@@ -142,12 +144,12 @@ HANGS = ("cli/main.py", "import click", "import time; time.sleep(600); import cl
 
 
 def test_a_program_that_hangs_is_refused(site, installation):
-    site.site(workers=2, pidfile="pid", timeouts={"boot": "3s"})
+    site.site(workers=2, pidfile="pid", timeouts={"boot": "15s"})
     site.send(signal.SIGHUP)
     site.wait_log("reload complete")
     installation.install("1.1", broken=HANGS)
     site.send(signal.SIGUSR2)
-    site.wait_log(r'upgrade refused reason="the new program was not ready after 3s \(timeouts.boot\)"')
+    site.wait_log(r'upgrade refused reason="the new program was not ready after 15s \(timeouts.boot\)"')
     assert software(site) == "superwsgi/1.0"
 
 
