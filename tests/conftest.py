@@ -48,7 +48,9 @@ def alone(item):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: no other test may run meanwhile, in whichever process")
-    config.addinivalue_line("markers", "drill: long and under load; runs where it is asked for, as in CI")
+    config.addinivalue_line(
+        "markers", "drill: long, under load, or with many starts; runs where it is asked for, as in CI"
+    )
     config.stash[TURNS] = turns = Turns()
     config.add_cleanup(turns.close)
 

@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.daemon import COMMAND, wait_for
 from tests.e2e.load import Load
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os, time
 

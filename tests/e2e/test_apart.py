@@ -6,6 +6,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for
 
+pytestmark = pytest.mark.drill
+
 DRAWS = """
     import os, random, secrets, ssl, sys, tempfile, threading, uuid
     {more}

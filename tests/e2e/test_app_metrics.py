@@ -18,6 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from superwsgi.admin.metrics.application import AppMetrics
 
+pytestmark = pytest.mark.drill
+
 APP = (FIXTURE_APPS / "e2e_app_metrics.py").read_text()
 NOTE = 'open("folder", "w").write(os.environ["PROMETHEUS_MULTIPROC_DIR"])'
 ON = {"admin": {"bind": "unix:admin.sock"}, "metrics": {"app": True}}
@@ -78,7 +80,6 @@ def files(where):
     return {path.name.rpartition("_")[2] for path in where.glob("*.db")}
 
 
-@pytest.mark.drill
 def test_sums_over_kills_a_reload_and_an_upgrade(site):
     where = folder(site)
     counted = count(site, 20)

@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.behind import NAME, Behind
 from tests.e2e.wire import Wire, request
 
+pytestmark = pytest.mark.drill
+
 BIG = 50 << 20
 SOON = 2.0
 """Seconds that a quick request may take on a loaded machine."""

@@ -8,6 +8,8 @@ from tests.e2e.behind import NAME
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 LIES = ["X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "Forwarded: for=6.6.6.6"]
 
 FRONTS = {

@@ -16,6 +16,8 @@ import pytest
 from tests.e2e.daemon import COMMAND, FIXTURE_APPS, Daemon, wait_for, whole_lines
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 EVERY = pytest.mark.parametrize("preload", [True, False, "auto"])
 
 

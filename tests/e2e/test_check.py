@@ -12,6 +12,8 @@ import pytest
 
 from tests.e2e.daemon import COMMAND, saying
 
+pytestmark = pytest.mark.drill
+
 
 @pytest.fixture
 def site(daemon):

@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.forking import APP, begin
 
+pytestmark = pytest.mark.drill
+
 OURS = [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU]
 OURS += [signal.SIGTERM, signal.SIGQUIT, signal.SIGALRM, signal.SIGCHLD]
 

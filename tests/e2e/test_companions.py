@@ -16,6 +16,8 @@ import pytest
 from tests.e2e.daemon import FIXTURE_APPS, is_alive, saying, wait_for, whole_lines
 from tests.e2e.users import people
 
+pytestmark = pytest.mark.drill
+
 PROGRAM = f"python {FIXTURE_APPS / 'e2e_companion.py'}"
 
 
@@ -109,7 +111,6 @@ def test_one_that_dies_is_replaced_and_an_incident(crew):
     assert crew.never_two()
 
 
-@pytest.mark.drill
 def test_commands(crew):
     crew.start({"mail": {"command": PROGRAM, "count": 2}})
     first = crew.begun(), crew.begun(name="mail-2")
@@ -150,7 +151,6 @@ def test_reloads(crew):
     assert crew.never_two()
 
 
-@pytest.mark.drill
 def test_an_upgrade_keeps_it_until_the_new_generation_is_confirmed(crew):
     crew.start({"mail": PROGRAM}, log={"capture": True})
     crew.begun()
@@ -179,7 +179,6 @@ def test_one_that_does_not_end_is_killed_with_all_that_it_has_started(crew):
     assert "not ended 100ms after SIGTERM (graceful of companion mail)" in crew.daemon.log
 
 
-@pytest.mark.drill
 def test_one_that_cannot_run_keeps_nobody_from_serving(crew):
     crew.start({"mail": "no-such-program --worker", "news": f"{PROGRAM} daemon", "once": "true"})
     crew.daemon.wait_log("companion=once .*started again in 200ms")
@@ -200,7 +199,6 @@ def test_one_that_cannot_run_keeps_nobody_from_serving(crew):
     assert crew.never_two()
 
 
-@pytest.mark.drill
 def test_one_that_a_signal_has_stopped_is_replaced(crew):
     crew.start({"mail": PROGRAM})
     os.kill(crew.begun()["pid"], signal.SIGSTOP)
@@ -209,7 +207,6 @@ def test_one_that_a_signal_has_stopped_is_replaced(crew):
     assert crew.shown()["restarts"] == 1
 
 
-@pytest.mark.drill
 def test_limits_of_memory(crew):
     crew.start(
         {

@@ -6,6 +6,8 @@ import pytest
 
 from tests.e2e.daemon import saying
 
+pytestmark = pytest.mark.drill
+
 SECRET = "hunter2"
 
 
@@ -52,7 +54,6 @@ def test_a_file_that_is_broken_by_now(site):
     assert f"`superwsgi check -c {site.folder}/site.yaml`" in last
 
 
-@pytest.mark.drill
 def test_as_json_and_over_an_upgrade_with_another_number_of_workers(site):
     assert site.command("upgrade", "--wait").returncode == 0
     assert site.command("workers", "+1", "--wait").returncode == 0

@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.daemon import COMMAND, wait_for
 
+pytestmark = pytest.mark.drill
+
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 APP = """

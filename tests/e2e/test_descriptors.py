@@ -8,6 +8,8 @@ from superwsgi.worker.connection.storage import BODIES
 from tests.e2e.daemon import COMMAND, wait_for
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os
 

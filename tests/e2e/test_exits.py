@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for
 
+pytestmark = pytest.mark.drill
+
 SOON = {"confirm": "100ms"}
 
 MAKES = {

@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.wire import Wire, request
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os, select, time
 
@@ -111,7 +113,7 @@ def site(daemon):
     [
         (None, "fair", "QCDE"),
         (None, "fifo", "CDEQ"),
-        pytest.param("green", "fair", "QCDE", marks=pytest.mark.drill),
+        ("green", "fair", "QCDE"),
     ],
     indirect=["daemon"],
 )

@@ -12,6 +12,8 @@ import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS, Daemon, wait_for
 
+pytestmark = pytest.mark.drill
+
 BROKEN = [
     "started",
     "ready",

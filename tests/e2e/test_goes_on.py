@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e.daemon import DEADLINE, read_all, wait_for
 
+pytestmark = pytest.mark.drill
+
 HELLO = """
     def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])

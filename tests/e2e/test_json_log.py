@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for, whole_lines
 
+pytestmark = pytest.mark.drill
+
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 APP = """

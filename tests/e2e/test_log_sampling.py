@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.daemon import Answer, wait_for, whole_lines
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import time
 

@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.daemon import FIXTURE_APPS, wait_for
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 
 def text(path):
     return path.read_text() if path.exists() else ""

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 
 import pytest
 
+pytestmark = pytest.mark.drill
+
 STAND_IN = """
     import select, threading
     patched = set()

@@ -8,6 +8,8 @@ import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS, wait_for
 
+pytestmark = pytest.mark.drill
+
 pytest.importorskip("prometheus_client")
 
 

@@ -9,6 +9,8 @@ from tests.e2e.daemon import FIXTURE_APPS, IN_ALL_MODELS, saying, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import request
 
+pytestmark = pytest.mark.drill
+
 MB = 1 << 20
 SOFT = 60 * MB
 LEAK = 2 * MB

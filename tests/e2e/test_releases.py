@@ -11,6 +11,8 @@ from tests.e2e.load import Load
 from tests.e2e.releases import Releases
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 WAYS = {
     "a module": ["venv/bin/python", "-m", "superwsgi", "-c", "site.yaml"],
     "a script": ["venv/bin/superwsgi", "-c", "./site.yaml"],

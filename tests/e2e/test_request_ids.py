@@ -8,6 +8,8 @@ import pytest
 from tests.e2e.daemon import FIXTURE_APPS, wait_for, whole_lines
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 ID = "X-Request-ID: from-the-proxy:1"
 
 

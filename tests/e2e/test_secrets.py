@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os
     def app(environ, start_response):

@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.e2e.users import people, served
 
+pytestmark = pytest.mark.drill
+
 
 @contextlib.contextmanager
 def in_a_session():
@@ -176,7 +178,6 @@ class TestCommandsAmongTwoOfOneName:
             assert served(user, "-c", site.folder / "site.yaml") == {"shop": site.pid}
         assert len(names(user.session / "superwsgi")) == len(sites)
 
-    @pytest.mark.drill
     def test_one_that_hangs_gets_no_command_later(self, user, sites):
         first, second = sites
         first.send(signal.SIGSTOP)

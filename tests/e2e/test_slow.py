@@ -6,6 +6,8 @@ import pytest
 
 from tests.e2e.daemon import IN_ALL_MODELS
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import time
 

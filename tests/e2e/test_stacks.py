@@ -12,6 +12,8 @@ import pytest
 
 from tests.e2e.daemon import IN_ALL_MODELS, wait_for
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import ctypes, os, time
 

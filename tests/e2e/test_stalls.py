@@ -8,6 +8,8 @@ import pytest
 from tests.e2e.daemon import wait_for
 from tests.tools import needed_package
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import ctypes, time
     import gevent

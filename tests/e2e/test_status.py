@@ -22,6 +22,8 @@ from tests.certificates import Authority
 from tests.e2e.daemon import COMMAND, FIXTURE_APPS, dying, heed_interrupts, wait_for
 from tests.tools import readable
 
+pytestmark = pytest.mark.drill
+
 ESCAPE = "\x1b"
 
 

@@ -14,6 +14,8 @@ import pytest
 from tests.e2e.daemon import COMMAND, DEADLINE, wait_for
 from tests.tools import needed, readable
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os
     PROTOCOL = ("NOTIFY", "LISTEN", "WATCHDOG")
@@ -222,7 +224,6 @@ def test_a_master_that_does_not_turn_does_not_feed_the_watchdog(daemon, manager)
     manager.hear_until(lambda message: "WATCHDOG" in message)
 
 
-@pytest.mark.drill
 def test_a_site_that_is_down_is_not_restarted(daemon, manager):
     """That would mend nothing, and its clients wait."""
     daemon.write("app.py", APP)

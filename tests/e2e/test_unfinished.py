@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for
 
+pytestmark = pytest.mark.drill
+
 ASKED = 12
 
 WRITES = {

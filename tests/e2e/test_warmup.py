@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os
     SEEN = []

@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.daemon import IN_ALL_MODELS, wait_for
 from tests.e2e.wire import Wire
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import ctypes, os, signal, time
 
