@@ -11,6 +11,8 @@ from tests.e2e.daemon import Daemon, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
+pytestmark = pytest.mark.drill
+
 SEVERAL = 6
 FRONTS = pytest.mark.parametrize("front", ["nginx", "haproxy"])
 
