@@ -38,6 +38,14 @@ def site(daemon):
     return daemon
 
 
+@pytest.fixture(scope="module")
+def shared(shared_daemon):
+    """One for all who only ask."""
+    code(shared_daemon, "one")
+    shared_daemon.site(workers=2, name="shop")
+    return shared_daemon.start()
+
+
 def code(daemon, version, pause=0):
     daemon.write("app.py", APP.format(version=version, pause=pause))
 
@@ -332,30 +340,30 @@ class TestStrangers:
             b"[" * 4000 + b"\n",
         ],
     )
-    def test_what_is_not_understood_is_refused(self, site, line):
-        answer = say(site, line)
+    def test_what_is_not_understood_is_refused(self, shared, line):
+        answer = say(shared, line)
         assert b'"type":"refused"' in answer or (not answer and len(line) > 4096)
-        assert site.command("status").returncode == 0
+        assert shared.command("status").returncode == 0
 
-    def test_another_version_is_told_ours(self, site):
-        assert b"version 2, but this program speaks 1" in say(site, b'{"type":"status","version":2}\n')
+    def test_another_version_is_told_ours(self, shared):
+        assert b"version 2, but this program speaks 1" in say(shared, b'{"type":"status","version":2}\n')
 
-    def test_fields_of_a_later_version_are_ignored(self, site):
-        assert b'"snapshot"' in say(site, b'{"type":"status","version":1,"colour":"red"}\n')
+    def test_fields_of_a_later_version_are_ignored(self, shared):
+        assert b'"snapshot"' in say(shared, b'{"type":"status","version":1,"colour":"red"}\n')
 
-    def test_a_request_in_pieces(self, site):
-        with connected(site) as sock:
+    def test_a_request_in_pieces(self, shared):
+        with connected(shared) as sock:
             for byte in encode(StatusRequest()):
                 sock.sendall(bytes([byte]))
             assert sock.recv(65536).startswith(b'{"type":"snapshot"')
 
-    def test_a_thousand_that_say_nothing(self, site):
+    def test_a_thousand_that_say_nothing(self, shared):
         with contextlib.ExitStack() as stack:
             for _ in range(1000):
-                stack.enter_context(connected(site))
-            assert site.command("status").returncode == 0
-            assert psutil.Process(site.pid).num_fds() < 100
-            assert site.get().status == 200
+                stack.enter_context(connected(shared))
+            assert shared.command("status").returncode == 0
+            assert psutil.Process(shared.pid).num_fds() < 100
+            assert shared.get().status == 200
 
     def test_followers_that_never_read_hold_nothing_up(self, site):
         with contextlib.ExitStack() as stack:
@@ -374,8 +382,8 @@ class TestStrangers:
         site.wait_log("reload complete")
         assert site.command("status").returncode == 0
 
-    def test_one_that_asks_nothing_is_let_go(self, site):
-        with connected(site) as sock:
+    def test_one_that_asks_nothing_is_let_go(self, shared):
+        with connected(shared) as sock:
             began = time.monotonic()
             assert sock.recv(1) == b""
             assert time.monotonic() - began > 5
