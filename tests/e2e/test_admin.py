@@ -210,8 +210,8 @@ class TestAnswers:
         )  # its copies end with it
 
 
+@pytest.mark.drill
 class TestItsEnd:
-    @pytest.mark.drill
     def test_killed_ten_times(self, site):
         """The site is not touched, nothing that it counts is lost, and the history is kept."""
         daemon = site()
@@ -248,7 +248,6 @@ class TestItsEnd:
         assert daemon.command("status").returncode == 0
         assert daemon.stop() == 0
 
-    @pytest.mark.drill
     def test_stopped_by_a_signal_it_is_replaced(self, site):
         daemon = site()
         process = admin_process(daemon)
@@ -299,6 +298,7 @@ def _counted(daemon):
     return round(sum(rate * (t - before) for (before, *_), (t, rate, *_) in spans))
 
 
+@pytest.mark.drill
 class TestReload:
     def test_another_address_and_another_token(self, site):
         daemon = site()
@@ -373,6 +373,7 @@ def _answers_at(path):
         return sock.recv(12) == b"HTTP/1.1 200"
 
 
+@pytest.mark.drill
 def test_fifty_streams(site):
     """Twenty are open, the others are told so, and others are answered all the same."""
     daemon = site()
@@ -390,6 +391,7 @@ def _opens(daemon):
         return response.status == 200
 
 
+@pytest.mark.drill
 def test_a_flood_does_not_reach_the_site(site):
     daemon = site()
     going = threading.Event()
@@ -445,6 +447,7 @@ sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 """
 
 
+@pytest.mark.drill
 def test_the_extra_is_gone_for_a_while(daemon):
     """While packages are installed anew, say, the log names what is missing, in a line, and it comes back."""
     daemon.write("app.py", saying("hello"))

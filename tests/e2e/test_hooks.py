@@ -7,6 +7,8 @@ import pytest
 
 from tests.e2e.daemon import wait_for
 
+pytestmark = pytest.mark.drill
+
 APP = """
     import os, sys, time
 

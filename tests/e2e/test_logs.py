@@ -11,6 +11,8 @@ from tests.e2e.daemon import FIXTURE_APPS, wait_for
 from tests.e2e.load import Load
 from tests.e2e.wire import Wire, request
 
+pytestmark = pytest.mark.drill
+
 COMBINED = re.compile(
     r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}(:\d\d){3} [+-]\d{4}\] "([^"]*)" (\d{3}) (\d+|-) "([^"]*)" "([^"]*)"'
 )

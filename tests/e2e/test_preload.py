@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e.daemon import FIXTURE_APPS, wait_for
 
+pytestmark = pytest.mark.drill
+
 COUNTED = (FIXTURE_APPS / "e2e_counted.py").read_text()
 
 
