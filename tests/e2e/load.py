@@ -45,7 +45,7 @@ class Load(ClientThreads):
     """`clients` threads, each with a connection of its own or one a request; asks while its context lasts."""
 
     def __init__(
-        self, address, clients=8, path="/", pause=0.002, expect=None, keep_alive=True, method="GET", body=None
+        self, address, clients=8, path="/", pause=0.01, expect=None, keep_alive=True, method="GET", body=None
     ):
         super().__init__(address, clients)
         self._request = (method, path, body)

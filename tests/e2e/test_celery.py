@@ -20,7 +20,7 @@ from tests.tools import needed, needed_package
 
 pytestmark = pytest.mark.drill
 
-RELOADS, KILLS = 10, 5
+RELOADS, KILLS = 4, 2
 PATIENCE = 120.0
 
 

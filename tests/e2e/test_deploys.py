@@ -26,16 +26,16 @@ EXITS = """
 
 
 @pytest.mark.parametrize(("preload", "fails"), [(True, RAISES), (False, EXITS)])
-def test_twenty_in_a_row(daemon, preload, fails):
+def test_ten_in_a_row(daemon, preload, fails):
     """Every third is broken, every fifth fails at its first request."""
     daemon.write("app.py", GOOD.format(number=0))
     daemon.site(workers=2, preload=preload, warmup=["/"], rollout={"confirm": "100ms"}, log={"access": "off"})
     daemon.start()
-    kept = Load(daemon.address, clients=4, pause=0.002)
-    new = Load(daemon.address, clients=2, pause=0.005, keep_alive=False)
+    kept = Load(daemon.address, clients=4, pause=0.01)
+    new = Load(daemon.address, clients=2, pause=0.01, keep_alive=False)
     serving = b"0"
     with kept, new:
-        for number in range(1, 21):
+        for number in range(1, 11):
             bad = BROKEN if number % 3 == 0 else fails if number % 5 == 0 else None
             daemon.write("app.py", bad or GOOD.format(number=number))
             done = daemon.command("reload", "--wait", "-c", "site.yaml")

@@ -1,4 +1,4 @@
-"""`superwsgi dev` over fifty edits in a row, every third of them broken: each good one is served soon, no
+"""`superwsgi dev` over eighteen edits in a row, every third of them broken: each good one is served soon, no
 request is refused meanwhile, memory does not grow, and no process is left.
 """
 
@@ -16,7 +16,7 @@ from tests.e2e.daemon import wait_for
 
 pytestmark = [pytest.mark.drill, pytest.mark.alone]
 
-EDITS = 50
+EDITS = 18
 WITHIN = 0.3
 """Seconds that a good edit may take, at the median, beside the import in a fresh interpreter. It is only told
 where the machine is too slow for it: other processes may take most of it."""

@@ -57,12 +57,12 @@ def quick(site, count, path="/"):
 
 class TestReload:
     @IN_ALL_MODELS
-    def test_five_times_under_load(self, site):
+    def test_three_times_under_load(self, site):
         site.begin(workers=2)
-        kept = Load(site.address, clients=4, pause=0.002)
-        new = Load(site.address, clients=4, pause=0.005, keep_alive=False)
+        kept = Load(site.address, clients=4, pause=0.01)
+        new = Load(site.address, clients=4, pause=0.01, keep_alive=False)
         with kept, new:
-            for number in range(1, 6):
+            for number in range(1, 4):
                 site.version(number)
                 site.reload()
                 for body in kept.bodies_from_now() | new.bodies_from_now():
@@ -92,8 +92,8 @@ class TestReload:
         old = old[1], int(old[2])
         socket.create_connection(old, 5).close()
         with (
-            Load(site.address, clients=4, pause=0.002) as kept,
-            Load(site.address, clients=4, pause=0.005, keep_alive=False) as new,
+            Load(site.address, clients=4, pause=0.01) as kept,
+            Load(site.address, clients=4, pause=0.01, keep_alive=False) as new,
         ):
             site.version(1)
             site.site(workers=2, bind=["127.0.0.1:0", "127.0.0.3:0", "unix:new.sock"], log={"access": "off"})
@@ -112,8 +112,8 @@ class TestReload:
     def test_under_a_lame_duck_period(self, site):
         site.begin(workers=2, timeouts={"lame_duck": "500ms"})
         with (
-            Load(site.address, clients=4, pause=0.002) as kept,
-            Load(site.address, clients=4, pause=0.005, keep_alive=False) as new,
+            Load(site.address, clients=4, pause=0.01) as kept,
+            Load(site.address, clients=4, pause=0.01, keep_alive=False) as new,
         ):
             site.version(1)
             before = site.workers()
@@ -141,7 +141,7 @@ class TestStop:
         with (
             Wire(site.connect()) as idle,
             Wire(site.connect()) as busy,
-            Load(site.address, clients=4, pause=0.002) as load,
+            Load(site.address, clients=4, pause=0.01) as load,
         ):
             idle.ask()
             busy.send(request("/sleep/0.7"))
