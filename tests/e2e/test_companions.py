@@ -231,6 +231,21 @@ def test_it_ends_with_the_master(crew):
     assert crew.said()[-1]["what"] == "ends"
 
 
+def test_the_next_master_waits_for_what_the_killed_one_has_left(crew):
+    """It has had its signal, and takes no notice."""
+    crew.start({"mail": {"command": f"{PROGRAM} stubborn", "graceful": "1s"}})
+    mail = psutil.Process(crew.begun()["pid"])
+    crew.daemon.send(signal.SIGKILL)
+    crew.daemon.wait_exit()
+    crew.daemon.start()
+    assert crew.begun(2)["pid"] != mail.pid
+    assert not is_alive(mail)
+    assert crew.never_two()
+    assert re.search(
+        rf"companion not started yet reason=.pid {mail.pid} of a master that is gone", crew.daemon.log
+    )
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_it_is_the_sites_user(crew):
     folder = crew.daemon.folder

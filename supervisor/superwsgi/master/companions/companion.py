@@ -101,6 +101,7 @@ class Companion:
     trouble: str = ""  # why it could not be started, or how it has ended, until it runs for long enough
     last_end: tuple[float, str, int] | None = None  # when, how, and the number of the incident, or 0
     incident: int | None = None  # that is over once it runs again
+    alone: bool = False  # nothing runs of a master before this one
     hushed: bool = False  # its last failure was not said, nor is the start that follows
 
     def apply(self, event: CompanionEvent) -> None:

@@ -5,12 +5,14 @@ is confirmed, and one that fails does not. In each turn policy.py decides and th
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
 from superwsgi.config.parts.companions import CompanionSettings
+from superwsgi.config.schema import Site
 from superwsgi.log.error import ErrorLog
 from superwsgi.log.spelling import duration
 from superwsgi.master.companions import kin, policy, telling
@@ -24,7 +26,7 @@ from superwsgi.master.companions.policy import (
     StartCompanion,
     TellCompanion,
 )
-from superwsgi.master.companions.starting import NotStarted, start
+from superwsgi.master.companions.starting import NotStarted, patience_of, start
 from superwsgi.master.companions.states import CompanionEvent
 from superwsgi.master.context import MasterContext
 from superwsgi.master.generations.children import Children
@@ -35,6 +37,9 @@ from superwsgi.master.policy.death import EARLY, Crashes
 from superwsgi.master.processes.handles import GRACE
 from superwsgi.master.processes.program import ExitCode
 from superwsgi.system import machine
+
+WAIT: Final = 0.2
+"""Seconds between two looks at whether that of a master before this one has ended."""
 
 BEYOND: Final = 1.0
 """Seconds between two looks at what it has left, if that is out of reach."""
@@ -147,6 +152,8 @@ class Companions:
     def _start(self, companion: Companion, now: float) -> None:
         assert self._follows is not None
         settings = self._settings[companion.name]
+        if not companion.alone and self._waits(companion, self._follows.site, now):
+            return
         try:
             process = start(companion, settings, self._follows, self._loop, now)
         except NotStarted as error:
@@ -163,6 +170,30 @@ class Companions:
         if companion.incident is not None:
             self._incidents.ends(companion.incident, f"started again as pid {process.pid}")
             companion.incident = None
+
+    def _waits(self, companion: Companion, site: Site, now: float) -> bool:
+        """For what still runs of a master that was killed: the kernel has told it to end."""
+        left = kin.orphans(site.name, companion.name, companion.number)
+        companion.alone = not left
+        if companion.alone:
+            companion.deadline = None
+            return False
+        patience = patience_of(self._settings[companion.name], site)
+        companion.crashes.fork_at = now + WAIT
+        if companion.deadline is None:
+            companion.deadline = now + patience
+            self._say(companion).warning(
+                "companion not started yet",
+                reason=f"{_pids(left)} of a master that is gone still runs",
+                next=f"started once that has ended; it is killed after {duration(patience)}",
+            )
+        elif now >= companion.deadline:
+            companion.deadline = math.inf
+            beyond = kin.kill_orphans(left, site.name, companion.name, companion.number)
+            then = f"left alone: end {_pids(beyond)}" if beyond else "started"
+            reason = f"{_pids(left)} of a master that is gone has not ended within {duration(patience)}"
+            self._say(companion).warning("companion killed", reason=reason, next=then)
+        return True
 
     def _listen(self, companion: Companion) -> None:
         output = None if companion.process is None else companion.process.output
@@ -271,7 +302,7 @@ class Companions:
             others = kin.send(signal.SIGKILL, left, process.pid, companion.marked())
             if others:
                 reason = "what it has started runs as another user, whom this one may not signal"
-                self._is_beyond(companion, reason, f"pid {', '.join(map(str, others))}")
+                self._is_beyond(companion, reason, _pids(others))
 
     # For others.
 
@@ -302,3 +333,7 @@ class Companions:
 
     def _say(self, companion: Companion) -> ErrorLog:
         return self._errors.bind(**companion.who())
+
+
+def _pids(pids: list[int]) -> str:
+    return f"pid {', '.join(map(str, pids))}"

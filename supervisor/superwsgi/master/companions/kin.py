@@ -18,6 +18,7 @@ from superwsgi.system import procfs
 
 NAME: Final = "SUPERWSGI_COMPANION"
 NUMBER: Final = "SUPERWSGI_COMPANION_NUMBER"
+_SITE: Final = "SUPERWSGI_COMPANION_SITE"
 _MASTER: Final = "SUPERWSGI_COMPANION_OF"
 """A master may itself be a companion: all that it runs has the variables of that, too."""
 
@@ -27,6 +28,11 @@ _ENDED: Final = ("Z", "X")  # proc_pid_stat(5)
 def marks(name: str, number: int) -> dict[str, str]:
     """Variables by which a companion's processes know, and are known."""
     return {NAME: name, NUMBER: str(number), _MASTER: str(os.getpid())}
+
+
+def marks_of_site(site: str) -> dict[str, str]:
+    """What they have besides, for a master that comes after this one."""
+    return {_SITE: site}
 
 
 def below(pid: int) -> list[int]:
@@ -72,25 +78,64 @@ def belongs(pid: int, session: int, marked: Mapping[str, str]) -> bool:
 
 def _carries(pid: int, marked: Mapping[str, str]) -> bool:
     """Whether a process was executed with these variables; False where its environment cannot be read."""
+    return marked.items() <= _environ(pid).items()
+
+
+def _environ(pid: int) -> dict[str, str]:
+    """Those with which it was executed; empty where they cannot be read."""
     try:
-        environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        lines = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
+        return {}
+    pairs = [os.fsdecode(line).partition("=") for line in lines]
+    return {name: value for name, _, value in pairs}
+
+
+def orphans(site: str, name: str, number: int) -> list[int]:
+    """What still runs of the same place of the same site's companion, and of a master that is gone."""
+    marked = {_SITE: site, NAME: name, NUMBER: str(number)}
+    return [
+        stat.pid
+        for stat in procfs.stats()
+        if stat.state not in _ENDED and _carries(stat.pid, marked) and not _has_master(stat.pid)
+    ]
+
+
+def kill_orphans(pids: Iterable[int], site: str, name: str, number: int) -> list[int]:
+    """Those that are still what they were found to be. Returns those that have other rights."""
+    with contextlib.ExitStack() as stack:
+        held = {pid: fd for pid in pids if (fd := _hold(pid, stack)) is not None}
+        still = held.keys() & set(orphans(site, name, number))
+        return _signal({pid: held[pid] for pid in still}, signal.SIGKILL)
+
+
+def _has_master(pid: int) -> bool:
+    """Whether the master that has started it lives; its number may have become that of any other program."""
+    master = _environ(pid).get(_MASTER, "")
+    try:
+        return b"superwsgi" in Path(f"/proc/{int(master)}/cmdline").read_bytes()
+    except (OSError, ValueError):
         return False
-    return all(os.fsencode(f"{name}={value}") in environ for name, value in marked.items())
 
 
 def send(number: int, pids: Iterable[int], session: int, marked: Mapping[str, str]) -> list[int]:
     """Signal those that are still what they were found to be. Returns those that have other rights."""
-    beyond = []
     with contextlib.ExitStack() as stack:
         held = {pid: fd for pid in pids if (fd := _hold(pid, stack)) is not None}
-        for pid in held.keys() & set(left_by(session, marked)):
-            try:
-                signal.pidfd_send_signal(held[pid], number)
-            except PermissionError:
-                beyond.append(pid)
-            except ProcessLookupError:
-                pass
+        still = held.keys() & set(left_by(session, marked))
+        return _signal({pid: held[pid] for pid in still}, number)
+
+
+def _signal(held: Mapping[int, int], number: int) -> list[int]:
+    """Processes by their pidfds. Returns those that have other rights."""
+    beyond = []
+    for pid, fd in held.items():
+        try:
+            signal.pidfd_send_signal(fd, number)
+        except PermissionError:
+            beyond.append(pid)
+        except ProcessLookupError:
+            pass
     return sorted(beyond)
 
 

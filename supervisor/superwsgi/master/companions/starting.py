@@ -51,8 +51,13 @@ def start(
         if output is not None:
             output.discard()
         raise _not_started(error, settings, of) from None
-    patience = of.site.timeouts.graceful if settings.graceful is None else settings.graceful
+    patience = patience_of(settings, of.site)
     return CompanionProcess(pid, of.number, now, settings, patience, limits_of(settings), output)
+
+
+def patience_of(settings: CompanionSettings, site: Site) -> float:
+    """Seconds that it may take to end."""
+    return site.timeouts.graceful if settings.graceful is None else settings.graceful
 
 
 def _captured(site: Site, loop: EventLoop) -> Output | None:
@@ -71,7 +76,8 @@ def _spawn(companion: Companion, settings: CompanionSettings, of: Generation, ou
     """Raises OSError, PrivilegeError."""
     site = of.site
     out, err = (_STDOUT, _STDERR) if output is None else (output.ends[1], output.ends[1])
-    environ = {**environ_of_commands(site, of.release), **kin.marks(companion.name, companion.number)}
+    environ = {**environ_of_commands(site, of.release), **companion.marked()}
+    environ.update(kin.marks_of_site(site.name))
     become = partial(_become, site, os.getpid(), signal.Signals[f"SIG{settings.signal}"])
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
