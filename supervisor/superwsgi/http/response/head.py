@@ -50,7 +50,7 @@ class Spelling:
 
     __slots__ = ("before", "behind", "connection", "date", "length")
 
-    def __init__(self, before: str, behind: str, date: str, length: int | None, connection: str) -> None:
+    def __init__(self, before: bytes, behind: bytes, date: str, length: int | None, connection: str) -> None:
         self.before = before
         self.behind = behind
         self.date = date
@@ -85,7 +85,7 @@ class ResponseHead:
             if lower not in _TAKEN or self._passes(lower, name, value):
                 lines.append(f"{name}: {value}\r\n")
         self.fields = "".join(lines)
-        self._spelling = Spelling("", "", "", -1, "")
+        self._spelling = Spelling(b"", b"", "", -1, "")
         if self.status in _LENGTHS:
             self.length = _LENGTHS[self.status]
 
@@ -94,8 +94,9 @@ class ResponseHead:
         date, spelling = clock.date(now), self._spelling
         if date is not spelling.date or length != spelling.length or connection != spelling.connection:
             self._spelling = spelling = self._spell(date, length, connection)
-        own = "" if self.identified else request_id
-        return f"{spelling.before}{own}{spelling.behind}".encode("latin-1")
+        if self.identified:
+            return spelling.before + spelling.behind
+        return spelling.before + request_id.encode("ascii") + spelling.behind
 
     def _spell(self, date: str, length: int | None, connection: str) -> Spelling:
         server = "" if self.named else "Server: superwsgi\r\n"
@@ -103,7 +104,7 @@ class ResponseHead:
         size = "" if length is None else f"Content-Length: {length}\r\n"
         before = f"{self.status_line}{server}{'' if self.dated else date}{identity}"
         behind = f"{end}{self.fields}{size}{connection}\r\n"
-        return Spelling(before, behind, date, length, connection)
+        return Spelling(before.encode("latin-1"), behind.encode("latin-1"), date, length, connection)
 
     def _passes(self, lower: str, name: str, value: str) -> bool:
         """Note a field in which the server has a say. Whether it is sent as it is."""
