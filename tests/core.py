@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Final
 
-from superwsgi import build, core
+from superwsgi import build
+from superwsgi.core.chosen import CORE
 
 SOURCE: Final = Path(__file__).parents[1] / "supervisor" / "superwsgi" / "core" / "_core.c"
 _STRICT: Final = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c11")
@@ -22,8 +23,8 @@ _STRICT: Final = ("-O1", "-Wall", "-Wextra", "-Werror", "-std=c11")
 @lru_cache
 def in_c() -> ModuleType | None:
     """None where it cannot be: there is no compiler, or the interpreter is free-threaded."""
-    if core.CORE is not None:
-        return core.CORE
+    if CORE is not None:
+        return CORE
     headers = sysconfig.get_path("include")
     if build.is_free_threaded() or shutil.which("cc") is None or not Path(headers, "Python.h").exists():
         return None

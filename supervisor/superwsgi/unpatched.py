@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+from superwsgi.core.chosen import MUTEX
+
 # A script may have patched before us: it is refused later.
 epoll: Final = cast("type[select.epoll]", getattr(select, "epoll", None))
 poll: Final = select.poll
@@ -32,6 +34,9 @@ _STREAM: Final = int(socket.SOCK_STREAM)
 socketpair: Final = socket.socketpair
 Lock: Final = _thread.allocate_lock
 RLock: Final = _thread.RLock
+Mutex: Final = _thread.allocate_lock if MUTEX is None else MUTEX
+"""A Lock without timeouts, for what happens in each request: to parse the arguments of Lock's methods takes
+more time than the rest of them."""
 get_ident: Final = _thread.get_ident
 get_native_id: Final = _thread.get_native_id
 _start: Final = _thread.start_new_thread
@@ -56,6 +61,11 @@ def is_green() -> bool:
 def shared_lock() -> threading.Lock:
     """One for which those wait that run the application: threads or greenlets."""
     return cast(threading.Lock, _greenlets[0]() if _greenlets else Lock())
+
+
+def shared_mutex() -> threading.Lock:
+    """As shared_lock, but without timeouts."""
+    return cast(threading.Lock, _greenlets[0]() if _greenlets else Mutex())
 
 
 def accept(listener: socket.socket, family: int) -> tuple[socket.socket, Any]:

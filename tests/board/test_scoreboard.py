@@ -43,7 +43,7 @@ def test_worker_fields_round_trip(board):
 
 
 def test_a_request_in_hand(board):
-    board.writer(0).thread(1).begin(5_000_000_000, b"GET", b"/orders/7", b"3f-1")
+    board.writer(0).thread(1).begin(5_000_000_000, "GET", b"/orders/7", "3f-1")
     board.writer(0).thread(1).run_by(77)
     (seen,) = board.read(0).in_flight
     assert seen == counts.InFlight(1, 77, 5.0, "GET", "/orders/7", "3f-1")
@@ -62,7 +62,7 @@ class TestThousands:
         writer = board.writer(1)
         poller = writer.thread(0)
         for number in (1, 2):
-            writer.greenlet(number).begin(1, b"GET", b"/", b"")
+            writer.greenlet(number).begin(1, "GET", b"/", "")
             poller.count(200, GET, 5, 1, 1)
         poller.show()
         assert (board.counts(1).requests, board.counts(1).sent) == (2, 10)
@@ -80,7 +80,7 @@ class TestThousands:
 
     def test_nothing_is_left_for_the_next_worker(self, board):
         writer = board.writer(0)
-        writer.thread(1).begin(1, b"GET", b"/", b"")
+        writer.thread(1).begin(1, "GET", b"/", "")
         writer.count(200, GET, 5, 1, 1)
         writer.kind_table()
         before = board.kind_table(1)
@@ -104,7 +104,7 @@ class TestThousands:
 def test_a_pulse(board):
     assert board.pulse(1) == (0.0, False)
     board.writer(1).set("heartbeat", 2_500_000_000)
-    board.writer(1).thread(0).begin(1, b"GET", b"/", b"")
+    board.writer(1).thread(0).begin(1, "GET", b"/", "")
     assert board.pulse(1) == (2.5, True)
     assert board.pulse(0) == (0.0, False)
 
@@ -112,7 +112,7 @@ def test_a_pulse(board):
 def test_a_request_done(board):
     thread = board.writer(0).thread(0)
     for status in (200, 204, 302, 404, 499, 503, 7):
-        thread.begin(1, b"GET", b"/", b"")
+        thread.begin(1, "GET", b"/", "")
         thread.count(status, GET, 100, 3_000_000, 12_000_000)
         thread.end()
     assert board.counts(0).requests == 0, "they are shown together"
@@ -178,7 +178,7 @@ def test_counts_add_up(board):
 
 
 def test_long_paths_and_methods_are_cut(board):
-    board.writer(0).thread(0).begin(1, b"M" * 99, b"/" + b"p" * 999, b"i" * 999)
+    board.writer(0).thread(0).begin(1, "M" * 99, b"/" + b"p" * 999, "i" * 999)
     (seen,) = board.read(0).in_flight
     assert len(seen.method) == layout.METHOD_BYTES
     assert len(seen.path) == layout.PATH_BYTES
@@ -187,14 +187,14 @@ def test_long_paths_and_methods_are_cut(board):
 
 def test_a_shorter_path_leaves_nothing_of_a_longer_one(board):
     thread = board.writer(0).thread(0)
-    thread.begin(1, b"DELETE", b"/a/long/path", b"")
-    thread.begin(1, b"GET", b"/b", b"")
+    thread.begin(1, "DELETE", b"/a/long/path", "")
+    thread.begin(1, "GET", b"/b", "")
     assert [(r.method, r.path) for r in board.read(0).in_flight] == [("GET", "/b")]
 
 
 def test_clearing_a_slot(board):
     board.writer(1).set("connections", 9)
-    board.writer(1).thread(1).begin(1, b"GET", b"/", b"")
+    board.writer(1).thread(1).begin(1, "GET", b"/", "")
     board.clear(1)
     assert board.read(1).connections == 0
     assert board.read(1).in_flight == ()
@@ -257,7 +257,7 @@ class TestHostile:
         board.bytes[:] = b"\xff" * len(board.bytes)
         thread = thread or board.writer(0).thread(0)
         for _ in range(2):
-            thread.begin(1_000_000_000, b"GET", b"/", b"")
+            thread.begin(1_000_000_000, "GET", b"/", "")
             thread.count(200, GET, 100, 3_000_000, 3_000_000)
             thread.end()
         thread.show()

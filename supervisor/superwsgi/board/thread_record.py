@@ -8,6 +8,7 @@ from typing import Final
 from superwsgi import unpatched
 from superwsgi.board.counts import ANSWERS, BUCKETS, CLASSES, MOST, bucket, class_of
 from superwsgi.board.layout import ID_BYTES, METHOD_BYTES, PATH_BYTES, THREAD, WORD, offsets
+from superwsgi.core.chosen import SHOW_REQUEST
 
 IDLE: Final = 0
 IN_REQUEST: Final = 1
@@ -55,10 +56,15 @@ class InHandWriter:
         """`ident` is that of the thread whose record this is."""
         self._words[self._state_at + THREAD_AT["ident"] - STATE] = ident
 
-    def begin(self, now: int, method: bytes, path: bytes, request_id: bytes) -> None:
+    def begin(self, now: int, method: str, path: bytes, request_id: str) -> None:
         """A request goes to the application; `now` in monotonic ns."""
         self.began = now
-        _BEGIN.pack_into(self._bytes, self._begin_at, IN_REQUEST, now, method, path, request_id)
+        raw, at = self._bytes, self._begin_at
+        if SHOW_REQUEST is not None and SHOW_REQUEST(
+            raw, at, IN_REQUEST, now, method, METHOD_BYTES, path, PATH_BYTES, request_id, ID_BYTES
+        ):
+            return
+        _BEGIN.pack_into(raw, at, IN_REQUEST, now, method.encode(), path, request_id.encode())
 
     def end(self) -> None:
         """The application is done with it."""

@@ -1,4 +1,4 @@
-/* The plain case of what is done for each request, in C. __init__.py has who uses it, and what it is for.
+/* The plain case of what is done for each request, in C. chosen.py has who uses it.
 
 Each function has a twin in Python that knows all cases, and either does exactly what that does, or declines (returns
 None) and has changed nothing that anybody sees: then the twin decides. So errors, refusals and whatever is unusual are
@@ -6,7 +6,10 @@ in Python alone. Nothing here keeps what a client has sent. Runs with the GIL he
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Keys of the environ, and values of it, made once. */
 static struct {
@@ -295,12 +298,301 @@ static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *const *args, 
     return result;
 }
 
-static PyMethodDef functions[] = {
-    {"read_plain", (PyCFunction)(void (*)(void))read_plain, METH_FASTCALL, read_plain_doc},
+/* A number behind a prefix: RequestIds in http/request/parser.py. */
+static const char numbered_doc[] = "numbered(prefix, number)\n--\n\nThe text of both; None if the prefix is not ASCII.";
+
+static PyObject *numbered(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyUnicode_CheckExact(args[0]) || !PyLong_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "numbered(str, int)");
+        return NULL;
+    }
+    long long left = PyLong_AsLongLong(args[1]);
+    if (left < 0) {
+        PyErr_Clear(); /* it may be too large for C */
+        Py_RETURN_NONE;
+    }
+    if (!PyUnicode_IS_ASCII(args[0]))
+        Py_RETURN_NONE;
+    char digits[20], *first = digits + sizeof digits;
+    do
+        *--first = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    Py_ssize_t before = PyUnicode_GET_LENGTH(args[0]), behind = digits + sizeof digits - first;
+    PyObject *text = PyUnicode_New(before + behind, 127);
+    if (text == NULL)
+        return NULL;
+    memcpy(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(args[0]), before);
+    memcpy(PyUnicode_1BYTE_DATA(text) + before, first, behind);
+    return text;
+}
+
+/* A request in hand on the scoreboard: InHandWriter in board/thread_record.py. */
+static const char show_request_doc[] =
+    "show_request(raw, at, state, now, method, method_bytes, path, path_bytes, id, id_bytes)\n--\n\n"
+    "Write two words and three texts at `at`, each text into so many bytes, cut or filled up with zeros: True. None\n"
+    "if method or id is not ASCII.";
+
+static char *put_text(char *to, const void *text, Py_ssize_t size, Py_ssize_t room)
+{
+    Py_ssize_t taken = size < room ? size : room;
+    memcpy(to, text, taken);
+    memset(to + taken, 0, room - taken);
+    return to + room;
+}
+
+static PyObject *show_request(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 10 || !PyUnicode_CheckExact(args[4]) || !PyBytes_CheckExact(args[6]) || !PyUnicode_CheckExact(args[8])) {
+        PyErr_SetString(PyExc_TypeError, "show_request(buffer, int, int, int, str, int, bytes, int, str, int)");
+        return NULL;
+    }
+    PyObject *method = args[4], *path = args[6], *id = args[8];
+    Py_ssize_t at = PyLong_AsSsize_t(args[1]), method_room = PyLong_AsSsize_t(args[5]);
+    Py_ssize_t path_room = PyLong_AsSsize_t(args[7]), id_room = PyLong_AsSsize_t(args[9]);
+    uint64_t words[2] = {PyLong_AsUnsignedLongLong(args[2]), PyLong_AsUnsignedLongLong(args[3])};
+    if (PyErr_Occurred())
+        return NULL;
+    if (!PyUnicode_IS_ASCII(method) || !PyUnicode_IS_ASCII(id))
+        Py_RETURN_NONE;
+    Py_buffer raw;
+    if (PyObject_GetBuffer(args[0], &raw, PyBUF_WRITABLE) != 0)
+        return NULL;
+    const Py_ssize_t most = 1 << 20; /* of each text: their sum is no matter of overflow then */
+    if (at < 0 || method_room < 0 || path_room < 0 || id_room < 0 || method_room > most || path_room > most
+        || id_room > most || at > raw.len
+        || raw.len - at < (Py_ssize_t)sizeof words + method_room + path_room + id_room) {
+        PyBuffer_Release(&raw);
+        PyErr_SetString(PyExc_ValueError, "show_request: beyond the buffer");
+        return NULL;
+    }
+    char *to = (char *)raw.buf + at;
+    memcpy(to, words, sizeof words);
+    to = put_text(to + sizeof words, PyUnicode_1BYTE_DATA(method), PyUnicode_GET_LENGTH(method), method_room);
+    to = put_text(to, PyBytes_AS_STRING(path), PyBytes_GET_SIZE(path), path_room);
+    put_text(to, PyUnicode_1BYTE_DATA(id), PyUnicode_GET_LENGTH(id), id_room);
+    PyBuffer_Release(&raw);
+    Py_RETURN_TRUE;
+}
+
+/* Sockets: worker/connection/. A socket object begins with its descriptor, -1 once it is closed, which `prepare`
+makes sure of; another object is asked. */
+static PyTypeObject *socket_type;
+enum { AT_ONCE = 16 << 10 };
+
+static int descriptor(PyObject *sock)
+{
+    if (socket_type == NULL || !PyObject_TypeCheck(sock, socket_type))
+        return PyObject_AsFileDescriptor(sock);
+    int fd;
+    memcpy(&fd, (char *)sock + sizeof(PyObject), sizeof fd);
+    return fd; /* the system says what is wrong with -1 */
+}
+
+static void find_descriptor(void)
+{
+    PyObject *sockets = PyImport_ImportModule("_socket");
+    PyObject *type = sockets == NULL ? NULL : PyObject_GetAttrString(sockets, "SocketType");
+    PyObject *sock = type == NULL ? NULL : PyObject_CallFunction(type, "ii", AF_UNIX, SOCK_STREAM);
+    int fd = sock == NULL ? -1 : PyObject_AsFileDescriptor(sock);
+    if (fd >= 0 && PyType_Check(type) && ((PyTypeObject *)type)->tp_basicsize >= (Py_ssize_t)(sizeof(PyObject) + sizeof fd)) {
+        socket_type = (PyTypeObject *)type;
+        if (descriptor(sock) != fd)
+            socket_type = NULL;
+    }
+    PyObject *closed = sock == NULL ? NULL : PyObject_CallMethod(sock, "close", NULL);
+    if (socket_type != NULL && (closed == NULL || descriptor(sock) != -1))
+        socket_type = NULL;
+    if (socket_type != NULL)
+        Py_INCREF(type);
+    PyErr_Clear(); /* as no sockets can be made here */
+    Py_XDECREF(closed);
+    Py_XDECREF(sock);
+    Py_XDECREF(type);
+    Py_XDECREF(sockets);
+}
+
+/* None if the call would have had to wait, or else its error. */
+static PyObject *no_progress(void)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        Py_RETURN_NONE;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static const char receive_doc[] =
+    "receive(sock, size)\n--\n\nWhat has arrived, at most `size` bytes; None if nothing has. Raises OSError.";
+
+static PyObject *receive(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    Py_ssize_t most = count == 2 ? PyLong_AsSsize_t(args[1]) : -1;
+    if (most < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_TypeError, "receive(socket, size)");
+        return NULL;
+    }
+    int fd = descriptor(args[0]);
+    if (fd < 0 && PyErr_Occurred())
+        return NULL;
+    ssize_t size;
+    if (most <= AT_ONCE) { /* that takes no longer than to let go of the GIL, and to get it back */
+        char buffer[AT_ONCE];
+        do
+            size = recv(fd, buffer, most, MSG_DONTWAIT);
+        while (size < 0 && errno == EINTR);
+        return size < 0 ? no_progress() : PyBytes_FromStringAndSize(buffer, size);
+    }
+    PyObject *data = PyBytes_FromStringAndSize(NULL, most);
+    if (data == NULL)
+        return NULL;
+    do {
+        Py_BEGIN_ALLOW_THREADS
+        size = recv(fd, PyBytes_AS_STRING(data), most, MSG_DONTWAIT);
+        Py_END_ALLOW_THREADS
+    } while (size < 0 && errno == EINTR);
+    if (size < 0) {
+        Py_DECREF(data);
+        return no_progress();
+    }
+    _PyBytes_Resize(&data, size);
+    return data;
+}
+
+static const char send_doc[] =
+    "send(sock, data)\n--\n\nHow many bytes of it the system has taken; None if it takes none now. Raises OSError.";
+
+static PyObject *send_now(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 2 || !PyBytes_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "send(socket, bytes)");
+        return NULL;
+    }
+    int fd = descriptor(args[0]);
+    if (fd < 0 && PyErr_Occurred())
+        return NULL;
+    ssize_t size;
+    do { /* who waits for the GIL gets it here: once for each answer is often enough */
+        Py_BEGIN_ALLOW_THREADS
+        size = send(fd, PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1]), MSG_DONTWAIT | MSG_NOSIGNAL);
+        Py_END_ALLOW_THREADS
+    } while (size < 0 && errno == EINTR);
+    return size < 0 ? no_progress() : PyLong_FromSsize_t(size);
+}
+
+/* A lock, as _thread.lock without timeouts, whose methods parse no arguments: that takes five times as long as what
+they do. Its holder may pass it to another thread. */
+typedef struct {
+    PyObject_HEAD
+    PyThread_type_lock lock;
+    char held;
+} Mutex;
+
+static PyObject *mutex_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(named))
+{
+    allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Mutex *self = (Mutex *)make(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->held = 0;
+    self->lock = PyThread_allocate_lock();
+    if (self->lock == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void mutex_dealloc(Mutex *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->lock != NULL) {
+        if (self->held)
+            PyThread_release_lock(self->lock);
+        PyThread_free_lock(self->lock);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *mutex_acquire(Mutex *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (count > 1 || (count == 1 && !PyBool_Check(args[0]))) {
+        PyErr_SetString(PyExc_TypeError, "acquire(blocking=True)");
+        return NULL;
+    }
+    if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
+        if (count == 1 && args[0] == Py_False)
+            Py_RETURN_FALSE;
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(self->lock, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+    }
+    self->held = 1;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *mutex_release(Mutex *self, PyObject *Py_UNUSED(none))
+{
+    if (!self->held) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return NULL;
+    }
+    self->held = 0;
+    PyThread_release_lock(self->lock);
+    Py_RETURN_NONE;
+}
+
+static PyObject *mutex_enter(Mutex *self, PyObject *Py_UNUSED(none))
+{
+    return mutex_acquire(self, NULL, 0);
+}
+
+static PyObject *mutex_exit(Mutex *self, PyObject *const *Py_UNUSED(raised), Py_ssize_t Py_UNUSED(count))
+{
+    return mutex_release(self, NULL);
+}
+
+static PyObject *mutex_locked(Mutex *self, PyObject *Py_UNUSED(none))
+{
+    return PyBool_FromLong(self->held);
+}
+
+#define FAST(function) (PyCFunction)(void (*)(void))(function)
+
+static PyMethodDef mutex_methods[] = {
+    {"acquire", FAST(mutex_acquire), METH_FASTCALL, "acquire(blocking=True)\n--\n\nWhether the caller has it now."},
+    {"release", FAST(mutex_release), METH_NOARGS, "release()\n--\n\nBy any thread. Raises RuntimeError if nobody has it."},
+    {"locked", FAST(mutex_locked), METH_NOARGS, "locked()\n--\n\nWhether anybody has it."},
+    {"__enter__", FAST(mutex_enter), METH_NOARGS, NULL},
+    {"__exit__", FAST(mutex_exit), METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
-static int prepare(PyObject *Py_UNUSED(module))
+static PyType_Slot mutex_slots[] = {
+    {Py_tp_new, mutex_new},
+    {Py_tp_dealloc, mutex_dealloc},
+    {Py_tp_methods, mutex_methods},
+    {Py_tp_doc, "A lock without timeouts."},
+    {0, NULL},
+};
+
+static PyType_Spec mutex_spec = {
+    .name = "superwsgi.core._core.Mutex",
+    .basicsize = sizeof(Mutex),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = mutex_slots,
+};
+
+static PyMethodDef functions[] = {
+    {"read_plain", FAST(read_plain), METH_FASTCALL, read_plain_doc},
+    {"numbered", FAST(numbered), METH_FASTCALL, numbered_doc},
+    {"show_request", FAST(show_request), METH_FASTCALL, show_request_doc},
+    {"receive", FAST(receive), METH_FASTCALL, receive_doc},
+    {"send", FAST(send_now), METH_FASTCALL, send_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int prepare(PyObject *module)
 {
     for (size_t each = 0; each < sizeof spelled / sizeof *spelled; each++)
         if (*spelled[each].word == NULL && (*spelled[each].word = PyUnicode_InternFromString(spelled[each].text)) == NULL)
@@ -308,7 +600,12 @@ static int prepare(PyObject *Py_UNUSED(module))
     for (int each = 0; each < METHODS; each++)
         if (methods[each] == NULL && (methods[each] = PyUnicode_InternFromString(method_names[each])) == NULL)
             return -1;
-    return 0;
+    if (socket_type == NULL)
+        find_descriptor();
+    PyObject *mutex = PyType_FromSpec(&mutex_spec);
+    int failed = mutex == NULL ? -1 : PyModule_AddObjectRef(module, "Mutex", mutex);
+    Py_XDECREF(mutex);
+    return failed;
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from _thread import LockType
+    from socket import socket
 
 PlainHead = tuple[int, dict[str, Any], str, bytes, str, bool]
 """Where it ends; its environ, method, target, version; whether the connection goes on."""
@@ -30,3 +34,19 @@ CORE: Final = _load()
 
 READ_PLAIN: Final[ReadPlain | None] = getattr(CORE, "read_plain", None)
 """For Parser in http/request/parser.py."""
+
+NUMBERED: Final[Callable[[str, int], str | None] | None] = getattr(CORE, "numbered", None)
+"""For RequestIds there."""
+
+ShowRequest = Callable[[memoryview, int, int, int, str, int, bytes, int, str, int], bool | None]
+SHOW_REQUEST: Final[ShowRequest | None] = getattr(CORE, "show_request", None)
+"""For InHandWriter in board/thread_record.py."""
+
+RECEIVE: Final[Callable[[socket, int], bytes | None] | None] = getattr(CORE, "receive", None)
+"""For Connection in worker/connection/connection.py."""
+
+SEND: Final[Callable[[socket, bytes], int | None] | None] = getattr(CORE, "send", None)
+"""For Delivery there."""
+
+MUTEX: Final[Callable[[], LockType] | None] = getattr(CORE, "Mutex", None)
+"""For `unpatched.py`."""

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from superwsgi.config.sections import Limits
-from superwsgi.core import READ_PLAIN
+from superwsgi.core.chosen import READ_PLAIN
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.request.head import Request
 from superwsgi.http.request.parser import Parser, RequestIds

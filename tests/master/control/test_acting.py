@@ -94,7 +94,7 @@ class TestRecycle:
         _, follow = acting.do(RecycleRequest(worker="1", follow=True))
         rooms.turn()
         rooms.serve(first)
-        first.board.writer(first.workers[0].slot).thread(1).begin(1, b"GET", b"/loop", b"c0ffee")
+        first.board.writer(first.workers[0].slot).thread(1).begin(1, "GET", b"/loop", "c0ffee")
         end_those_that_drain(rooms, first)
         assert follow(rooms.now).reason.endswith("serves; 1 request lost, see `superwsgi why`")
 
@@ -199,7 +199,7 @@ class TestRecycle:
 
 class TestKill:
     def test_it_is_decided_and_says_what_was_in_hand(self, rooms, first, acting):
-        first.board.writer(0).thread(1).begin(1, b"GET", b"/report?token=secret", b"c0ffee")
+        first.board.writer(0).thread(1).begin(1, "GET", b"/report?token=secret", "c0ffee")
         progress, follow = acting.do(KillRequest(worker="1", follow=True))
         pid = os.getpid()
         said = f"worker 1 (pid {pid}) killed, in hand: GET /report c0ffee"

@@ -121,7 +121,7 @@ def test_status_has_the_threads_of_each_worker_and_of_those_that_serve(rooms, se
         writer = serving.board.writer(slot)
         for name, value in (("threads", size), ("queued", queued), ("waiting_since", int(since * 1e9))):
             writer.set(name, value)
-        writer.thread(0).begin(1, b"GET", b"/", b"")
+        writer.thread(0).begin(1, "GET", b"/", "")
     snapshot, _ = ask(control.StatusRequest())
     assert [(w.threads.busy, w.threads.total, w.threads.queued) for w in snapshot.workers] == [
         (1, 8, 3),
@@ -202,7 +202,7 @@ def test_status_has_the_health_and_why(rooms, serving, ask):
 
 
 def test_a_worker_in_which_something_holds_the_gil_does_not_serve(rooms, serving, ask):
-    serving.board.writer(0).thread(0).begin(1, b"GET", b"/", b"")
+    serving.board.writer(0).thread(0).begin(1, "GET", b"/", "")
     rooms.now += 10
     snapshot, _ = ask(control.StatusRequest())
     assert (snapshot.health, snapshot.serving) == ("degraded", 1)
@@ -212,7 +212,7 @@ def test_a_worker_in_which_something_holds_the_gil_does_not_serve(rooms, serving
 def test_what_runs_is_told_only_if_it_is_asked_for(rooms, serving, ask):
     for slot, ago in (0, 1), (1, 4):
         began = int((rooms.now - ago) * 1e9)
-        serving.board.writer(slot).thread(2).begin(began, b"GET", b"/report", b"c0ffee-%d" % slot)
+        serving.board.writer(slot).thread(2).begin(began, "GET", b"/report", f"c0ffee-{slot}")
     assert ask(control.StatusRequest())[0].running is None
     first, second = ask(control.StatusRequest(requests=True))[0].running
     assert (first.worker, first.thread, first.method, first.target) == (2, 2, "GET", "/report")

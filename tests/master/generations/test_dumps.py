@@ -86,7 +86,7 @@ def test_a_fatal_error_is_told_before_the_death(rooms, worker):
 
 
 def test_what_is_in_hand_is_named(rooms, generation, worker):
-    generation.board.writer(worker.slot).thread(0).begin(int(rooms.now * 1e9), b"GET", b"/crash", b"3f-1")
+    generation.board.writer(worker.slot).thread(0).begin(int(rooms.now * 1e9), "GET", b"/crash", "3f-1")
     write(worker.stacks, SEGMENTATION)
     rooms.worker_ends(worker, -signal.SIGSEGV)
     assert re.search(r'fatal error what="Segmentation fault" in_hand="GET /crash 3f-1 [\d.]+m?s"', rooms.log)

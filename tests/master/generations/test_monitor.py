@@ -149,7 +149,7 @@ def take_all(generation, queued=0):
     for name, value in (("threads", most), ("free", 0), ("queued", queued)):
         writer.set(name, value)
     for number in range(most):
-        writer.thread(number).begin(1, b"GET", b"/reports/%d" % number, b"")
+        writer.thread(number).begin(1, "GET", b"/reports/%d" % number, "")
 
 
 def look_for(rooms, monitor, seconds):
@@ -212,7 +212,7 @@ def test_whatever_an_application_writes_on_the_scoreboard(rooms, monitor, byte):
     generation, _ = serving(rooms, threads=2)
     generation.board.bytes[:] = byte * len(generation.board.bytes)
     for number in range(2):
-        generation.board.writer(0).thread(number).begin(1, b'"\n' * 8, byte * 112, b"")
+        generation.board.writer(0).thread(number).begin(1, '"\n' * 8, byte * 112, "")
     look_for(rooms, monitor, 60)
     assert rooms.log.count("out of threads") == 1
     assert "\x1b" not in rooms.log

@@ -42,7 +42,7 @@ class Scaled:
             for name, value in (("heartbeat", LATER), ("threads", 2), ("free", 0), ("queued", queued)):
                 writer.set(name, value)
             for number in range(2):
-                writer.thread(number).begin(1, b"GET", b"/reports", b"")
+                writer.thread(number).begin(1, "GET", b"/reports", "")
 
     def serve(self):
         """Those that were added serve, and have nothing to do."""

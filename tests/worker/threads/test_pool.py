@@ -191,7 +191,7 @@ def computing(elastic: Site) -> Iterator[None]:
 
 def begin_requests(elastic: Site) -> None:
     for thread in elastic.pool:
-        thread.record.begin(time.monotonic_ns(), b"GET", b"/", b"")
+        thread.record.begin(time.monotonic_ns(), "GET", b"/", "")
 
 
 def test_none_is_started_while_others_compute_unless_a_request_cannot_wait(elastic: Site) -> None:

@@ -14,6 +14,7 @@ from termios import FIONREAD
 from typing import Final
 
 from superwsgi import unpatched
+from superwsgi.core.chosen import RECEIVE
 from superwsgi.http.client.peers import Trusted
 from superwsgi.http.client.proxy_protocol import LONGEST, read
 from superwsgi.http.errors import ClientGone, ProxyHeaderError
@@ -97,7 +98,7 @@ class Connection:
         self.page = b""  # what that is for
         self._alarm = alarm
         self._waits = waits
-        self.owner = unpatched.Lock()  # not bound to a thread: its holder may pass it to another
+        self.owner = unpatched.Mutex()  # not bound to a thread: its holder may pass it to another
         self.owner.acquire()
 
     # Who owns it.
@@ -152,6 +153,15 @@ class Connection:
         if who.relayed:
             self.remote = who.client[0] if who.client else ""
         return True
+
+    def receive(self, size: int) -> bytes | None:
+        """What has arrived, at most so many bytes; None if nothing has. Raises OSError."""
+        if RECEIVE is not None:
+            return RECEIVE(self.sock, size)
+        try:
+            return self.sock.recv(size)
+        except BlockingIOError:
+            return None
 
     def has_spoken(self) -> bool:
         """Whether unread bytes have arrived."""

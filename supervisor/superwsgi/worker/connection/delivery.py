@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from superwsgi import unpatched
+from superwsgi.core.chosen import SEND
 from superwsgi.http.errors import ClientGone
 from superwsgi.http.files import Unreadable
 from superwsgi.http.request.head import Request
@@ -77,7 +78,7 @@ class Delivery:
         self._alarm = alarm
         self._patience = patience
         self._following = following
-        self._lock = unpatched.shared_lock()
+        self._lock = unpatched.shared_mutex()
         self._missed = False  # the poller would have sent, but another thread had the lock
         self.doubted = False  # the client has closed its side, and may be gone
         self._lost = False  # the poller was told that the client has left, but another thread had the lock
@@ -146,15 +147,22 @@ class Delivery:
     def _put(self, data: bytes) -> bool:
         """Send where nothing is kept before it, and keep the rest. Whether there was none."""
         try:
-            sent = self.out.send(data)
-        except BlockingIOError:
-            sent = 0
+            sent = self._send_now(data)
         except OSError:
             self._cut()
             raise ClientGone(len(data)) from None
         if sent < len(data):
             self._keep(memoryview(data)[sent:])
         return sent == len(data)
+
+    def _send_now(self, data: bytes) -> int:
+        """How many bytes of it are sent without waiting. Raises OSError."""
+        if SEND is not None and self.out is self._sock:
+            return SEND(self._sock, data) or 0
+        try:
+            return self.out.send(data)
+        except BlockingIOError:
+            return 0
 
     def _flush(self) -> None:
         if self.outbox.size == 0:

@@ -244,7 +244,7 @@ class Sender(Delivery):
 
     def close_in_child(self) -> None:
         """In a child that the application forked, which lacks the threads that would release locks."""
-        self._lock = unpatched.shared_lock()
+        self._lock = unpatched.shared_mutex()
         self.outbox.close_in_child()
         self.lease, self.held = NO_LEASE, b""
         self.out = forks.Returned()

@@ -47,11 +47,11 @@ class Receiving:
             if connection.sender.tls is None and (room := connection.parser.room()) is not None:
                 return self._fill(connection, room)
         try:
-            data = connection.sock.recv(size)
-        except BlockingIOError:
-            return _REST
+            data = connection.receive(size)
         except OSError:
             return self._ending.lose(connection)
+        if data is None:
+            return _REST
         if not data:
             return self._ending.lose(connection)
         if len(data) == size or connection.ended:

@@ -394,7 +394,7 @@ class Service:
         if deadline < self._alarm.due:
             self._alarm.no_later_than(deadline)
         thread.token.append(exchange)
-        thread.record.begin(now, request.method.encode(), request.origin, request.id.encode())
+        thread.record.begin(now, request.method, request.origin, request.id)
         return exchange
 
     def _relieve(self, thread: WorkerThread) -> None:
