@@ -171,6 +171,42 @@ DJANGO = {
         application = get_wsgi_application()
     """,
 }
+MAPPROXY = """
+    from mapproxy.wsgiapp import make_wsgi_app
+
+    application = make_wsgi_app("mapproxy.yaml")
+"""
+MAPS = """
+    services:
+      demo:
+      tms:
+"""
+BEPASTY = """
+    import os
+
+    SECRET_KEY = "x"
+    STORAGE = "filesystem"
+    STORAGE_FILESYSTEM_DIRECTORY = os.path.dirname(__file__)
+    DEFAULT_PERMISSIONS = "read,list"
+"""
+WEBPY = """
+    import web
+
+    class hello:
+        def GET(self):
+            return "web.py"
+
+    app = web.application(("/", "hello"), globals())
+    application = app.wsgifunc()
+"""
+KINTO = """
+    [app:main]
+    use = egg:kinto
+    kinto.storage_backend = kinto.core.storage.memory
+    kinto.cache_backend = kinto.core.cache.memory
+    kinto.permission_backend = kinto.core.permission.memory
+    kinto.userid_hmac_secret = x
+"""
 WAYS = {
     "pypiserver": Way("pypiserver", 'pypiserver:app(root="{folder}/packages")', "pypiserver"),
     "pypiserver, several roots": Way(
@@ -207,6 +243,24 @@ WAYS = {
     "WsgiDAV": Way("wsgidav", "server_sample.py", "server_sample", files={"server_sample.py": WSGIDAV}),
     "Flask": Way("flask", "flaskr:create_app()", "Hello", "/hello", {"flaskr/__init__.py": FLASKR}),
     "src": Way("flask", "src/flaskr:create_app()", "Hello", "/hello", {"src/flaskr/__init__.py": FLASKR}),
+    "httpbin": Way("httpbin", "httpbin:app", "httpbin"),
+    "klaus": Way("klaus", "klaus.contrib.wsgi", "repositories", environ={"KLAUS_REPOS": ""}),
+    "bepasty": Way(
+        "bepasty",
+        "bepasty.wsgi",
+        "bepasty",
+        files={"bepasty.conf": BEPASTY},
+        environ={"BEPASTY_CONFIG": "{folder}/bepasty.conf"},
+    ),
+    "MapProxy": Way(
+        "mapproxy",
+        "config:application",
+        "MapProxy",
+        files={"config.py": MAPPROXY, "mapproxy.yaml": MAPS},
+    ),
+    "web.py": Way("web", "code.py", "web.py", files={"code.py": WEBPY}),
+    "Kinto": Way("kinto", "kinto.ini", "kinto", "/v1/", {"kinto.ini": KINTO}),
+    "Prometheus": Way("prometheus_client", "prometheus_client:make_wsgi_app()", "python_info"),
     "Django": Way("django", "mysite.wsgi", "Django", files=DJANGO),
 }  # fmt: skip
 
