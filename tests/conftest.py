@@ -51,6 +51,7 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "drill: long, under load, or with many starts; runs where it is asked for, as in CI"
     )
+    config.addinivalue_line("markers", "models: the same with fixed and elastic threads, and with greenlets")
     config.stash[TURNS] = turns = Turns()
     config.add_cleanup(turns.close)
 

@@ -74,8 +74,8 @@ def main(
     What is measured of this server is the wheel that `pip install .` makes of the checkout: compiled.
 
     Scenarios: hello, flask, body, sleep, mixed, sequential (those of the README), mixed-300, mixed-fixed,
-    mixed-fifo, static, sleepers, threads-at-rest (these unasked, too), connect, access-log, tls, idle, mold,
-    hazard, reload, overload, streams, streams-told, streams-many, streams-many-flask (these for
+    mixed-fifo, static, sleepers, threads-at-rest (these unasked, too), mixed-many, connect, access-log, tls,
+    idle, mold, hazard, reload, overload, streams, streams-told, streams-many, streams-many-flask (these for
     superwsgi-green), slow-head, slow-body, slow-read, idle-connections, stall-body, stall-workers,
     stall-pages, stall-queries, stall-sleepers, cores-hello, cores-flask.
     Real work: real-json, real-row, real-rows, real-fortunes, real-django (these with a PostgreSQL of the

@@ -82,9 +82,16 @@ def wait_for(condition, what="condition", deadline=DEADLINE, context=lambda: "")
 
 
 IN_ALL_MODELS = pytest.mark.parametrize(
-    "daemon", [pytest.param("fixed", marks=pytest.mark.drill), "elastic", "green"], indirect=True
+    "daemon",
+    [
+        pytest.param("fixed", marks=[pytest.mark.models, pytest.mark.drill]),
+        pytest.param("elastic", marks=pytest.mark.models),
+        pytest.param("green", marks=pytest.mark.models),
+    ],
+    indirect=True,
 )
-"""For what has to be the same with a fixed number of threads, where they come and go, and with greenlets."""
+"""For what has to be the same with a fixed number of threads, where they come and go, and with greenlets:
+504s, drains, reloads, limits of memory, deaths, incidents, stacks, streams and taken-over connections."""
 
 
 def whole_lines(text):

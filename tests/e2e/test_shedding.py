@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.e2e.daemon import wait_for
+from tests.e2e.daemon import IN_ALL_MODELS, wait_for
 from tests.e2e.load import ClientThreads
 from tests.e2e.wire import Wire, request
 from tests.tools import readable
@@ -125,6 +125,7 @@ class Clients(ClientThreads):
                 self.statuses.append(wire.ask("/page?p").status)
 
 
+@IN_ALL_MODELS
 def test_more_clients_than_can_be_in_time_are_shed_and_the_others_served(site):
     site.start(age="300ms")
     with Clients(site, 24) as clients:

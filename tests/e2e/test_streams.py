@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.e2e.daemon import FIXTURE_APPS, wait_for
+from tests.e2e.daemon import FIXTURE_APPS, IN_ALL_MODELS, wait_for
 
 BEGUN = b": begun\n\n"
 
@@ -46,6 +46,7 @@ def threads(site):
     return json.loads(site.command("status", "--json").stdout)["threads"]
 
 
+@pytest.mark.parametrize("daemon", ["fixed", "elastic"], indirect=True)
 def test_a_worker_is_not_held_by_clients_that_have_left(site):
     site = site()
     for client in [open_stream(site) for _ in range(2)]:
@@ -85,6 +86,7 @@ def test_where_too_many_wait_in_vain_the_worker_is_recycled(site):
     assert "clients have left" in site.command("why").stdout
 
 
+@IN_ALL_MODELS
 @pytest.mark.parametrize(
     ("how", "version", "end"),
     [

@@ -50,6 +50,7 @@ def dies_of(site, path):
         return wait_for(lambda: [line for line in why(site) if "died" in line and path in line], path)[0]
 
 
+@IN_ALL_MODELS
 @pytest.mark.parametrize(
     ("path", "cause"),
     [

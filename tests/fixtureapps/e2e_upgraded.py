@@ -8,7 +8,7 @@ from flask import Flask, request
 from flask_sock import Sock
 
 app = Flask(__name__)
-app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 20}
+app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": 600}  # who has not answered by the next one is cut off
 sock = Sock(app)
 
 

@@ -51,6 +51,7 @@ class Mix:
 MIXES = {
     "mixed": Mix(),
     "mixed-300": Mix(slow=300),
+    "mixed-many": Mix(slow=300, threads=300),
     "mixed-fixed": Mix(threads=8),
     "mixed-fifo": Mix(threads=8, queue="fifo"),
 }
