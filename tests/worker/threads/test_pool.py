@@ -78,6 +78,19 @@ def test_it_begins_with_the_least_and_one_to_poll(elastic: Site) -> None:
     assert (elastic.pool.size, elastic.pool.free, elastic.pool.busy) == (2, 5, False)
 
 
+def test_of_many_threads_some_in_the_application_are_a_crowd() -> None:
+    with site(2, 5) as made:
+        pool, baton = made.pool, made.pool.baton
+        baton._called = WorkerThread(98, made.board.writer(0).thread(1), lambda thread: None)
+        for size, inside, crowded in ((513, 65, True), (513, 64, False), (512, 512, False)):
+            pool.size = size
+            pool.permits[:] = [None] * (size - inside)
+            assert pool.crowded is crowded
+        pool.size, pool.permits[:], baton._called = 513, [], None
+        assert not pool.crowded, "who would be left with it, if nobody comes"
+        pool.size = 0
+
+
 def test_one_more_for_each_request_that_finds_none(elastic: Site) -> None:
     elastic.take(5)
     assert not elastic.pool.permit()
