@@ -1,10 +1,13 @@
 """What all tests share: some have to run alone, and some need certificates."""
 
+import compileall
 import fcntl
+import sys
 from pathlib import Path
 
 import pytest
 
+import superwsgi
 from tests.certificates import Authority, Pair
 
 
@@ -54,6 +57,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "models: the same with fixed and elastic threads, and with greenlets")
     config.stash[TURNS] = turns = Turns()
     config.add_cleanup(turns.close)
+    if not hasattr(config, "workerinput"):
+        _compile()
+
+
+def _compile():
+    """Daemons of the tests write no bytecode, and what only they import nobody else has compiled, unless pip
+    did: each of them would do so anew."""
+    if not sys.dont_write_bytecode:
+        compileall.compile_dir(Path(superwsgi.__file__).parent, quiet=2)
 
 
 def pytest_collection_modifyitems(config, items):
