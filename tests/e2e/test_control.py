@@ -253,6 +253,7 @@ class TestReload:
         assert "generation 1 serves" in daemon.command("reload", "--wait").stdout
 
 
+@pytest.mark.drill
 class TestStop:
     def test_waits_until_all_is_over(self, site):
         workers = site.workers()
@@ -268,6 +269,7 @@ class TestStop:
         assert "how=fast" in site.log
 
 
+@pytest.mark.drill
 class TestSocket:
     def test_is_for_its_user_alone(self, site):
         assert stat.S_IMODE((site.folder / "control.sock").stat().st_mode) == 0o600

@@ -287,6 +287,7 @@ def status(site):
     return worker
 
 
+@pytest.mark.drill
 class TestLeaving:
     def test_a_stop_is_told_as_soon_as_the_lame_duck_time_begins(self, start):
         site = start({**PATHS, "bind": "127.0.0.1:0"}, workers=2, timeouts={"lame_duck": "3s"})
@@ -376,6 +377,7 @@ class TestLeaving:
             assert kept.ended()
 
 
+@pytest.mark.drill
 class TestAddresses:
     def test_they_come_and_go_with_the_site_file(self, start, daemon):
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -260,6 +260,7 @@ def _get_unix(path):
         return sock.recv(65536)
 
 
+@pytest.mark.drill
 class TestPidFile:
     def test_is_there_while_the_site_runs(self, site):
         site.site(workers=1, pidfile="site.pid")
@@ -361,6 +362,7 @@ def test_run_without_a_site_file(site):
     assert site.stop() == 0
 
 
+@pytest.mark.drill
 class TestFromAScript:
     SCRIPT = """
         import os, superwsgi

@@ -16,6 +16,8 @@ import pytest
 from tests.certificates import Authority
 from tests.e2e.daemon import FIXTURE_APPS, read_all, wait_for
 
+pytestmark = pytest.mark.drill
+
 APP = """
 import os, time
 def app(environ, start_response):
