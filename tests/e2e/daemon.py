@@ -20,6 +20,8 @@ import psutil
 import pytest
 
 DEADLINE = 60.0
+STARTED = 180.0
+"""For a start, which nothing is proved by yet: twenty processes that want each CPU make it take a minute."""
 FIXTURE_APPS = Path(__file__).parents[1] / "fixtureapps"
 COMMAND = [sys.executable, "-m", "superwsgi"]
 
@@ -197,7 +199,7 @@ class Daemon:
     def wait_ready(self, since=0):
         """Until as many workers as the site file wants have begun to serve: before, connections go to the
         others."""
-        self.wait_log("(?s)" + ".*\\bserving\\b" * self.count, since)
+        self.wait_log("(?s)" + ".*\\bserving\\b" * self.count, since, STARTED)
 
     @property
     def pid(self):

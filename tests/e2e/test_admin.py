@@ -281,6 +281,7 @@ class TestItsEnd:
         daemon = site()
         process, begun = admin_process(daemon), first_sample(daemon)
         daemon.send(signal.SIGUSR2)
+        daemon.wait_log("program replaced")
         daemon.wait_log("reload complete")
         assert admin_process(daemon).pid != process.pid
         history = ask(daemon, "/api/history").json()

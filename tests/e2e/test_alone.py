@@ -174,7 +174,7 @@ class TestTheProposal:
         write(daemon, "one")
         daemon.site(chdir="current", workers=1, preload=preload)
         daemon.start()
-        daemon.site(chdir="current", workers=1, preload=preload, timeouts={"boot": "3s"})
+        daemon.site(chdir="current", workers=1, preload=preload, timeouts={"boot": "15s"})
         write(daemon, "two")
         app = daemon.folder / "releases/two/app.py"
         app.write_text(app.read_text().replace(" | fcntl.LOCK_NB", ""))

@@ -267,6 +267,7 @@ def test_reload_and_upgrade_go_on_hearing(site):
     assert site.ask("c", "from C")[0][0]["generation"] == 2
     mark = site.mark()
     os.kill(site.pid, signal.SIGUSR2)
+    site.wait_log("program replaced", since=mark)
     site.wait_log("reload complete", since=mark)
     assert site.ask("c", "from C")[0][0]["generation"] == 3
     assert site.stop() == 0

@@ -116,6 +116,7 @@ class TestExecuted:
         assert not {*ours} & {*daemon.get("/environ").json()}
         mark = daemon.mark()
         daemon.send(signal.SIGUSR2)
+        daemon.wait_log("program replaced", since=mark)
         daemon.wait_log("reload complete", since=mark)
         environ = daemon.get("/environ").json()
         assert not {*ours, "SUPERWSGI_HANDOVER"} & {*environ}

@@ -416,7 +416,8 @@ class TestAddresses:
         with Load(address, clients=2, path="/readyz", expect={b"ok\n"}, keep_alive=False) as load:
             mark = site.mark()
             site.send(signal.SIGUSR2)
-            site.wait_log("reload complete", since=mark, deadline=60)
+            site.wait_log("program replaced", since=mark)
+            site.wait_log("reload complete", since=mark)
             load.bodies_from_now()
         assert load.broken == []
         for sock in (socket.create_connection(address), unix(site)):

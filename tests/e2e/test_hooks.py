@@ -128,7 +128,7 @@ def test_one_that_fails_at_the_end_is_only_reported(site, preload):
 
 @pytest.mark.parametrize("name", ["before_fork", "after_fork"])
 def test_one_that_hangs_is_ended_by_timeouts_boot(site, name):
-    site.site(workers=1, preload=True, hooks={name: "app:hang"}, timeouts={"boot": "4s"})
+    site.site(workers=1, preload=True, hooks={name: "app:hang"}, timeouts={"boot": "15s"})
     site.start(ready=False)
     assert site.wait_exit() == 3
     assert "timeouts.boot" in site.log

@@ -108,7 +108,7 @@ class TestInTheLog:
     @pytest.mark.parametrize("preload", ["auto", False])
     def test_an_import_that_hangs(self, daemon, preload):
         daemon.write("app.py", "import time\ntime.sleep(60)\n")
-        daemon.site(preload=preload, timeouts={"boot": "4s"})
+        daemon.site(preload=preload, timeouts={"boot": "15s"})
         daemon.start(ready=False)
         said = daemon.wait_log(r'gen=1 pid=\d+ stacks why="still booting"\n((?:    .*\n)+)\S')
         assert "app.py" in said[1]

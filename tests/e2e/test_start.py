@@ -161,15 +161,16 @@ class TestCheck:
         assert done.returncode == 3
         assert "nosuchmodule" in done.stderr
 
+    @pytest.mark.drill
     def test_an_import_that_hangs_is_shown_by_its_stack(self, site):
         site.write(
             "app.py", "import threading\n\ndef serve_myself(): threading.Event().wait()\n\nserve_myself()"
         )
-        site.site("timeouts: {boot: 3s}\n")  # to have come as far on a slow machine
+        site.site("timeouts: {boot: 15s}\n")  # to have come as far on a slow machine
         done = run(site.folder, "check", "-c", "site.yaml")
         assert done.returncode == 3
         assert 'app.py", line 5 in <module>' in done.stderr
-        assert "not loaded after 3s (timeouts.boot); its stacks are above" in done.stderr
+        assert "not loaded after 15s (timeouts.boot); its stacks are above" in done.stderr
 
     def test_everything_at_once(self, site):
         site.write("app.py", "import nosuchmodule")

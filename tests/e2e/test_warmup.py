@@ -118,7 +118,7 @@ def test_a_worker_that_replaces_another_serves_nevertheless(site, preload):
 @both
 def test_one_that_hangs_is_ended_by_timeouts_boot(site, preload):
     site.write("app.py", "import time\ndef app(environ, start_response):\n    time.sleep(600)\n")
-    site.site(workers=1, preload=preload, warmup=["/"], timeouts={"boot": "4s"})
+    site.site(workers=1, preload=preload, warmup=["/"], timeouts={"boot": "15s"})
     site.start(ready=False)
     assert site.wait_exit() == 3
     assert "timeouts.boot" in site.log
