@@ -26,22 +26,6 @@ def c():
     return module
 
 
-class TestNumbered:
-    @given(prefix=st.text(max_size=20), number=st.integers(0, 1 << 63 - 1))
-    def test_it_is_the_text_of_both(self, c, prefix, number):
-        text = c.numbered(prefix, number)
-        assert text == (f"{prefix}{number}" if prefix.isascii() else None)
-
-    @pytest.mark.parametrize("number", [-1, 1 << 63, 1 << 100])
-    def test_what_is_no_word_of_the_processor_is_left_to_python(self, c, number):
-        assert c.numbered("a", number) is None
-
-    @pytest.mark.parametrize("arguments", [(), ("a",), (b"a", 1), ("a", "1"), ("a", 1, 2)])
-    def test_other_arguments(self, c, arguments):
-        with pytest.raises(TypeError):
-            c.numbered(*arguments)
-
-
 class TestShowRequest:
     @given(st.integers(0, (1 << 64) - 1), st.text(max_size=20), st.binary(max_size=130), st.text(max_size=60))
     def test_it_writes_what_struct_writes(self, c, now, method, path, name):
@@ -217,7 +201,6 @@ def test_nothing_is_left_over(c):
     def work():
         for head in heads:
             c.read_plain(head, 0, {"a": 1}, known, hosts, 1000, 1000, 100)
-        c.numbered("prefix-", 10**9)
         show(c, raw, 0, 1, "GET", b"/", "id")
         c.send(theirs, b"a" * 1000)
         c.receive(ours, 1 << 18)

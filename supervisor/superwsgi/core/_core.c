@@ -298,35 +298,6 @@ static PyObject *read_plain(PyObject *Py_UNUSED(module), PyObject *const *args, 
     return result;
 }
 
-/* A number behind a prefix: RequestIds in http/request/parser.py. */
-static const char numbered_doc[] = "numbered(prefix, number)\n--\n\nThe text of both; None if the prefix is not ASCII.";
-
-static PyObject *numbered(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
-{
-    if (count != 2 || !PyUnicode_CheckExact(args[0]) || !PyLong_CheckExact(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "numbered(str, int)");
-        return NULL;
-    }
-    long long left = PyLong_AsLongLong(args[1]);
-    if (left < 0) {
-        PyErr_Clear(); /* it may be too large for C */
-        Py_RETURN_NONE;
-    }
-    if (!PyUnicode_IS_ASCII(args[0]))
-        Py_RETURN_NONE;
-    char digits[20], *first = digits + sizeof digits;
-    do
-        *--first = (char)('0' + left % 10);
-    while ((left /= 10) > 0);
-    Py_ssize_t before = PyUnicode_GET_LENGTH(args[0]), behind = digits + sizeof digits - first;
-    PyObject *text = PyUnicode_New(before + behind, 127);
-    if (text == NULL)
-        return NULL;
-    memcpy(PyUnicode_1BYTE_DATA(text), PyUnicode_1BYTE_DATA(args[0]), before);
-    memcpy(PyUnicode_1BYTE_DATA(text) + before, first, behind);
-    return text;
-}
-
 /* A request in hand on the scoreboard: InHandWriter in board/thread_record.py. */
 static const char show_request_doc[] =
     "show_request(raw, at, state, now, method, method_bytes, path, path_bytes, id, id_bytes)\n--\n\n"
@@ -585,7 +556,6 @@ static PyType_Spec mutex_spec = {
 
 static PyMethodDef functions[] = {
     {"read_plain", FAST(read_plain), METH_FASTCALL, read_plain_doc},
-    {"numbered", FAST(numbered), METH_FASTCALL, numbered_doc},
     {"show_request", FAST(show_request), METH_FASTCALL, show_request_doc},
     {"receive", FAST(receive), METH_FASTCALL, receive_doc},
     {"send", FAST(send_now), METH_FASTCALL, send_doc},

@@ -35,9 +35,6 @@ CORE: Final = _load()
 READ_PLAIN: Final[ReadPlain | None] = getattr(CORE, "read_plain", None)
 """For Parser in http/request/parser.py."""
 
-NUMBERED: Final[Callable[[str, int], str | None] | None] = getattr(CORE, "numbered", None)
-"""For RequestIds there."""
-
 ShowRequest = Callable[[memoryview, int, int, int, str, int, bytes, int, str, int], bool | None]
 SHOW_REQUEST: Final[ShowRequest | None] = getattr(CORE, "show_request", None)
 """For InHandWriter in board/thread_record.py."""

@@ -17,7 +17,7 @@ from typing import Final
 
 from superwsgi.apps.types import Environ
 from superwsgi.config.sections import Limits
-from superwsgi.core.chosen import NUMBERED, READ_PLAIN, PlainHead, ReadPlain
+from superwsgi.core.chosen import READ_PLAIN, PlainHead, ReadPlain
 from superwsgi.http.client.forwarded import believe, is_forwarded, set_scheme
 from superwsgi.http.client.peers import UNIX, Trusted
 from superwsgi.http.client.proxy_protocol import Announcement
@@ -84,9 +84,7 @@ class RequestIds:
         self._next: Callable[[], int] = count(1).__next__
 
     def make(self) -> str:
-        number = self._next()
-        text = None if NUMBERED is None else NUMBERED(self._prefix, number)
-        return f"{self._prefix}{number}" if text is None else text
+        return self._prefix + str(self._next())
 
 
 class Parser:
