@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import statistics
 import time
 from collections.abc import Iterator
 
@@ -138,29 +137,3 @@ def test_off_lets_all_wait():
         eventually(lambda: worker.counters.queued == 20)
         gate.set()
         assert {client.response()[0] for client in clients} == {200}
-
-
-class TestPagesThatCompute:
-    """For long enough that others get the GIL meanwhile."""
-
-    def test_are_few_at_a_time_although_there_are_threads_for_more(self):
-        inside, most = [], []
-
-        def app(environ, start_response):
-            inside.append(None)
-            most.append(len(inside))
-            until = time.thread_time() + 0.05
-            while time.thread_time() < until:
-                pass
-            inside.pop()
-            start_response("200 OK", [("Content-Length", "2")])
-            return [b"ok"]
-
-        with running(app, threads=16) as worker, contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(worker.connect()) for _ in range(16)]
-            for _ in range(3):
-                for client in clients:
-                    client.get("/")
-                for client in clients:
-                    assert client.response()[0] == 200
-        assert statistics.mean(most) < 6, "it is 8 where all that come are let in"

@@ -15,7 +15,7 @@ from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads import pool
-from superwsgi.worker.threads.pool import FEW, FEWEST, Pool
+from superwsgi.worker.threads.pool import FEWEST, Pool
 from superwsgi.worker.threads.thread import WorkerThread
 from tests.worker.running import eventually
 
@@ -286,38 +286,47 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Site, Application]]:
         made.pool.start()
         eventually(lambda: all(thread.native_id for thread in made.pool))
         application = Application(made, monkeypatch)
+        made.pool.few = FEWEST
         yield made, application
         for thread in made.pool:
             thread.connection = None
 
 
-def test_no_more_enter_than_can_compute_though_threads_are_free(full: tuple[Site, Application]) -> None:
+def test_all_that_come_enter_while_nobody_is_late(full: tuple[Site, Application]) -> None:
     made, application = full
-    assert application.let_in(10) == FEW
+    made.pool.few = made.pool.most
+    assert application.let_in(11) == 10
+
+
+def test_while_some_are_refused_no_more_enter_than_can_compute(full: tuple[Site, Application]) -> None:
+    made, application = full
+    assert application.let_in(10) == FEWEST
     assert made.pool.free == 0
     made.pool.give_back()
     assert application.let_in(10) == 1
 
 
-def test_fewer_while_some_are_refused(full: tuple[Site, Application]) -> None:
+def test_threads_are_free_again_when_nobody_is_late_any_more(full: tuple[Site, Application]) -> None:
     made, application = full
-    made.pool.few = FEWEST
-    assert application.let_in(10) == FEWEST
+    application.let_in(10)
+    made.pool.few = made.pool.most
+    assert made.pool.free == 10 - FEWEST
+    assert application.let_in(10) == 10 - FEWEST
 
 
 def test_those_that_wait_take_nobodys_place(full: tuple[Site, Application]) -> None:
     _, application = full
     application.waiting = 5
-    assert application.let_in(10) == 5 + FEW
+    assert application.let_in(10) == 5 + FEWEST
     application.waiting = 10
-    assert application.let_in(10) == 1, "all that there are"
+    assert application.let_in(10) == 5 - FEWEST, "all that there are"
 
 
 def test_what_computes_for_long_does_not_stop_all_others(
     full: tuple[Site, Application], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, application = full
-    assert application.let_in(10) == FEW
+    assert application.let_in(10) == FEWEST
     monkeypatch.setattr(pool, "STALLED", -60 * SECOND)
     assert application.let_in(1) == 1
     monkeypatch.setattr(pool, "STALLED", 60 * SECOND)

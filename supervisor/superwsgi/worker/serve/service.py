@@ -36,7 +36,7 @@ from superwsgi.worker.serve.health import HealthChecks
 from superwsgi.worker.serve.receiving import Receiving
 from superwsgi.worker.serve.upgraded.takeovers import FULL, Takeovers
 from superwsgi.worker.threads.lost import LostThreads
-from superwsgi.worker.threads.pool import FEW, FEWEST, Pool
+from superwsgi.worker.threads.pool import FEWEST, Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
 _PROXY: Final = State.PROXY
@@ -156,7 +156,7 @@ class Service:
         while queue.size:
             now = time.monotonic_ns()
             self._shed_refused(thread)
-            pool.few = FEWEST if queue.sheds_until > now else FEW
+            pool.few = FEWEST if queue.sheds_until > now else pool.most
             if not pool.permit():
                 queue.lack(now)
                 return False

@@ -8,10 +8,11 @@ no request has begun for STALLED: a few that compute for many seconds must not s
 waited `idle` seconds at the bottom of the baton's stack ends, and what the application keeps for each thread
 ends with it.
 
-Where there are more threads all the same, as they were needed before or are always there, they are no reason
-to have more than FEW requests compute: all of them would only be later, and where more comes than can be
-answered, those that are not late when they enter the application would be late when they leave it. Those in
-there that wait for something are not counted, nor those that are through before this could be found out.
+Where there are more threads all the same, as they were needed before or are always there, all that come enter
+the application, and those that compute are late in there, where no queue sees it. So while some are refused
+for being late, only FEWEST compute at once: else those that were not late when they entered would be when they
+leave. Those in there that wait for something are not counted, nor those that are through before this could be
+found out.
 
 There is one thread more than requests may run at once: it polls while they run. A permit is the right to
 enter the application; whoever takes one runs one request.
@@ -59,19 +60,16 @@ STALLED: Final = SECOND // 2
 the next one after twice as long, and so on: beside pages that compute one or two are enough for others to get
 through, and each further one makes all of them slower."""
 
-
-FEW: Final = 4
 FEWEST: Final = 2
-"""So many may compute at once before others have to wait, and while some are refused for being late; one more
-each time that STALLED is over."""
+"""So many may compute at once while some are refused; one more each time that STALLED is over."""
 
 
 class Pool:
     """The threads of a worker, each of which does `work`. Times are monotonic ns.
 
     `permits` has one item for each further request that may enter the application now. `size` is how many
-    may run at once with the threads there are: permits and requests in the application. `few` may compute at
-    once: FEW, or FEWEST.
+    may run at once with the threads there are: permits and requests in the application. Only `few` may compute
+    at once: FEWEST, or `most`.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class Pool:
         self.look_at = NEVER  # when one may be started that could not be
         self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
-        self.few = FEW
+        self.few = self.most
         self._more = 0
         self._room = 0  # how many may be in the application, while it is futile
         self._told = -1  # what siblings read about `free`
@@ -111,9 +109,11 @@ class Pool:
     @property
     def free(self) -> int:
         """Further requests that could run now, with more threads if need be and if that would do any good."""
-        if self._futile:
-            return max(0, min(len(self.permits), self._room - self._inside))
-        return len(self.permits) + self.most - self.size
+        if not self._futile:
+            return len(self.permits) + self.most - self.size
+        if self.few >= self.most:
+            return len(self.permits)
+        return max(0, min(len(self.permits), self._room - self._inside))
 
     @property
     def busy(self) -> bool:
