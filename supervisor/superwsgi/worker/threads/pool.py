@@ -8,11 +8,11 @@ no request has begun for STALLED: a few that compute for many seconds must not s
 waited `idle` seconds at the bottom of the baton's stack ends, and what the application keeps for each thread
 ends with it.
 
-Where there are more threads all the same, as they were needed before or are always there, all that come enter
-the application, and those that compute are late in there, where no queue sees it. So while some are refused
-for being late, only FEWEST compute at once: else those that were not late when they entered would be when they
-leave. Those in there that wait for something are not counted, nor those that are through before this could be
-found out.
+Where there are more threads all the same, as they were needed before or are always there, all that come
+enter the application, and those that compute are late in there, where no queue sees it. So while some are
+refused for being late, only FEWEST compute at once: else those that were not late when they entered would be
+when they leave. Those in there that wait for something are not counted, nor those that are through before
+this could be found out.
 
 There is one thread more than requests may run at once: it polls while they run. A permit is the right to
 enter the application; whoever takes one runs one request.
@@ -68,8 +68,8 @@ class Pool:
     """The threads of a worker, each of which does `work`. Times are monotonic ns.
 
     `permits` has one item for each further request that may enter the application now. `size` is how many
-    may run at once with the threads there are: permits and requests in the application. Only `few` may compute
-    at once: FEWEST, or `most`.
+    may run at once with the threads there are: permits and requests in the application. Only `few` may
+    compute at once: FEWEST, or `most`.
     """
 
     def __init__(
