@@ -31,7 +31,7 @@ def by_kind(board):
 
 
 def ask(by_kind, target, status=200, now=0, method="GET"):
-    request = Request(method, target.decode(), "HTTP/1.1", {})
+    request = Request(method, target, "HTTP/1.1", {})
     request.id = "3f08-17"
     by_kind.count(request, status, now)
 

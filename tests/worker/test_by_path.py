@@ -27,7 +27,7 @@ def by_path(board):
 
 
 def ask(by_path, target, method="GET", status=200, app=1):
-    by_path.count(Request(method, target, "HTTP/1.1", {}), status, app, 2)
+    by_path.count(Request(method, target.encode("latin-1"), "HTTP/1.1", {}), status, app, 2)
 
 
 def counted(board):

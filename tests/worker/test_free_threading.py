@@ -117,7 +117,7 @@ class TestTheBoard:
         by_kind, times = ByKind(board.writer(0).kind_table()), 10_000
 
         def ask() -> None:
-            request = Request("GET", "/", "HTTP/1.1", {})
+            request = Request("GET", b"/", "HTTP/1.1", {})
             request.id = "1"
             for number in range(times):
                 by_kind.count(request, 500 if number % 100 == 0 else 200, number)

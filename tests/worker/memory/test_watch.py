@@ -23,7 +23,7 @@ def watch():
 
 
 def request(target="/a", method="GET"):
-    return Request(method, target, "HTTP/1.1", {})
+    return Request(method, target.encode("latin-1"), "HTTP/1.1", {})
 
 
 def is_readable(fd):

@@ -16,7 +16,7 @@ def quarantine():
 
 
 def request(target, method="GET"):
-    return Request(method, target, "HTTP/1.1", {})
+    return Request(method, target.encode("latin-1"), "HTTP/1.1", {})
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from superwsgi.worker.connection.storage import Stores
 
 
 def request(path: str, method: str = "GET") -> Request:
-    return Request(method, path, "HTTP/1.1", {})
+    return Request(method, path.encode("latin-1"), "HTTP/1.1", {})
 
 
 class Waiting:

@@ -11,7 +11,7 @@ from tests.worker.running import eventually
 
 
 def request(path: str, method: str = "GET") -> Request:
-    return Request(method, path, "HTTP/1.1", {})
+    return Request(method, path.encode("latin-1"), "HTTP/1.1", {})
 
 
 def learned(*blocked: bool) -> Expectation:
