@@ -93,13 +93,9 @@ def test_a_field_that_is_new_is_not(reader):
     assert [request.plain for request in Fed().feed(head, head).requests] == [False, True]
 
 
+@pytest.mark.parametrize("reader", ["c"], indirect=True, scope="module")
 class TestTakenByC:
     """What C takes is what Python finds plain, and it makes the same of it."""
-
-    @pytest.fixture(autouse=True)
-    def compiled(self, reader):
-        if reader != "c":
-            pytest.skip("this compares both")
 
     @pytest.mark.parametrize("place", PLACES)
     def test_whatever_character_there_is(self, place):
