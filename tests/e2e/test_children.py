@@ -80,8 +80,9 @@ class TestForked:
     def test_one_that_comes_back_from_an_import_or_a_hook_ends(self, daemon):
         hook = "\ndef after_fork():\n    os.fork()\nos.fork()\n"
         site = begin(daemon, APP + hook, hooks={"after_fork": "app:after_fork"}, workers=2)
+        # One of the import and one of each hook; each worker imports if the first was still there after it.
         wait_for(
-            lambda: site.log.count("forked child came back") == 3, "three children", context=lambda: site.log
+            lambda: site.log.count("forked child came back") >= 3, "three children", context=lambda: site.log
         )
         assert len(site.wait_workers(2)) == 2
         assert site.get("/pid").status == 200
