@@ -243,7 +243,6 @@ WAYS = {
     "WsgiDAV": Way("wsgidav", "server_sample.py", "server_sample", files={"server_sample.py": WSGIDAV}),
     "Flask": Way("flask", "flaskr:create_app()", "Hello", "/hello", {"flaskr/__init__.py": FLASKR}),
     "src": Way("flask", "src/flaskr:create_app()", "Hello", "/hello", {"src/flaskr/__init__.py": FLASKR}),
-    "httpbin": Way("httpbin", "httpbin:app", "httpbin"),
     "klaus": Way("klaus", "klaus.contrib.wsgi", "repositories", environ={"KLAUS_REPOS": ""}),
     "bepasty": Way(
         "bepasty",

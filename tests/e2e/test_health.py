@@ -391,7 +391,7 @@ class TestAddresses:
         with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as client:
             client.request("GET", "/")
             assert client.getresponse().status == 404
-        assert asked(site) == OK
+        wait_for(lambda: asked(site) == OK, "no more of what an old worker has accepted")
         write(site, PATHS, bind=[f"127.0.0.1:{site.address[1]}", f"127.0.0.1:{port}"])
         site.reload("rolled out")
 
