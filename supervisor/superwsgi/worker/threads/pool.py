@@ -123,7 +123,7 @@ class Pool:
     @property
     def crowded(self) -> bool:
         """Whether so many threads may want the GIL that the next request is left to the one on its way."""
-        return self.size > _MANY and self.size - len(self.permits) > _CROWD and self.baton.one_comes
+        return self.size > _MANY and self._inside > _CROWD and self.baton.one_comes
 
     def start(self) -> None:
         """Start as many as there always are. Raises RuntimeError if the system gives no more threads."""
@@ -137,7 +137,7 @@ class Pool:
     def permit(self, at_once: bool = False) -> bool:
         """Take a permit; start a thread if there is none and may be one. `at_once`: the request cannot wait,
         so it may be one also while others compute."""
-        if self.size - len(self.permits) >= self.few and not at_once and self._is_crowded():
+        if self._inside >= self.few and not at_once and self._is_crowded():
             return False
         if self._take_permit():
             return True
