@@ -74,10 +74,11 @@ def main(
     What is measured of this server is the wheel that `pip install .` makes of the checkout: compiled.
 
     Scenarios: hello, flask, body, sleep, mixed, sequential (those of the README), mixed-300, mixed-fixed,
-    mixed-fifo, static, sleepers, threads-at-rest (these unasked, too), mixed-many, connect, access-log, tls,
-    idle, mold, hazard, reload, overload, streams, streams-told, streams-many, streams-many-flask (these for
-    superwsgi-green), slow-head, slow-body, slow-read, idle-connections, stall-body, stall-workers,
-    stall-pages, stall-queries, stall-sleepers, cores-hello, cores-flask.
+    mixed-fifo, static, sleepers, threads-at-rest (these unasked, too), mixed-many, connect, access-log,
+    tls, idle, mold, hazard, reload, overload, overload-5, overload-20, overload-60, streams,
+    streams-told, streams-many, streams-many-flask (these for superwsgi-green), slow-head, slow-body,
+    slow-read, idle-connections, stall-body, stall-workers, stall-pages, stall-queries, stall-sleepers,
+    cores-hello, cores-flask.
     Real work: real-json, real-row, real-rows, real-fortunes, real-django (these with a PostgreSQL of the
     bench's own), real-upload, real-streams, real-sleepers, real-static; by --only in parts of a few minutes.
     Peers: gunicorn, waitress, granian, bjoern, nginx (for static; these unasked), fastpysgi, uwsgi,

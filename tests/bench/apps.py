@@ -42,6 +42,14 @@ def mixed(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes
     return (long_sleep if environ["PATH_INFO"] == "/slow" else hello)(environ, start_response)
 
 
+def compute(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """At /20, say, after as many ms of the thread's CPU time."""
+    end = time.thread_time_ns() + int(environ["PATH_INFO"][1:]) * 1_000_000
+    while time.thread_time_ns() < end:
+        pass
+    return _answer(start_response, GREETING)
+
+
 def thread(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """Which thread answers, by the kernel's number; at /blocks it waits first, as for a database."""
     if environ["PATH_INFO"] == "/blocks":

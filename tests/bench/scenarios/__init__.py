@@ -30,7 +30,7 @@ SCENARIOS: dict[str, Scenario] = {
     "mold": mold.SCENARIO,
     "hazard": hazard.SCENARIO,
     "reload": reload.SCENARIO,
-    "overload": overload.SCENARIO,
+    **overload.SCENARIOS,
     **patience.SCENARIOS,
     **real.SCENARIOS,
 }
