@@ -90,7 +90,10 @@ def _compile(sources: Path, modules: list[str], written: list[str], folder: Path
             target_dir=str(folder / "c"),
         )
         for extension in extensions:
-            extension.extra_compile_args.append("-Wno-error")  # newer compilers warn of more
+            extension.extra_compile_args += [
+                "-Wno-error",  # newer compilers warn of more
+                "-fvisibility=hidden",  # else any of our functions could be replaced, and none is inlined
+            ]
         extensions += [Extension(path.removesuffix(".c").replace("/", "."), [path]) for path in written]
         build = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
         build.build_lib, build.build_temp = str(folder / "lib"), str(folder / "o")
