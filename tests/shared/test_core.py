@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from superwsgi.board.counts import ANSWERS, BOUNDS_NS, BUCKETS, METHODS
 from superwsgi.board.layout import ID_BYTES, METHOD_BYTES, PATH_BYTES
-from superwsgi.board.thread_record import IN_REQUEST
+from superwsgi.board.thread_record import IN_REQUEST, ThreadWriter
 from tests import core
 
 IN_HAND = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")
@@ -64,6 +66,40 @@ def show_arguments(at, now, method, path, name):
 
 def show(c, raw, at, now, method, path, name):
     return c.show_request(memoryview(raw), *show_arguments(at, now, method, path, name))
+
+
+BOUNDS = struct.pack(f"={len(BOUNDS_NS)}Q", *BOUNDS_NS)
+COUNTED = 3 + ANSWERS + 2 * BUCKETS
+
+
+class TestCount:
+    @given(
+        st.integers(-1, 700),
+        st.integers(0, len(METHODS) - 1),
+        st.integers(0, 1 << 40),
+        st.integers(-1, 1 << 40) | st.sampled_from(BOUNDS_NS),
+        st.integers(0, 1 << 40) | st.sampled_from([each + 1 for each in BOUNDS_NS]),
+    )
+    def test_it_counts_as_in_python(self, c, status, method, sent, app, took):
+        board = memoryview(bytearray(1 << 12))
+        writer = ThreadWriter(board.cast("Q"), board, 0)
+        counts = bytearray(COUNTED * 8)
+        for _ in range(2):
+            writer._count(status, method, sent, app, took)
+            c.count(counts, BOUNDS, status, method, sent, app, took)
+        assert counts == bytes(writer._counts)
+
+    def test_it_stays_in_its_memory(self, c):
+        for size, method in ((COUNTED, len(METHODS)), (COUNTED, -1), (10, 0), (0, 0)):
+            with pytest.raises(ValueError, match="beyond"):
+                c.count(bytearray(size * 8), BOUNDS, 200, method, 1, 1, 1)
+
+    def test_other_arguments(self, c):
+        for arguments in ((), (bytes(COUNTED * 8), BOUNDS, 200, 0, 1, 1, 1)):
+            with pytest.raises(TypeError):
+                c.count(*arguments)
+        with pytest.raises(OverflowError):
+            c.count(bytearray(COUNTED * 8), BOUNDS, 200, 0, 1 << 64, 1, 1)
 
 
 @pytest.fixture
@@ -191,10 +227,52 @@ class TestMutex:
         assert max(most) == 1
         assert len(most) == 800
 
+    def test_all_who_wait_get_it_one_after_another(self, c):
+        mutex, taken = c.Mutex(), []
+
+        def work(number):
+            with mutex:
+                taken.append(number)
+
+        mutex.acquire()
+        threads = [threading.Thread(target=work, args=[number]) for number in range(50)]
+        for thread in threads:
+            thread.start()
+        mutex.release()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(taken) == [*range(50)]
+        assert not mutex.locked()
+
+    def test_who_gives_up_at_once_takes_it_from_nobody(self, c):
+        """While others wait, and are woken, more come and go."""
+        mutex, inside, done = c.Mutex(), [], []
+
+        def work(blocking):
+            for _ in range(2000):
+                if mutex.acquire(blocking):
+                    inside.append(None)
+                    assert len(inside) == 1
+                    inside.pop()
+                    mutex.release()
+            done.append(blocking)
+
+        threads = [threading.Thread(target=work, args=[number % 2 == 0]) for number in range(6)]
+        before, _ = sys.getswitchinterval(), sys.setswitchinterval(1e-5)
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+        finally:
+            sys.setswitchinterval(before)
+        assert len(done) == 6
+
 
 def test_nothing_is_left_over(c):
     """What is done a million times must not take memory each time; here as often as shows it."""
     ours, theirs = socket.socketpair()
+    counts = bytearray(COUNTED * 8)
     raw, known, hosts = bytearray(300), {"Host": "HTTP_HOST", "A": "HTTP_A"}, {"x"}
     heads = b"GET /%41?b HTTP/1.1\r\nHost: x\r\nA: \xe4\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nB: c\r\n\r\n"
 
@@ -205,6 +283,7 @@ def test_nothing_is_left_over(c):
         c.send(theirs, b"a" * 1000)
         c.receive(ours, 1 << 18)
         c.receive(ours, 1000)
+        c.count(counts, BOUNDS, 200, 0, 1 << 40, 1 << 40, 1 << 40)
         with c.Mutex():
             pass
 

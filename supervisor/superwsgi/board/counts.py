@@ -40,14 +40,14 @@ REFUSED: Final[tuple[int, ...]] = (400, 404, 408, 413, 414, 417, 421, 429, 431, 
 """What the server itself answers, instead of the application; others count as the first of their class."""
 
 
-_BOUNDS_NS: Final = [round(bound * 1e9) for bound in BOUNDS]
+BOUNDS_NS: Final = [round(bound * 1e9) for bound in BOUNDS]
 _LAST: Final = BUCKETS - 1
 
 
 def bucket(took: int) -> int:
     """Where `took` ns are counted. Most take little: then this is quicker than bisect."""
     found = 0
-    while found < _LAST and took > _BOUNDS_NS[found]:
+    while found < _LAST and took > BOUNDS_NS[found]:
         found += 1
     return found
 

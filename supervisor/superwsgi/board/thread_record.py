@@ -6,9 +6,9 @@ import struct
 from typing import Final
 
 from superwsgi import unpatched
-from superwsgi.board.counts import ANSWERS, BUCKETS, CLASSES, MOST, bucket, class_of
+from superwsgi.board.counts import ANSWERS, BOUNDS_NS, BUCKETS, CLASSES, MOST, bucket, class_of
 from superwsgi.board.layout import ID_BYTES, METHOD_BYTES, PATH_BYTES, THREAD, WORD, offsets
-from superwsgi.core.chosen import SHOW_REQUEST
+from superwsgi.core.chosen import COUNT, SHOW_REQUEST
 
 IDLE: Final = 0
 IN_REQUEST: Final = 1
@@ -25,12 +25,10 @@ ANSWERS_AT: Final = 3  # as many counts come before them: the sums
 APP_LATENCY_AT: Final = ANSWERS_AT + ANSWERS
 LATENCY_AT: Final = APP_LATENCY_AT + BUCKETS
 _COUNTED: Final = THREAD_WORDS - COUNTS
-_CLASSES: Final = len(CLASSES)
-_TOOK: Final = LATENCY_AT - APP_LATENCY_AT  # within the latencies
 
-# What a thread writes at the beginning and at the end of a request, each in one call.
-_SUMS: Final = struct.Struct("=QQQ")
-_EACH: Final = struct.Struct(f"={_COUNTED}Q")
+_BOUNDS: Final = struct.pack(f"={len(BOUNDS_NS)}Q", *BOUNDS_NS)
+
+# What a thread writes at the beginning of a request, in one call.
 _BEGIN: Final = struct.Struct(f"=QQ{METHOD_BYTES}s{PATH_BYTES}s{ID_BYTES}s")
 
 
@@ -73,59 +71,47 @@ class InHandWriter:
 
 class ThreadWriter(InHandWriter):
     """All of a thread's own record, also on the hot path. What is counted is on the board only once it is
-    shown: after a batch of requests, as a write costs 50 ns. Counts that are there already are read only
-    once, at the start, as others can write to the memory. Another thread calls `show_for_it` alone."""
+    shown: after a batch of requests. Counts that are there already are read only once, at the start, as
+    others can write to the memory. Another thread calls `show_for_it` alone."""
 
-    __slots__ = ("_answered", "_app_time", "_at", "_changed", "_counts", "_sent", "_shown", "_time")
+    __slots__ = ("_at", "_changed", "_counted", "_counts", "_end", "_shown")
 
     def __init__(self, words: memoryview, raw: memoryview, at: int) -> None:
         super().__init__(words, raw, at)
         self._at = at + COUNTS
-        self._counts = [possible(self._words[self._at + each]) for each in range(_COUNTED)]
-        self._sent, self._app_time, self._time = self._counts[:ANSWERS_AT]
-        self._answered = 0  # a bit for each count of answers that is not shown
-        self._changed = 0  # the same of the latencies: each fits into a word of the processor
+        self._end = self._at + _COUNTED
+        self._counted = bytearray(_COUNTED * WORD)  # as on the board, but nobody else's
+        self._counts = memoryview(self._counted).cast("Q")
+        for each in range(_COUNTED):
+            self._counts[each] = possible(words[self._at + each])
+        self._changed = False  # since it was shown
         self._shown = unpatched.Lock()  # by another thread, or all of it
 
     def count(self, status: int, method: int, sent: int, app: int, took: int) -> None:
         """A request has been answered with `sent` bytes of body, after `app` ns in the application and `took`
         ns since it had arrived; `app` is -1 for one that the application has not seen. `method` is its number
         in counts.METHODS."""
+        if COUNT is not None:
+            COUNT(self._counted, _BOUNDS, status, method, sent, app, took)
+        else:
+            self._count(status, method, sent, app, took)
+        self._changed = True
+
+    def _count(self, status: int, method: int, sent: int, app: int, took: int) -> None:
         counts = self._counts
-        answer = method * _CLASSES + class_of(status)
-        latency = _TOOK + bucket(took)
-        self._sent += sent
-        self._time += took
-        counts[ANSWERS_AT + answer] += 1
-        counts[APP_LATENCY_AT + latency] += 1
-        changed = 1 << latency
+        counts[SENT_SUM] += sent
+        counts[TIME_SUM] += took
+        counts[ANSWERS_AT + method * len(CLASSES) + class_of(status)] += 1
+        counts[LATENCY_AT + bucket(took)] += 1
         if app >= 0:
-            app_latency = bucket(app)
-            self._app_time += app
-            counts[APP_LATENCY_AT + app_latency] += 1
-            changed |= 1 << app_latency
-        self._answered |= 1 << answer
-        self._changed |= changed
+            counts[APP_TIME_SUM] += app
+            counts[APP_LATENCY_AT + bucket(app)] += 1
 
     def show(self) -> None:
         """Write what has been counted since the last time."""
-        answered, changed = self._answered, self._changed
-        if not answered:
-            return
-        self._answered = self._changed = 0
-        _SUMS.pack_into(self._bytes, self._at * WORD, self._sent, self._app_time, self._time)
-        self._write(ANSWERS_AT, answered)
-        self._write(APP_LATENCY_AT, changed)
-
-    def _write(self, first: int, changed: int) -> None:
-        """Of the counts from the `first` on, those that have `changed`: a bit for each. The usual ones come
-        first, so that there is nothing left after a few."""
-        words, counts, at = self._words, self._counts, self._at
-        while changed:
-            if changed & 1:
-                words[at + first] = counts[first]
-            changed >>= 1
-            first += 1
+        if self._changed:
+            self._changed = False
+            self._words[self._at : self._end] = self._counts
 
     def show_for_it(self) -> None:
         """`show` by another thread, while this one may come back and count: then it is to `show_all`."""
@@ -135,12 +121,5 @@ class ThreadWriter(InHandWriter):
     def show_all(self) -> None:
         """Write all of it: another thread may have shown it meanwhile, or be about to, as it was before."""
         with self._shown:
-            self._answered = self._changed = 0
-            _EACH.pack_into(
-                self._bytes,
-                self._at * WORD,
-                self._sent,
-                self._app_time,
-                self._time,
-                *self._counts[ANSWERS_AT:],
-            )
+            self._changed = True
+            self.show()

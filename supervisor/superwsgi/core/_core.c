@@ -346,6 +346,65 @@ static PyObject *show_request(PyObject *Py_UNUSED(module), PyObject *const *args
     Py_RETURN_TRUE;
 }
 
+/* An answer in the counts that a thread keeps for itself: ThreadWriter in board/thread_record.py. */
+static const char count_doc[] =
+    "count(counts, bounds, status, method, sent, app, took)\n--\n\n"
+    "Count an answer in words of 64 bits: sums, answers by method and class, and two histograms, whose buckets end at\n"
+    "`bounds`, as many words. `app` is -1 for a request that the application has not seen.";
+
+enum { SUMS = 3, CLASSES = 4 };
+
+static int64_t word_at(const char *words, Py_ssize_t at)
+{
+    int64_t word;
+    memcpy(&word, words + at * (Py_ssize_t)sizeof word, sizeof word);
+    return word;
+}
+
+static void add(char *words, Py_ssize_t at, int64_t more)
+{
+    uint64_t sum = (uint64_t)word_at(words, at) + (uint64_t)more;
+    memcpy(words + at * (Py_ssize_t)sizeof sum, &sum, sizeof sum);
+}
+
+static Py_ssize_t bucket(const char *bounds, Py_ssize_t size, int64_t took)
+{
+    Py_ssize_t found = 0;
+    while (found < size && took > word_at(bounds, found))
+        found++;
+    return found;
+}
+
+static PyObject *count_answer(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count)
+{
+    if (count != 7 || !PyByteArray_CheckExact(args[0]) || !PyBytes_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "count(bytearray, bytes, int, int, int, int, int)");
+        return NULL;
+    }
+    long status = PyLong_AsLong(args[2]), method = PyLong_AsLong(args[3]);
+    int64_t sent = PyLong_AsLongLong(args[4]), app = PyLong_AsLongLong(args[5]), took = PyLong_AsLongLong(args[6]);
+    if (PyErr_Occurred())
+        return NULL;
+    const char *bounds = PyBytes_AS_STRING(args[1]);
+    const Py_ssize_t word = sizeof(int64_t), size = PyBytes_GET_SIZE(args[1]) / word;
+    Py_ssize_t histograms = PyByteArray_GET_SIZE(args[0]) / word - 2 * (size + 1);
+    if (method < 0 || method >= (histograms - SUMS) / CLASSES) {
+        PyErr_SetString(PyExc_ValueError, "count: beyond the counts");
+        return NULL;
+    }
+    long class = status >= 200 && status < 600 ? status / 100 - 2 : status == 101 ? 0 : 3;
+    char *counts = PyByteArray_AS_STRING(args[0]);
+    add(counts, 0, sent);
+    add(counts, 2, took);
+    add(counts, SUMS + method * CLASSES + class, 1);
+    if (app >= 0) {
+        add(counts, 1, app);
+        add(counts, histograms + bucket(bounds, size, app), 1);
+    }
+    add(counts, histograms + size + 1 + bucket(bounds, size, took), 1);
+    Py_RETURN_NONE;
+}
+
 /* Sockets: worker/connection/. A socket object begins with its descriptor, -1 once it is closed, which `prepare`
 makes sure of; another object is asked. */
 static PyTypeObject *socket_type;
@@ -451,38 +510,51 @@ static PyObject *send_now(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 }
 
 /* A lock, as _thread.lock without timeouts, whose methods parse no arguments: that takes five times as long as what
-they do. Its holder may pass it to another thread. */
+they do. Its holder may pass it to another thread. Who has the GIL has `held`: nothing of the system is asked unless
+somebody waits, for `wake`, which is held but while it is `posted`. One is woken at a time, who may find that another has
+come first. */
 typedef struct {
     PyObject_HEAD
-    PyThread_type_lock lock;
-    char held;
+    PyThread_type_lock wake;
+    Py_ssize_t waiting;
+    char held, posted;
 } Mutex;
 
 static PyObject *mutex_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(named))
 {
     allocfunc make = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    Mutex *self = (Mutex *)make(type, 0);
-    if (self == NULL)
-        return NULL;
-    self->held = 0;
-    self->lock = PyThread_allocate_lock();
-    if (self->lock == NULL) {
-        Py_DECREF(self);
-        return PyErr_NoMemory();
-    }
-    return (PyObject *)self;
+    return make(type, 0);
 }
 
 static void mutex_dealloc(Mutex *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    if (self->lock != NULL) {
-        if (self->held)
-            PyThread_release_lock(self->lock);
-        PyThread_free_lock(self->lock);
+    if (self->wake != NULL) {
+        if (!self->posted)
+            PyThread_release_lock(self->wake);
+        PyThread_free_lock(self->wake);
     }
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+static int mutex_wait(Mutex *self)
+{
+    if (self->wake == NULL) {
+        self->wake = PyThread_allocate_lock();
+        if (self->wake == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        PyThread_acquire_lock(self->wake, WAIT_LOCK);
+    }
+    self->waiting++;
+    Py_BEGIN_ALLOW_THREADS
+    PyThread_acquire_lock(self->wake, WAIT_LOCK);
+    Py_END_ALLOW_THREADS
+    self->waiting--;
+    self->posted = 0;
+    return 0;
 }
 
 static PyObject *mutex_acquire(Mutex *self, PyObject *const *args, Py_ssize_t count)
@@ -491,12 +563,11 @@ static PyObject *mutex_acquire(Mutex *self, PyObject *const *args, Py_ssize_t co
         PyErr_SetString(PyExc_TypeError, "acquire(blocking=True)");
         return NULL;
     }
-    if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
+    while (self->held) {
         if (count == 1 && args[0] == Py_False)
             Py_RETURN_FALSE;
-        Py_BEGIN_ALLOW_THREADS
-        PyThread_acquire_lock(self->lock, WAIT_LOCK);
-        Py_END_ALLOW_THREADS
+        if (mutex_wait(self) != 0)
+            return NULL;
     }
     self->held = 1;
     Py_RETURN_TRUE;
@@ -509,7 +580,10 @@ static PyObject *mutex_release(Mutex *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     self->held = 0;
-    PyThread_release_lock(self->lock);
+    if (self->waiting > 0 && !self->posted) {
+        self->posted = 1;
+        PyThread_release_lock(self->wake);
+    }
     Py_RETURN_NONE;
 }
 
@@ -557,6 +631,7 @@ static PyType_Spec mutex_spec = {
 static PyMethodDef functions[] = {
     {"read_plain", FAST(read_plain), METH_FASTCALL, read_plain_doc},
     {"show_request", FAST(show_request), METH_FASTCALL, show_request_doc},
+    {"count", FAST(count_answer), METH_FASTCALL, count_doc},
     {"receive", FAST(receive), METH_FASTCALL, receive_doc},
     {"send", FAST(send_now), METH_FASTCALL, send_doc},
     {NULL, NULL, 0, NULL},

@@ -39,6 +39,11 @@ ShowRequest = Callable[[memoryview, int, int, int, str, int, bytes, int, str, in
 SHOW_REQUEST: Final[ShowRequest | None] = getattr(CORE, "show_request", None)
 """For InHandWriter in board/thread_record.py."""
 
+COUNT: Final[Callable[[bytearray, bytes, int, int, int, int, int], None] | None] = getattr(
+    CORE, "count", None
+)
+"""For ThreadWriter there."""
+
 RECEIVE: Final[Callable[[socket, int], bytes | None] | None] = getattr(CORE, "receive", None)
 """For Connection in worker/connection/connection.py."""
 
