@@ -260,7 +260,7 @@ class TestMeanwhile:
 
     def test_a_generation_takes_over(self, site):
         (old,) = site.wait_workers(1)
-        with Meanwhile(site, "--seconds", "8") as going, Load(site, "/report/7"):
+        with Meanwhile(site, "--seconds", "25") as going, Load(site, "/report/7"):
             assert site.command("reload", "-c", "site.yaml", "--wait").returncode == 0
             out, err = going.ended()
         assert re.search(rf"worker 1 \(pid {old}\) is in it for [\d.]+s only: the worker ended", err)

@@ -11,18 +11,23 @@ from tests.tools import needed_package
 pytestmark = pytest.mark.drill
 
 APP = """
-    import ctypes, time
+    import ctypes, os, time
     import gevent
 
     LIBC = ctypes.CDLL(None)  # gives the GIL back while it waits, which gevent does not know of
 
+    def goes_on(end):
+        return time.monotonic() < end and not os.path.exists("enough")
+
     def computes(seconds):
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while goes_on(end):
             pass
 
     def blocks(seconds):
-        LIBC.usleep(int(seconds * 1e6))
+        end = time.monotonic() + seconds
+        while goes_on(end):
+            LIBC.usleep(50000)
 
     def gives_way(seconds):
         end = time.monotonic() + seconds
@@ -66,30 +71,39 @@ def told(site):
         ("blocks", "its code blocks for ", "library"),
     ],
 )
-def test_the_request_is_named_once_while_it_lasts(site, view, how, advice):
-    site = site()
-    with contextlib.closing(site.client()) as client:
-        client.request("GET", f"/{view}?4")
-        site.wait_log("request stalls its worker")
-        assert f'"GET /{view}?4 HTTP/1.1" 200' not in site.log
-        assert client.getresponse().status == 200
+def test_the_request_is_named_once_while_it_lasts(site, daemon, view, how, advice):
+    site, enough = site(), daemon.folder / "enough"
+
+    def ask():
+        """Until it has been told."""
+        already = len(told(site))
+        with contextlib.closing(site.client()) as client:
+            client.request("GET", f"/{view}?60")
+            wait_for(lambda: len(told(site)) > already, "the warning", context=lambda: site.log)
+            assert site.log.count(f'"GET /{view}?60 HTTP/1.1" 200') == already
+            enough.touch()
+            assert client.getresponse().status == 200
+        enough.unlink()
+
+    ask()
     assert site.get("/").status == 200
     ((fields, stack),) = told(site)
-    assert f"method=GET target=/{view}?4" in fields
+    assert f"method=GET target=/{view}?60" in fields
     assert how in fields
     assert re.search(rf'next="[^"]*{advice}', fields)
     assert re.search(rf'app\.py", line \d+, in {view}\n', stack)
     assert "superwsgi/worker" not in stack
     why = site.command("why", "-c", "site.yaml", "--short").stdout
-    assert re.search(rf"request stalls its worker: {how}.*GET /{view}\?4", why)
-    assert site.get(f"/{view}?4").status == 200
-    wait_for(lambda: len(told(site)) == 2, "the next occurrence", context=lambda: site.log)
+    assert re.search(rf"request stalls its worker: {how}.*GET /{view}\?60", why)
+    ask()
+    assert len(told(site)) == 2, "the next occurrence"
 
 
-def test_a_greenlet_of_the_applications_own(site):
+def test_a_greenlet_of_the_applications_own(site, daemon):
     site = site()
-    assert site.get("/starts_one?4").status == 200
+    assert site.get("/starts_one?60").status == 200
     site.wait_log("greenlet stalls its worker")
+    (daemon.folder / "enough").touch()
     assert site.get("/").status == 200
     ((fields, stack),) = told(site)
     assert "method=" not in fields

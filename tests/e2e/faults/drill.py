@@ -30,8 +30,9 @@ AGAIN = r"; replaced, served again after \S+( \(\d+ times\))?"
 
 
 def lost(path):
-    """What such a line says of a request that was in hand, beside which others may have been."""
-    return rf"GET {path} \S+ \S+( and \d+ more)?; \d+ requests? lost"
+    """What such a line says of a request that was in hand, beside which others may have been: the oldest one
+    is named, which may be any of the load that it has then come with."""
+    return rf"GET ({path} \S+ \S+( and \d+ more)?|/ \S+ \S+ and \d+ more); \d+ requests? lost"
 
 
 class Drill:
