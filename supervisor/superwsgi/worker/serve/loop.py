@@ -58,17 +58,16 @@ CLOSING: Final = 0.5
 
 FRESH: Final = SECOND // 100
 """While requests are shed, whoever comes is seen after so many ns, and knows at once."""
-
 HELD: Final = SECOND // 1000
 """How long an answer may wait to be sent with others, in ns."""
-
 UNSEEN: Final = SECOND // 200
 """How long a health check may go unseen while requests are run one after another, in ns."""
+UNNOTICED: Final = SECOND // 50
+"""The same of any request: such a time is missing in what tells a standing queue from a burst."""
 
 _ATTEND: Final = Step.ATTEND
 _RUN: Final = Step.RUN
 _LEAVE: Final = Step.LEAVE
-
 
 _BEAT: Final = int(BEAT * SECOND)
 _IDLE_BEAT: Final = int(IDLE_BEAT * SECOND)
@@ -277,6 +276,8 @@ class Loop:
                 service.attend(connections.leaving.popleft(), thread, _LEAVE)
             thread.record.end()
         elif connections.complete:  # before the queue: all that could be next should be in it
+            if connections.done - connections.now > UNNOTICED:
+                self._poll(at_once=True)
             if not connections.taken:
                 service.take(len(connections.complete))
             self._run_read(thread)
@@ -353,6 +354,9 @@ class Loop:
             events += self._events(0.0, EVENTS)
         connections.now = now = time.monotonic_ns()
         self._context.board.set("heartbeat", now)
+        if self._pool.limit_at <= now:
+            queue = connections.queue
+            self._pool.limit(now, queue.sheds_until > now, queue.size > 0)
         if self.memory.look_at <= now:
             self.memory.look(now)
         try:
