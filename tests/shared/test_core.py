@@ -244,6 +244,27 @@ class TestMutex:
         assert sorted(taken) == [*range(50)]
         assert not mutex.locked()
 
+    def test_who_waits_gets_it_though_another_takes_it_again_and_again(self, c):
+        """And lets go of the GIL only while it has it."""
+        mutex, taken = c.Mutex(), []
+
+        def wait():
+            with mutex:
+                taken.append(None)
+
+        mutex.acquire()
+        thread = threading.Thread(target=wait)
+        thread.start()
+        end = time.monotonic() + 60
+        while not taken and time.monotonic() < end:
+            time.sleep(0.001)
+            mutex.release()
+            mutex.acquire()
+        mutex.release()
+        thread.join(60)
+        assert taken
+        assert not mutex.locked()
+
     def test_who_gives_up_at_once_takes_it_from_nobody(self, c):
         """While others wait, and are woken, more come and go."""
         mutex, inside, done = c.Mutex(), [], []

@@ -511,13 +511,13 @@ static PyObject *send_now(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 
 /* A lock, as _thread.lock without timeouts, whose methods parse no arguments: that takes five times as long as what
 they do. Its holder may pass it to another thread. Who has the GIL has `held`: nothing of the system is asked unless
-somebody waits, for `wake`, which is held but while it is `posted`. One is woken at a time, who may find that another has
-come first. */
+somebody waits, for `wake`, which is held but while it is `posted`. One is woken at a time; if another had come first,
+who let go of the GIL while it held the lock, it is `starved`: the next one to release gives it the lock. */
 typedef struct {
     PyObject_HEAD
     PyThread_type_lock wake;
     Py_ssize_t waiting;
-    char held, posted;
+    char held, posted, starved, given;
 } Mutex;
 
 static PyObject *mutex_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(named))
@@ -568,6 +568,11 @@ static PyObject *mutex_acquire(Mutex *self, PyObject *const *args, Py_ssize_t co
             Py_RETURN_FALSE;
         if (mutex_wait(self) != 0)
             return NULL;
+        if (self->given) {
+            self->given = 0;
+            Py_RETURN_TRUE;
+        }
+        self->starved = self->held;
     }
     self->held = 1;
     Py_RETURN_TRUE;
@@ -579,8 +584,11 @@ static PyObject *mutex_release(Mutex *self, PyObject *Py_UNUSED(none))
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return NULL;
     }
-    self->held = 0;
-    if (self->waiting > 0 && !self->posted) {
+    int wakes = self->waiting > 0 && !self->posted;
+    self->given = wakes && self->starved;
+    self->held = self->given;
+    if (wakes) {
+        self->starved = 0;
         self->posted = 1;
         PyThread_release_lock(self->wake);
     }

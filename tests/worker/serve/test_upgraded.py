@@ -149,7 +149,9 @@ def echo(sock, data):
         try:
             piece = sock.recv(1 << 20)
         except (BlockingIOError, ssl.SSLWantReadError):
-            assert any(select.select([sock], [sock] if sent < len(data) else [], [], 60))
+            waiting = select.poll()
+            waiting.register(sock, select.POLLIN | (select.POLLOUT if sent < len(data) else 0))
+            assert waiting.poll(60_000)
         else:
             assert piece, f"ended after {len(received)} bytes"
             received += piece

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +14,7 @@ from superwsgi import build
 from superwsgi.board.scoreboard import Scoreboard
 from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
-from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm, deadline_after
+from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads import pool
 from superwsgi.worker.threads.pool import FEWEST, Pool
 from superwsgi.worker.threads.thread import WorkerThread
@@ -254,7 +253,6 @@ class Application:
 
     def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pool = site.pool
-        self.exchange = SimpleNamespace(began=NOW, begun=False)  # of each of them
         self.waiting = 0
         self._clock = 0
         self._computing: list[int] = []
@@ -266,12 +264,12 @@ class Application:
     def let_in(self, most: int) -> int:
         """Requests as long as there is room, at most so many; returns how many."""
         for count in range(most):
-            self.show()
+            self._show()
             if not self.pool.permit():
                 return count
         return most
 
-    def show(self) -> None:
+    def _show(self) -> None:
         inside = list(self.pool)[: self.pool.size - len(self.pool.permits)]
         for thread in inside:
             thread.connection = cast(Any, self)
@@ -343,51 +341,3 @@ def test_one_that_cannot_wait_is_let_in(full: tuple[Site, Application]) -> None:
     made, application = full
     application.let_in(10)
     assert made.pool.permit(at_once=True)
-
-
-AGE = SECOND
-
-
-class TestLimit:
-    """Four are in the application."""
-
-    @pytest.fixture
-    def pool(self, full: tuple[Site, Application]) -> Pool:
-        made, self.application = full
-        made.pool.few, made.pool.age = made.pool.most, AGE
-        assert self.application.let_in(4) == 4
-        self.application.show()
-        return made.pool
-
-    def limited(self, pool: Pool, now: int, *, refusing: bool = False, waiting: bool = False) -> bool:
-        pool.limit(now, refusing, waiting)
-        assert pool.few in (FEWEST, pool.most)
-        return pool.few == FEWEST
-
-    def test_while_some_are_refused(self, pool: Pool) -> None:
-        assert not self.limited(pool, NOW)
-        assert self.limited(pool, NOW, refusing=True)
-        assert not self.limited(pool, NOW)
-
-    def test_from_when_several_have_been_there_for_long(self, pool: Pool) -> None:
-        assert not self.limited(pool, NOW + AGE // 20)
-        assert self.limited(pool, NOW + AGE // 2)
-
-    def test_until_nobody_has_had_to_wait_for_long(self, pool: Pool) -> None:
-        assert self.limited(pool, NOW + AGE // 2)
-        self.application.exchange.began = NOW + 100 * AGE  # others, later
-        assert self.limited(pool, NOW + AGE, waiting=True)
-        assert self.limited(pool, NOW + 2 * AGE - 1)
-        assert not self.limited(pool, NOW + 2 * AGE)
-        assert not self.limited(pool, NOW + 2 * AGE, waiting=True), "for another reason"
-
-    def test_not_by_three_nor_by_streams(self, pool: Pool) -> None:
-        self.application.exchange.begun = True
-        assert not self.limited(pool, NOW + AGE)
-        self.application.exchange.begun = False
-        pool.give_back()
-        assert not self.limited(pool, NOW + AGE)
-
-    def test_nor_where_requests_may_wait_for_any_time(self, pool: Pool) -> None:
-        pool.age = deadline_after(0)
-        assert not self.limited(pool, NOW + 100 * AGE, waiting=True)

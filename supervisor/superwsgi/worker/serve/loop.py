@@ -276,7 +276,7 @@ class Loop:
                 service.attend(connections.leaving.popleft(), thread, _LEAVE)
             thread.record.end()
         elif connections.complete:  # before the queue: all that could be next should be in it
-            if connections.done - connections.now > UNNOTICED:
+            if self._unnoticed():
                 self._poll(at_once=True)
             if not connections.taken:
                 service.take(len(connections.complete))
@@ -320,8 +320,12 @@ class Loop:
         return not connections.ready
 
     def _overdue(self) -> bool:
-        """Whether the first answer has waited long enough for others."""
-        return self._connections.done - self._connections.leaving[0].answered > HELD
+        """Whether the first answer has waited long enough for others, or would for the kernel."""
+        return self._connections.done - self._connections.leaving[0].answered > HELD or self._unnoticed()
+
+    def _unnoticed(self) -> bool:
+        """Whether so much has been run since the kernel was asked that others may have come long ago."""
+        return self._connections.done - self._connections.now > UNNOTICED
 
     def _let_checks_pass(self, thread: WorkerThread) -> None:
         """What has been read is run before anything else is read. If all of that takes long, each costs a
@@ -354,9 +358,6 @@ class Loop:
             events += self._events(0.0, EVENTS)
         connections.now = now = time.monotonic_ns()
         self._context.board.set("heartbeat", now)
-        if self._pool.limit_at <= now:
-            queue = connections.queue
-            self._pool.limit(now, queue.sheds_until > now, queue.size > 0)
         if self.memory.look_at <= now:
             self.memory.look(now)
         try:

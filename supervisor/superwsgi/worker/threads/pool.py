@@ -8,12 +8,11 @@ no request has begun for STALLED: a few that compute for many seconds must not s
 waited `idle` seconds at the bottom of the baton's stack ends, and what the application keeps for each thread
 ends with it.
 
-Where there are more threads all the same, as they were needed before or are always there, all that come enter
-the application, and those that compute are late in there, where no queue sees it. So only FEWEST compute at
-once while some are refused for being late: else those that were not late when they entered would be when they
-leave. And already from when several have been in there for long, until for limits.queue_age nobody has to
-wait: else there is a crowd inside, all of it late, before anybody is refused. Those in there that wait for
-something are not counted, nor those that are through before this could be found out.
+Where there are more threads all the same, as they were needed before or are always there, all that come
+enter the application, and those that compute are late in there, where no queue sees it. So while some are
+refused for being late, only FEWEST compute at once: else those that were not late when they entered would be
+when they leave. Those in there that wait for something are not counted, nor those that are through before
+this could be found out.
 
 There is one thread more than requests may run at once: it polls while they run. A permit is the right to
 enter the application; whoever takes one runs one request.
@@ -62,12 +61,7 @@ the next one after twice as long, and so on: beside pages that compute one or tw
 through, and each further one makes all of them slower."""
 
 FEWEST: Final = 2
-"""So many may compute at once while some are late; one more each time that STALLED is over."""
-
-_PART: Final = 16
-_LINGERING: Final = 4
-"""Some are about to be late once so many have been in the application for that part of limits.queue_age, and
-have not begun to answer: fewer may be pages that take long whoever else is there."""
+"""So many may compute at once while some are refused; one more each time that STALLED is over."""
 
 
 class Pool:
@@ -75,7 +69,7 @@ class Pool:
 
     `permits` has one item for each further request that may enter the application now. `size` is how many
     may run at once with the threads there are: permits and requests in the application. Only `few` may
-    compute at once: FEWEST, or `most`; `limit` says which, from time to time, as at `limit_at`.
+    compute at once: FEWEST, or `most`.
     """
 
     def __init__(
@@ -103,9 +97,6 @@ class Pool:
         self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
         self.few = self.most
-        self.limit_at = 0
-        self.age = NEVER  # limits.queue_age: for how long requests may wait
-        self._late_until = 0  # some in the application are, or will be
         self._more = 0
         self._room = 0  # how many may be in the application, while it is futile
         self._told = -1  # what siblings read about `free`
@@ -151,14 +142,6 @@ class Pool:
         if self._take_permit():
             return True
         return self.size < self.most and self._may_grow(at_once) and self._grow()
-
-    def limit(self, now: int, refusing: bool, waiting: bool) -> None:
-        """See how many may compute at once, where some are refused for being late, and where some wait."""
-        if now >= self.limit_at:
-            self.limit_at = now + _KNOWN
-            if self._linger(now - self.age // _PART) or (waiting and self.few < self.most):
-                self._late_until = now + self.age
-        self.few = FEWEST if refusing or now < self._late_until else self.most
 
     def give_back(self) -> None:
         """A request has left the application."""
@@ -217,18 +200,6 @@ class Pool:
         """Requests in the application."""
         return self.size - len(self.permits)
 
-    def _linger(self, before: int) -> bool:
-        """Whether _LINGERING have been in the application since `before`, and not begun to answer."""
-        if self._inside < _LINGERING:
-            return False
-        lingering = 0
-        for thread in self:
-            connection = thread.connection
-            exchange = None if connection is None else connection.exchange
-            if exchange is not None and exchange.began < before and not exchange.begun:
-                lingering += 1
-        return lingering >= _LINGERING
-
     def _is_crowded(self) -> bool:
         """Whether so many compute in there that one more would only make them slower."""
         if not self.permits and self.size >= self.most:
@@ -257,23 +228,19 @@ class Pool:
 
     def _probe(self) -> int:
         """Find out whether threads compute, and how many; returns the time."""
+        before = self._computed()
         self._futile = sleep_as_usual(PROBE) > _COMPUTING
-        if self._futile:
-            enough = self.few + self._more
-            self._room = max(enough, self._inside + enough - self._computing())
-        else:
-            self._more = 0
         back = time.monotonic_ns()
         self._known_until = back + _KNOWN
         self.look_at = self._known_until if self._futile else NEVER
+        if self._futile:
+            after = self._computed()
+            computing = sum([after.get(each, spent) != spent for each, spent in before.items()])
+            enough = self.few + self._more
+            self._room = max(enough, self._inside + enough - computing)
+        else:
+            self._more = 0
         return back
-
-    def _computing(self) -> int:
-        """How many threads compute, or wait for the GIL."""
-        before = self._computed()
-        sleep_as_usual(PROBE)
-        after = self._computed()
-        return sum([after.get(each, spent) != spent for each, spent in before.items()])
 
     def _computed(self) -> dict[tuple[int, int], int]:
         """How long threads have, by which and since when its request is in the application: whoever waits for
