@@ -51,9 +51,7 @@ class Rooms:
         self.log_file.touch()
         self.site = self.a_site()
         self.loop = loop
-        self.now = (
-            float(round(time.monotonic())) + 3600
-        )  # whole: a sum with an hour is exact, and a difference
+        self.now = float(round(time.monotonic())) + 3600  # whole: to add an hour, or take it away, is exact
         self.errors = ErrorLog(os.open(self.log_file, os.O_WRONLY | os.O_APPEND), "debug")
         self.incidents = Incidents()
         self.errors.report_to(self.incidents.add)

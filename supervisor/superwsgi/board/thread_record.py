@@ -110,8 +110,7 @@ class ThreadWriter(InHandWriter):
     def show(self) -> None:
         """Write what has been counted since the last time."""
         if self._changed:
-            self._changed = False
-            self._words[self._at : self._end] = self._counts
+            self._write()
 
     def show_for_it(self) -> None:
         """`show` by another thread, while this one may come back and count: then it is to `show_all`."""
@@ -121,5 +120,8 @@ class ThreadWriter(InHandWriter):
     def show_all(self) -> None:
         """Write all of it: another thread may have shown it meanwhile, or be about to, as it was before."""
         with self._shown:
-            self._changed = True
-            self.show()
+            self._write()
+
+    def _write(self) -> None:
+        self._changed = False
+        self._words[self._at : self._end] = self._counts

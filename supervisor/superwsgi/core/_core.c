@@ -352,7 +352,8 @@ static const char count_doc[] =
     "Count an answer in words of 64 bits: sums, answers by method and class, and two histograms, whose buckets end at\n"
     "`bounds`, as many words. `app` is -1 for a request that the application has not seen.";
 
-enum { SUMS = 3, CLASSES = 4 };
+enum { SENT_SUM, APP_TIME_SUM, TIME_SUM, SUMS }; /* the first words */
+enum { CLASSES = 4 };
 
 static int64_t word_at(const char *words, Py_ssize_t at)
 {
@@ -394,11 +395,11 @@ static PyObject *count_answer(PyObject *Py_UNUSED(module), PyObject *const *args
     }
     long class = status >= 200 && status < 600 ? status / 100 - 2 : status == 101 ? 0 : 3;
     char *counts = PyByteArray_AS_STRING(args[0]);
-    add(counts, 0, sent);
-    add(counts, 2, took);
+    add(counts, SENT_SUM, sent);
+    add(counts, TIME_SUM, took);
     add(counts, SUMS + method * CLASSES + class, 1);
     if (app >= 0) {
-        add(counts, 1, app);
+        add(counts, APP_TIME_SUM, app);
         add(counts, histograms + bucket(bounds, size, app), 1);
     }
     add(counts, histograms + size + 1 + bucket(bounds, size, took), 1);
