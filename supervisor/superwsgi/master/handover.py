@@ -35,6 +35,7 @@ from superwsgi.master.release import Release
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.suspects.chance import Crash
 from superwsgi.master.suspects.crashes import Suspect
+from superwsgi.master.suspects.looks import BoardLook
 from superwsgi.master.totals.by_path import Counted
 from superwsgi.snapshot import LeakStatus
 from superwsgi.tls.interface import Expiry
@@ -158,10 +159,11 @@ class HeldAdmin(Struct, frozen=True):
 
 
 class HeldSuspects(Struct, frozen=True):
-    """The last crashes, and what is suspected of them."""
+    """The last crashes, what is suspected of them, and the last looks that crashes are judged by."""
 
     crashes: list[Crash]
     suspects: list[Suspect]
+    looks: list[BoardLook] = []
 
 
 class HeldCompanionProcess(Struct, frozen=True):

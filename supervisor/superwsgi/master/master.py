@@ -204,6 +204,7 @@ class Master:
 
     def _hold(self) -> Handover:
         """Everything that the next program of this process needs. Not while there is a candidate."""
+        now = time.monotonic()
         current, control = self._generations.current, self._control.listener
         assert current is not None
         assert self._generations.candidate is None
@@ -223,10 +224,10 @@ class Master:
             reloads=self._record.reloads,
             admin=self._admin.hold(),
             metrics=self._startup.metrics.hold(),
-            suspects=self._suspects.hold(),
+            suspects=self._suspects.hold(now),
             companions=self._companions.hold(),
             outage=self._outages.outage,
-            past=self._judge.hold(time.monotonic()),
+            past=self._judge.hold(now),
         )
 
     # A turn: note what has happened, decide what follows, do it; then report it.

@@ -4,7 +4,7 @@ import pytest
 
 from superwsgi.board.counts import InFlight
 from superwsgi.master.suspects import kinds
-from superwsgi.master.suspects.looks import BoardLook, Looks
+from superwsgi.master.suspects.looks import LONG, SHORT, BoardLook, Looks
 
 
 def looks(*each, every=1.0):
@@ -42,6 +42,14 @@ def test_also_what_came_after_where_little_came_before():
 def test_a_request_does_not_count_itself():
     """It has begun at 3.0 and ended its worker at 3.5."""
     assert many(*[{"GET /"}] * 5, set()).share("GET /", 3.0, 3.5) == pytest.approx(1 / 32)
+
+
+def test_a_program_that_goes_on_with_the_last_looks_judges_as_before():
+    """It judges crashes of the last seconds again, with what it sees itself."""
+    before, after = many(*[{"GET /"}] * 5), Looks()
+    after.add(before.lately(3.5 + SHORT))
+    assert after.shares(3.5) == before.shares(3.5)
+    assert before.lately(3.5 + SHORT + LONG) == []
 
 
 def test_a_burst_counts_as_such():

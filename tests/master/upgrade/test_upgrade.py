@@ -38,7 +38,7 @@ from superwsgi.master.sockets.inherited import Inherited
 from superwsgi.master.states import GenerationState, WorkerState
 from superwsgi.master.suspects.chance import Crash
 from superwsgi.master.suspects.crashes import Suspect
-from superwsgi.master.suspects.looks import Shares
+from superwsgi.master.suspects.looks import BoardLook, Shares
 from superwsgi.master.upgrade.takeover import Taken, rehearse
 from superwsgi.master.upgrade.upgrade import Upgrades, UpgradeStep
 from superwsgi.messages import LoadFailed
@@ -211,7 +211,7 @@ def _with_everything(held):
         held,
         generations=[replace(generation, workers=[first, *others], pinned=True)],
         incidents=[Incident(number=3, event="site down", level="error", when=1e9, last=1e9)],
-        suspects=HeldSuspects([crash], [suspect]),
+        suspects=HeldSuspects([crash], [suspect], [BoardLook(4.0, frozenset({"GET /crash"}))]),
         companions=[HeldCompanion("beat", 1, "beat", CompanionState.ENDING, process, deadline=9.0)],
         outage=Outage(5.0, said=True, incident=3, reason="it does not load"),
     )

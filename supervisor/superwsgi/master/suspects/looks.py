@@ -57,6 +57,10 @@ class Looks:
         """More of them, almost in the order in which they were taken."""
         self._looks.extend(looks)
 
+    def lately(self, now: float) -> list[BoardLook]:
+        """Those that a crash at this moment, or in the last SHORT seconds, is judged by."""
+        return [look for look in self._looks if look.at >= now - SHORT - LONG]
+
     def shares(self, moment: float) -> Shares:
         """Those of all kinds about a moment.
 

@@ -67,10 +67,11 @@ class Suspects:
         self._serves, self._carried = serves, next_one
         self._known.crashes = list(held.crashes)
         self._known.suspects = {suspect.kind: suspect for suspect in held.suspects}
+        self._looks.add(held.looks)
         self._generations.quarantine = self._known.quarantine()
 
-    def hold(self) -> HeldSuspects:
-        return HeldSuspects(self._known.crashes, list(self._known.suspects.values()))
+    def hold(self, now: float) -> HeldSuspects:
+        return HeldSuspects(self._known.crashes, list(self._known.suspects.values()), self._looks.lately(now))
 
     def status(self, now: float) -> list[SuspectStatus]:
         return [
