@@ -90,7 +90,8 @@ def _compile(sources: Path, modules: list[str], written: list[str], folder: Path
             target_dir=str(folder / "c"),
         )
         for extension in extensions:
-            extension.extra_compile_args += [
+            extension.extra_compile_args = [
+                *extension.extra_compile_args,  # one list, which all of them have
                 "-Wno-error",  # newer compilers warn of more
                 "-fvisibility=hidden",  # else any of our functions could be replaced, and none is inlined
             ]
