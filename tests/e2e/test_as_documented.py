@@ -207,6 +207,68 @@ KINTO = """
     kinto.permission_backend = kinto.core.permission.memory
     kinto.userid_hmac_secret = x
 """
+PECAN = {
+    "config.py": """
+        app = {"root": "project.root.RootController", "modules": ["project"]}
+    """,
+    "project/__init__.py": "",
+    "project/app.py": """
+        from pecan import make_app
+
+        def setup_app(config):
+            app = dict(config.app)
+            return make_app(app.pop("root"), **app)
+    """,
+    "project/root.py": """
+        from pecan import expose
+
+        class RootController:
+            @expose()
+            def index(self):
+                return "Pecan"
+    """,
+    "app.wsgi": """
+        from pecan.deploy import deploy
+        application = deploy("config.py")
+    """,
+}
+ZOPE = {
+    "etc/zope.ini": """
+        [app:zope]
+        use = egg:Zope#main
+        zope_conf = %(here)s/zope.conf
+
+        [server:main]
+        use = egg:waitress#main
+
+        [filter:translogger]
+        use = egg:Paste#translogger
+        setup_console_handler = False
+
+        [pipeline:main]
+        pipeline =
+            egg:Zope#httpexceptions
+            translogger
+            zope
+    """,
+    "etc/zope.conf": """
+        %import ZODB
+        instancehome .
+        <zodb_db main>
+            <filestorage>
+                path Data.fs
+            </filestorage>
+            mount-point /
+        </zodb_db>
+    """,
+    "etc/site.zcml": """
+        <configure xmlns="http://namespaces.zope.org/zope" xmlns:five="http://namespaces.zope.org/five">
+            <include package="Zope2.App" />
+            <five:loadProducts file="meta.zcml" />
+            <five:loadProducts />
+        </configure>
+    """,
+}
 WAYS = {
     "pypiserver": Way("pypiserver", 'pypiserver:app(root="{folder}/packages")', "pypiserver"),
     "pypiserver, several roots": Way(
@@ -259,6 +321,9 @@ WAYS = {
     ),
     "web.py": Way("web", "code.py", "web.py", files={"code.py": WEBPY}),
     "Kinto": Way("kinto", "kinto.ini", "kinto", "/v1/", {"kinto.ini": KINTO}),
+    "httpbin": Way("httpbin", "httpbin:app", "http://127.0.0.1", "/get"),
+    "Pecan": Way("pecan", "app.wsgi", "Pecan", files=PECAN),
+    "Zope": Way("Zope2", "etc/zope.ini", "Zope", files=ZOPE),
     "Prometheus": Way("prometheus_client", "prometheus_client:make_wsgi_app()", "python_info"),
     "Django": Way("django", "mysite.wsgi", "Django", files=DJANGO),
 }  # fmt: skip
