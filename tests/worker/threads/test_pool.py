@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,7 +17,7 @@ from superwsgi.config.sections import Elastic
 from superwsgi.log.rate_limit import Complaint
 from superwsgi.worker.connection.alarm import NEVER, SECOND, Alarm
 from superwsgi.worker.threads import pool
-from superwsgi.worker.threads.pool import FEWEST, Pool
+from superwsgi.worker.threads.pool import FEWEST, SEVERAL, Pool
 from superwsgi.worker.threads.thread import WorkerThread
 from tests.worker.running import eventually
 
@@ -253,7 +254,9 @@ class Application:
 
     def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pool = site.pool
+        self.exchange = SimpleNamespace(begun=False)  # of each of them
         self.waiting = 0
+        self.refusing = False
         self._clock = 0
         self._computing: list[int] = []
         monkeypatch.setattr(pool, "sleep_as_usual", lambda _: SECOND if self._computing else 0)
@@ -264,12 +267,14 @@ class Application:
     def let_in(self, most: int) -> int:
         """Requests as long as there is room, at most so many; returns how many."""
         for count in range(most):
-            self._show()
+            self.show()
+            now = time.monotonic_ns()
+            self.pool.limit(self.refusing, now, now)
             if not self.pool.permit():
                 return count
         return most
 
-    def _show(self) -> None:
+    def show(self) -> None:
         inside = list(self.pool)[: self.pool.size - len(self.pool.permits)]
         for thread in inside:
             thread.connection = cast(Any, self)
@@ -289,15 +294,15 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Site, Application]]:
         made.pool.start()
         eventually(lambda: all(thread.native_id for thread in made.pool))
         application = Application(made, monkeypatch)
-        made.pool.few = FEWEST
+        application.refusing = True
         yield made, application
         for thread in made.pool:
             thread.connection = None
 
 
 def test_all_that_come_enter_while_nobody_is_late(full: tuple[Site, Application]) -> None:
-    made, application = full
-    made.pool.few = made.pool.most
+    _, application = full
+    application.refusing = False
     assert application.let_in(11) == 10
 
 
@@ -312,9 +317,10 @@ def test_while_some_are_refused_no_more_enter_than_can_compute(full: tuple[Site,
 def test_threads_are_free_again_when_nobody_is_late_any_more(full: tuple[Site, Application]) -> None:
     made, application = full
     application.let_in(10)
-    made.pool.few = made.pool.most
-    assert made.pool.free == 10 - FEWEST
-    assert application.let_in(10) == 10 - FEWEST
+    application.refusing = False
+    assert application.let_in(1) == 1
+    assert made.pool.free == 9 - FEWEST
+    assert application.let_in(10) == 9 - FEWEST
 
 
 def test_those_that_wait_take_nobodys_place(full: tuple[Site, Application]) -> None:
@@ -341,3 +347,108 @@ def test_one_that_cannot_wait_is_let_in(full: tuple[Site, Application]) -> None:
     made, application = full
     application.let_in(10)
     assert made.pool.permit(at_once=True)
+
+
+AGE = SECOND // 2
+"""For which requests may wait."""
+
+
+class TestBeforeAnybodyIsRefused:
+    """Ten threads, fixed or elastic; requests come, of which `left` leave in each tenth of a second that goes
+    by."""
+
+    @pytest.fixture(params=[(10, 10), (SEVERAL, 10)], ids=["fixed", "elastic"])
+    def made(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+        if build.is_compiled():
+            pytest.skip("compiled, the pool asks no other clock than the system's")
+        with site(*request.param) as made:
+            made.pool.start()
+            eventually(lambda: all(thread.native_id for thread in made.pool))
+            made.pool.queue_age = AGE
+            self.application = Application(made, monkeypatch)
+            assert self.application.let_in(SEVERAL) == SEVERAL
+            self.application.show()
+            self.now = time.monotonic_ns()
+            monkeypatch.setattr(pool, "time", self)
+            yield made
+            for thread in made.pool:
+                thread.connection = None
+
+    def monotonic_ns(self) -> int:
+        return self.now
+
+    def goes_on(self, made: Site, *, left: int = 0) -> bool:
+        """For half a second; returns whether only few may compute then."""
+        for _ in range(5):
+            if made.pool.permit():
+                made.pool.give_back()
+                made.pool._left -= 1
+            self.now += SECOND // 10
+            made.pool._left += left
+            made.pool.limit(False, self.now, self.now)
+        return made.pool.few == FEWEST
+
+    def test_few_compute_from_when_it_takes_long_to_leave(self, made: Site) -> None:
+        assert self.goes_on(made, left=1)
+        assert not made.pool.permit()
+        assert made.pool.look_at < NEVER, "the poller tries again then"
+
+    def test_not_where_they_leave_soon(self, made: Site) -> None:
+        assert not self.goes_on(made, left=5)
+
+    def test_nor_where_requests_may_wait_for_long(self, made: Site) -> None:
+        made.pool.queue_age = 5 * SECOND
+        assert not self.goes_on(made, left=1)
+        made.pool.queue_age = NEVER
+        assert not self.goes_on(made, left=0)
+
+    def test_nor_because_of_those_that_wait(self, made: Site) -> None:
+        self.application.waiting = 2
+        self.application.show()
+        assert not self.goes_on(made)
+
+    def test_the_pace_is_that_of_now(self, made: Site) -> None:
+        assert not self.goes_on(made, left=10)
+        assert self.goes_on(made, left=0)
+
+    def test_at_once(self, made: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not only from the next probe on."""
+        monkeypatch.setattr(pool, "_KNOWN", 60 * SECOND)
+        made.pool._probe()
+        made.pool.permit()
+        self.now += SECOND // 2
+        assert not made.pool.permit()
+
+    def test_as_long_as_the_first_in_the_queue_has_waited_for_a_while(self, made: Site) -> None:
+        assert self.goes_on(made)
+        until = made.pool._late_until
+        made.pool.limit(False, until - 2, until - 1)
+        assert made.pool._late_until == until
+        made.pool.limit(False, until - 1 - AGE, until - 1)
+        assert made.pool._late_until == until - 1 + AGE
+        made.pool.limit(False, until, until + AGE)
+        assert made.pool.few == made.pool.most
+
+    def test_until_they_do_not_compute_any_more(self, made: Site) -> None:
+        assert self.goes_on(made)
+        self.now += AGE
+        self.application.waiting = 10
+        self.application.show()
+        assert made.pool.permit()
+        assert made.pool.few == made.pool.most, "though nobody waits in the queue"
+
+    def test_what_takes_long_whoever_else_is_there_keeps_nobody_out(
+        self, made: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One quick request after another is let in beside it."""
+        assert self.goes_on(made)
+        monkeypatch.setattr(pool, "STALLED", AGE)
+        self.now += 10 * AGE
+        for _ in range(5):
+            assert made.pool.permit()
+            made.pool.give_back()
+
+    def test_unless_some_are_refused(self, made: Site) -> None:
+        made.pool.limit(True, self.now, self.now)
+        self.now += 30 * SECOND
+        assert not made.pool.permit()

@@ -159,6 +159,9 @@ class GreenPool(Pool):
     def _is_crowded(self) -> bool:
         return False  # they take turns anyway
 
+    def _foresee(self) -> None:
+        """Not needed for the same reason."""
+
     def _may_grow(self, at_once: bool) -> bool:
         return True
 

@@ -36,7 +36,7 @@ from superwsgi.worker.serve.health import HealthChecks
 from superwsgi.worker.serve.receiving import Receiving
 from superwsgi.worker.serve.upgraded.takeovers import FULL, Takeovers
 from superwsgi.worker.threads.lost import LostThreads
-from superwsgi.worker.threads.pool import FEWEST, Pool
+from superwsgi.worker.threads.pool import Pool
 from superwsgi.worker.threads.thread import WorkerThread
 
 _PROXY: Final = State.PROXY
@@ -94,8 +94,8 @@ class Service:
         self.connections = connections
         self._complete = connections.complete
         self._queue = connections.queue
-        self._pool = pool
-        self._baton = pool.baton
+        self._pool, self._baton = pool, pool.baton
+        pool.queue_age = self._queue_age
         self._hands_over = pool.hands_over
         self._acceptor, self._admission, self._ending = acceptor, admission, ending
         self._receiving = Receiving(context, connections, ending)
@@ -156,7 +156,7 @@ class Service:
         while queue.size:
             now = time.monotonic_ns()
             self._shed_refused(thread)
-            pool.few = FEWEST if queue.sheds_until > now else pool.most
+            pool.limit(queue.sheds_until > now, queue.since, now)
             if not pool.permit():
                 queue.lack(now)
                 return False

@@ -11,8 +11,9 @@ ends with it.
 Where there are more threads all the same, as they were needed before or are always there, all that come
 enter the application, and those that compute are late in there, where no queue sees it. So while some are
 refused for being late, only FEWEST compute at once: else those that were not late when they entered would be
-when they leave. Those in there that wait for something are not counted, nor those that are through before
-this could be found out.
+when they leave. And already from when it takes long for them to leave, until the queue is short: else a crowd
+is inside, all of it late, before anybody is refused. Those in there that wait for something are not counted,
+nor those that are through before this could be found out.
 
 There is one thread more than requests may run at once: it polls while they run. A permit is the right to
 enter the application; whoever takes one runs one request.
@@ -50,6 +51,10 @@ _KNOWN: Final = SECOND // 50
 all others wait, otherwise when another one has to give it up, after sys.getswitchinterval() (5 ms). More than
 _COMPUTING ns is taken for that, and believed for _KNOWN ns."""
 
+_PACE: Final = SECOND // 16
+_LATELY: Final = SECOND // 4
+"""The pace is known after so many ns with SEVERAL in the application, and is that of the last ones."""
+
 _MANY: Final = 512
 _CROWD: Final = 64
 """Of _MANY threads, more than _CROWD in the application are a crowd. To be one costs each request a thread
@@ -61,7 +66,15 @@ the next one after twice as long, and so on: beside pages that compute one or tw
 through, and each further one makes all of them slower."""
 
 FEWEST: Final = 2
-"""So many may compute at once while some are refused; one more each time that STALLED is over."""
+"""So many may compute at once while some are late; one more each time that STALLED is over."""
+
+SEVERAL: Final = 4
+_LONG: Final = 5
+"""With SEVERAL in the application it takes long for those that compute to leave, up to the last FEWEST, if by
+the pace at which requests leave it is that part of the time that requests may wait."""
+
+_SHORT: Final = 4
+"""The queue is short if its first has waited for that part of the time at most."""
 
 
 class Pool:
@@ -69,7 +82,7 @@ class Pool:
 
     `permits` has one item for each further request that may enter the application now. `size` is how many
     may run at once with the threads there are: permits and requests in the application. Only `few` may
-    compute at once: FEWEST, or `most`.
+    compute at once: FEWEST, or `most`. Requests may wait for `queue_age`.
     """
 
     def __init__(
@@ -97,6 +110,13 @@ class Pool:
         self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
         self.few = self.most
+        self.queue_age = NEVER
+        self._refusing = False
+        self._late_until = 0  # some in the application would be
+        self._late_look_at = 0
+        self._left = 0  # requests that have left the application
+        self._pace_since = self._pace_from = 0  # when so many had
+        self._computing: set[tuple[int, int]] = set()  # at the last probe
         self._more = 0
         self._room = 0  # how many may be in the application, while it is futile
         self._told = -1  # what siblings read about `free`
@@ -137,14 +157,27 @@ class Pool:
     def permit(self, at_once: bool = False) -> bool:
         """Take a permit; start a thread if there is none and may be one. `at_once`: the request cannot wait,
         so it may be one also while others compute."""
+        if not at_once and self.queue_age != NEVER:
+            self._foresee()
         if self._inside >= self.few and not at_once and self._is_crowded():
             return False
         if self._take_permit():
             return True
         return self.size < self.most and self._may_grow(at_once) and self._grow()
 
+    def limit(self, refusing: bool, since: int, now: int) -> None:
+        """Have few compute at once while some are refused for being late, or would soon be. The first that
+        waits does so `since`."""
+        if now < self._late_until and now - since > self.queue_age // _SHORT:
+            self._late_until = now + self.queue_age
+        few = FEWEST if refusing or now < self._late_until else self.most
+        if few != self.few or refusing is not self._refusing:
+            self.few, self._refusing = few, refusing
+            self._make_room(now)
+
     def give_back(self) -> None:
         """A request has left the application."""
+        self._left += 1
         self.permits.append(None)
         if not self._told:
             self.tell()
@@ -210,21 +243,56 @@ class Pool:
             now = self._probe()
         if not self._futile or self._inside < self._room:
             return False
-        if not self._stalled(now, self._more):
-            return True
-        self._more += 1
-        self._room += 1
-        return False
+        if self._stalled(now, self._more):
+            self._more += 1
+            self._room += 1
+            return False
+        self._try_again()
+        return True
+
+    def _foresee(self) -> None:
+        """Find out whether it takes long for those that compute to leave."""
+        inside = self._inside
+        if inside < SEVERAL:
+            self._pace_since = 0
+            return
+        now = time.monotonic_ns()
+        if not self._pace_since:
+            self._pace_since, self._pace_from = now, self._left
+        took, left = now - self._pace_since, self._left - self._pace_from
+        if took < _PACE or now < self._late_look_at:
+            return
+        self._late_look_at = now + _KNOWN
+        if took > _LATELY:
+            self._pace_since += took // 2
+            self._pace_from += left // 2
+        pace, long = took // max(1, left), self.queue_age // _LONG
+        if (inside - FEWEST) * pace <= long:
+            return
+        if now >= self._known_until:
+            now = self._probe()
+        if self._futile and (len(self._computing) - FEWEST) * pace > long:
+            self._late_until = now + self.queue_age
+            self.few = FEWEST
+            self._make_room(now)
 
     def _may_grow(self, at_once: bool) -> bool:
         """Whether one more thread may be started, and would do any good."""
         if at_once:
             return True
         now = time.monotonic_ns()
-        if now < self._known_until:
-            return not self._futile
-        back = self._probe()
-        return not self._futile or self._stalled(back, self.size - self._least)
+        if now >= self._known_until:
+            now = self._probe()
+        if not self._futile or self._stalled(now, self.size - self._least):
+            return True
+        self._try_again()
+        return False
+
+    def _try_again(self) -> None:
+        """The poller does, when more may be known: it may be another thread, and asleep."""
+        if self.look_at == NEVER:
+            self._alarm.wake()
+        self.look_at = self._known_until
 
     def _probe(self) -> int:
         """Find out whether threads compute, and how many; returns the time."""
@@ -232,15 +300,25 @@ class Pool:
         self._futile = sleep_as_usual(PROBE) > _COMPUTING
         back = time.monotonic_ns()
         self._known_until = back + _KNOWN
-        self.look_at = self._known_until if self._futile else NEVER
         if self._futile:
             after = self._computed()
-            computing = sum([after.get(each, spent) != spent for each, spent in before.items()])
-            enough = self.few + self._more
-            self._room = max(enough, self._inside + enough - computing)
+            self._computing = {each for each, spent in before.items() if after.get(each, spent) != spent}
+            self._make_room(back)
         else:
+            self.look_at = NEVER
             self._more = 0
+            if back >= self._late_until:
+                self.few = self.most  # while some are refused, `limit` says otherwise
         return back
+
+    def _make_room(self, now: int) -> None:
+        """For those that compute, by the last probe. Before anybody is refused, pages that take long whoever
+        else is there must not keep others out."""
+        enough = self.few + self._more
+        computing = len(self._computing)
+        if not self._refusing:
+            computing = sum([began > now - STALLED for _, began in self._computing])
+        self._room = max(enough, self._inside + enough - computing)
 
     def _computed(self) -> dict[tuple[int, int], int]:
         """How long threads have, by which and since when its request is in the application: whoever waits for
