@@ -183,6 +183,18 @@ def test_where_the_system_gives_none_requests_wait_and_it_is_tried_again(elastic
     eventually(elastic.pool.permit)
 
 
+def test_and_not_before_a_while_has_passed(elastic: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if no request has begun for long: each try would cost whoever comes next."""
+    if build.is_compiled():
+        pytest.skip("compiled, the pool knows one time after which requests have stalled")
+    elastic.take(2)
+    with no_more_threads():
+        eventually(lambda: elastic.pool.permit() or elastic.complaints)
+    monkeypatch.setattr(pool, "STALLED", -60 * SECOND)
+    assert not elastic.pool.permit()
+    eventually(elastic.pool.permit)
+
+
 @contextmanager
 def computing(elastic: Site) -> Iterator[None]:
     """All its threads have begun a request just now, and one of them does not wait for anything."""

@@ -109,6 +109,7 @@ class Pool:
         self.look_at = NEVER  # when one may be started that could not be
         self._futile = False  # one more would do no good, or the system gives none
         self._known_until = 0
+        self._denied_until = 0  # by the system
         self.few = self.most
         self.queue_age = NEVER
         self._refusing = False
@@ -283,7 +284,7 @@ class Pool:
         now = time.monotonic_ns()
         if now >= self._known_until:
             now = self._probe()
-        if not self._futile or self._stalled(now, self.size - self._least):
+        if not self._futile or (now >= self._denied_until and self._stalled(now, self.size - self._least)):
             return True
         self._try_again()
         return False
@@ -344,7 +345,7 @@ class Pool:
                 self._start_one()
             except RuntimeError as error:
                 self._futile = True
-                self.look_at = self._known_until = now + _PAUSE
+                self.look_at = self._known_until = self._denied_until = now + _PAUSE
                 self._refused.make(now, threads=self.size, reason=str(error), next=_REMEDY)
                 return False
             self._resize(1)
