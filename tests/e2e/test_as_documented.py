@@ -321,7 +321,6 @@ WAYS = {
     ),
     "web.py": Way("web", "code.py", "web.py", files={"code.py": WEBPY}),
     "Kinto": Way("kinto", "kinto.ini", "kinto", "/v1/", {"kinto.ini": KINTO}),
-    "httpbin": Way("httpbin", "httpbin:app", "http://127.0.0.1", "/get"),
     "Pecan": Way("pecan", "app.wsgi", "Pecan", files=PECAN),
     "Zope": Way("Zope2", "etc/zope.ini", "Zope", files=ZOPE),
     "Prometheus": Way("prometheus_client", "prometheus_client:make_wsgi_app()", "python_info"),
