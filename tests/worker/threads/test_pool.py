@@ -282,7 +282,6 @@ class Application:
 
     def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pool = site.pool
-        self.exchange = SimpleNamespace(begun=False)  # of each of them
         self.waiting = 0
         self.refusing = False
         self._clock = 0
